@@ -1,0 +1,22 @@
+"""gradjax: optimization research in JAX.
+
+Minimise a problem with an optimizer under a schedule: one pure program.
+
+    program = gradjax.program(problem, "adamw(weight_decay=0.1)", "cosine", num_steps=500)
+    result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)
+"""
+
+from gradjax.errors import Refusal
+from gradjax.training import program, run
+from gradjax.types import Problem, Result, Source, Splits, Target
+
+__all__ = [
+    "Problem",
+    "Refusal",
+    "Result",
+    "Source",
+    "Splits",
+    "Target",
+    "program",
+    "run",
+]

@@ -1,0 +1,53 @@
+"""A small convolutional network."""
+
+import flax.linen as nn
+import jax
+
+from gradjax.models.convolution import Convolution, max_pool
+from gradjax.models.module import from_module
+from gradjax.types import Model
+
+
+class _CNN(nn.Module):
+    channels: tuple[int, ...]
+    num_outputs: int
+    is_padded: bool
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        hidden = inputs
+        for features in self.channels:
+            # The usual order is convolution, bias, relu, pool. Adding a constant and
+            # relu are monotone, so they commute with a maximum: pooled first, they run
+            # over a quarter of the values, and the network is the same function.
+            hidden = max_pool(Convolution(features, is_padded=self.is_padded)(hidden))
+            bias = self.param(f"bias_{features}", nn.initializers.zeros, (features,))
+            hidden = nn.relu(hidden + bias[None, None, None])
+        hidden = hidden.reshape(hidden.shape[0], -1)
+        return nn.Dense(
+            self.num_outputs, kernel_init=nn.initializers.glorot_uniform()
+        )(hidden)
+
+
+def cnn(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    channels: tuple[int, ...] = (32, 64),
+) -> Model:
+    """3x3 convolution, relu and 2x2 max-pooling for each of `channels`, then Dense.
+
+    With (32, 64) it is the small network of the Keras convolutional example (26x26x32,
+    13x13x32, 11x11x64, 5x5x64, 10 logits; 34,826 parameters), without its dropout.
+    Images too small for that (under 10 pixels) are padded, so that convolutions keep
+    their size.
+
+    Args:
+      input_shape: (height, width, channels) of one image.
+      num_outputs: logits.
+      channels: features, layer by layer.
+
+    Returns:
+      A Model: apply(params, inputs f32[batch, *input_shape]) -> f32[batch, num_outputs].
+    """
+    is_padded = min(input_shape[:2]) < 10
+    return from_module(_CNN(tuple(channels), num_outputs, is_padded), input_shape)

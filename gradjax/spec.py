@@ -1,0 +1,165 @@
+"""From text to a Call, and back: `"adamw(b2=0.95)"` is read with `ast`, never evaluated.
+
+The grammar is a call with names and literals and nothing else:
+
+    call    = name | name(value, ..., name=value, ...)
+    name    = identifier | package.module:name
+    value   = number | string | True | False | None | (value, ...) | [value, ...] | call
+"""
+
+import ast
+import difflib
+import importlib
+import math
+import re
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from gradjax.errors import Refusal
+from gradjax.types import Call
+
+MAX_CHARACTERS = 1_000
+MAX_DEPTH = 20
+_QUOTED = r"'[^']*'|\"[^\"]*\""
+_IMPORT_PATH = re.compile(rf"{_QUOTED}|(?P<path>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
+_PLACEHOLDER = "_import_path_"
+
+
+def parse(text: str) -> Call:
+    """Reads an expression such as `chain(clip_by_global_norm(1.0), sgd(momentum=0.9))`.
+
+    An import path `package.module:name` is recognised first, at any depth; it is not
+    imported here.
+
+    Raises:
+        Refusal: not a plain call with literals, a number that is not finite, or too long.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise Refusal(f"expression of {len(text)} characters; at most {MAX_CHARACTERS}")
+    paths: list[str] = []
+
+    def set_aside(match: re.Match[str]) -> str:
+        if match["path"] is None:
+            return match[0]
+        paths.append(match["path"])
+        return f"{_PLACEHOLDER}{len(paths) - 1}"
+
+    source = _IMPORT_PATH.sub(set_aside, text.strip())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # about what is refused anyway
+            node = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+        raise Refusal(f"cannot read {_short(text)}: {reason}") from None
+    call = _value(node, paths, text, MAX_DEPTH)
+    if not isinstance(call, Call):
+        raise Refusal(f"{_short(text)} is not a name or a call like adamw(b2=0.95)")
+    return call
+
+
+def unparse(value: Any) -> str:
+    """The text that `parse` reads back to the same Call."""
+    if isinstance(value, Call):
+        parts = [unparse(arg) for arg in value.args]
+        parts += [f"{name}={unparse(arg)}" for name, arg in value.kwargs]
+        return f"{value.name}({', '.join(parts)})" if parts else value.name
+    if isinstance(value, tuple):
+        inside = ", ".join(unparse(item) for item in value)
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return repr(value)
+
+
+def lookup(name: str, registry: dict[str, Any], kind: str) -> Any:
+    """The registry's entry of that name.
+
+    Raises:
+        Refusal: there is none; the line gives the nearest names.
+    """
+    if name in registry:
+        return registry[name]
+    raise Refusal(unknown(name, registry, kind))
+
+
+def unknown(name: str, known: Iterable[str], kind: str) -> str:
+    """The line for an unknown name: what was asked, and what is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
+    listed = ", ".join(names) if names else "none"
+    return f"unknown {kind} {name!r}; one of: {listed}"
+
+
+def load(path: str) -> Any:
+    """Imports `package.module:name` and gives the object; importing is its only effect.
+
+    Raises:
+        Refusal: there is no such module or name, or the import itself fails.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Refusal(f"cannot import {path!r}: {reason}") from error
+
+
+def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:
+    """The literal, tuple or Call that a syntax node stands for."""
+    if depth == 0:
+        raise Refusal(f"{_short(text)} is nested more than {MAX_DEPTH} deep")
+    match node:
+        case ast.Name(name):
+            return Call(_restored(name, paths))
+        case ast.Call(ast.Name(name), args, keywords):
+            if any(keyword.arg is None for keyword in keywords):
+                raise Refusal(f"{_short(text)}: ** is not a literal")
+            return Call(
+                _restored(name, paths),
+                tuple(_value(arg, paths, text, depth - 1) for arg in args),
+                tuple(
+                    (str(keyword.arg), _value(keyword.value, paths, text, depth - 1))
+                    for keyword in keywords
+                ),
+            )
+        case ast.Tuple(elements) | ast.List(elements):
+            return tuple(_value(item, paths, text, depth - 1) for item in elements)
+        case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float() as number)):
+            sign = -1 if isinstance(node.op, ast.USub) else 1
+            return _number(number, text) * sign
+        case ast.Constant(bool() | str() | None as literal):
+            return literal
+        case ast.Constant(int() | float() as number):
+            return _number(number, text)
+    raise Refusal(
+        f"{_short(text)}: {_describe(node)} is not allowed; only names, calls, numbers,"
+        " strings, True, False, None, tuples and lists are"
+    )
+
+
+def _number(number: Any, text: str) -> Any:
+    if isinstance(number, bool):
+        raise Refusal(f"{_short(text)}: a signed {number} is not a number")
+    if isinstance(number, float) and not math.isfinite(number):
+        raise Refusal(f"{_short(text)}: a number is not finite")
+    if abs(number) > 2**63:
+        raise Refusal(f"{_short(text)}: {number:.3g} is beyond 64 bits")
+    return number
+
+
+def _restored(name: str, paths: list[str]) -> str:
+    index = name.removeprefix(_PLACEHOLDER)
+    if index != name and index.isdigit() and int(index) < len(paths):
+        return paths[int(index)]
+    return name
+
+
+def _describe(node: ast.expr) -> str:
+    words = re.findall(r"[A-Z][a-z]*", type(node).__name__)
+    return f"a {' '.join(words).lower()}"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")

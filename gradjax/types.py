@@ -1,0 +1,180 @@
+"""Every shared type and alias. No logic.
+
+Axes are named in one vocabulary: trials, steps, batch, features, classes, time.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+
+Params: TypeAlias = Any  # a pytree of arrays
+Batch: TypeAlias = Any  # a pytree of arrays, each [batch, ...]
+Key: TypeAlias = jax.Array  # one typed PRNG key
+Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[], every one of them traced
+Measures: TypeAlias = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count)
+
+
+class Model(NamedTuple):
+    """A parametric function, whatever library it was written in."""
+
+    init: Callable[[Key], Params]
+    apply: Callable[..., jax.Array]  # (params, inputs, key=None) -> outputs
+
+
+class Source(NamedTuple):
+    """Where the batches of one split come from."""
+
+    num_examples: int
+    arrays: Any  # what `take` reads; passed into the program, so never a constant of it
+    take: Callable[[Any, jax.Array], Batch]  # (arrays, indices u32[batch]) -> batch
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; validation and test may be None."""
+
+    train: Source
+    validation: Source | None = None
+    test: Source | None = None
+
+
+class Dataset(NamedTuple):
+    """A labelled data set on the host, split once and for all."""
+
+    name: str  # its TFDS name, or "digits"
+    train: dict[str, Any]  # "image" u8[examples, height, width, channels], "label" i32
+    validation: dict[str, Any]
+    test: dict[str, Any]
+    num_classes: int
+    max_value: float  # divides the images, so that inputs lie in [0, 1]
+    fingerprint: str  # sha256 of where it came from
+    origin: str  # one readable line: the folder or the package
+
+
+class Target(NamedTuple):
+    """What counts as solved: a metric, its value and the better direction."""
+
+    metric: str = "loss"
+    value: float | None = None
+    mode: str = "min"  # "min" or "max"
+
+
+class Problem(NamedTuple):
+    """What is minimised. Only functions, so any model library will do."""
+
+    init: Callable[[Key], Params]
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    # loss(params, batch, key) -> (f32[], aux): the objective, a mean over examples, and
+    # scalars f32[] worth a curve that cost nothing extra (a training accuracy)
+    metrics: Callable[..., Measures] | None = None
+    # metrics(params, batch, key) -> {name: (sum, count)}: held-out measures
+    data: Splits | None = None  # None: the loss needs no batch
+    target: Target = Target()
+    report: Callable[..., dict[str, Any]] | None = None  # (params, data), once, at the end
+
+
+class TrainState(NamedTuple):
+    """What a training step carries."""
+
+    params: Params
+    opt_state: Any
+    alive: jax.Array  # bool[]: no non-finite loss so far
+
+
+class StepInfo(NamedTuple):
+    """What a training step reports."""
+
+    loss: jax.Array  # f32[]
+    learning_rate: jax.Array  # f32[]
+    aux: dict[str, jax.Array]  # f32[] each
+
+
+class Call(NamedTuple):
+    """A parsed expression: `adamw(b2=0.95)`. Values are literals, tuples or Calls."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+class Leaf(NamedTuple):
+    """Stands in a spec where a traced number goes; `path` is its key in Hparams."""
+
+    path: str
+
+
+class Entry(NamedTuple):
+    """What the training step must know about an optimizer."""
+
+    make: Callable[..., Any]  # (**arguments) -> optax.GradientTransformation
+    rate: tuple[str, float] | None = ("learning_rate", 1e-3)
+    # which argument is "the rate", and its default; None: the rule has none
+    static: tuple[str, ...] = ()  # arguments that never trace: they change the program
+    needs: tuple[str, ...] = ()  # extras its update takes, exactly: value, grad, ...
+    gradient: str = "batch"  # or "per_example", for differential privacy
+    eval_params: Callable[[Any, Params], Params] | None = None  # (opt_state, params)
+    step_size: Callable[[Any], jax.Array] | None = None  # opt_state -> f32[]
+    num_gradients: int = 1  # gradients a step: the unit of a budget
+    inner: bool = False  # its positional arguments are transformations themselves
+
+
+class OptimizerSpec(NamedTuple):
+    """An optimizer with its numbers taken out: static, hashable."""
+
+    entry: Entry
+    args: tuple[Any, ...] = ()  # literals, Leafs and OptimizerSpecs
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    rates: tuple[str, ...] = ()  # the Hparams that the schedule multiplies
+
+
+class ScheduleSpec(NamedTuple):
+    """A schedule with its numbers taken out: static, hashable."""
+
+    shape: Callable[..., jax.Array]  # (progress f32[], **arguments) -> f32[] in [0, 1]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+class Plan(NamedTuple):
+    """Everything static about a run."""
+
+    problem: Problem
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec
+    num_steps: int
+    batch_size: int | None  # None: the problem has no data
+    eval_every: int  # steps between two evaluations
+    block_steps: int  # steps of one compiled call
+
+
+class Program(NamedTuple):
+    """One training run as pure functions of (hyperparameters, seed)."""
+
+    plan: Plan
+    hparams: Hparams  # every number that is traced, at its default
+    init: Callable[..., TrainState]  # (hparams, seed u32[]) -> state
+    step: Callable[..., tuple[TrainState, StepInfo]]  # (state, batch, hparams, key, i)
+    compiled: Callable[..., Callable[..., Any]]
+    # ("init",), ("block", num_steps) or ("evaluate", split) -> executable, made once
+
+
+class Series(NamedTuple):
+    """One curve."""
+
+    steps: Any  # i32[points]: optimizer steps taken when each value was seen
+    values: Any  # f32[points]
+
+
+class Result(NamedTuple):
+    """What a run gives back, on the host."""
+
+    params: Params  # at evaluation: averaged, where the optimizer averages
+    state: TrainState
+    trace: dict[str, Series]  # loss, learning_rate, accuracy, validation_loss, ...
+    evaluation: dict[str, dict[str, float]]  # split -> metric -> value, after the last step
+    status: str  # "finished" or "diverged"
+    diverged_step: int | None  # the first step with a non-finite loss
+    num_steps: int  # steps taken
+    num_gradients: int  # gradients spent
+    compile_s: float
+    run_s: float  # training, evaluation apart
+    eval_s: float
