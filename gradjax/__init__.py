@@ -2,11 +2,12 @@
 
 Minimise a problem with an optimizer under a schedule: one pure program.
 
-    program = gradjax.program(problem, "adamw(weight_decay=0.1)", "cosine", num_steps=500)
+    program = gradjax.program(problem, "adamw(b2=0.95)", "cosine", num_steps=500)
     result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)
 """
 
 from gradjax.errors import Refusal
+from gradjax.records import load
 from gradjax.training import program, run
 from gradjax.types import Problem, Result, Source, Splits, Target
 
@@ -17,6 +18,7 @@ __all__ = [
     "Source",
     "Splits",
     "Target",
+    "load",
     "program",
     "run",
 ]

@@ -1,10 +1,10 @@
 """Learning-rate schedules: shapes in [0, 1] over a run, times a traced peak.
 
-A shape is a function (progress, **arguments) -> f32[], where progress = step / num_steps
+A shape is a function (progress, **arguments) -> f32[], where progress, step / num_steps,
 runs over [0, 1). It is branch-free, so its arguments may be traced, mapped over trials
 and differentiated. An argument annotated `Fraction` is a part of the run: given as a
-float it is that fraction, given as an int it is a number of steps; inside there are only
-fractions.
+float it is that fraction, given as an int it is a number of steps; inside there are
+only fractions.
 """
 
 import inspect
@@ -22,6 +22,7 @@ from gradjax.types import Call, Hparams, Leaf, ScheduleSpec
 Fraction = Annotated[Any, "f32[] in [0, 1]: a part of the run"]
 Fractions = Annotated[Any, "a sorted tuple of them"]
 _POSITIVE = ("power",)  # arguments that need not lie in [0, 1]
+_SLACK = 2.0**-22
 
 
 def constant(progress: jax.Array) -> jax.Array:
@@ -30,38 +31,42 @@ def constant(progress: jax.Array) -> jax.Array:
 
 
 def linear(progress: jax.Array, start: float = 1.0, end: float = 0.0) -> jax.Array:
-    """start + (end - start) t: a straight line."""
+    """A straight line: start + (end - start) t."""
     return start + (end - start) * progress
 
 
 def cosine(progress: jax.Array, end: float = 0.0) -> jax.Array:
-    """end + (1 - end) (1 + cos(pi t)) / 2 (Loshchilov and Hutter 2017, one period)."""
+    """Half a cosine: end + (1 - end) (1 + cos(pi t)) / 2.
+
+    Loshchilov and Hutter 2017, one period.
+    """
     return end + (1.0 - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
 
 
 def exponential(progress: jax.Array, end: float = 0.01) -> jax.Array:
-    """end ** t: the same factor every step, `end` at the end."""
+    """The same factor every step: end ** t."""
     return jnp.power(jnp.float32(end), progress)
 
 
-def polynomial(
-    progress: jax.Array, power: float = 2.0, end: float = 0.0
-) -> jax.Array:
-    """end + (1 - end) (1 - t) ** power."""
+def polynomial(progress: jax.Array, power: float = 2.0, end: float = 0.0) -> jax.Array:
+    """A power of what is left: end + (1 - end) (1 - t) ** power."""
     return end + (1.0 - end) * jnp.power(1.0 - progress, power)
 
 
 def step(
     progress: jax.Array, at: Fractions = (0.5, 0.75), factor: float = 0.1
 ) -> jax.Array:
-    """factor ** (boundaries passed): the staircase of He et al. 2016."""
-    passed = sum(jnp.where(progress >= boundary, 1.0, 0.0) for boundary in at)
+    """The staircase of He et al. 2016: factor ** (boundaries passed)."""
+    # XLA multiplies by 1 / num_steps, so progress may fall short of its fraction by an
+    # ulp or two; without the slack one boundary in six would come a step late.
+    passed = sum(jnp.where(progress >= boundary - _SLACK, 1.0, 0.0) for boundary in at)
     return jnp.power(jnp.float32(factor), passed)
 
 
 def inverse_sqrt(progress: jax.Array, warmup: Fraction = 0.1) -> jax.Array:
     """Up in a line to `warmup`, then sqrt(warmup / t) (Vaswani et al. 2017)."""
-    after = jnp.sqrt(warmup / jnp.maximum(progress, _above_zero(warmup)))
+    least = _above_zero(warmup)
+    after = jnp.sqrt(least / jnp.maximum(progress, least))
     return _warmed(progress, warmup, jnp.where(warmup > 0, after, 1.0))
 
 
@@ -95,9 +100,7 @@ def wsd(
     Hu et al. 2024, MiniCPM, whose decay is exponential; here it is linear, as in
     Haegele et al. 2024.
     """
-    return _warmed(
-        progress, warmup, linear(_since(progress, 1.0 - decay), 1.0, end)
-    )
+    return _warmed(progress, warmup, linear(_since(progress, 1.0 - decay), 1.0, end))
 
 
 SCHEDULES: dict[str, Callable[..., jax.Array]] = {
@@ -136,6 +139,7 @@ def split(expression: str | Call, num_steps: int) -> tuple[ScheduleSpec, Hparams
     kwargs = []
     for name, value in _bound(call, parameters).items():
         where = f"{call.name}({name}={value!r})"
+        _check_kind(value, parameters[name].default, where)
         if name in _POSITIVE:
             value = _positive(value, where)
         else:
@@ -147,11 +151,34 @@ def split(expression: str | Call, num_steps: int) -> tuple[ScheduleSpec, Hparams
         else:
             numbers[f"schedule.{name}"] = value
             kwargs.append((name, Leaf(f"schedule.{name}")))
-    _check_sum(call.name, numbers)
+    _check_sum(numbers)
     return ScheduleSpec(shape, tuple(kwargs)), numbers
 
 
-def shape_at(schedule: ScheduleSpec, hparams: Hparams, progress: jax.Array) -> jax.Array:
+def check(numbers: Hparams) -> None:
+    """Refuses numbers of a schedule, fractions now, that `split` would refuse.
+
+    Raises:
+        Refusal: outside [0, 1], boundaries that are not sorted, a sum beyond the run.
+    """
+    boundaries: dict[str, list[float]] = {}
+    for path, value in numbers.items():
+        _, name, *index = path.split(".")
+        if name in _POSITIVE:
+            _positive(value, path)
+        elif not 0.0 <= value <= 1.0:
+            raise Refusal(f"{path}={value:g}: expected a part of the run, in [0, 1]")
+        if index:
+            boundaries.setdefault(name, []).append(value)
+    for name, values in boundaries.items():
+        if values != sorted(values):
+            raise Refusal(f"schedule.{name}={tuple(values)}: the boundaries are not sorted")
+    _check_sum(numbers)
+
+
+def shape_at(
+    schedule: ScheduleSpec, hparams: Hparams, progress: jax.Array
+) -> jax.Array:
     """The shape's value at `progress`, with its numbers from `hparams`."""
 
     def filled(value: Any) -> Any:
@@ -167,9 +194,12 @@ def _find(name: str) -> Callable[..., jax.Array]:
     if ":" not in name:
         return spec.lookup(name, SCHEDULES, "schedule")
     shape = spec.load(name)
-    if not callable(shape) or not inspect.signature(shape).parameters:
-        raise Refusal(f"{name!r} is not a function (progress, **arguments) -> shape")
-    return shape
+    try:
+        if callable(shape) and inspect.signature(shape).parameters:
+            return shape
+    except ValueError:  # a builtin without a signature
+        pass
+    raise Refusal(f"{name!r} is not a function (progress, **arguments) -> shape")
 
 
 def _bound(call: Call, parameters: dict[str, inspect.Parameter]) -> dict[str, Any]:
@@ -180,7 +210,9 @@ def _bound(call: Call, parameters: dict[str, inspect.Parameter]) -> dict[str, An
         )
     except TypeError as error:
         valid = ", ".join(parameters) or "none"
-        raise Refusal(f"schedule {call.name}: {error}; its arguments: {valid}") from None
+        raise Refusal(
+            f"schedule {call.name}: {error}; its arguments: {valid}"
+        ) from None
     bound.apply_defaults()
     return dict(bound.arguments)
 
@@ -203,6 +235,17 @@ def _checked(value: Any, annotation: Any, num_steps: int, where: str) -> Any:
     return fraction
 
 
+def _check_kind(value: Any, default: Any, where: str) -> None:
+    """Refuses one number where a tuple is the default, or the other way round."""
+    if default is inspect.Parameter.empty:
+        return
+    if isinstance(default, tuple) and not isinstance(value, tuple):
+        raise Refusal(f"{where}: expected a tuple such as {default!r}")
+    parts = value if isinstance(default, tuple) else (value,)
+    if any(isinstance(part, tuple) for part in parts):
+        raise Refusal(f"{where}: expected a number, not a tuple")
+
+
 def _positive(value: Any, where: str) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
@@ -210,10 +253,12 @@ def _positive(value: Any, where: str) -> float:
     return float(value)
 
 
-def _check_sum(name: str, numbers: Hparams) -> None:
-    warmup, decay = (numbers.get(f"schedule.{part}", 0.0) for part in ("warmup", "decay"))
+def _check_sum(numbers: Hparams) -> None:
+    warmup, decay = (
+        numbers.get(f"schedule.{part}", 0.0) for part in ("warmup", "decay")
+    )
     if warmup + decay > 1.0:
-        raise Refusal(f"{name}: warmup {warmup:g} + decay {decay:g} is more than the run")
+        raise Refusal(f"warmup {warmup:g} + decay {decay:g} is more than the run")
 
 
 def _warmed(progress: jax.Array, warmup: Any, after: jax.Array) -> jax.Array:
@@ -227,5 +272,5 @@ def _since(progress: jax.Array, start: Any) -> jax.Array:
 
 
 def _above_zero(value: Any) -> jax.Array:
-    """The value, or the smallest normal float32, so that a division stays finite."""
-    return jnp.maximum(jnp.asarray(value, jnp.float32), jnp.finfo(jnp.float32).tiny)
+    """The value, or 2**-40, so that a division by it and its gradient stay finite."""
+    return jnp.maximum(jnp.asarray(value, jnp.float32), jnp.float32(2.0**-40))

@@ -1,4 +1,4 @@
-"""From text to a Call, and back: `"adamw(b2=0.95)"` is read with `ast`, never evaluated.
+"""From text to a Call and back: `"adamw(b2=0.95)"` is read by `ast`, never evaluated.
 
 The grammar is a call with names and literals and nothing else:
 
@@ -21,7 +21,7 @@ from gradjax.types import Call
 
 MAX_CHARACTERS = 1_000
 MAX_DEPTH = 20
-_QUOTED = r"'[^']*'|\"[^\"]*\""
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _IMPORT_PATH = re.compile(rf"{_QUOTED}|(?P<path>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 _PLACEHOLDER = "_import_path_"
 
@@ -33,10 +33,12 @@ def parse(text: str) -> Call:
     imported here.
 
     Raises:
-        Refusal: not a plain call with literals, a number that is not finite, or too long.
+        Refusal: not a plain call with literals, a number not finite, or too long.
     """
     if len(text) > MAX_CHARACTERS:
         raise Refusal(f"expression of {len(text)} characters; at most {MAX_CHARACTERS}")
+    if _PLACEHOLDER in text:
+        raise Refusal(f"{_short(text)}: {_PLACEHOLDER} is a reserved name")
     paths: list[str] = []
 
     def set_aside(match: re.Match[str]) -> str:
@@ -48,7 +50,7 @@ def parse(text: str) -> Call:
     source = _IMPORT_PATH.sub(set_aside, text.strip())
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # about what is refused anyway
+            warnings.simplefilter("ignore")  # about what is refused, or of no harm
             node = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
@@ -112,24 +114,34 @@ def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:
         raise Refusal(f"{_short(text)} is nested more than {MAX_DEPTH} deep")
     match node:
         case ast.Name(name):
-            return Call(_restored(name, paths))
+            return Call(_restored(name, paths, text))
         case ast.Call(ast.Name(name), args, keywords):
-            if any(keyword.arg is None for keyword in keywords):
+            names = [str(keyword.arg) for keyword in keywords]
+            if "None" in names:
                 raise Refusal(f"{_short(text)}: ** is not a literal")
+            if len(set(names)) < len(names):
+                raise Refusal(f"{_short(text)}: an argument is given twice")
+            values = [
+                _value(keyword.value, paths, text, depth - 1) for keyword in keywords
+            ]
             return Call(
-                _restored(name, paths),
+                _restored(name, paths, text),
                 tuple(_value(arg, paths, text, depth - 1) for arg in args),
                 tuple(
-                    (str(keyword.arg), _value(keyword.value, paths, text, depth - 1))
-                    for keyword in keywords
+                    (_restored(name, [], text), value)
+                    for name, value in zip(names, values, strict=True)
                 ),
             )
         case ast.Tuple(elements) | ast.List(elements):
             return tuple(_value(item, paths, text, depth - 1) for item in elements)
-        case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float() as number)):
+        case ast.UnaryOp(
+            ast.USub() | ast.UAdd(), ast.Constant(int() | float() as number)
+        ):
             sign = -1 if isinstance(node.op, ast.USub) else 1
             return _number(number, text) * sign
-        case ast.Constant(bool() | str() | None as literal):
+        case ast.Constant(str() as literal):
+            return _restored(literal, [], text)
+        case ast.Constant(bool() | None as literal):
             return literal
         case ast.Constant(int() | float() as number):
             return _number(number, text)
@@ -145,20 +157,23 @@ def _number(number: Any, text: str) -> Any:
     if isinstance(number, float) and not math.isfinite(number):
         raise Refusal(f"{_short(text)}: a number is not finite")
     if abs(number) > 2**63:
-        raise Refusal(f"{_short(text)}: {number:.3g} is beyond 64 bits")
+        raise Refusal(f"{_short(text)}: a number is beyond 64 bits")
     return number
 
 
-def _restored(name: str, paths: list[str]) -> str:
+def _restored(name: str, paths: list[str], text: str) -> str:
+    """The name, or the import path that was set aside in its place."""
+    if _PLACEHOLDER not in name:
+        return name
     index = name.removeprefix(_PLACEHOLDER)
-    if index != name and index.isdigit() and int(index) < len(paths):
+    if index.isdigit() and int(index) < len(paths):
         return paths[int(index)]
-    return name
+    raise Refusal(f"{_short(text)}: an import path stands only where a name may")
 
 
 def _describe(node: ast.expr) -> str:
-    words = re.findall(r"[A-Z][a-z]*", type(node).__name__)
-    return f"a {' '.join(words).lower()}"
+    words = " ".join(re.findall(r"[A-Z][a-z]*", type(node).__name__)).lower()
+    return f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
 
 
 def _short(text: str) -> str:

@@ -112,5 +112,3 @@ def _indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> A
     size = jnp.uint32(num_examples)
     indices = order(seed, position // size, position % size, num_examples)
     return indices.reshape(num_steps, plan.batch_size)
-
-

@@ -29,8 +29,8 @@ from gradjax.types import (
     TrainState,
 )
 
-# Measured on the tutorial MLP (us a step): 191 steps a call 184, 573 177, 1,719 176; the
-# bits are the same. Shorter blocks are for the person who watches a slow network.
+# Measured on the tutorial MLP (us a step): 191 steps a call 184, 573 177, 1,719 176;
+# the bits are the same. Short blocks are for the person who watches a slow network.
 MAX_BLOCK_STEPS = 100
 
 
@@ -47,8 +47,8 @@ def program(
 
     Args:
       problem: what is minimised.
-      optimizer: an expression (`"adamw(b2=0.95)"`), a function such as `optax.adamw`, or
-        a finished optax transformation.
+      optimizer: an expression (`"adamw(b2=0.95)"`), a function such as `optax.adamw`,
+        or a finished optax transformation.
       schedule: an expression (`"warmup_cosine(warmup=0.05)"`): the shape over the run
         that multiplies the learning rate.
       num_steps: optimizer steps of the whole run.
@@ -63,8 +63,8 @@ def program(
             `optimizers.split` and `schedules.split` refuse.
     """
     for name, count in (("num_steps", num_steps), ("eval_every", eval_every)):
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise Refusal(f"{name}={count}: must be a positive whole number")
+        if count is not None and (type(count) is not int or count < 1):
+            raise Refusal(f"{name}={count!r}: must be a positive whole number")
     optimizer_spec, numbers = optimizers.split(optimizer)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
     interval = min(eval_every or num_steps, num_steps)
@@ -99,8 +99,9 @@ def run(
       program: from `gradjax.program`.
       hparams: numbers that replace the program's defaults; never a recompile.
       seed: of the initial parameters, the batch order and dropout.
-      on_block: called on the host after each block with (steps taken, the means since
-        the last evaluation if one was due, else {}).
+      on_block: called on the host with (0, {}) when all is compiled, then after each
+        block with (steps taken, the means since the last evaluation if one was due,
+        else {}).
 
     Returns:
       A Result, on the host.
@@ -112,6 +113,7 @@ def run(
     root = checked_seed(seed)
     _, compile_s = _timed(compile_all, program)
     state, run_s = _timed(program.compiled("init"), numbers, root)
+    on_block(0, {})
     train, infos, windows, means, eval_s = _arrays(plan, "train"), [], [], [], 0.0
     for start, length in blocks(plan):
         args = (state, numbers, root, np.uint32(start), train)
@@ -167,10 +169,15 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     for name in hparams:
         if name not in program.hparams:
             raise Refusal(spec.unknown(name, program.hparams, "hyperparameter"))
-    return {
-        path: np.float32(bounds.check(path.split(".")[-1], float(value), path))
+    numbers = {
+        path: bounds.as_float(value, path)
         for path, value in {**program.hparams, **hparams}.items()
     }
+    shape = {path: v for path, v in numbers.items() if path.startswith("schedule.")}
+    schedules.check(shape)
+    for path in numbers.keys() - shape.keys():
+        bounds.check(path, numbers[path], path)
+    return {path: np.float32(value) for path, value in numbers.items()}
 
 
 def checked_seed(seed: Any) -> np.uint32:
@@ -195,8 +202,10 @@ def block_length(interval: int) -> int:
     fitting = [n for n in divisors if MAX_BLOCK_STEPS // 4 <= n <= MAX_BLOCK_STEPS]
     if fitting:
         return fitting[-1]
-    return interval if interval <= MAX_BLOCK_STEPS else min(
-        n for n in divisors if n > MAX_BLOCK_STEPS
+    return (
+        interval
+        if interval <= MAX_BLOCK_STEPS
+        else min(n for n in divisors if n > MAX_BLOCK_STEPS)
     )
 
 
@@ -217,9 +226,9 @@ def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int
         return None
     num_examples = problem.data.train.num_examples
     size = num_examples if batch_size is None else batch_size
-    if not isinstance(size, int) or not 1 <= size <= num_examples:
+    if type(size) is not int or not 1 <= size <= num_examples:
         raise Refusal(
-            f"batch_size={size}: must be between 1 and the {num_examples} training"
+            f"batch_size={size!r}: must be between 1 and the {num_examples} training"
             " examples"
         )
     if num_examples > MAX_EXAMPLES or (num_steps + 1) * size >= 2**32:
@@ -254,7 +263,9 @@ def _measured(plan: Plan, split: str, state: TrainState, arrays: Any) -> Any:
 
 def _split_names(plan: Plan) -> list[str]:
     data = plan.problem.data
-    return [] if data is None else [name for name in data._fields if getattr(data, name)]
+    return (
+        [] if data is None else [name for name in data._fields if getattr(data, name)]
+    )
 
 
 def _arrays(plan: Plan, split: str) -> Any:

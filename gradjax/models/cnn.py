@@ -24,9 +24,9 @@ class _CNN(nn.Module):
             bias = self.param(f"bias_{features}", nn.initializers.zeros, (features,))
             hidden = nn.relu(hidden + bias[None, None, None])
         hidden = hidden.reshape(hidden.shape[0], -1)
-        return nn.Dense(
-            self.num_outputs, kernel_init=nn.initializers.glorot_uniform()
-        )(hidden)
+        return nn.Dense(self.num_outputs, kernel_init=nn.initializers.glorot_uniform())(
+            hidden
+        )
 
 
 def cnn(
@@ -47,7 +47,7 @@ def cnn(
       channels: features, layer by layer.
 
     Returns:
-      A Model: apply(params, inputs f32[batch, *input_shape]) -> f32[batch, num_outputs].
+      A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
     """
     is_padded = min(input_shape[:2]) < 10
     return from_module(_CNN(tuple(channels), num_outputs, is_padded), input_shape)

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 
 class Convolution(nn.Module):
-    """A convolution without bias: [b, h, w, c] -> [b, h, w, f], less size - 1 each way
-    where it is not padded.
+    """A convolution without bias: [b, h, w, c] -> [b, h', w', f].
+
+    h' = h and w' = w where it is padded, else size - 1 less.
     """
 
     features: int

@@ -39,6 +39,6 @@ def mlp(
       widths: hidden units, layer by layer; () is a linear model.
 
     Returns:
-      A Model: apply(params, inputs f32[batch, *input_shape]) -> f32[batch, num_outputs].
+      A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
     """
     return from_module(_MLP(tuple(widths), num_outputs), input_shape)

@@ -3,6 +3,9 @@
 import math
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 from gradjax.errors import Refusal
 
 
@@ -14,6 +17,7 @@ class Bound(NamedTuple):
     is_open: bool = False
 
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MOMENT = Bound(0.0, 1.0)  # a decay of 1 never forgets, and divides by zero
 _NOT_NEGATIVE = Bound(0.0)
 _POSITIVE = Bound(0.0, is_open=True)
@@ -25,12 +29,19 @@ BOUNDS: dict[str, Bound] = {
     "b2": _MOMENT,
     "b3": _MOMENT,
     "beta": _MOMENT,
+    "beta3": _MOMENT,
+    "betas": _MOMENT,
+    "adam_b1": _MOMENT,
+    "adam_b2": _MOMENT,
     "decay": _MOMENT,
     "decay_rate": _MOMENT,
     "momentum": _MOMENT,
     "rho": _MOMENT,
     "eps": _POSITIVE,
     "eps_root": _NOT_NEGATIVE,
+    "adam_eps_root": _NOT_NEGATIVE,
+    "adam_learning_rate": _NOT_NEGATIVE,
+    "adam_weight_decay": _NOT_NEGATIVE,
     "weight_decay": _NOT_NEGATIVE,
     "weight_decay_rate": _NOT_NEGATIVE,
     "max_norm": _POSITIVE,
@@ -42,18 +53,31 @@ BOUNDS: dict[str, Bound] = {
 
 
 def check(name: str, value: Any, where: str) -> float:
-    """The number as a float, if it lies within the bounds of its name.
+    """The number as a float, if it lies within the bounds of its name or path.
 
     Raises:
         Refusal: it is not a finite number, or is out of bounds; the line says where.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refusal(f"{where}={value!r}: expected a number")
-    low, high, is_open = BOUNDS.get(name, Bound(-math.inf))
-    if not math.isfinite(value):
-        raise Refusal(f"{where}={value}: expected a finite number")
-    if value < low or value >= high or (is_open and value == low):
+    number = as_float(value, where)
+    names = [part for part in name.split(".") if not part.isdigit()]
+    low, high, is_open = BOUNDS.get(names[-1] if names else "", Bound(-math.inf))
+    traced = np.float32(number)  # what the program sees: 1 - 1e-9 is 1 there
+    if traced < low or traced >= high or (is_open and traced == low):
         above = f"above {low:g}" if is_open else f"at least {low:g}"
         below = f" and below {high:g}" if high < math.inf else ""
-        raise Refusal(f"{where}={value}: must be {above}{below}")
+        raise Refusal(f"{where}={value}: must be {above}{below}, as a float32")
+    return number
+
+
+def as_float(value: Any, where: str) -> float:
+    """The number as a float, if a float32 can hold it.
+
+    Raises:
+        Refusal: it is not a number, or is not finite as a float32; the line says where.
+    """
+    is_scalar = isinstance(value, int | float | np.number | jax.Array | np.ndarray)
+    if isinstance(value, bool) or not is_scalar or np.ndim(value):
+        raise Refusal(f"{where}={value!r}: expected a number")
+    if not abs(value) <= _FLOAT32_MAX:
+        raise Refusal(f"{where}={value}: expected a finite number that a float32 holds")
     return float(value)

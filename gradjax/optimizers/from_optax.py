@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import optax
 from optax import contrib
 
@@ -15,7 +16,12 @@ def _value_of(state: Any, field: str) -> Any:
 
 def _schedule_free_params(opt_state: Any, params: Params) -> Params:
     """The averaged iterate x of Defazio et al. 2024, at which the loss is reported."""
-    return contrib.schedule_free_eval_params(opt_state, params)
+
+    def is_averaging(node: Any) -> bool:
+        return isinstance(node, contrib.ScheduleFreeState)
+
+    states = filter(is_averaging, jax.tree.leaves(opt_state, is_leaf=is_averaging))
+    return contrib.schedule_free_eval_params(next(states), params)
 
 
 OPTIMIZERS: dict[str, Entry] = {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 
 from gradjax import spec
@@ -53,13 +54,15 @@ def split(optimizer: Any, registry: Registry) -> tuple[OptimizerSpec, Hparams]:
     if isinstance(optimizer, optax.GradientTransformation):
         return OptimizerSpec(Entry(_Constant(optimizer), rate=None)), hparams
     if callable(optimizer):
-        call, entry = _from_function(optimizer)
+        call, entry = _from_function(optimizer, registry)
         return _node(call, entry, "optimizer", registry, hparams), hparams
     call = spec.parse(optimizer) if isinstance(optimizer, str) else optimizer
     entry = _find(call.name, registry, is_inside=False)
     node = _node(call, entry, "optimizer", registry, hparams)
     if not any(_descends(inner.entry, registry) for inner in nodes(node)):
-        raise Refusal(f"{spec.unparse(call)} holds no optimizer, so it does not descend")
+        raise Refusal(
+            f"{spec.unparse(call)} holds no optimizer, so it does not descend"
+        )
     return node, hparams
 
 
@@ -119,7 +122,7 @@ def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
             return made
         if not callable(made):
             raise Refusal(f"{name!r} is not a function that makes an optimizer")
-        return _from_function(made)[1]
+        return _from_function(made, registry)[1]
     known = {**registry.optimizers, **registry.wrappers}
     if name in registry.transforms and not is_inside:
         raise Refusal(
@@ -131,16 +134,23 @@ def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
     )
 
 
-def _from_function(make: Callable[..., Any]) -> tuple[Call, Entry]:
-    """An Entry read off a signature; a partial's keywords become its numbers."""
-    given = tuple(make.keywords.items()) if isinstance(make, partial) else ()
-    function = make.func if isinstance(make, partial) else make
-    name = getattr(function, "__name__", type(function).__name__)
-    rate = inspect.signature(function).parameters.get(RATE)
+def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, Entry]:
+    """A function's Entry, known or read off its signature; a partial gives arguments."""
+    is_partial = isinstance(make, partial)
+    args, kwargs = (make.args, tuple(make.keywords.items())) if is_partial else ((), ())
+    function = make.func if is_partial else make
+    call = Call(getattr(function, "__name__", type(function).__name__), args, kwargs)
+    for entry in (*registry.optimizers.values(), *registry.wrappers.values()):
+        if entry.make is function:  # with what it needs, and its eval_params
+            return call, entry
+    try:
+        rate = inspect.signature(function).parameters.get(RATE)
+    except ValueError as error:
+        raise Refusal(f"{call.name} is not an optimizer: {error}") from None
     if rate is None:
-        return Call(name, (), given), Entry(function, rate=None)
+        return call, Entry(function, rate=None)
     default = rate.default if isinstance(rate.default, float | int) else 1e-3
-    return Call(name, (), given), Entry(function, rate=(RATE, float(default)))
+    return call, Entry(function, rate=(RATE, float(default)))
 
 
 def _descends(entry: Entry, registry: Registry) -> bool:
@@ -162,10 +172,13 @@ def _node(
             child = _child(value, entry, paths, where, registry, hparams)
             rates.extend(child.rates if isinstance(child, OptimizerSpec) else ())
             return child
+        _check_kind(value, entry, name, where)
         if isinstance(value, tuple):
             return tuple(taken(f"{name}.{k}", item) for k, item in enumerate(value))
-        if value is None or isinstance(value, bool | str) or name in entry.static:
-            return _literal(value, entry, name, where)
+        if value is None or isinstance(value, bool | str) or callable(value):
+            return value
+        if name in entry.static:
+            return value
         leaf = f"{path}.{name}"
         hparams[leaf] = bounds.check(name, value, where)
         if entry.rate and name == entry.rate[0]:
@@ -207,6 +220,11 @@ def _arguments(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any
         raise Refusal(f"{call.name} needs {', '.join(missing)}: {call.name}(...)")
     if entry.inner and not positional and not given:
         raise Refusal(f"{call.name} is empty: {call.name}(adam)")
+    for value in positional if entry.inner else ():
+        if not isinstance(value, Call):
+            raise Refusal(
+                f"{call.name}: {value!r} is not an optimizer; expected a name"
+            )
     return positional, given
 
 
@@ -240,12 +258,22 @@ def _child_paths(path: str, values: tuple[Any, ...]) -> dict[Call, str]:
     return paths
 
 
-def _literal(value: Any, entry: Entry, name: str, where: str) -> Any:
-    """A static argument; one whose default is a number must not be text."""
-    default = inspect.signature(entry.make).parameters.get(name)
-    is_number = default is not None and type(default.default) in (float, int)
-    if is_number and (isinstance(value, str | bool) or value is None):
-        raise Refusal(f"{where}={value!r}: expected a number")
-    if name in entry.static and (not isinstance(value, int) or value < 0):
-        raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
-    return value
+def _check_kind(value: Any, entry: Entry, name: str, where: str) -> None:
+    """Refuses a value that is not of its default's kind: the trace would fail later."""
+    parameter = inspect.signature(entry.make).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    if entry.rate and name == entry.rate[0]:
+        default = entry.rate[1]
+    is_number = isinstance(value, int | float | np.number) and type(value) is not bool
+    if name in entry.static:
+        if type(value) is not int or value < 0:
+            raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
+    elif isinstance(default, bool):
+        if is_number or isinstance(value, str):
+            raise Refusal(f"{where}={value!r}: expected True or False")
+    elif isinstance(default, int | float):
+        if not is_number:
+            raise Refusal(f"{where}={value!r}: expected a number")
+    elif isinstance(default, str | tuple) and (is_number or isinstance(value, bool)):
+        kind = type(default).__name__.replace("str", "string")
+        raise Refusal(f"{where}={value!r}: expected a {kind} such as {default!r}")

@@ -3,10 +3,16 @@
 from collections.abc import Callable
 
 from gradjax import data
-from gradjax.problems.classification import classification, model_for, model_of
+from gradjax.problems.classification import (
+    about,
+    classification,
+    model_for,
+    model_of,
+    predictor,
+)
 from gradjax.types import Problem
 
-__all__ = ["PROBLEMS", "classification", "model_for", "model_of"]
+__all__ = ["PROBLEMS", "about", "classification", "model_for", "model_of", "predictor"]
 
 
 def _image_problem(dataset_name: str, model_name: str) -> Problem:

@@ -1,5 +1,8 @@
 """Classify images: mean softmax cross-entropy, and accuracy."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,11 +15,13 @@ from gradjax.types import Batch, Dataset, Key, Measures, Model, Params, Problem,
 _TARGETS = {"digits": 0.96, "mnist": 0.974}
 
 
-def classification(dataset: Dataset, model: Model, with_accuracy: bool = True) -> Problem:
+def classification(
+    dataset: Dataset, model: Model, with_accuracy: bool = True
+) -> Problem:
     """Images to classes.
 
-    The loss is the mean over the batch of -log softmax(logits)[label], on images divided
-    by the data set's largest value, so that inputs lie in [0, 1].
+    The loss is the mean over the batch of -log softmax(logits)[label], on images
+    divided by the data set's largest value, so that inputs lie in [0, 1].
 
     Args:
       dataset: images u8[examples, height, width, channels] and labels.
@@ -66,6 +71,34 @@ def model_for(name: str, dataset: Dataset) -> Model:
 def model_of(name: str, input_shape: tuple[int, ...], num_classes: int) -> Model:
     """As `model_for`, from the shapes alone: how a record is opened again."""
     return spec.lookup(name, models.MODELS, "model")(input_shape, num_classes)
+
+
+def about(dataset: Dataset) -> dict[str, Any]:
+    """What a record must say of the data, so that it opens again without them."""
+    return {
+        "name": dataset.name,
+        "origin": dataset.origin,
+        "fingerprint": dataset.fingerprint,
+        "num_examples": {
+            "train": len(dataset.train["label"]),
+            "validation": len(dataset.validation["label"]),
+            "test": len(dataset.test["label"]),
+        },
+        "input_shape": list(dataset.train["image"].shape[1:]),
+        "num_classes": dataset.num_classes,
+        "max_value": dataset.max_value,
+    }
+
+
+def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Array]:
+    """(params, images [batch, height, width, channels]) -> probabilities."""
+
+    @jax.jit
+    def predict(params: Params, images: Any) -> jax.Array:
+        inputs = jnp.asarray(images).astype(jnp.float32) / max_value
+        return jax.nn.softmax(model.apply(params, inputs))
+
+    return predict
 
 
 def _cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:

@@ -1,0 +1,1 @@
+"""One file per experiment, headed by its claim, cost, expected figure and command."""

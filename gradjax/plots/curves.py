@@ -1,0 +1,123 @@
+"""Loss and accuracy over epochs, beside a strip of examples with predictions."""
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.types import Series
+
+# Colour-blind safe (Wong 2011): training blue, validation vermilion.
+_COLORS = {"training": "#0072B2", "validation": "#D55E00"}
+
+
+class Examples(NamedTuple):
+    """Held-out images to show, and what the model thinks of them."""
+
+    images: np.ndarray  # [examples, height, width, channels], in [0, 1]
+    labels: np.ndarray  # i32[examples]
+    probabilities: np.ndarray  # f32[examples, classes]
+
+
+def curves(
+    title: str,
+    traces: list[dict[str, Series]],
+    epoch_steps: int,
+    examples: Examples | None = None,
+) -> bytes:
+    """Draws loss and accuracy, training and validation, over epochs.
+
+    Args:
+      title: above the figure.
+      traces: one a trial; several are drawn thin, with their mean thick.
+      epoch_steps: steps of one pass over the training split.
+      examples: up to ten images, drawn with prediction and confidence.
+
+    Returns:
+      A PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    left, right = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)
+    names = [n for n in ("loss", "accuracy") if n in traces[0]]
+    for axes, name in zip(
+        left.subplots(1, len(names), squeeze=False)[0], names, strict=True
+    ):
+        _draw_curves(axes, name, traces, epoch_steps)
+    if examples is not None:
+        _draw_examples(right, examples)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
+    return buffer.getvalue()
+
+
+def _draw_curves(
+    axes: Any, name: str, traces: list[dict[str, Series]], epoch_steps: int
+) -> None:
+    for kind, prefix in (("training", ""), ("validation", "validation_")):
+        series = [trace[prefix + name] for trace in traces if prefix + name in trace]
+        if not series:
+            continue
+        if kind == "training":
+            series = [_smoothed(one) for one in series]
+        color = _COLORS[kind]
+        marker = "o" if kind == "validation" and len(series[0].steps) <= 40 else None
+        longest = max(series, key=lambda one: len(one.steps))
+        if len(series) > 1:
+            for one in series:
+                axes.plot(
+                    one.steps / epoch_steps, one.values, color=color, lw=0.6, alpha=0.4
+                )
+        axes.plot(
+            longest.steps / epoch_steps,
+            _mean(series, len(longest.steps)),
+            color=color,
+            lw=1.6,
+            marker=marker,
+            ms=3.5,
+            label=kind,
+        )
+    if name == "loss":
+        axes.set_yscale("log")
+    axes.set(xlabel="epoch", ylabel=name, xlim=(0, None))
+    axes.grid(visible=True, which="both", lw=0.3, alpha=0.6)
+    axes.legend(frameon=False)
+
+
+def _smoothed(series: Series, num_points: int = 100) -> Series:
+    """Means over equal windows: a mini-batch's loss is too noisy to read."""
+    window = -(-len(series.values) // num_points)
+    count = len(series.values) // window * window
+    if count == 0:
+        return series
+    values = np.asarray(series.values[:count]).reshape(-1, window).mean(axis=1)
+    steps = np.asarray(series.steps[:count]).reshape(-1, window).mean(axis=1)
+    return Series(steps, values)
+
+
+def _mean(series: list[Series], num_points: int) -> np.ndarray:
+    rows = np.full((len(series), num_points), np.nan)
+    for row, one in zip(rows, series, strict=True):
+        row[: len(one.values)] = one.values
+    seen = np.isfinite(rows)
+    total = np.where(seen, rows, 0.0).sum(axis=0)
+    return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), np.nan)
+
+
+def _draw_examples(figure: Any, examples: Examples) -> None:
+    panels = figure.subplots(2, 5).ravel()
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, image, label, probabilities in zip(panels, *examples, strict=False):
+        guess = int(probabilities.argmax())
+        is_right = guess == int(label)
+        said = f"{guess}  {probabilities[guess]:.0%}"
+        axes.imshow(image.squeeze(), cmap="gray_r", vmin=0.0, vmax=1.0)
+        axes.set_title(
+            said if is_right else f"{said}\nis {int(label)}",
+            fontsize=9,
+            color="black" if is_right else _COLORS["validation"],
+        )
+    figure.suptitle("test images: prediction and confidence", fontsize=9)

@@ -1,0 +1,26 @@
+"""What is kept: crash-safe, on disk, readable without gradjax.
+
+A run is a sweep of one trial: arrays are [trials, points], each series with its own
+axis of steps.
+
+    config.json    what was asked, the data, versions, git revision, device
+    trace.npz      "<series>" f32[trials, points] and "<series>.step" i32[points]
+    params.npz     "<path/to/leaf>" [trials, ...]
+    curves.png     the picture
+    summary.json   the result; written last, so where it is, the folder is whole
+"""
+
+from gradjax.records.environment import environment
+from gradjax.records.folder import State, begin, checked_path, default_path
+from gradjax.records.load import load
+from gradjax.records.save import save
+
+__all__ = [
+    "State",
+    "begin",
+    "checked_path",
+    "default_path",
+    "environment",
+    "load",
+    "save",
+]

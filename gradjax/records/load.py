@@ -1,0 +1,75 @@
+"""Opens a finished run: configuration, curves, parameters, and a `predict` to use."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.files import read_npz
+from gradjax.problems import model_of, predictor
+from gradjax.types import Params, Run, Series
+
+
+def load(workdir: str | Path, trial: int = 0) -> Run:
+    """Opens the folder of a finished run.
+
+    Args:
+      workdir: the folder.
+      trial: whose parameters, where the run had several seeds.
+
+    Returns:
+      A Run. `predict(images [batch, ...])` gives class probabilities
+      f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
+
+    Raises:
+        Refusal: no finished run there, a damaged file, or no such trial.
+    """
+    folder = Path(workdir)
+    config, summary = (_read_json(folder, n) for n in ("config.json", "summary.json"))
+    try:
+        arrays = read_npz(folder / "params.npz")
+        curves = read_npz(folder / "trace.npz")
+    except FileNotFoundError as error:
+        raise Refusal(f"{folder} is not whole: {error.filename} is missing") from error
+    num_trials = len(next(iter(arrays.values())))
+    if not 0 <= trial < num_trials:
+        raise Refusal(f"{folder}: trial={trial}, but it has {num_trials}")
+    params = _nested({name: values[trial] for name, values in arrays.items()})
+    data = config["data"]
+    model = model_of(
+        config["settings"]["model"], tuple(data["input_shape"]), data["num_classes"]
+    )
+    predict = predictor(model, data["max_value"])
+    trace = {
+        name: Series(curves[f"{name}.step"], values)
+        for name, values in curves.items()
+        if not name.endswith(".step")
+    }
+    return Run(config, summary, trace, params, lambda inputs: predict(params, inputs))
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Refusal(f"no finished run in {folder}: {name}: {reason}") from error
+    except ValueError as error:
+        raise Refusal(f"{path}: damaged ({error})") from error
+    if not isinstance(value, dict):
+        raise Refusal(f"{path}: damaged (not an object)")
+    return value
+
+
+def _nested(leaves: dict[str, np.ndarray]) -> Params:
+    tree: dict[str, Any] = {}
+    for name, value in leaves.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree

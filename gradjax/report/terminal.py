@@ -1,0 +1,119 @@
+"""A run on the terminal: a bar where there is one, plain lines where there is none."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+OnBlock = Callable[[int, dict[str, float]], None]
+
+
+def say(line: str) -> None:
+    """Prints one plain line; a reader that went away (`| head -1`) is no error."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        silence()
+
+
+def silence() -> None:
+    """Sends what is still to be printed nowhere, so that the run goes on to its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(nowhere, "w")
+    else:  # what its buffer still holds must have somewhere to go at exit
+        os.dup2(nowhere, 1)
+
+
+@contextlib.contextmanager
+def progress(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
+    """Shows a run's loss, accuracy, steps/s and time left.
+
+    Args:
+      label: what runs: "seed 0".
+      num_steps: of the whole run.
+      epoch_steps: of one pass over the training split.
+
+    Yields:
+      The `on_block` that `gradjax.run` takes.
+    """
+    if sys.stdout.isatty():
+        with _bar(label, num_steps, epoch_steps) as on_block:
+            yield on_block
+    else:
+        yield _lines(label, num_steps, epoch_steps)
+
+
+def table(title: str, rows: list[tuple[str, str]]) -> None:
+    """Prints name and value, aligned; the same on a terminal and in a file."""
+    width = max(len(name) for name, _ in rows)
+    say(title)
+    for name, value in rows:
+        say(f"  {name:<{width}}  {value}")
+
+
+def _lines(label: str, num_steps: int, epoch_steps: int) -> OnBlock:
+    """A line an evaluation."""
+    started = [time.monotonic()]
+
+    def on_block(taken: int, means: dict[str, float]) -> None:
+        if taken == 0:  # compiled: from here on it is training
+            started[0] = time.monotonic()
+        if not means:
+            return
+        passed = max(time.monotonic() - started[0], 1e-9)
+        rate, left = taken / passed, passed / taken * (num_steps - taken)
+        say(
+            f"{label}  epoch {taken / epoch_steps:.4g}  step {taken}/{num_steps}"
+            f"  {_spoken(means)}  {rate:,.0f} steps/s  {left:.0f} s left"
+        )
+
+    return on_block
+
+
+@contextlib.contextmanager
+def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[place]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[means]}"),
+    )
+    with Progress(*columns, refresh_per_second=8) as bar:
+        blank: dict[str, Any] = {"place": "compiling", "rate": "", "means": ""}
+        task = bar.add_task(label, total=num_steps, **blank)
+        started = [time.monotonic()]
+
+        def on_block(taken: int, means: dict[str, float]) -> None:
+            if taken == 0:  # compiled: from here on it is training
+                started[0] = time.monotonic()
+                bar.reset(task)
+            rate = taken / max(time.monotonic() - started[0], 1e-9)
+            shown: dict[str, Any] = {"means": _spoken(means)} if means else {}
+            bar.update(
+                task,
+                completed=taken,
+                place=f"epoch {taken / epoch_steps:.1f}",
+                rate=f"{rate:,.0f} steps/s",
+                **shown,
+            )
+
+        yield on_block
+
+
+def _spoken(means: dict[str, float]) -> str:
+    """The means in a few words: "loss 0.269  accuracy 0.922  validation ..."."""
+    shown = {k: v for k, v in means.items() if k != "learning_rate"}
+    training = [f"{k} {v:.4f}" for k, v in shown.items() if "validation_" not in k]
+    held_out = {
+        k.removeprefix("validation_"): v for k, v in shown.items() if "validation_" in k
+    }
+    measured = [f"{k} {held_out[k]:.4f}" for k in sorted(held_out, reverse=True)]
+    parts = [*training, "validation " + "  ".join(measured)] if measured else training
+    return "  ".join(parts)
