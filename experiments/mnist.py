@@ -17,8 +17,9 @@ from gradjax.types import Options, Params, Settings
 
 def main(settings: Settings, options: Options) -> None:
     """Loads the images, states the problem, trains."""
-    settings = launch.choose_dataset(settings, options)
-    dataset = data.load(settings.dataset, options.data_dir)
+    launch.check(settings)
+    name = launch.choose_dataset(settings, options)
+    dataset = data.load(name, options.data_dir)
     model = problems.model_for(settings.model, dataset)
     problem = problems.classification(dataset, model)
     predict = problems.predictor(model, dataset.max_value)
@@ -27,6 +28,7 @@ def main(settings: Settings, options: Options) -> None:
         images, labels = dataset.test["image"][:10], dataset.test["label"][:10]
         return Examples(images / dataset.max_value, labels, predict(params, images))
 
+    settings = settings._replace(dataset=name)
     launch.train(problem, settings, options, problems.about(dataset), examples)
 
 

@@ -7,6 +7,7 @@ Minimise a problem with an optimizer under a schedule: one pure program.
 """
 
 from gradjax.errors import Refusal
+from gradjax.problems import problem
 from gradjax.records import load
 from gradjax.training import program, run
 from gradjax.types import Problem, Result, Source, Splits, Target
@@ -19,6 +20,7 @@ __all__ = [
     "Splits",
     "Target",
     "load",
+    "problem",
     "program",
     "run",
 ]

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 
 from gradjax.types import Batch, Key, Measures, Params, Problem, Source
 
-# Images a batch. Larger ones leave the cache; measured on 2 CPU cores, see docs.
-BATCH = 500
+# Examples a batch. Measured on 2 CPU cores, the CNN over 5,000 images, in ms: batches of
+# 50 629, 100 797, 500 1,022, 1,000 1,165: larger ones leave the cache. The MLP does not
+# care. An accelerator wants large ones; not measured.
+_CPU_BATCH, _BATCH = 100, 1_000
 
 
 def evaluate(
@@ -30,21 +32,22 @@ def evaluate(
     Returns:
       Metric name -> f32[], each sum divided by its count.
     """
-    full, rest = divmod(source.num_examples, BATCH)
+    size = _CPU_BATCH if jax.default_backend() == "cpu" else _BATCH
+    full, rest = divmod(source.num_examples, size)
     key = jax.random.key(0)  # of evaluation: the same noise at every evaluation
 
-    def measured(start: jax.Array, size: int) -> Measures:
-        indices = start + jnp.arange(size, dtype=jnp.uint32)
+    def measured(start: jax.Array, count: int) -> Measures:
+        indices = start + jnp.arange(count, dtype=jnp.uint32)
         batch = source.take(arrays, indices)
         return _metrics(problem, params, batch, jax.random.fold_in(key, start))
 
     totals = []
     if full:
-        starts = jnp.arange(full, dtype=jnp.uint32) * jnp.uint32(BATCH)
-        _, sums = jax.lax.scan(lambda _, at: (None, measured(at, BATCH)), None, starts)
+        starts = jnp.arange(full, dtype=jnp.uint32) * jnp.uint32(size)
+        _, sums = jax.lax.scan(lambda _, at: (None, measured(at, size)), None, starts)
         totals.append(jax.tree.map(lambda values: values.sum(axis=0), sums))
     if rest:
-        totals.append(measured(jnp.uint32(full * BATCH), rest))
+        totals.append(measured(jnp.uint32(full * size), rest))
     total = jax.tree.map(lambda *parts: sum(parts), *totals)
     return {name: summed / count for name, (summed, count) in total.items()}
 

@@ -48,9 +48,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes named arrays as an uncompressed `.npz`, atomically."""
+    """Writes named arrays as an uncompressed `.npz`, atomically; the same every time.
+
+    Raises:
+        ValueError: an array of objects, which would have to be pickled.
+    """
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    # np.savez pickles objects, and takes "file" and "allow_pickle" for its own arguments.
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                array = np.asanyarray(values)
+                np.lib.format.write_array(member, array, (1, 0), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
 
 
@@ -67,16 +76,18 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            names = [member.filename for member in members]
+            names = [member.filename.removesuffix(".npy") for member in members]
             if len(set(names)) < len(names):
                 raise Refusal(f"{path}: two members have one name")
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise Refusal(f"{path}: a compressed member; expected only stored ones")
-            return {
-                member.filename.removesuffix(".npy"): _read_member(archive, member)
-                for member in members
-            }
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            # A flipped bit in a comment's length swallows the members that follow.
+            if archive.comment or any(member.comment for member in members):
+                raise Refusal(f"{path}: damaged (a comment where none was written)")
+            values = [_read_member(archive, member) for member in members]
+            return dict(zip(names, values, strict=True))
+    # RuntimeError: zipfile of a flag flipped to "encrypted" or of a newer version
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         if isinstance(error, Refusal | FileNotFoundError):
             raise
         raise Refusal(f"{path}: damaged ({error})") from error

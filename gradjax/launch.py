@@ -21,22 +21,18 @@ _EPOCHS = {"digits": 30}  # a data set this small needs more passes
 _USUAL_EPOCHS = 5
 
 
-def choose_dataset(settings: Settings, options: Options) -> Settings:
-    """Names the data set, if no flag did: mnist where it is prepared, else digits.
-
-    What cannot run is refused here already, before any data is read.
-    """
-    check(settings)
+def choose_dataset(settings: Settings, options: Options) -> str:
+    """The flag's data set; without one mnist where it is prepared, else digits."""
     if settings.dataset is not None:
-        return settings
+        return settings.dataset
     if data.is_prepared("mnist", options.data_dir):
-        return settings._replace(dataset="mnist")
+        return "mnist"
     folder = options.data_dir or data.default_data_dir()
     terminal.say(
         f"MNIST is not prepared in {folder} (make data does it): this run uses the"
         " bundled digits, 1,797 real images of 8x8"
     )
-    return settings._replace(dataset="digits")
+    return "digits"
 
 
 def check(settings: Settings) -> None:
@@ -90,13 +86,15 @@ def train(
     Raises:
         Refusal: bad input, before anything was compiled or written; or a full disk.
     """
+    if problem.data is None:
+        raise ValueError("launch.train needs a problem with data")
     epoch_steps = -(-problem.data.train.num_examples // settings.batch_size)
-    settings = _with_steps(settings, epoch_steps)
+    settings, num_steps = _with_steps(settings, epoch_steps)
     program = training.program(
         problem,
         settings.optimizer,
         settings.schedule,
-        num_steps=settings.steps,
+        num_steps=num_steps,
         batch_size=settings.batch_size,
         eval_every=settings.eval_every,
     )
@@ -141,14 +139,15 @@ def seeds(settings: Settings) -> list[int]:
     return list(range(settings.seed, settings.seed + settings.seeds))
 
 
-def _with_steps(settings: Settings, epoch_steps: int) -> Settings:
+def _with_steps(settings: Settings, epoch_steps: int) -> tuple[Settings, int]:
     """Steps and evaluation interval as numbers: five epochs, an epoch, by default."""
     epochs, num_steps = settings.epochs, settings.steps
     if num_steps is None:
         epochs = epochs or _EPOCHS.get(settings.dataset or "", _USUAL_EPOCHS)
         num_steps = epochs * epoch_steps
     interval = min(settings.eval_every or epoch_steps, num_steps)
-    return settings._replace(epochs=epochs, steps=num_steps, eval_every=interval)
+    settings = settings._replace(epochs=epochs, steps=num_steps, eval_every=interval)
+    return settings, num_steps
 
 
 def _with_rate(settings: Settings, program: Program) -> Settings:

@@ -172,7 +172,9 @@ def check(numbers: Hparams) -> None:
             boundaries.setdefault(name, []).append(value)
     for name, values in boundaries.items():
         if values != sorted(values):
-            raise Refusal(f"schedule.{name}={tuple(values)}: the boundaries are not sorted")
+            raise Refusal(
+                f"schedule.{name}={tuple(values)}: the boundaries are not sorted"
+            )
     _check_sum(numbers)
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import evaluation, optimizers, schedules, spec
+from gradjax import evaluation, optimizers, schedules, spec, traces
 from gradjax import step as steps
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
@@ -24,8 +24,6 @@ from gradjax.types import (
     Problem,
     Program,
     Result,
-    Series,
-    StepInfo,
     TrainState,
 )
 
@@ -123,21 +121,22 @@ def run(
             on_block(taken, {})
             continue
         held_out, seconds = _timed(_evaluate, program, state, "validation")
-        window, eval_s = _window(infos), eval_s + seconds
+        window, eval_s = traces.window(infos), eval_s + seconds
         infos, windows, means = [], [*windows, window], [*means, (taken, held_out)]
-        on_block(taken, _window_means(window) | held_out)
+        on_block(taken, traces.window_means(window) | held_out)
         if not state.alive:
             break
     splits, seconds = _timed(_evaluate_all, program, state)
-    trace = _training_series(windows) | _evaluation_series(means)
-    diverged = np.flatnonzero(~np.isfinite(trace["loss"].values))
+    trace = traces.training_series(windows) | traces.evaluation_series(means)
+    params = jax.device_get(eval_params(plan, state))
+    diverged_step = traces.diverged_step(trace["loss"], params)
     return Result(
-        params=jax.device_get(eval_params(plan, state)),
+        params=params,
         state=jax.device_get(state),
         trace=trace,
         evaluation=splits,
-        status="diverged" if diverged.size else "finished",
-        diverged_step=int(trace["loss"].steps[diverged[0]]) if diverged.size else None,
+        status="finished" if diverged_step is None else "diverged",
+        diverged_step=diverged_step,
         num_steps=means[-1][0],
         num_gradients=means[-1][0] * optimizers.num_gradients(plan.optimizer),
         compile_s=compile_s,
@@ -296,30 +295,3 @@ def _timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     start = time.perf_counter()
     result = jax.block_until_ready(function(*args))
     return result, time.perf_counter() - start
-
-
-def _window(infos: list[StepInfo]) -> dict[str, np.ndarray]:
-    """What the steps since the last evaluation reported, [steps] each; one transfer."""
-    parts = [
-        {"loss": info.loss, "learning_rate": info.learning_rate, **info.aux}
-        for info in jax.device_get(infos)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _window_means(window: dict[str, np.ndarray]) -> dict[str, float]:
-    return {name: float(values.mean()) for name, values in window.items()}
-
-
-def _training_series(windows: list[dict[str, np.ndarray]]) -> dict[str, Series]:
-    curves = {name: np.concatenate([w[name] for w in windows]) for name in windows[0]}
-    count = np.arange(1, len(curves["loss"]) + 1, dtype=np.int32)
-    return {name: Series(count, values) for name, values in curves.items()}
-
-
-def _evaluation_series(means: list[tuple[int, dict[str, float]]]) -> dict[str, Series]:
-    taken = np.asarray([step for step, _ in means], np.int32)
-    return {
-        name: Series(taken, np.asarray([seen[name] for _, seen in means], np.float32))
-        for name in means[0][1]
-    }

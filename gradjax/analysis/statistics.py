@@ -1,8 +1,8 @@
 """Intervals for a mean and for a median.
 
 Measured: where 0.95 is claimed, a percentile bootstrap of the mean covers 0.73, 0.83,
-0.90 and 0.93 at 3, 5, 10 and 20 values; Student's interval covers 0.95 at each. SciPy is
-imported where it is used, so that importing gradjax does not pay for it.
+0.90 and 0.93 at 3, 5, 10 and 20 values; Student's interval covers 0.95 at each. SciPy
+is imported where it is used, so that importing gradjax does not pay for it.
 """
 
 from typing import Any, NamedTuple
@@ -67,7 +67,7 @@ def median_interval(values: Any, confidence: float = 0.95) -> Interval:
       Refusal: no values, a value that is not finite, or a confidence outside (0, 1).
 
     Source:
-      H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition, 2003, section 7.1.
+      H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition, 2003, chapter 7.
     """
     values = np.sort(_checked(values, confidence))
     from scipy import stats

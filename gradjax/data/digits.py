@@ -51,6 +51,6 @@ def _decode() -> dict[str, np.ndarray]:
 
     pixels, labels = load_digits(return_X_y=True)
     return {
-        "image": pixels.astype(np.uint8).reshape(-1, 8, 8, 1),
-        "label": labels.astype(np.int32),
+        "image": np.asarray(pixels, np.uint8).reshape(-1, 8, 8, 1),
+        "label": np.asarray(labels, np.int32),
     }

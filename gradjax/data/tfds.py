@@ -123,7 +123,7 @@ def _declared(folder: Path, features: Any) -> tuple[tuple[int, ...], int]:
     is_image = isinstance(image, tfds.features.Image)
     is_class = isinstance(label, tfds.features.ClassLabel)
     if not (is_image and is_class and label.num_classes):
-        actual = f"image {image} and label {label}"
+        actual = f"image is {type(image).__name__}, label {type(label).__name__}"
         raise Refusal(f"{folder}: {actual}; expected an Image and a ClassLabel")
     declared = features.get_tensor_info()["image"]
     shape, dtype = declared.shape, np.dtype(declared.np_dtype)

@@ -16,12 +16,12 @@ class _CNN(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         hidden = inputs
-        for features in self.channels:
+        for layer, features in enumerate(self.channels):
             # The usual order is convolution, bias, relu, pool. Adding a constant and
             # relu are monotone, so they commute with a maximum: pooled first, they run
             # over a quarter of the values, and the network is the same function.
             hidden = max_pool(Convolution(features, is_padded=self.is_padded)(hidden))
-            bias = self.param(f"bias_{features}", nn.initializers.zeros, (features,))
+            bias = self.param(f"bias_{layer}", nn.initializers.zeros, (features,))
             hidden = nn.relu(hidden + bias[None, None, None])
         hidden = hidden.reshape(hidden.shape[0], -1)
         return nn.Dense(self.num_outputs, kernel_init=nn.initializers.glorot_uniform())(

@@ -65,7 +65,9 @@ def check(name: str, value: Any, where: str) -> float:
     if traced < low or traced >= high or (is_open and traced == low):
         above = f"above {low:g}" if is_open else f"at least {low:g}"
         below = f" and below {high:g}" if high < math.inf else ""
-        raise Refusal(f"{where}={value}: must be {above}{below}, as a float32")
+        is_rounded = low <= number < high and number != low
+        rounded = f"; as a float32 it is {traced:g}" if is_rounded else ""
+        raise Refusal(f"{where}={value}: must be {above}{below}{rounded}")
     return number
 
 

@@ -16,7 +16,7 @@ class Examples(NamedTuple):
 
     images: np.ndarray  # [examples, height, width, channels], in [0, 1]
     labels: np.ndarray  # i32[examples]
-    probabilities: np.ndarray  # f32[examples, classes]
+    probabilities: Any  # f32[examples, classes]
 
 
 def curves(
@@ -40,7 +40,8 @@ def curves(
 
     figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    left, right = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)
+    halves: Any = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)
+    left, right = halves
     names = [n for n in ("loss", "accuracy") if n in traces[0]]
     for axes, name in zip(
         left.subplots(1, len(names), squeeze=False)[0], names, strict=True

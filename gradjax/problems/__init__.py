@@ -10,9 +10,18 @@ from gradjax.problems.classification import (
     model_of,
     predictor,
 )
+from gradjax.problems.custom import problem
 from gradjax.types import Problem
 
-__all__ = ["PROBLEMS", "about", "classification", "model_for", "model_of", "predictor"]
+__all__ = [
+    "PROBLEMS",
+    "about",
+    "classification",
+    "model_for",
+    "model_of",
+    "predictor",
+    "problem",
+]
 
 
 def _image_problem(dataset_name: str, model_name: str) -> Problem:

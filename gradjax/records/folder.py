@@ -29,7 +29,7 @@ def default_path(settings: Settings) -> Path:
     """`runs/<experiment>/<readable-name>`: distinct for distinct settings."""
     rate = "" if settings.learning_rate is None else f"-lr{settings.learning_rate:g}"
     optimizer = re.sub(r"[^A-Za-z0-9]+", "-", settings.optimizer)[:40].strip("-")
-    dataset = re.sub(r"[^A-Za-z0-9]+", "-", settings.dataset)[:40]
+    dataset = re.sub(r"[^A-Za-z0-9]+", "-", settings.dataset or "")[:40]
     digest = hashlib.sha256(json.dumps(settings._asdict()).encode()).hexdigest()[:6]
     name = f"{dataset}-{settings.model}-{optimizer}{rate}-seed{settings.seed}-{digest}"
     return Path("runs") / settings.experiment / name

@@ -110,13 +110,13 @@ def _best(result: Result, target: Target, epoch_steps: int) -> dict[str, float]:
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:
-    interval = student_interval(values)
-    return {
-        "mean": interval.mean,
-        "std": float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-        "low": interval.low,
-        "high": interval.high,
-    }
+    """Over the trials in which the figure is finite; NaN where too few are."""
+    seen = values[np.isfinite(values)]
+    if not seen.size:
+        return dict.fromkeys(("mean", "std", "low", "high"), float("nan"))
+    mean, low, high = student_interval(seen)
+    std = float(seen.std(ddof=1)) if seen.size > 1 else float("nan")
+    return {"mean": mean, "std": std, "low": low, "high": high}
 
 
 def _with_interval(summary: dict[str, Any], name: str) -> str:

@@ -14,7 +14,7 @@ def say(line: str) -> None:
     """Prints one plain line; a reader that went away (`| head -1`) is no error."""
     try:
         print(line, flush=True)
-    except BrokenPipeError:
+    except OSError:  # a closed pipe, a full disk: the run matters more than its output
         silence()
 
 

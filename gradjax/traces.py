@@ -1,0 +1,47 @@
+"""From what steps and evaluations report to the curves of a Result, on the host."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradjax.types import Series, StepInfo
+
+
+def window(infos: list[StepInfo]) -> dict[str, np.ndarray]:
+    """What the steps since the last evaluation reported, [steps] each; one transfer."""
+    parts = [
+        {"loss": info.loss, "learning_rate": info.learning_rate, **info.aux}
+        for info in jax.device_get(infos)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def window_means(window: dict[str, np.ndarray]) -> dict[str, float]:
+    """The mean of each curve over the window."""
+    return {name: float(values.mean()) for name, values in window.items()}
+
+
+def training_series(windows: list[dict[str, np.ndarray]]) -> dict[str, Series]:
+    """One point a step, from 1 on."""
+    curves = {name: np.concatenate([w[name] for w in windows]) for name in windows[0]}
+    count = np.arange(1, len(curves["loss"]) + 1, dtype=np.int32)
+    return {name: Series(count, values) for name, values in curves.items()}
+
+
+def evaluation_series(means: list[tuple[int, dict[str, float]]]) -> dict[str, Series]:
+    """One point an evaluation: (steps taken, what was seen)."""
+    taken = np.asarray([step for step, _ in means], np.int32)
+    return {
+        name: Series(taken, np.asarray([seen[name] for _, seen in means], np.float32))
+        for name in means[0][1]
+    }
+
+
+def diverged_step(loss: Series, params: Any) -> int | None:
+    """The first step with a non-finite loss; the last, if it left such parameters."""
+    diverged = np.flatnonzero(~np.isfinite(loss.values))
+    if diverged.size:
+        return int(loss.steps[diverged[0]])
+    is_finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    return None if is_finite else int(loss.steps[-1])

@@ -1,0 +1,20 @@
+import os
+import tempfile
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+_CACHE = tempfile.TemporaryDirectory(prefix="gradjax-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name  # tests leave the user's cache alone
+
+
+@pytest.fixture
+def data_dir():
+    """Real TFDS data: $TFDS_DATA_DIR, or shared/ beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data" / "tensorflow_datasets"
+    folder = Path(os.environ.get("TFDS_DATA_DIR") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"no real data: TFDS_DATA_DIR is not set and {beside} is absent")
+    return folder
