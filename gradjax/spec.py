@@ -156,8 +156,8 @@ def _number(number: Any, text: str) -> Any:
         raise Refusal(f"{_short(text)}: a signed {number} is not a number")
     if isinstance(number, float) and not math.isfinite(number):
         raise Refusal(f"{_short(text)}: a number is not finite")
-    if abs(number) > 2**63:
-        raise Refusal(f"{_short(text)}: a number is beyond 64 bits")
+    if isinstance(number, int) and abs(number) > 2**63:
+        raise Refusal(f"{_short(text)}: a whole number is beyond 64 bits")
     return number
 
 

@@ -231,7 +231,7 @@ def _arguments(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any
 def _child(
     call: Call,
     entry: Entry,
-    paths: dict[Call, str],
+    paths: Iterator[str],
     where: str,
     registry: Registry,
     hparams: Hparams,
@@ -239,23 +239,21 @@ def _child(
     """An optimizer inside a wrapper, or whatever else an import path names."""
     if entry.inner:
         found = _find(call.name, registry, is_inside=True)
-        return _node(call, found, paths[call], registry, hparams)
+        return _node(call, found, next(paths), registry, hparams)
     if ":" in call.name and not call.args and not call.kwargs:
         return spec.load(call.name)
     raise Refusal(f"{where}={spec.unparse(call)}: expected a number")
 
 
-def _child_paths(path: str, values: tuple[Any, ...]) -> dict[Call, str]:
-    """Child -> path: named by the child, numbered where a name comes twice."""
+def _child_paths(path: str, values: tuple[Any, ...]) -> Iterator[str]:
+    """A path for each child in turn: its name, numbered where a name comes twice."""
     calls = [value for value in values if isinstance(value, Call)]
     count = Counter(call.name for call in calls)
     seen: Counter[str] = Counter()
-    paths = {}
     for call in calls:
         seen[call.name] += 1
         number = f"_{seen[call.name]}" if count[call.name] > 1 else ""
-        paths[call] = f"{path}.{call.name}{number}"
-    return paths
+        yield f"{path}.{call.name}{number}"
 
 
 def _check_kind(value: Any, entry: Entry, name: str, where: str) -> None:

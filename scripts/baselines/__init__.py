@@ -1,0 +1,35 @@
+"""The rivals of the benchmark, each written as its own users would write it.
+
+A rival is a module with `make(settings, images, labels) -> Rival`. The networks are the
+same: `mlp` is 784-128-10 with relu, `cnn` the Keras example (3x3 convolutions to 32
+and 64 features without padding, each with relu and 2x2 max-pooling, then 10 logits),
+neither with dropout. So are the data, the batch size, the loss and the optimizer: Adam
+with its usual constants. Initial parameters are each framework's default.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+LEARNING_RATE = 1e-3
+
+
+class Settings(NamedTuple):
+    """What every rival trains."""
+
+    model: str  # "mlp" or "cnn"
+    batch_size: int
+    with_accuracy: bool  # report the training accuracy beside the loss
+
+
+class Round(NamedTuple):
+    """One timed stretch of training."""
+
+    run_s: float  # until the loss is on the host
+    loss: float  # the mean over its steps, as the rival reports it
+
+
+class Rival(NamedTuple):
+    """A network that is built, compiled and ready to go on training."""
+
+    first_s: float  # building, compiling and the first step; imports apart
+    train: Callable[[int], Round]  # (num_steps) -> Round; goes on where it stopped

@@ -1,0 +1,101 @@
+"""What was measured, as Markdown."""
+
+import importlib.metadata
+import os
+import platform
+from typing import NamedTuple
+
+import numpy as np
+
+from gradjax.analysis.statistics import Interval, median_interval
+from scripts.baselines import LEARNING_RATE
+
+LABELS = {
+    "gradjax_run": "gradjax",
+    "flax_loop": "flax, loop over a jitted step",
+    "keras_fit": "Keras on JAX, `fit`",
+    "torch_eager": "PyTorch, eager",
+}
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "numpy")
+_HEAD = """\
+| | µs a step | gradjax / it | first call, s | loss |
+|---|---:|---:|---:|---:|"""
+
+
+class Timing(NamedTuple):
+    """One rival over the rounds of one case."""
+
+    rival: str
+    first_s: float
+    run_s: np.ndarray  # f64[rounds]
+    loss: float  # of the last round
+
+
+def header(flags: str, num_rounds: int, num_images: int, is_random: bool) -> str:
+    """Everything but the code that the figures depend on."""
+    data = "RANDOM images, since MNIST is not prepared here" if is_random else "MNIST"
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
+    return f"""\
+# One training run: gradjax and its rivals
+
+`python -m scripts.benchmark single {flags}`
+
+- Data: {data}; {num_images:,} training images of 28x28 pixels.
+- Adam, learning rate {LEARNING_RATE}; float32.
+- Machine: {os.cpu_count()} cores ({platform.machine()}), no accelerator.
+- Python {platform.python_version()}, {", ".join(versions)}.
+- Rounds: {num_rounds}, after one that is not counted. In a round every rival trains
+  the same number of steps, in a process of its own while the others wait; the order
+  rotates.
+- Figures: medians over the rounds with distribution-free 95 % intervals (under 6
+  rounds, their range). "gradjax / it" is computed round by round: under 1, gradjax is
+  faster.
+- First call: building and compiling, for the rivals with their first step; without
+  imports, data and compilation cache. Loss: on the training data in the last round.
+"""
+
+
+def rotated(items: list, by: int) -> list:
+    """The items from place `by` on, then those before it."""
+    by %= len(items)
+    return items[by:] + items[:by]
+
+
+def step_us(timing: Timing, num_steps: int) -> Interval:
+    """Microseconds a step: the median over the rounds."""
+    return median_interval(timing.run_s / num_steps * 1e6)
+
+
+def ratio(ours: Timing, theirs: Timing) -> Interval:
+    """Our time over theirs in the same round: the median over the rounds.
+
+    Rounds are pairs: what slows the machine for a minute slows both, and cancels.
+    """
+    return median_interval(ours.run_s / theirs.run_s)
+
+
+def table(title: str, num_steps: int, timings: list[Timing]) -> str:
+    """One case; the first timing is gradjax's, to which the others are compared."""
+    rows = [
+        _row(timing, num_steps, None if timing is timings[0] else timings[0])
+        for timing in timings
+    ]
+    caption = f"{num_steps} steps a round."
+    return "\n".join([f"## {title}", "", caption, "", _HEAD, *rows])
+
+
+def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
+    compared = "" if ours is None else _shown(ratio(ours, timing), 3)
+    cells = (
+        LABELS[timing.rival],
+        _shown(step_us(timing, num_steps), 0),
+        compared,
+        f"{timing.first_s:.2f}",
+        f"{timing.loss:.3f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _shown(interval: Interval, digits: int) -> str:
+    middle, low, high = (f"{number:.{digits}f}" for number in interval)
+    return f"{middle} [{low}, {high}]"

@@ -1,0 +1,66 @@
+"""PyTorch, eager: tensors in memory, mini-batches by index, no DataLoader."""
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
+
+from scripts.baselines import LEARNING_RATE, Rival, Round, Settings
+
+_NETWORKS = {
+    "mlp": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)
+    ),
+    "cnn": lambda: nn.Sequential(
+        nn.Conv2d(1, 32, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 5 * 5, 10),
+    ),
+}
+
+
+def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
+    """Builds the network and takes one step."""
+    torch.manual_seed(0)
+    inputs = torch.from_numpy(images.astype(np.float32) / 255).reshape(-1, 1, 28, 28)
+    targets = torch.from_numpy(labels.astype(np.int64))
+    batches = _batches(inputs, targets, settings.batch_size)
+    start = time.perf_counter()
+    model = _NETWORKS[settings.model]()
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+
+    def train(num_steps: int) -> Round:
+        start, running_loss, correct = time.perf_counter(), 0.0, 0
+        for x, y in itertools.islice(batches, num_steps):
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = criterion(logits, y)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+            if settings.with_accuracy:
+                correct += (logits.argmax(1) == y).sum().item()
+        return Round(time.perf_counter() - start, running_loss / num_steps)
+
+    train(1)
+    return Rival(time.perf_counter() - start, train)
+
+
+def _batches(
+    inputs: torch.Tensor, targets: torch.Tensor, batch_size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Epoch after epoch in a new order, without the incomplete last batch."""
+    num_batches = len(targets) // batch_size
+    while True:
+        order = torch.randperm(len(targets))
+        for rows in order[: num_batches * batch_size].split(batch_size):
+            yield inputs[rows], targets[rows]

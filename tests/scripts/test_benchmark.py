@@ -1,0 +1,143 @@
+import importlib.util
+
+import numpy as np
+import pytest
+
+from gradjax.errors import Refusal
+from scripts import benchmark
+from scripts.baselines import Settings, table, worker
+
+
+def _timing(rival, run_s, loss=0.1):
+    return table.Timing(rival, 2.5, np.asarray(run_s), loss)
+
+
+def test_order_rotates_so_that_everyone_is_first_once():
+    orders = [table.rotated(["a", "b", "c"], number) for number in range(4)]
+    assert orders == [list("abc"), list("bca"), list("cab"), list("abc")]
+
+
+def test_ratio_is_of_rounds_and_not_of_medians():
+    # The machine was twice as slow in the second round: the ratio does not notice.
+    ours, theirs = _timing("a", [1.0, 2.0, 1.0]), _timing("b", [4.0, 8.0, 4.0])
+    assert table.ratio(ours, theirs) == (0.25, 0.25, 0.25)
+
+
+def test_microseconds_a_step_are_the_median_with_its_range():
+    found = table.step_us(_timing("a", [0.1, 0.3, 0.2]), num_steps=1000)
+    np.testing.assert_allclose(found, (200.0, 100.0, 300.0))
+
+
+def test_table_has_a_row_for_each_rival_and_a_ratio_for_all_but_ours():
+    timings = [_timing("gradjax_run", [0.2, 0.2]), _timing("flax_loop", [0.4, 0.4])]
+    lines = table.table("A title", 1000, timings).splitlines()
+    assert lines[0] == "## A title"
+    assert lines[2] == "1000 steps a round."
+    assert lines[-2:] == [
+        "| gradjax | 200 [200, 200] |  | 2.50 | 0.100 |",
+        "| flax, loop over a jitted step | 400 [400, 400] "
+        "| 0.500 [0.500, 0.500] | 2.50 | 0.100 |",
+    ]
+    assert len({line.count("|") for line in lines[4:]}) == 1
+
+
+@pytest.mark.parametrize("is_random", [True, False])
+def test_header_says_what_data_it_was(is_random, monkeypatch):
+    monkeypatch.setattr(table.importlib.metadata, "version", lambda _: "1.2.3")
+    text = table.header("--rounds=7", 7, 55_000, is_random)
+    assert ("RANDOM" in text) == is_random
+    assert "55,000" in text
+    assert "torch 1.2.3" in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_random", "is_refused"),
+    [(0.1, False, False), (2.3, False, True), (np.nan, False, True)]
+    + [(2.3, True, False), (7.0, True, True)],
+)
+def test_a_network_that_does_not_learn_is_not_timed(loss, is_random, is_refused):
+    timings = [_timing("gradjax_run", [1.0]), _timing("keras_fit", [1.0], loss)]
+    if not is_refused:
+        benchmark.check_losses(timings, is_random)
+        return
+    with pytest.raises(Refusal, match="Keras on JAX.*expected under"):
+        benchmark.check_losses(timings, is_random)
+
+
+def test_every_case_names_rivals_there_are_and_whole_blocks():
+    for case in (case for cases in benchmark.CASES.values() for case in cases):
+        assert case.rivals[0] == "gradjax_run"
+        assert set(case.rivals) <= set(table.LABELS)
+        for rival in case.rivals:
+            assert importlib.util.find_spec(f"scripts.baselines.{rival}")
+        assert case.num_steps % {"mlp": 100, "cnn": 25}[case.settings.model] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "what"),
+        (["sweep"], "'sweep'"),
+        (["single", "--model=cnm"], "unknown model 'cnm'; did you mean 'cnn'?"),
+        (["single", "--rounds=0"], "'0': must be from 1 to 1000"),
+        (["single", "--rounds=nan"], "'nan': must be from 1 to 1000"),
+        (["single", "--round=3"], "--round=3"),
+    ],
+)
+def test_bad_flags_are_one_line_and_exit_code_2(arguments, words, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        benchmark.main(arguments)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_extra_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setattr(benchmark, "_is_installed", lambda name: name != "torch")
+    assert benchmark.main(["single", f"--out={tmp_path / 'b.md'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "needs torch: `pip install 'gradjax[benchmark]'`" in error
+
+
+def test_a_folder_is_refused_as_the_file_to_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "_is_installed", lambda _: True)
+    with pytest.raises(Refusal, match="is a folder"):
+        benchmark.run(["mlp"], 1, tmp_path)
+
+
+def test_without_mnist_the_images_are_random_and_known_to_be(monkeypatch):
+    monkeypatch.setattr(benchmark.data, "is_prepared", lambda _: False)
+    images, labels, is_random = benchmark.load_images()
+    assert is_random
+    assert images.shape == (len(labels), 28, 28, 1)
+    assert images.dtype == np.uint8
+    assert set(labels) == set(range(10))
+
+
+def test_gradjax_and_flax_learn_in_workers_of_their_own():
+    # Ten classes told apart by one bright row: either network learns it at once.
+    labels = np.arange(1000, dtype=np.int32) % 10
+    images = np.zeros((1000, 28, 28, 1), np.uint8)
+    images[np.arange(1000), 2 * labels + 4] = 255
+    case = benchmark.Case(
+        "a toy", Settings("mlp", 32, True), ("gradjax_run", "flax_loop"), 100
+    )
+    timings = benchmark.measure(case, 2, images, labels)
+    assert [timing.rival for timing in timings] == ["gradjax_run", "flax_loop"]
+    benchmark.check_losses(timings, is_random=False)
+    for timing in timings:
+        assert timing.run_s.shape == (2,)
+        assert 0 < timing.run_s.min() < timing.first_s
+
+
+def test_a_worker_that_dies_is_named(capfd):
+    arguments = (Settings("mlp", 32, True), np.zeros((1, 1)), np.zeros(1))
+    with (
+        pytest.raises(RuntimeError, match="the worker of no_such_rival died"),
+        worker.running(("no_such_rival",), *arguments),
+    ):
+        pass
+    assert "No module named" in capfd.readouterr().err

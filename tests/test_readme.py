@@ -1,0 +1,76 @@
+"""The README is right as written: its snippets run, its commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_the_ten_lines_train(capsys):
+    names = {}
+    exec(SNIPPETS[0], names)
+    (w0, w1, w2) = names["result"].params["w"]
+    assert [w0, w1, w2] == pytest.approx([1.0, -2.0, 0.5], abs=1e-3)
+    assert capsys.readouterr().out
+
+
+def test_a_record_opens_as_written(tmp_path, monkeypatch):
+    from experiments import mnist
+    from gradjax.data import digits
+    from gradjax.types import Options, Settings
+
+    monkeypatch.chdir(tmp_path)
+    settings = Settings("mnist", dataset="digits", steps=20)
+    mnist.main(settings, Options(plot=False))
+    (folder,) = (tmp_path / "runs" / "mnist").iterdir()
+    snippet = SNIPPETS[1].replace("<name>", folder.name)
+    names = {"images": digits.load().test["image"][:4]}
+    for line in snippet.splitlines():
+        exec(f"shown = {line}" if line.startswith("run.") else line, names)
+        if line.startswith("run.predict"):
+            assert names["shown"].shape == (4, 10)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m")])
+def test_commands_of_python_exist(command):
+    from gradjax import flags, optimizers, schedules, spec
+
+    words = shlex.split(command)
+    module = ROOT / (words[2].replace(".", "/") + ".py")
+    assert module.is_file()
+    if words[2].startswith("experiments."):
+        values = flags.parse(words[2:])
+        call = spec.parse(values["optimizer"].value)
+        if ":" not in call.name:
+            optimizers.split(call)
+        schedules.split(values["schedule"].value, 1_000)
+
+
+@pytest.mark.parametrize(
+    "target", re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)
+)
+def test_commands_of_make_exist(target):
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_experiment_has_its_row():
+    files = [path.stem for path in (ROOT / "experiments").glob("[!_]*.py")]
+    assert files
+    for name in files:
+        assert f"`experiments.{name}`" in README
