@@ -54,7 +54,7 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
         ValueError: an array of objects, which would have to be pickled.
     """
     buffer = io.BytesIO()
-    # np.savez pickles objects, and takes "file" and "allow_pickle" for its own arguments.
+    # np.savez pickles objects, and takes "file" and "allow_pickle" as its own names.
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:

@@ -4,8 +4,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = """errors types files spec schedules data models problems optimizers evaluation
-step traces training records analysis plots report launch flags __init__""".split()
+FLOORS = [
+    "errors",
+    "types",
+    "files",
+    "spec",
+    "schedules",
+    "data",
+    "models",
+    "problems",
+    "optimizers",
+    "evaluation",
+    "step",
+    "traces",
+    "training",
+    "records",
+    "analysis",
+    "plots",
+    "report",
+    "launch",
+    "flags",
+    "__init__",
+]
 HEAVY = {"tensorflow_datasets", "matplotlib", "sklearn", "scipy", "rich", "pandas"}
 MAX_LINES = 300
 

@@ -17,6 +17,7 @@ ACCEPTED = {
     "adamw(b2=0.95)": Call("adamw", (), (("b2", 0.95),)),
     "sgd(0.1, 0.9, True)": Call("sgd", (0.1, 0.9, True)),
     "f(-1, +2, -0.5, 1e-3)": Call("f", (-1, 2, -0.5, 1e-3)),
+    "f(1e300)": Call("f", (1e300,)),
     "f(None, 'a', \"b\")": Call("f", (None, "a", "b")),
     "f((1, 2), [3], ())": Call("f", ((1, 2), (3,), ())),
     "chain(clip(1.0), adam)": Call("chain", (Call("clip", (1.0,)), Call("adam"))),
@@ -112,7 +113,7 @@ literals = (
     st.booleans()
     | st.none()
     | st.integers(-(2**63), 2**63)
-    | st.floats(-1e18, 1e18)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
     | st.text("ab.:'\"\\ ", max_size=8)
 )
@@ -187,7 +188,7 @@ def test_the_watch_sees_what_runs(side_effects):
 
 def test_lookup_names_the_nearest():
     assert spec.lookup("adam", {"adam": 1}, "optimizer") == 1
-    with pytest.raises(Refusal, match=r"^unknown optimizer 'adma'; did you mean 'adam'"):
+    with pytest.raises(Refusal, match=r"^unknown .* 'adma'; did you mean 'adam'"):
         spec.lookup("adma", {"adam": 1, "sgd": 2}, "optimizer")
     with pytest.raises(Refusal, match="one of: adam, sgd"):
         spec.lookup("zzz", {"sgd": 2, "adam": 1}, "optimizer")

@@ -79,10 +79,10 @@ def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=10),
         TextColumn("{task.fields[place]}"),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[means]}"),
     )
     with Progress(*columns, refresh_per_second=8) as bar:
@@ -95,7 +95,7 @@ def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
                 started[0] = time.monotonic()
                 bar.reset(task)
             rate = taken / max(time.monotonic() - started[0], 1e-9)
-            shown: dict[str, Any] = {"means": _spoken(means)} if means else {}
+            shown: dict[str, Any] = {"means": _brief(means)} if means else {}
             bar.update(
                 task,
                 completed=taken,
@@ -105,6 +105,13 @@ def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
             )
 
         yield on_block
+
+
+def _brief(means: dict[str, float]) -> str:
+    """As `_spoken`, to fit beside a bar in 80 columns."""
+    held_out = means.get("validation_accuracy", means.get("validation_loss"))
+    shown = {"loss": means["loss"], "acc": means.get("accuracy"), "val": held_out}
+    return " ".join(f"{name} {v:.3f}" for name, v in shown.items() if v is not None)
 
 
 def _spoken(means: dict[str, float]) -> str:
