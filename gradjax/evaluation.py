@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from gradjax.types import Batch, Key, Measures, Params, Problem, Source
 
-# Examples a batch. Measured on 2 CPU cores, the CNN over 5,000 images, in ms: batches of
-# 50 629, 100 797, 500 1,022, 1,000 1,165: larger ones leave the cache. The MLP does not
-# care. An accelerator wants large ones; not measured.
+# Examples a batch. Measured on 2 CPU cores, the CNN over 5,000 images, in ms: batches
+# of 50 629, 100 797, 500 1,022, 1,000 1,165: larger ones leave the cache. The MLP does
+# not care. An accelerator wants large ones; not measured.
 _CPU_BATCH, _BATCH = 100, 1_000
 
 

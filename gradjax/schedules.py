@@ -1,6 +1,6 @@
 """Learning-rate schedules: shapes in [0, 1] over a run, times a traced peak.
 
-A shape is a function (progress, **arguments) -> f32[], where progress, step / num_steps,
+A shape is a function (progress, **arguments) -> f32[], where progress = i / num_steps
 runs over [0, 1). It is branch-free, so its arguments may be traced, mapped over trials
 and differentiated. An argument annotated `Fraction` is a part of the run: given as a
 float it is that fraction, given as an int it is a number of steps; inside there are
@@ -192,7 +192,7 @@ def shape_at(
     return schedule.shape(progress, **kwargs)
 
 
-def _find(name: str) -> Callable[..., jax.Array]:
+def _find(name: str) -> Callable[..., Any]:
     if ":" not in name:
         return spec.lookup(name, SCHEDULES, "schedule")
     shape = spec.load(name)

@@ -156,6 +156,27 @@ def test_a_diverged_lane_is_frozen_at_its_last_finite_loss():
     assert result.params == 0.375
 
 
+def test_a_lane_that_diverged_stays_frozen_when_its_loss_is_finite_again():
+    """One bad example: the steps after it have a finite loss and must not count."""
+    problem = problem_of(
+        lambda params, batch, _: jnp.where(batch["index"][0] == 3, jnp.nan, params),
+        data=Splits(source_of(EXAMPLES)),
+    )
+    program = gradjax.program(problem, "sgd", num_steps=EXAMPLES, batch_size=1)
+    result = gradjax.run(program, {"learning_rate": 0.125}, seed=1)
+    assert 1 < result.diverged_step < EXAMPLES - 1
+    assert np.isfinite(result.trace["loss"].values).sum() == EXAMPLES - 1
+    assert not result.state.alive
+    assert result.params == 1 - 0.125 * (result.diverged_step - 1)
+
+
+def test_every_step_has_a_key_of_its_own():
+    problem = problem_of(lambda params, _, key: params + jax.random.uniform(key))
+    program = gradjax.program(problem, "sgd(0.0)", num_steps=20)
+    one, other = (gradjax.run(program, seed=k).trace["loss"].values for k in (0, 1))
+    assert len({*one.tolist(), *other.tolist()}) == 40
+
+
 def test_parameters_that_the_last_step_breaks_count_as_diverged():
     # The loss at 0 is finite and its gradient is not: only the update shows it.
     problem = problem_of(lambda params, *_: jnp.sqrt(jnp.abs(params)), start=0.0)

@@ -135,7 +135,7 @@ def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
 
 
 def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, Entry]:
-    """A function's Entry, known or read off its signature, and a partial's arguments."""
+    """A function's Entry, known or read off its signature; a partial's arguments."""
     is_partial = isinstance(make, partial)
     args, kwargs = (make.args, tuple(make.keywords.items())) if is_partial else ((), ())
     function = make.func if is_partial else make
