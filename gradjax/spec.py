@@ -87,8 +87,9 @@ def lookup(name: str, registry: dict[str, Any], kind: str) -> Any:
 def unknown(name: str, known: Iterable[str], kind: str) -> str:
     """The line for an unknown name: what was asked, and what is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if near:
+    near = difflib.get_close_matches(name.lower(), names, n=9, cutoff=0.6)
+    near = sorted(near, key=lambda other: sorted(other) != sorted(name.lower()))[:3]
+    if near:  # the same letters first: two that changed places are the usual slip
         return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
     listed = ", ".join(names) if names else "none"
     return f"unknown {kind} {name!r}; one of: {listed}"

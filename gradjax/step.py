@@ -16,20 +16,31 @@ from gradjax import optimizers, schedules
 from gradjax.data.order import order
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
+_OPTIMIZER = 0x6F7074  # "opt": folded into a key, it gives the optimizer's own
+
 
 def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
-    """The numbers of step i: each rate times the schedule's shape at i / num_steps."""
+    """The numbers of step i: each rate times the schedule's shape at i / num_steps.
+
+    A number with a schedule of its own is its peak times that one's shape.
+    """
     progress = i.astype(jnp.float32) / plan.num_steps
     shape = schedules.shape_at(plan.schedule, hparams, progress)
-    return {**hparams, **{path: hparams[path] * shape for path in plan.optimizer.rates}}
+    numbers = {path: hparams[path] * shape for path in plan.optimizer.rates}
+    for path, schedule in plan.optimizer.scheduled:
+        own = schedules.shape_at(schedule, hparams, progress)
+        numbers[path] = hparams[f"{path}.peak"] * own
+    return {**hparams, **numbers}
 
 
 def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
     """The state before the first step: the same parameters for every optimizer."""
-    init_key, _ = jax.random.split(jax.random.key(seed))
+    root_key = jax.random.key(seed)
+    init_key, _ = jax.random.split(root_key)
     params = plan.problem.init(init_key)
     numbers = at(plan, hparams, jnp.uint32(0))
-    opt_state = optimizers.build(plan.optimizer, numbers).init(params)
+    optimizer_key = jax.random.fold_in(root_key, _OPTIMIZER)
+    opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)
     state = TrainState(params, opt_state, jnp.bool(True))
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
@@ -49,7 +60,7 @@ def step(
       state: of the step before.
       batch: leaves [batch, ...], or None.
       hparams: f32[] each.
-      key: of this step: dropout and the like.
+      key: of this step: dropout, and an optimizer's own randomness.
       i: u32[], the number of this step, from 0.
     """
     numbers = at(plan, hparams, i)
@@ -57,12 +68,11 @@ def step(
     def loss(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
         return plan.problem.loss(params, batch, key)
 
-    (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
-    extras = {
-        "value": value,
-        "grad": grads,
-        "value_fn": lambda params: loss(params)[0],
-    }
+    if optimizers.gradient(plan.optimizer) == "per_example":
+        (value, aux), grads = _per_example(plan, state.params, batch, key)
+    else:
+        (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+    extras = _extras(loss, value, grads, key, i)
     needed = {name: extras[name] for name in optimizers.needs(plan.optimizer)}
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(
         grads, state.opt_state, state.params, **needed
@@ -72,8 +82,42 @@ def step(
     updates = jax.tree.map(lambda u: jnp.where(alive, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(state.params, updates)
     rate = numbers[plan.optimizer.rates[0]] if plan.optimizer.rates else jnp.nan
-    info = StepInfo(value, jnp.asarray(rate, jnp.float32), aux)
+    seen = {**aux, **optimizers.figures(plan.optimizer, opt_state)}
+    info = StepInfo(value, jnp.asarray(rate, jnp.float32), seen)
     return TrainState(params, opt_state, alive), info
+
+
+def _extras(
+    loss: Any, value: jax.Array, grads: Params, key: Key, i: jax.Array
+) -> dict[str, Any]:
+    """All that an optimizer may ask for beside the gradient; `loss` is the step's."""
+
+    def value_fn(params: Params) -> jax.Array:
+        return loss(params)[0]
+
+    return {
+        "value": value,
+        "grad": grads,
+        "value_fn": value_fn,
+        "obj_fn": value_fn,  # the same, as Sophia calls it
+        "grad_fn": jax.grad(value_fn),
+        "step": i,
+        "key": jax.random.fold_in(key, _OPTIMIZER),
+    }
+
+
+def _per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
+    """As `value_and_grad` of the batch, but the gradients are [batch, ...]."""
+
+    def loss(params: Params, example: Any, key: Key) -> Any:
+        one = jax.tree.map(lambda leaf: leaf[None], example)
+        return plan.problem.loss(params, one, key)
+
+    keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+    seen, grads = jax.vmap(jax.value_and_grad(loss, has_aux=True), (None, 0, 0))(
+        params, batch, keys
+    )
+    return jax.tree.map(lambda x: x.mean(axis=0), seen), grads
 
 
 def block(

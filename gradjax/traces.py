@@ -19,7 +19,10 @@ def window(infos: list[StepInfo]) -> dict[str, np.ndarray]:
 
 def window_means(window: dict[str, np.ndarray]) -> dict[str, float]:
     """The mean of each curve over the window."""
-    return {name: float(values.mean()) for name, values in window.items()}
+    # In float64: a sum of losses about to diverge overflows a float32.
+    return {
+        name: float(values.mean(dtype=np.float64)) for name, values in window.items()
+    }
 
 
 def training_series(windows: list[dict[str, np.ndarray]]) -> dict[str, Series]:
@@ -45,3 +48,10 @@ def diverged_step(loss: Series, params: Any) -> int | None:
         return int(loss.steps[diverged[0]])
     is_finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     return None if is_finite else int(loss.steps[-1])
+
+
+def num_gradients(trace: dict[str, Series], per_step: int) -> int:
+    """Gradients spent: counted where they vary by step, as in a line search."""
+    if "num_gradients" in trace:
+        return int(trace["num_gradients"].values.sum())
+    return per_step * len(trace["loss"].values)

@@ -18,14 +18,7 @@ from gradjax import step as steps
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
-from gradjax.types import (
-    Hparams,
-    Plan,
-    Problem,
-    Program,
-    Result,
-    TrainState,
-)
+from gradjax.types import Hparams, Plan, Problem, Program, Result, TrainState
 
 # Measured on the tutorial MLP (us a step): 191 steps a call 184, 573 177, 1,719 176;
 # the bits are the same. Short blocks are for the person who watches a slow network.
@@ -47,8 +40,8 @@ def program(
       problem: what is minimised.
       optimizer: an expression (`"adamw(b2=0.95)"`), a function such as `optax.adamw`,
         or a finished optax transformation.
-      schedule: an expression (`"warmup_cosine(warmup=0.05)"`): the shape over the run
-        that multiplies the learning rate.
+      schedule: an expression (`"warmup_cosine(warmup=0.05)"`), or numbers f32[n] at
+        equally spaced points: the shape over the run that multiplies the learning rate.
       num_steps: optimizer steps of the whole run.
       batch_size: examples a step; None takes the whole training split.
       eval_every: steps between two evaluations; None evaluates at the end only.
@@ -63,7 +56,8 @@ def program(
     for name, count in (("num_steps", num_steps), ("eval_every", eval_every)):
         if count is not None and (type(count) is not int or count < 1):
             raise Refusal(f"{name}={count!r}: must be a positive whole number")
-    optimizer_spec, numbers = optimizers.split(optimizer)
+    optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
+    optimizers.check_problem(optimizer_spec, problem)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
     interval = min(eval_every or num_steps, num_steps)
     plan = Plan(
@@ -76,12 +70,13 @@ def program(
         block_length(interval),
     )
     hparams = {**numbers, **schedule_numbers}
+    shapes = tuple((path, np.shape(value)) for path, value in hparams.items())
     return Program(
         plan,
         hparams,
         functools.partial(steps.init, plan),
         functools.partial(steps.step, plan),
-        functools.cache(functools.partial(_compiled, plan, tuple(hparams))),
+        functools.cache(functools.partial(_compiled, plan, shapes)),
     )
 
 
@@ -130,6 +125,7 @@ def run(
     trace = traces.training_series(windows) | traces.evaluation_series(means)
     params = jax.device_get(eval_params(plan, state))
     diverged_step = traces.diverged_step(trace["loss"], params)
+    per_step = optimizers.num_gradients(plan.optimizer)
     return Result(
         params=params,
         state=jax.device_get(state),
@@ -138,7 +134,7 @@ def run(
         status="finished" if diverged_step is None else "diverged",
         diverged_step=diverged_step,
         num_steps=means[-1][0],
-        num_gradients=means[-1][0] * optimizers.num_gradients(plan.optimizer),
+        num_gradients=traces.num_gradients(trace, per_step),
         compile_s=compile_s,
         run_s=run_s,
         eval_s=eval_s + seconds,
@@ -169,13 +165,15 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
         if name not in program.hparams:
             raise Refusal(spec.unknown(name, program.hparams, "hyperparameter"))
     numbers = {
-        path: bounds.as_float(value, path)
+        path: schedules.as_values(value, path, np.shape(program.hparams[path]))
+        if np.ndim(program.hparams[path])
+        else bounds.as_float(value, path)
         for path, value in {**program.hparams, **hparams}.items()
     }
     shape = {path: v for path, v in numbers.items() if path.startswith("schedule.")}
     schedules.check(shape)
-    for path in numbers.keys() - shape.keys():
-        bounds.check(path, numbers[path], path)
+    own = {path: numbers[path] for path in numbers.keys() - shape.keys()}
+    optimizers.check_numbers(program.plan.optimizer, own)
     return {path: np.float32(value) for path, value in numbers.items()}
 
 
@@ -238,11 +236,11 @@ def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int
 
 
 def _compiled(
-    plan: Plan, names: tuple[str, ...], kind: str, static: Any = None
+    plan: Plan, shapes: tuple[tuple[str, Any], ...], kind: str, static: Any = None
 ) -> Callable[..., Any]:
     """The executable of one part of a run, compiled from shapes alone."""
     seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    hparams = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in names}
+    hparams = {name: jax.ShapeDtypeStruct(s, jnp.float32) for name, s in shapes}
     init = functools.partial(steps.init, plan)
     if kind == "init":
         return jax.jit(init).lower(hparams, seed).compile()

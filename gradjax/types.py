@@ -59,6 +59,15 @@ class Target(NamedTuple):
     mode: str = "min"  # "min" or "max"
 
 
+class Minimum(NamedTuple):
+    """Where a problem is least; on the host, in float64."""
+
+    params: tuple[Params, ...]  # every minimiser that is known, each a pytree
+    loss: float  # the objective there, over all training data and all noise
+    curvature: tuple[float, float] | None = None
+    # the smallest and the largest eigenvalue of the Hessian at the first minimiser
+
+
 class Problem(NamedTuple):
     """What is minimised. Only functions, so any model library will do."""
 
@@ -71,6 +80,7 @@ class Problem(NamedTuple):
     data: Splits | None = None  # None: the loss needs no batch
     target: Target = Target()
     report: Callable[..., dict[str, Any]] | None = None  # (params, data)
+    minimum: Minimum | None = None  # None: it is not known
 
 
 class TrainState(NamedTuple):
@@ -111,11 +121,18 @@ class Entry(NamedTuple):
     # which argument is "the rate", and its default; None: the rule has none
     static: tuple[str, ...] = ()  # arguments that never trace: they change the program
     needs: tuple[str, ...] = ()  # extras its update takes, exactly: value, grad, ...
-    gradient: str = "batch"  # or "per_example", for differential privacy
+    gradient: str = "batch"
+    # or "per_example", for differential privacy; of a wrapper also "inner": what the
+    # first optimizer in it takes
     eval_params: Callable[[Any, Params], Params] | None = None  # (opt_state, params)
-    step_size: Callable[[Any], jax.Array] | None = None  # opt_state -> f32[]
-    num_gradients: int = 1  # gradients a step: the unit of a budget
-    inner: bool = False  # its positional arguments are transformations themselves
+    step_size: Callable[..., jax.Array] | None = None
+    # (updates, grads, params, opt_state, **arguments) -> f32[]: of a rule with its own
+    num_gradients: int | Callable[..., jax.Array] = 1
+    # gradients a step, the unit of a budget; the same function where it varies
+    inner: tuple[str, ...] = ()  # arguments that are optimizers; "*": positional ones
+    refuses: tuple[str, ...] = ()  # extras that a wrapper cannot give to what it holds
+    key: str | None = None  # the argument that takes a random key, of the trial's seed
+    paper: str = ""  # authors and year
 
 
 class OptimizerSpec(NamedTuple):
@@ -125,6 +142,8 @@ class OptimizerSpec(NamedTuple):
     args: tuple[Any, ...] = ()  # literals, Leafs and OptimizerSpecs
     kwargs: tuple[tuple[str, Any], ...] = ()
     rates: tuple[str, ...] = ()  # the Hparams that the schedule multiplies
+    scheduled: tuple[tuple[str, "ScheduleSpec"], ...] = ()
+    # Hparams with a schedule of their own: `<path>.peak` times its shape
 
 
 class ScheduleSpec(NamedTuple):

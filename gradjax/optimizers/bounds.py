@@ -21,6 +21,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MOMENT = Bound(0.0, 1.0)  # a decay of 1 never forgets, and divides by zero
 _NOT_NEGATIVE = Bound(0.0)
 _POSITIVE = Bound(0.0, is_open=True)
+_COUNT = Bound(1.0)
 
 BOUNDS: dict[str, Bound] = {
     "learning_rate": _NOT_NEGATIVE,
@@ -49,6 +50,23 @@ BOUNDS: dict[str, Bound] = {
     "clipping": _POSITIVE,
     "threshold": _POSITIVE,
     "trust_coefficient": _POSITIVE,
+    "l2_norm_clip": _POSITIVE,
+    "noise_multiplier": _NOT_NEGATIVE,
+    "slow_step_size": _POSITIVE,
+    "precond_learning_rate": _POSITIVE,
+    "accumulation_size": _COUNT,
+    "every": _COUNT,
+    "k": _COUNT,
+    "max_dim": _COUNT,
+    "memory_size": _COUNT,
+    "ns_steps": _COUNT,
+    "num_betas": _COUNT,
+    "patience": _COUNT,
+    "rank": _COUNT,
+    "sync_period": _COUNT,
+    "update_interval": _COUNT,
+    "update_proj_gap": _COUNT,
+    "warmup_steps": _COUNT,
 }
 
 

@@ -9,7 +9,6 @@ import optax
 import pytest
 
 import gradjax
-from gradjax import Problem
 
 NUM_STEPS = 25
 RATE = 0.05
@@ -139,68 +138,3 @@ def test_a_function_that_is_registered_brings_its_entry(quadratic):
         assert spec.entry.eval_params is not None
     for known in (optax.lbfgs, "optax:lbfgs"):
         assert gradjax.program(quadratic, known, num_steps=1).plan.optimizer.entry.needs
-
-
-def gradient(params):
-    return {name: np.float64(scale) * params[name] for name, scale in SCALES.items()}
-
-
-SCALES = {"w": np.asarray([[1.0, 2.0], [0.5, 4.0]]), "b": np.asarray([3.0, 1.0])}
-START = {"w": np.asarray([[1.0, -2.0], [3.0, 0.5]]), "b": np.asarray([-1.0, 2.0])}
-
-
-@pytest.fixture(scope="module")
-def separate():
-    def loss(params, _batch, _key):
-        terms = [(SCALES[n].astype("f4") * x**2).sum() for n, x in params.items()]
-        return 0.5 * sum(terms), {}
-
-    return Problem(lambda _: jax.tree.map(jnp.float32, START), loss)
-
-
-def adam_by_hand(num_steps, rate, b1, b2, eps, weight_decay=0.0):
-    """Kingma and Ba 2015, algorithm 1; decay as in Loshchilov and Hutter 2019."""
-    params = dict(START)
-    mu = {name: np.zeros_like(x) for name, x in params.items()}
-    nu = {name: np.zeros_like(x) for name, x in params.items()}
-    for step in range(1, num_steps + 1):
-        for name, g in gradient(params).items():
-            mu[name] = b1 * mu[name] + (1 - b1) * g
-            nu[name] = b2 * nu[name] + (1 - b2) * g**2
-            mean, square = mu[name] / (1 - b1**step), nu[name] / (1 - b2**step)
-            update = mean / (np.sqrt(square) + eps) + weight_decay * params[name]
-            params[name] = params[name] - rate * update
-    return params
-
-
-def lion_by_hand(num_steps, rate, b1, b2, weight_decay):
-    """Chen et al. 2023, algorithm 2."""
-    params = dict(START)
-    momentum = {name: np.zeros_like(x) for name, x in params.items()}
-    for _ in range(num_steps):
-        for name, g in gradient(params).items():
-            direction = np.sign(b1 * momentum[name] + (1 - b1) * g)
-            momentum[name] = b2 * momentum[name] + (1 - b2) * g
-            update = direction + weight_decay * params[name]
-            params[name] = params[name] - rate * update
-    return params
-
-
-BY_HAND = {
-    "adam(b1=0.7, b2=0.9, eps=0.01)": lambda n: adam_by_hand(n, RATE, 0.7, 0.9, 0.01),
-    "adamw(b1=0.7, b2=0.9, eps=0.01, weight_decay=0.3)": lambda n: adam_by_hand(
-        n, RATE, 0.7, 0.9, 0.01, 0.3
-    ),
-    "lion(b1=0.6, b2=0.8, weight_decay=0.3)": lambda n: lion_by_hand(
-        n, RATE, 0.6, 0.8, 0.3
-    ),
-}
-
-
-@pytest.mark.parametrize("num_steps", [1, 2, 5])
-@pytest.mark.parametrize("expression", BY_HAND)
-def test_steps_are_the_papers_in_float64(expression, num_steps, separate):
-    program = gradjax.program(separate, expression, num_steps=num_steps)
-    params = gradjax.run(program, {"learning_rate": RATE}).params
-    for name, expected in BY_HAND[expression](num_steps).items():
-        np.testing.assert_allclose(params[name], expected, rtol=3e-6)

@@ -14,9 +14,12 @@ from gradjax.types import Leaf
 
 REFUSED = {
     # an unknown name, with the nearest
-    "adma": "unknown optimizer 'adma'; did you mean",
-    "schedule_free": "did you mean 'schedule_free_adamw'",
-    "zzz": "one of: adabelief, adadelta",
+    "adma": "unknown optimizer 'adma'; did you mean 'adam' or ",
+    "sdg": "did you mean 'sgd'",
+    "adamW": "did you mean 'adamw'",
+    "loin": "did you mean 'lion'",
+    "schedule_free_sdg": "did you mean 'schedule_free_sgd'",
+    "zzz": "one of: acprop, adabelief",
     "chain(adma)": "unknown optimizer 'adma'; did you mean",
     "chain(clip_by_norm(1.0), sgd)": "did you mean 'clip_by_global_norm'",
     "no_such_module:opt": "cannot import 'no_such_module:opt'",

@@ -1,0 +1,101 @@
+"""A call's arguments against a factory's signature: what is missing, unknown or wrong.
+
+What is refused here would otherwise fail in the trace, many lines long.
+"""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from gradjax import spec
+from gradjax.errors import Refusal
+from gradjax.types import Call, Entry
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def bind(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional (of a chain) and named arguments, as the signature has them.
+
+    Raises:
+        Refusal: an argument that it does not have, or lacks; what is no optimizer
+            where one must stand.
+    """
+    parameters = settable(entry)
+    signature = inspect.Signature(list(parameters.values()))
+    valid = ", ".join(name for name in parameters if name not in ("args", "kwargs"))
+    try:
+        bound = signature.bind_partial(*call.args, **dict(call.kwargs))
+    except TypeError as error:
+        is_key = entry.key is not None and entry.key in dict(call.kwargs)
+        reason = f"{entry.key} follows from the seed of the run" if is_key else error
+        valid = valid or "none"
+        raise Refusal(f"{call.name}: {reason}; its arguments: {valid}") from None
+    given = dict(bound.arguments)
+    positional = given.pop("args", ())
+    given |= given.pop("kwargs", {})
+    _check_missing(call, entry, parameters, given)
+    _check_inner(call, entry, positional, given)
+    return positional, given
+
+
+def settable(entry: Entry) -> dict[str, inspect.Parameter]:
+    """The parameters that an expression may give: all but the random key."""
+    parameters = inspect.signature(entry.make).parameters
+    return {name: p for name, p in parameters.items() if name != entry.key}
+
+
+def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:
+    """Refuses a value that is not of its default's kind: the trace would fail later."""
+    parameter = inspect.signature(entry.make).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    if entry.rate and name == entry.rate[0]:
+        default = entry.rate[1]
+    is_number = isinstance(value, int | float | np.number) and type(value) is not bool
+    if name in entry.static and not isinstance(default, float):
+        if type(value) is not int or value < 0:
+            raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
+    elif isinstance(default, bool):
+        if is_number or isinstance(value, str):
+            raise Refusal(f"{where}={value!r}: expected True or False")
+    elif isinstance(default, int | float):
+        if not is_number:
+            raise Refusal(f"{where}={value!r}: expected a number")
+    elif isinstance(default, str | tuple) and (is_number or isinstance(value, bool)):
+        kind = type(default).__name__.replace("str", "string")
+        raise Refusal(f"{where}={value!r}: expected a {kind} such as {default!r}")
+
+
+def _check_missing(
+    call: Call,
+    entry: Entry,
+    parameters: dict[str, inspect.Parameter],
+    given: dict[str, Any],
+) -> None:
+    known = {*given, entry.rate[0]} if entry.rate else set(given)
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in _VARIADIC
+        and name not in known
+    ]
+    if missing:
+        example = ", ".join(
+            "adam" if name in entry.inner else f"{name}=..." for name in missing
+        )
+        raise Refusal(f"{call.name} needs {', '.join(missing)}: {call.name}({example})")
+
+
+def _check_inner(
+    call: Call, entry: Entry, positional: tuple[Any, ...], given: dict[str, Any]
+) -> None:
+    """Refuses what is no optimizer where an optimizer must stand."""
+    if "*" in entry.inner and not positional and not given:
+        raise Refusal(f"{call.name} is empty: {call.name}(adam)")
+    held = [*positional, *(given[name] for name in entry.inner if name in given)]
+    for value in held if entry.inner else ():
+        if not isinstance(value, Call):
+            shown = spec.unparse(value) if isinstance(value, tuple) else repr(value)
+            raise Refusal(f"{call.name}: {shown} is not an optimizer; expected a name")

@@ -1,0 +1,115 @@
+"""Where an optimizer is defined: what may hold what, and on which problems.
+
+What would run and mean nothing, or fail deep in a trace, is refused before it starts.
+"""
+
+import jax
+import optax
+
+from gradjax import schedules
+from gradjax.errors import Refusal
+from gradjax.optimizers import bounds
+from gradjax.optimizers.build import children, gradient, nodes
+from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
+
+_OF_AXES = (optax.sm3, optax.scale_by_sm3)
+
+
+def descends(node: OptimizerSpec, transforms: dict[str, Entry]) -> bool:
+    """Whether its updates turn the gradient's sign, as far as a registry can tell.
+
+    One link of a chain is enough; of other wrappers, all that they hold must
+    but what stands still.
+    """
+    held = [c for c in children(node) if c.entry.make is not optax.set_to_zero]
+    inner = [descends(child, transforms) for child in held]
+    if node.entry.inner:
+        return any(inner) if "*" in node.entry.inner else bool(inner) and all(inner)
+    return node.entry.rate is not None or node.entry not in transforms.values()
+
+
+def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> None:
+    """Refuses what a wrapper cannot hold.
+
+    Raises:
+        Refusal: an optimizer in `masked`, where the other leaves would ascend; a rule
+            that asks the loss again where the parameters or the batch are not the
+            step's own.
+    """
+    held = children(node)
+    is_transform = node.entry in transforms.values()
+    if is_transform and any(descends(child, transforms) for child in held):
+        raise Refusal(
+            f"{name}(...) holds a transform, not an optimizer: what it leaves out"
+            " would ascend; partition(matrices=..., others=set_to_zero) does not"
+        )
+    for child in (inner for outer in held for inner in nodes(outer)):
+        asked = sorted(set(child.entry.needs) & set(node.entry.refuses))
+        if asked:
+            rule = _name(child)
+            raise Refusal(
+                f"{name}({rule}) is not defined: {rule} asks the loss again"
+                f" ({', '.join(asked)}), and {name} has no loss that matches its step"
+            )
+
+
+def check_composition(node: OptimizerSpec) -> None:
+    """Refuses per-example gradients where a rule before them would spoil them.
+
+    Raises:
+        Refusal: the rule stands neither first in its chain nor in a wrapper that
+            hands its gradients on.
+    """
+    private = [n for n in nodes(node) if n.entry.gradient == "per_example"]
+    if private and (gradient(node) != "per_example" or len(private) > 1):
+        name = _name(private[0])
+        raise Refusal(
+            f"{name} takes the gradient of each example, so it must be alone or the"
+            " first in its chain; average, lookahead and apply_if_finite may hold it"
+        )
+
+
+def check_problem(optimizer: OptimizerSpec, problem: Problem) -> None:
+    """Refuses an optimizer on a problem that it is not defined for.
+
+    Raises:
+        Refusal: it takes the gradient of each example and there are none, or keeps
+            something for each axis of a parameter that has none.
+    """
+    for node in nodes(optimizer):
+        if node.entry.gradient == "per_example" and problem.data is None:
+            raise Refusal(
+                f"{_name(node)} takes the gradient of each example, and this problem"
+                " has no data"
+            )
+        if node.entry.make in _OF_AXES:
+            params = jax.eval_shape(problem.init, jax.random.key(0))
+            if any(leaf.ndim == 0 for leaf in jax.tree.leaves(params)):
+                raise Refusal(
+                    f"{_name(node)} keeps a bound for each axis of a parameter, and"
+                    " this problem has one without axes"
+                )
+
+
+def check_numbers(optimizer: OptimizerSpec, numbers: Hparams) -> None:
+    """Refuses numbers of an optimizer that `split` would refuse.
+
+    Raises:
+        Refusal: out of the bounds of its name, or of the schedule it belongs to.
+    """
+    left = dict(numbers)
+    for path, _ in optimizer.scheduled:
+        peak = f"{path}.peak"
+        bounds.check(path, left.pop(peak), peak)
+        own = [name for name in left if name.startswith(f"{path}.")]
+        shape = {f"schedule{name.removeprefix(path)}": left.pop(name) for name in own}
+        try:
+            schedules.check(shape)
+        except Refusal as error:
+            raise Refusal(f"{path}: {error}") from None
+    for path, value in left.items():
+        bounds.check(path, value, path)
+
+
+def _name(node: OptimizerSpec) -> str:
+    return getattr(node.entry.make, "__name__", "the optimizer")

@@ -1,0 +1,126 @@
+"""What rules with a step size of their own say of each update.
+
+Each is (updates, grads, params, opt_state, **arguments) -> f32[]; the state is the
+rule's own, after the update. What is stored is read; what is not is the ratio of the
+update to the direction it scales.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from gradjax.optimizers.build import find_state
+
+Tree = Any  # a pytree of arrays
+
+
+def estimated(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """Prodigy and D-Adaptation: the estimate d, which multiplies the learning rate."""
+    return opt_state.estim_lr
+
+
+def searched(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """What a line search settled on."""
+    states = (
+        optax.ScaleByZoomLinesearchState,
+        optax.ScaleByBacktrackingLinesearchState,
+    )
+    return find_state(states, opt_state).learning_rate
+
+
+def searched_gradients(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """1, and one for each point of the line search, which takes loss and gradient."""
+    state = find_state((optax.ScaleByZoomLinesearchState,), opt_state)
+    return 1.0 + state.info.num_linesearch_steps.astype(jnp.float32)
+
+
+def sophia_gradients(
+    _updates: Tree,
+    _grads: Tree,
+    _params: Tree,
+    opt_state: Any,
+    update_interval: int = 10,
+    **_arguments: Any,
+) -> jax.Array:
+    """1, and 2 for a Hessian-vector product, which is due every `update_interval`."""
+    count = find_state((contrib.SophiaState,), opt_state).count - 1
+    return jnp.where(count % update_interval == 0, 3.0, 1.0)
+
+
+def over_gradients(
+    updates: Tree, grads: Tree, _params: Tree, _opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """|update| / |gradient|: Polyak's step, DoG's and DoWG's without weight decay."""
+    return optax.tree.norm(updates) / _above_zero(optax.tree.norm(grads))
+
+
+def momo_step(
+    updates: Tree,
+    _grads: Tree,
+    params: Tree,
+    opt_state: Any,
+    learning_rate: Any = 1.0,
+    weight_decay: Any = 0.0,
+    **_arguments: Any,
+) -> jax.Array:
+    """MoMo's tau: the update apart from decay is -tau times the averaged gradient."""
+    moved = _without_decay(updates, params, learning_rate * weight_decay)
+    return optax.tree.norm(moved) / _above_zero(optax.tree.norm(opt_state.exp_avg))
+
+
+def momo_adam_step(
+    updates: Tree,
+    _grads: Tree,
+    params: Tree,
+    opt_state: Any,
+    learning_rate: Any = 1e-2,
+    b2: Any = 0.999,
+    eps: Any = 1e-8,
+    weight_decay: Any = 0.0,
+    **_arguments: Any,
+) -> jax.Array:
+    """MoMo-Adam's tau: the update apart from decay is -tau m / (eps + sqrt(v_hat))."""
+    moved = _without_decay(updates, params, learning_rate * weight_decay)
+    correction = 1.0 - b2**opt_state.count
+    direction = jax.tree.map(
+        lambda m, v: m / (eps + jnp.sqrt(v / correction)),
+        opt_state.exp_avg,
+        opt_state.exp_avg_sq,
+    )
+    return optax.tree.norm(moved) / _above_zero(optax.tree.norm(direction))
+
+
+def mean_step(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """Rprop: the mean over all parameters of the step each has of its own."""
+    sizes = jax.tree.leaves(find_state((_RPROP,), opt_state).step_sizes)
+    total = jnp.stack([x.sum() for x in sizes]).sum()
+    return total / sum(x.size for x in sizes)
+
+
+def mechanic_scale(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """Mechanic: the sum of its scales, which multiplies what the optimizer has done."""
+    return opt_state.s.sum()
+
+
+_RPROP = optax.ScaleByRpropState
+
+
+def _without_decay(updates: Tree, params: Tree, decay: Any) -> Tree:
+    return jax.tree.map(lambda u, p: u + decay / (1.0 + decay) * p, updates, params)
+
+
+def _above_zero(norm: jax.Array) -> jax.Array:
+    return jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)

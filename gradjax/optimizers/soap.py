@@ -1,0 +1,184 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
+
+Vyas, Morwani, Zhao, Shapira, Brandfonbrener, Janson and Kakade 2024, "SOAP: Improving
+and Stabilizing Shampoo using Adam", algorithm 3.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gradjax.optimizers.transformation import transformation
+
+Number = Any  # f32[], or a float
+Bases = tuple[jax.Array, ...]  # one [rows, rows] and one [columns, columns]
+
+
+class SoapState(NamedTuple):
+    """Moments; of a leaf that is not rotated, its factors and bases are ()."""
+
+    count: jax.Array  # i32[], gradients seen
+    mu: Any  # the mean gradient, as it is
+    nu: Any  # the mean square of the rotated gradient
+    factors: Any  # the mean of G G^T and of G^T G
+    bases: Any  # their eigenvectors, in columns
+
+
+def soap(
+    learning_rate: Number,
+    b1: Number = 0.95,
+    b2: Number = 0.95,
+    eps: Number = 1e-8,
+    weight_decay: Number = 0.01,
+    mask: Any = None,
+    update_interval: int = 10,
+    max_dim: int = 1024,
+) -> optax.GradientTransformationExtraArgs:
+    """Adam in the eigenbasis of Shampoo's preconditioner.
+
+    With L, R the moving averages of G G^T, G^T G and their eigenvectors P, Q:
+
+        update = -learning_rate (P N Q^T + weight_decay params),
+        N = m' / (sqrt(v) + eps),  m' = P^T m Q,  v of (P^T G Q)^2, bias-corrected
+
+    The first gradient only sets the bases. A leaf with more axes than two is a matrix
+    of its last axis against the others; one with fewer, or with a side above
+    `max_dim`, is Adam's.
+
+    Args:
+      learning_rate: f32[].
+      b1: of the mean gradient.
+      b2: of its square, and of L and R.
+      eps: added to the root.
+      weight_decay: times the rate, as in AdamW.
+      mask: which leaves decay; None: all.
+      update_interval: steps between two renewals of the bases.
+      max_dim: the longest side of a matrix that is rotated.
+
+    Returns:
+      A transformation whose update takes the number of the step, `step`.
+
+    Differs from the paper in nothing but the leaves that it leaves to Adam: both sides
+    of a matrix are rotated, or none.
+    """
+    return optax.chain(
+        scale_by_soap(b1, b2, eps, update_interval, max_dim),
+        optax.add_decayed_weights(weight_decay, mask),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def scale_by_soap(
+    b1: Number, b2: Number, eps: Number, update_interval: int, max_dim: int
+) -> optax.GradientTransformationExtraArgs:
+    """SOAP's direction; see `soap`."""
+
+    def init(params: Any) -> SoapState:
+        zeros = optax.tree.zeros_like(params)
+        sides = _per_leaf(lambda x: _sides(x, max_dim), params)
+        factors = [tuple(jnp.zeros((n, n)) for n in side) for side in sides]
+        bases = [tuple(jnp.eye(n) for n in side) for side in sides]
+        return SoapState(jnp.int32(0), zeros, zeros, factors, bases)
+
+    def update(
+        grads: Any, state: SoapState, params: Any = None, *, step: jax.Array
+    ) -> tuple[Any, SoapState]:
+        del params
+        leaves, tree = jax.tree.flatten(grads)
+        is_first, is_due = state.count == 0, step % update_interval == 0
+        rotated = tree.unflatten(map(_rotated, leaves, state.bases))
+        moments = (
+            optax.tree.update_moment(grads, state.mu, b1, 1),
+            optax.tree.update_moment(rotated, state.nu, b2, 2),
+        )
+        mu, nu = jax.tree.map(
+            lambda new, old: jnp.where(is_first, old, new),
+            moments,
+            (state.mu, state.nu),
+        )
+        directions = [
+            _direction(m, v, bases, (b1, b2, eps), state.count)
+            for m, v, bases in zip(
+                jax.tree.leaves(mu), jax.tree.leaves(nu), state.bases, strict=True
+            )
+        ]
+        updates = [jnp.where(is_first, jnp.zeros_like(d), d) for d in directions]
+        factors = [
+            _averaged(g, old, b2) for g, old in zip(leaves, state.factors, strict=True)
+        ]
+        bases = jax.lax.cond(
+            is_due,
+            lambda: [
+                tuple(_renewed(f, q, is_first) for f, q in zip(*pair, strict=True))
+                for pair in zip(factors, state.bases, strict=True)
+            ],
+            lambda: state.bases,
+        )
+        seen = SoapState(state.count + 1, mu, nu, factors, bases)
+        return tree.unflatten(updates), seen
+
+    return transformation(init, update)
+
+
+def _per_leaf(function: Any, params: Any) -> list[Any]:
+    return [function(leaf) for leaf in jax.tree.leaves(params)]
+
+
+def _sides(leaf: jax.Array, max_dim: int) -> tuple[int, ...]:
+    """The two sides of a leaf as a matrix, or () if it is not to be rotated."""
+    if leaf.ndim < 2 or leaf.size == 0:
+        return ()
+    columns = leaf.shape[-1]
+    sides = (leaf.size // columns, columns)
+    return sides if max(sides) <= max_dim else ()
+
+
+def _matrix(leaf: jax.Array) -> jax.Array:
+    return leaf.reshape(-1, leaf.shape[-1])
+
+
+def _rotated(leaf: jax.Array, bases: Bases) -> jax.Array:
+    """P^T G Q, in the leaf's own shape."""
+    if not bases:
+        return leaf
+    rows, columns = bases
+    return (rows.T @ _matrix(leaf) @ columns).reshape(leaf.shape).astype(leaf.dtype)
+
+
+def _direction(
+    m: jax.Array,
+    v: jax.Array,
+    bases: Bases,
+    numbers: tuple[Number, Number, Number],
+    count: jax.Array,
+) -> jax.Array:
+    """Adam's direction in the bases, rotated back; `count` gradients are in each."""
+    b1, b2, eps = numbers
+    seen = jnp.maximum(count, 1).astype(jnp.float32)
+    mean = _rotated(m, bases) / (1.0 - b1**seen)
+    square = v / (1.0 - b2**seen)
+    direction = mean / (jnp.sqrt(square) + eps)
+    return _rotated(direction, tuple(q.T for q in bases)).astype(m.dtype)
+
+
+def _averaged(leaf: jax.Array, factors: Bases, b2: Number) -> Bases:
+    """The moving averages of G G^T and G^T G."""
+    if not factors:
+        return ()
+    g = _matrix(leaf)
+    new = (g @ g.T, g.T @ g)
+    return tuple(
+        (b2 * old + (1.0 - b2) * x).astype(old.dtype)
+        for old, x in zip(factors, new, strict=True)
+    )
+
+
+def _renewed(factor: jax.Array, basis: jax.Array, is_first: jax.Array) -> jax.Array:
+    """Eigenvectors: exact at first, then one step of orthogonal iteration (alg. 4)."""
+    return jax.lax.cond(
+        is_first,
+        lambda: jnp.linalg.eigh(factor)[1],
+        lambda: jnp.linalg.qr(factor @ basis)[0],
+    )

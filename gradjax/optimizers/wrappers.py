@@ -1,0 +1,276 @@
+"""Optimizers made of optimizers: `multi_steps(adamw(weight_decay=0.1), every=4)`.
+
+Where optax has the same, ours differs in passing on the extras that inner rules need
+(`optax.MultiSteps` drops them), in leaving the parameters a plain tree
+(`optax.lookahead` wants pairs), or in averaging parameters, not updates (`optax.ema`).
+What is due every so often follows the run's own step number: a counter in the state
+would be batched by vmap, and each `cond` on it become a select.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from gradjax.optimizers import masks, measures
+from gradjax.optimizers.build import find_state
+from gradjax.optimizers.transformation import Transformation, transformation
+from gradjax.types import Entry, Params
+
+_OF_THE_LOSS = ("grad", "value_fn", "obj_fn", "grad_fn")  # extras that ask it again
+
+
+class MultiStepsState(NamedTuple):
+    """The mean over the batches since the last update."""
+
+    grads: Any
+    value: jax.Array  # f32[]
+    inner_state: Any
+
+
+class AverageState(NamedTuple):
+    """The weighted sum of the parameters so far, and the sum of the weights."""
+
+    total: Params
+    weight: jax.Array  # f32[]
+    inner_state: Any
+
+
+class LookaheadState(NamedTuple):
+    """The slow parameters."""
+
+    slow: Params
+    inner_state: Any
+
+
+def multi_steps(inner: Transformation, every: int) -> Transformation:
+    """One update from the mean gradient of `every` batches; none in between.
+
+    The same step as with a batch `every` times as large, in less memory. A step of the
+    run is one batch; the inner rule sees a step number that counts updates.
+    """
+
+    def init(params: Params) -> MultiStepsState:
+        zeros = optax.tree.zeros_like(params)
+        return MultiStepsState(zeros, jnp.float32(0.0), inner.init(params))
+
+    def update(
+        grads: Any,
+        state: MultiStepsState,
+        params: Any = None,
+        *,
+        step: jax.Array,
+        value: jax.Array,
+        **extras: Any,
+    ) -> tuple[Any, MultiStepsState]:
+        share = 1.0 / (step % every + 1).astype(jnp.float32)
+        mean, mean_value = jax.tree.map(
+            lambda old, new: old + (share * (new - old)).astype(old.dtype),
+            (state.grads, state.value),
+            (grads, value),
+        )
+
+        def emit() -> Any:
+            seen = {**extras, "step": step // every, "value": mean_value}
+            return inner.update(mean, state.inner_state, params, **seen)
+
+        def wait() -> Any:
+            return optax.tree.zeros_like(grads), state.inner_state
+
+        is_due = step % every == every - 1
+        updates, inner_state = jax.lax.cond(is_due, emit, wait)
+        # The first share after an update is 1, so the old mean need not be cleared.
+        return updates, MultiStepsState(mean, mean_value, inner_state)
+
+    return transformation(init, update)
+
+
+def average(inner: Transformation, decay: float = 0.999) -> Transformation:
+    """Evaluates at an average of the parameters: a <- decay a + (1 - decay) params.
+
+    Started at zero and divided by the sum of its weights, as Adam corrects its moments,
+    so that an early average is nearly a plain mean. Polyak and Juditsky 1992.
+    """
+
+    def init(params: Params) -> AverageState:
+        total = optax.tree.zeros_like(params)
+        return AverageState(total, jnp.float32(0.0), inner.init(params))
+
+    def update(
+        grads: Any, state: AverageState, params: Any = None, **extras: Any
+    ) -> tuple[Any, AverageState]:
+        updates, inner_state = inner.update(grads, state.inner_state, params, **extras)
+        moved = optax.apply_updates(params, updates)
+        total, weight = jax.tree.map(
+            lambda old, new: (decay * old + (1.0 - decay) * new).astype(old.dtype),
+            (state.total, state.weight),
+            (moved, jnp.float32(1.0)),
+        )
+        return updates, AverageState(total, weight, inner_state)
+
+    return transformation(init, update)
+
+
+def averaged_params(opt_state: Any, params: Params) -> Params:
+    """The average; before the first step, the parameters."""
+    state = find_state(AverageState, opt_state)
+    is_first, weight = state.weight == 0.0, jnp.maximum(state.weight, 1e-30)
+    return jax.tree.map(
+        lambda total, x: jnp.where(is_first, x, (total / weight).astype(x.dtype)),
+        state.total,
+        params,
+    )
+
+
+def lookahead(
+    inner: Transformation, sync_period: int = 6, slow_step_size: float = 0.5
+) -> Transformation:
+    """K steps forward, 1 step back: slow <- slow + alpha (fast - slow), fast <- slow.
+
+    Every `sync_period` steps the parameters return to the slow ones, which are those
+    evaluated. Zhang et al. 2019, algorithm 1; the inner state is kept.
+    """
+
+    def init(params: Params) -> LookaheadState:
+        return LookaheadState(params, inner.init(params))
+
+    def update(
+        grads: Any,
+        state: LookaheadState,
+        params: Any = None,
+        *,
+        step: jax.Array,
+        **extras: Any,
+    ) -> tuple[Any, LookaheadState]:
+        updates, inner_state = inner.update(
+            grads, state.inner_state, params, step=step, **extras
+        )
+        is_due = step % sync_period == sync_period - 1
+        alpha = jnp.where(is_due, slow_step_size, 0.0)
+        slow = jax.tree.map(
+            lambda s, x, u: s + (alpha * (x + u - s)).astype(s.dtype),
+            state.slow,
+            params,
+            updates,
+        )
+        updates = jax.tree.map(
+            lambda u, s, x: jnp.where(is_due, s - x, u), updates, slow, params
+        )
+        return updates, LookaheadState(slow, inner_state)
+
+    return transformation(init, update)
+
+
+def slow_params(opt_state: Any, _params: Params) -> Params:
+    """The slow parameters of Lookahead."""
+    return find_state(LookaheadState, opt_state).slow
+
+
+def sam(inner: Transformation, rho: float = 0.05) -> Transformation:
+    """Sharpness-aware minimisation: the gradient at params + rho g / |g|.
+
+    Both gradients are of the same batch, and both are counted. Foret et al. 2021,
+    equation 2, without the second-order term, as there.
+    """
+
+    def update(
+        grads: Any, state: Any, params: Any = None, *, grad_fn: Any, **extras: Any
+    ) -> tuple[Any, Any]:
+        norm = optax.tree.norm(grads)
+        scale = rho / jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)
+        above = jax.tree.map(
+            lambda x, g: x + (scale * g).astype(x.dtype), params, grads
+        )
+        return inner.update(grad_fn(above), state, params, **extras)
+
+    return transformation(inner.init, update)
+
+
+def partition(matrices: Transformation, others: Transformation) -> Transformation:
+    """One rule for leaves with two axes or more, another for biases and gains.
+
+    `partition(matrices=muon, others=adamw)`; `others=set_to_zero` freezes them.
+    """
+
+    def labels(params: Params) -> Any:
+        is_matrix = masks.matrices(params)
+        return jax.tree.map(lambda yes: "matrices" if yes else "others", is_matrix)
+
+    return optax.partition({"matrices": matrices, "others": others}, labels)
+
+
+def schedule_free_params(opt_state: Any, params: Params) -> Params:
+    """The averaged iterate x of Defazio et al. 2024, at which the loss is reported."""
+    state = find_state(contrib.ScheduleFreeState, opt_state)
+    return contrib.schedule_free_eval_params(state, params)
+
+
+WRAPPERS: dict[str, Entry] = {
+    "apply_if_finite": Entry(
+        optax.apply_if_finite,
+        rate=None,
+        static=("max_consecutive_errors",),
+        gradient="inner",
+        inner=("inner",),
+    ),
+    "average": Entry(
+        average,
+        rate=None,
+        gradient="inner",
+        eval_params=averaged_params,
+        inner=("inner",),
+        paper="Polyak and Juditsky 1992",
+    ),
+    "chain": Entry(optax.chain, rate=None, gradient="inner", inner=("*",)),
+    "lookahead": Entry(
+        lookahead,
+        rate=None,
+        static=("sync_period",),
+        needs=("step",),
+        gradient="inner",
+        eval_params=slow_params,
+        inner=("inner",),
+        paper="Zhang et al. 2019",
+    ),
+    "mechanize": Entry(
+        contrib.mechanize,
+        rate=None,
+        static=("num_betas",),
+        step_size=measures.mechanic_scale,
+        inner=("base_optimizer",),
+        refuses=_OF_THE_LOSS,
+        paper="Cutkosky et al. 2023",
+    ),
+    "multi_steps": Entry(
+        multi_steps,
+        rate=None,
+        static=("every",),
+        needs=("step", "value"),
+        inner=("inner",),
+        refuses=_OF_THE_LOSS,
+    ),
+    "partition": Entry(
+        partition,
+        rate=None,
+        inner=("matrices", "others"),
+        refuses=_OF_THE_LOSS,
+    ),
+    "sam": Entry(
+        sam,
+        rate=None,
+        needs=("grad_fn",),
+        num_gradients=2,
+        inner=("inner",),
+        refuses=_OF_THE_LOSS,
+        paper="Foret et al. 2021",
+    ),
+    "schedule_free": Entry(
+        contrib.schedule_free,
+        eval_params=schedule_free_params,
+        inner=("base_optimizer",),
+        refuses=_OF_THE_LOSS,
+        paper="Defazio et al. 2024",
+    ),
+}

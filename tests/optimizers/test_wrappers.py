@@ -1,0 +1,221 @@
+"""Wrappers against what they are said to be, computed without them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import gradjax
+from gradjax import Problem, Refusal, Splits, optimizers
+from gradjax.data import arrays
+
+RATE, NUM_STEPS = 0.05, 12
+
+
+def noisy_source(num_examples=24):
+    rng = np.random.default_rng(0)
+    return arrays.source({"x": rng.normal(size=(num_examples, 3)).astype(np.float32)})
+
+
+@pytest.fixture(scope="module")
+def regression():
+    """Mean of 0.5 |w - x|^2 + (w . x)^2 / 8 over a batch, w a matrix [3, 1] and b."""
+
+    def loss(params, batch, _key):
+        w = params["w"][:, 0]
+        fit = 0.5 * jnp.square(w[None] - batch["x"]).sum(axis=-1)
+        return (fit + jnp.square(batch["x"] @ w + params["b"]) / 8).mean(), {}
+
+    start = {"w": jnp.ones((3, 1)), "b": jnp.float32(0.5)}
+    return Problem(lambda _: start, loss, data=Splits(noisy_source()))
+
+
+def run(problem, expression, num_steps=NUM_STEPS, batch_size=4, **hparams):
+    program = gradjax.program(
+        problem, expression, num_steps=num_steps, batch_size=batch_size
+    )
+    rate = {"learning_rate": RATE} if "learning_rate" in program.hparams else {}
+    return gradjax.run(program, rate | hparams)
+
+
+def assert_close(one, other, **kwargs):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, **kwargs), one, other)
+
+
+@pytest.mark.parametrize("inner", ["sgd(momentum=0.9)", "adamw(weight_decay=0.1)"])
+def test_multi_steps_is_a_larger_batch(inner, regression):
+    parts = run(regression, f"multi_steps({inner}, every=4)", batch_size=4)
+    whole = run(regression, inner, num_steps=NUM_STEPS // 4, batch_size=16)
+    assert_close(parts.params, whole.params, rtol=2e-5)
+    assert parts.num_gradients == NUM_STEPS
+    losses = parts.trace["loss"].values.reshape(-1, 4).mean(axis=1)
+    np.testing.assert_allclose(losses, whole.trace["loss"].values, rtol=2e-5)
+
+
+def test_multi_steps_hands_on_the_mean_loss(regression):
+    parts = run(regression, "multi_steps(polyak_sgd, every=4)", batch_size=4)
+    whole = run(regression, "polyak_sgd", num_steps=NUM_STEPS // 4, batch_size=16)
+    assert_close(parts.params, whole.params, rtol=2e-4)
+
+
+def test_average_is_the_weighted_mean_of_the_parameters(regression):
+    decay = 0.8
+    seen = [run(regression, "sgd", num_steps=k + 1).params["w"] for k in range(6)]
+    weights = (1 - decay) * decay ** np.arange(6)[::-1]
+    expected = sum(w * p for w, p in zip(weights, seen, strict=True)) / weights.sum()
+    result = run(regression, f"average(sgd(), decay={decay})", num_steps=6)
+    assert_close(result.params["w"], expected, rtol=1e-5)
+    assert_close(result.state.params["w"], seen[-1], rtol=1e-6)
+
+
+def test_average_before_the_first_step_is_the_start():
+    start = jnp.ones(2)
+    spec, numbers = optimizers.split("average(sgd)")
+    state = optimizers.build(spec, numbers).init(start)
+    assert_close(optimizers.eval_params(spec, state, start), start)
+
+
+def test_lookahead_is_the_papers_algorithm(regression):
+    fast = slow = jax.tree.map(np.asarray, regression.init(None))
+    program = gradjax.program(regression, "sgd(0.1)", num_steps=6)
+    batch, key = program.plan.problem.data.train.arrays, jax.random.key(0)
+    for _ in range(2):
+        for _ in range(3):
+            grads = jax.grad(lambda p: regression.loss(p, batch, key)[0])(fast)
+            fast = jax.tree.map(lambda p, g: p - 0.1 * g, fast, grads)
+        slow = jax.tree.map(lambda s, f: s + 0.25 * (f - s), slow, fast)
+        fast = slow
+    text = "lookahead(sgd(0.1), sync_period=3, slow_step_size=0.25)"
+    result = run(regression, text, num_steps=6, batch_size=24)
+    assert_close(result.params, slow, rtol=1e-5)
+    assert_close(result.state.params, slow, rtol=1e-5)
+
+
+def test_sam_is_the_gradient_uphill_of_the_same_batch(regression):
+    rho, params = 0.3, regression.init(None)
+    batch = regression.data.train.arrays
+
+    def grad(params):
+        return jax.grad(lambda p: regression.loss(p, batch, None)[0])(params)
+
+    for _ in range(4):
+        g = grad(params)
+        scale = rho / optax.tree.norm(g)
+        above = jax.tree.map(lambda p, g, s=scale: p + s * g, params, g)
+        params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grad(above))
+    result = run(regression, f"sam(sgd(0.1), rho={rho})", num_steps=4, batch_size=24)
+    assert_close(result.params, params, rtol=1e-5)
+    assert result.num_gradients == 8
+    plain = run(regression, "sam(sgd(0.1), rho=0.0)", num_steps=4)
+    assert_close(plain.params, run(regression, "sgd(0.1)", num_steps=4).params)
+
+
+@pytest.mark.parametrize("inner", ["sgd", "sgd(0.05)"])
+def test_schedule_free_of_sgd_is_optaxs_own(inner, regression):
+    ours = run(regression, f"schedule_free({inner})")
+    theirs = run(regression, "schedule_free_sgd")
+    assert_close(ours.params, theirs.params, rtol=1e-6)
+    assert ours.trace["learning_rate"].values[0] == np.float32(RATE)
+
+
+def test_partition_gives_each_leaf_its_rule(regression):
+    result = run(regression, "partition(matrices=adam(0.01), others=set_to_zero)")
+    start = regression.init(None)
+    assert_close(result.params["b"], start["b"])
+    assert (result.params["w"] != start["w"]).all()
+    both = run(regression, "partition(matrices=adam(0.01), others=adam(0.01))")
+    assert_close(both.params, run(regression, "adam(0.01)").params, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("expression", "decayed"),
+    [
+        ("adamw(mask='matrices', weight_decay=0.5)", {"w"}),
+        ("adamw(mask='vectors', weight_decay=0.5)", {"b"}),
+        ("lars(weight_decay_mask='matrices', weight_decay=0.5)", {"w"}),
+        ("chain(masked(add_decayed_weights(0.5), mask='matrices'), sgd)", {"w"}),
+    ],
+)
+def test_a_mask_by_name_is_of_those_leaves(expression, decayed, regression):
+    plain, other = (
+        run(regression, text, num_steps=1).params
+        for text in (expression.replace("0.5", "0.0"), expression)
+    )
+    assert {name for name in "wb" if (plain[name] != other[name]).any()} == decayed
+
+
+def test_apply_if_finite_leaves_out_a_gradient_that_is_not():
+    """The loss at 1 is finite and its gradient is not."""
+
+    def loss(params, *_):
+        return jnp.where(params < 1.0, params, 1.0 + jnp.sqrt(params - 1.0)), {}
+
+    problem = Problem(lambda _: jnp.float32(1.0), loss)
+    kept = gradjax.run(
+        gradjax.program(problem, "apply_if_finite(sgd(0.1), 5)", num_steps=3)
+    )
+    assert kept.params == 1.0 and kept.status == "finished"
+    broken = gradjax.run(gradjax.program(problem, "sgd(0.1)", num_steps=3))
+    assert broken.status == "diverged"
+
+
+def test_wrappers_compose_at_any_depth(regression):
+    text = "average(lookahead(sam(chain(clip(1.0), multi_steps(soap, every=2)))))"
+    result = run(regression, text, num_steps=14)
+    assert result.status == "finished"
+    assert result.num_gradients == 28
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(result.params))
+
+
+REFUSED = {
+    "sam(lbfgs)": "sam(lbfgs) is not defined: lbfgs asks the loss",
+    "multi_steps(sam(sgd), every=2)": "multi_steps(sam) is not defined",
+    "multi_steps(sophia, every=2)": "multi_steps(sophia) is not defined",
+    "partition(matrices=lbfgs, others=adam)": "partition(lbfgs) is not defined",
+    "schedule_free(lbfgs)": "schedule_free(lbfgs) is not defined",
+    "mechanize(chain(clip(1.0), lbfgs))": "mechanize(lbfgs) is not defined",
+    "chain(clip(1.0), dpsgd(l2_norm_clip=1.0, noise_multiplier=1.0))": "must be alone",
+    "sam(dpsgd(l2_norm_clip=1.0, noise_multiplier=1.0))": "must be alone",
+    "multi_steps(dpsgd(0.1, 1.0, 1.0), every=2)": "must be alone or the first",
+    "chain(masked(sgd), sgd)": "masked(...) holds a transform, not an optimizer",
+    "partition(matrices=sgd, others=clip(1.0))": "does not descend",
+    "sam(clip(1.0))": "does not descend",
+    "sam": "sam needs inner: sam(adam)",
+    "sam(0.1)": "sam: 0.1 is not an optimizer",
+    "multi_steps(adam)": "multi_steps needs every: multi_steps(every=...)",
+    "multi_steps(adam, every=0)": "every=0: must be at least 1",
+    "multi_steps(adam, every=2.5)": "expected a whole number",
+    "lookahead(adam, sync_period=0)": "must be at least 1",
+    "average(adam, decay=1.0)": "must be at least 0 and below 1",
+    "adamw(mask='matrix')": "unknown mask 'matrix'; did you mean 'matrices'",
+    "noisy_sgd(key=3)": "key follows from the seed of the run",
+    "dpsgd": "dpsgd needs l2_norm_clip, noise_multiplier: dpsgd(l2_norm_clip=...",
+    "dpsgd(l2_norm_clip=0.0, noise_multiplier=1.0)": "must be above 0",
+}
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_what_is_not_defined_is_refused_in_one_line(expression):
+    with pytest.raises(Refusal) as refused:
+        optimizers.split(expression)
+    assert REFUSED[expression] in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+NOT_ON_A_SCALAR_SURFACE = {
+    "dpsgd(l2_norm_clip=1.0, noise_multiplier=1.0)": "dpsgd takes the gradient of each",
+    "average(dpsgd(0.1, 1.0, 1.0))": "dpsgd takes the gradient of each example",
+    "sm3": "sm3 keeps a bound for each axis",
+    "chain(scale_by_sm3, sgd)": "scale_by_sm3 keeps a bound for each axis",
+}
+
+
+@pytest.mark.parametrize("expression", NOT_ON_A_SCALAR_SURFACE)
+def test_a_problem_it_is_not_defined_for_is_refused(expression):
+    problem = Problem(lambda _: jnp.float32(1.0), lambda p, *_: (p**2, {}))
+    with pytest.raises(Refusal) as refused:
+        gradjax.program(problem, expression, num_steps=3)
+    assert NOT_ON_A_SCALAR_SURFACE[expression] in str(refused.value)
