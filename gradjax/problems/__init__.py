@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from gradjax import data
+from gradjax.problems import expression as _expression
+from gradjax.problems import surfaces
 from gradjax.problems.classification import (
     about,
     classification,
@@ -11,12 +13,18 @@ from gradjax.problems.classification import (
     predictor,
 )
 from gradjax.problems.custom import problem
-from gradjax.types import Problem
+from gradjax.problems.noisy import noisy_quadratic, sparse_gradients
+from gradjax.problems.quadratic import quadratic
+from gradjax.problems.regression import least_squares, logistic_regression, ridge
+from gradjax.problems.surfaces import SURFACES
+from gradjax.types import Call, Problem
 
 __all__ = [
     "PROBLEMS",
+    "SURFACES",
     "about",
     "classification",
+    "make",
     "model_for",
     "model_of",
     "predictor",
@@ -29,8 +37,23 @@ def _image_problem(dataset_name: str, model_name: str) -> Problem:
     return classification(dataset, model_for(model_name, dataset))
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {
+PROBLEMS: dict[str, Callable[..., Problem]] = {
+    **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
     "digits_mlp": lambda: _image_problem("digits", "mlp"),
+    "least_squares": least_squares,
+    "logistic_regression": logistic_regression,
     "mnist_cnn": lambda: _image_problem("mnist", "cnn"),
     "mnist_mlp": lambda: _image_problem("mnist", "mlp"),
+    "noisy_quadratic": noisy_quadratic,
+    "quadratic": quadratic,
+    "ridge": ridge,
+    "sparse_gradients": sparse_gradients,
 }
+
+
+def make(expression: str | Call) -> Problem:
+    """The problem that an expression names: `make("quadratic(condition=1e3)")`.
+
+    Args and Raises: see `gradjax.problems.expression.make`.
+    """
+    return _expression.make(expression, PROBLEMS)

@@ -1,0 +1,75 @@
+"""Scikit-learn's bundled tables: real measurements that need no download."""
+
+import importlib.metadata
+from typing import Any
+
+import numpy as np
+
+from gradjax.data.cache import Arrays, cached
+from gradjax.data.order import order
+
+_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
+
+
+def diabetes() -> dict[str, Arrays]:
+    """Progression of diabetes in 442 patients, from 10 measurements of each.
+
+    Returns:
+      train, validation and test -> "x" f64[309 | 45 | 88, 10] and "y" f64[...], both
+      standardised by the mean and the deviation of the train split.
+
+    Source:
+      Efron, Hastie, Johnstone and Tibshirani, "Least Angle Regression", Annals of
+      Statistics 32, 2004, as scikit-learn ships it.
+    """
+    splits = _splits(_kept("diabetes", scaled=False))
+    return _standardised(_standardised(splits, "x"), "y")
+
+
+def breast_cancer() -> dict[str, Arrays]:
+    """Whether a tumour is benign, of 569, from 30 measurements of its cells.
+
+    Returns:
+      train, validation and test -> "x" f64[398 | 57 | 114, 30], standardised by the
+      mean and the deviation of the train split, and "y" f64[...], 1 for benign, else 0.
+
+    Source:
+      W. Wolberg, O. Mangasarian, N. Street and W. Street, "Breast Cancer Wisconsin
+      (Diagnostic)", UCI Machine Learning Repository, 1993, as scikit-learn ships it.
+    """
+    return _standardised(_splits(_kept("breast_cancer")), "x")
+
+
+def _kept(name: str, **options: Any) -> Arrays:
+    """The table's numbers; importing scikit-learn takes seconds, so they are kept."""
+
+    def read() -> Arrays:
+        from sklearn import datasets
+
+        x, y = getattr(datasets, f"load_{name}")(return_X_y=True, **options)
+        return {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
+
+    return cached(f"{name}-{importlib.metadata.version('scikit-learn')}", read)
+
+
+def _splits(arrays: Arrays) -> dict[str, Arrays]:
+    """A fifth for test, a tenth for validation, the rest for training."""
+    num_examples = len(arrays["y"])
+    positions = np.arange(num_examples, dtype=np.uint32)
+    places = order(_SPLIT_SEED, 0, positions, num_examples)
+    num_test, num_validation = round(num_examples / 5), round(num_examples / 10)
+    parts = np.split(places, [num_test, num_test + num_validation])
+    return {
+        split: {name: values[part] for name, values in arrays.items()}
+        for split, part in zip(("test", "validation", "train"), parts, strict=True)
+    }
+
+
+def _standardised(splits: dict[str, Arrays], name: str) -> dict[str, Arrays]:
+    """The same splits with one array at mean 0 and deviation 1 over train."""
+    train = splits["train"][name]
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    return {
+        split: arrays | {name: (arrays[name] - mean) / deviation}
+        for split, arrays in splits.items()
+    }

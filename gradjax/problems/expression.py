@@ -1,0 +1,64 @@
+"""From `"quadratic(condition=1e3)"` to a Problem."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from gradjax import spec
+from gradjax.errors import Refusal
+from gradjax.types import Call, Problem
+
+
+def make(
+    expression: str | Call, registry: dict[str, Callable[..., Problem]]
+) -> Problem:
+    """The problem that an expression names.
+
+    Args:
+      expression: a name, a call with literal arguments, or an import path
+        `package.module:name` to a Problem or to a function that makes one.
+      registry: the known names, each with a function whose arguments have defaults.
+
+    Raises:
+        Refusal: an unknown name or argument, or a value that the problem refuses.
+    """
+    call = spec.parse(expression) if isinstance(expression, str) else expression
+    factory = _find(call.name, registry)
+    arguments = _bound(call, factory)
+    made = factory(*arguments.args, **arguments.kwargs)
+    if not isinstance(made, Problem):
+        raise Refusal(f"{call.name} gives a {type(made).__name__}, not a Problem")
+    return made
+
+
+def _find(name: str, registry: dict[str, Callable[..., Problem]]) -> Callable[..., Any]:
+    if ":" not in name:
+        return spec.lookup(name, registry, "problem")
+    found = spec.load(name)
+    if isinstance(found, Problem):
+        return lambda: found
+    if not callable(found):
+        raise Refusal(f"{name!r} is neither a Problem nor a function that makes one")
+    return found
+
+
+def _bound(call: Call, factory: Callable[..., Any]) -> inspect.BoundArguments:
+    """The call's arguments, as the factory takes them."""
+    for value in (*call.args, *(value for _, value in call.kwargs)):
+        if isinstance(value, Call):
+            text = spec.unparse(value)
+            raise Refusal(
+                f"{call.name}: {text} is no number, and a string has quotes: {text!r}"
+            )
+    signature = inspect.signature(factory)
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        for name, _ in call.kwargs:
+            if name not in signature.parameters:
+                kind = f"argument of {call.name}:"
+                raise Refusal(spec.unknown(name, signature.parameters, kind))
+    try:
+        return signature.bind(*call.args, **dict(call.kwargs))
+    except TypeError as error:
+        valid = ", ".join(signature.parameters) or "none"
+        raise Refusal(f"problem {call.name}: {error}; its arguments: {valid}") from None

@@ -1,0 +1,198 @@
+"""What every registered problem keeps to, whatever it is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax import problems
+from gradjax.problems import PROBLEMS, SURFACES
+
+PREPARED = {"mnist_cnn", "mnist_mlp"}  # their data must be prepared first
+HERE = sorted(PROBLEMS.keys() - PREPARED)
+KNOWN = sorted(set(HERE) - {"digits_mlp"})  # a network's minimum is not known
+NOISY = {"noisy_quadratic", "sparse_gradients"}  # the loss of a step is drawn
+SEEDED = {"digits_mlp", "noisy_quadratic", "quadratic"}  # where a run starts is drawn
+
+
+@pytest.fixture(scope="module", params=HERE)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def problem(name):
+    return problems.make(name)
+
+
+def batch_of(problem, size=None):
+    """The first examples, or all of them; None where there are no data."""
+    if problem.data is None:
+        return None
+    return jax.tree.map(lambda leaf: leaf[:size], problem.data.train.arrays)
+
+
+def mean_loss(name):
+    """The objective in float64 over all data and all noise, as a function of params."""
+    problem = problems.make(name)
+    batch, key = batch_of(problem), jax.random.key(0)
+
+    def loss(params):
+        value, aux = problem.loss(params, batch, key)
+        return aux["expected_loss"] if name in NOISY else value
+
+    return jax.jit(loss)
+
+
+def in_float64(params):
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+
+
+def moved(params, direction, length):
+    return jax.tree.map(lambda x, d: x + length * d, params, direction)
+
+
+def directions(params, count):
+    """Random directions of length one."""
+    rng = np.random.default_rng(0)
+    leaves, treedef = jax.tree.flatten(params)
+    for _ in range(count):
+        drawn = [rng.normal(size=leaf.shape) for leaf in leaves]
+        norm = np.sqrt(sum((d**2).sum() for d in drawn))
+        yield jax.tree.unflatten(treedef, [d / norm for d in drawn])
+
+
+def dot(one, other):
+    return sum(
+        jax.tree.leaves(jax.tree.map(lambda a, b: float((a * b).sum()), one, other))
+    )
+
+
+def test_the_lists_above_name_problems():
+    assert set(PROBLEMS) >= PREPARED | NOISY | SEEDED
+
+
+def test_starts_at_finite_floats_with_a_finite_loss(problem):
+    params = problem.init(jax.random.key(0))
+    leaves = jax.tree.leaves(params)
+    assert leaves
+    for leaf in leaves:
+        assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
+    loss = jax.jit(problem.loss)
+    value, aux = loss(params, batch_of(problem, 8), jax.random.key(1))
+    for number in (value, *aux.values()):
+        assert (number.shape, number.dtype) == ((), jnp.float32)
+        assert np.isfinite(number)
+    again, _ = problem.loss(params, batch_of(problem, 8), jax.random.key(1))
+    np.testing.assert_allclose(again, value, rtol=1e-5)
+
+
+def test_each_key_draws_what_is_drawn(name, problem):
+    starts = [problem.init(jax.random.key(seed)) for seed in (0, 0, 1)]
+    same, other = (
+        all(jax.tree.leaves(jax.tree.map(np.array_equal, starts[0], start)))
+        for start in starts[1:]
+    )
+    assert same and other is (name not in SEEDED)
+    batch = batch_of(problem, 8)
+    values = [
+        float(problem.loss(starts[0], batch, jax.random.key(seed))[0])
+        for seed in (0, 1)
+    ]
+    assert (values[0] == values[1]) is (name not in NOISY)
+
+
+def test_runs_from_every_seed(problem):
+    sizes = {"batch_size": 8} if problem.data else {}
+    program = gradjax.program(problem, "sgd(1e-3)", num_steps=3, **sizes)
+    for seed in (0, 1):
+        result = gradjax.run(program, seed=seed)
+        assert result.status == "finished"
+        assert result.params is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(HERE) - {"digits_mlp"}))
+def test_the_gradient_equals_central_differences(name):
+    with jax.enable_x64(True):
+        problem = problems.make(name)
+        args = (batch_of(problem), jax.random.key(3))
+        start = in_float64(problem.init(jax.random.key(0)))
+        point = moved(start, next(directions(start, 1)), 0.3)
+        loss = jax.jit(lambda params: problem.loss(params, *args)[0])
+        grad, step = jax.jit(jax.grad(loss))(point), 1e-5
+        for direction in directions(point, 8):
+            up, down = (loss(moved(point, direction, t)) for t in (step, -step))
+            slope = (up - down) / (2 * step)
+            np.testing.assert_allclose(
+                dot(grad, direction), slope, rtol=1e-6, atol=1e-7
+            )
+
+
+def test_the_checker_finds_the_gradient_right(problem):
+    params = problem.init(jax.random.key(0))
+    check = gradjax.check_gradient(
+        problem.loss, params, batch_of(problem, 32), jax.random.key(1), num_directions=4
+    )
+    assert check.is_right, f"\n{check}"
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_stated_minimum_is_a_minimum(name):
+    with jax.enable_x64(True):
+        minimum, loss = problems.make(name).minimum, mean_loss(name)
+        gradient = jax.jit(jax.grad(loss))
+        for params in map(in_float64, minimum.params):
+            least = float(loss(params))
+            assert least == pytest.approx(minimum.loss, rel=1e-12, abs=1e-12)
+            for leaf in jax.tree.leaves(gradient(params)):
+                np.testing.assert_allclose(leaf, 0.0, atol=1e-8)
+            for direction in directions(params, 50):
+                for length in (1e-4, 1e-2, 1.0, 3.0):
+                    assert loss(moved(params, direction, length)) >= least - 1e-12
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_minimum_has_the_structure_of_the_parameters(name):
+    problem = problems.make(name)
+    params = problem.init(jax.random.key(0))
+    for known in problem.minimum.params:
+        assert jax.tree.structure(known) == jax.tree.structure(params)
+        for ours, theirs in zip(*map(jax.tree.leaves, (known, params)), strict=True):
+            assert np.shape(ours) == theirs.shape
+            assert ours.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", sorted(set(KNOWN) - SURFACES.keys()))
+def test_the_stated_curvatures_are_the_hessians(name):
+    small = {"noisy_quadratic": "noisy_quadratic(dim=30)"}
+    with jax.enable_x64(True):
+        problem = problems.make(small.get(name, name))
+        batch, key = batch_of(problem), jax.random.key(0)
+
+        def loss(flat):
+            value, aux = problem.loss(unravel(flat), batch, key)
+            return aux["expected_loss"] if name in NOISY else value
+
+        point = in_float64(problem.minimum.params[0])
+        flat, unravel = jax.flatten_util.ravel_pytree(point)
+        found = np.linalg.eigvalsh(jax.hessian(loss)(flat))
+        np.testing.assert_allclose(found[[0, -1]], problem.minimum.curvature, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(NOISY))
+def test_the_mean_over_the_noise_is_the_expected_loss(name):
+    """The mean of 20,000 gradients is within 5 standard errors in each coordinate."""
+    problem = problems.make(f"{name}(dim=20)")
+    params = jnp.linspace(-1.0, 2.0, 20)
+    keys = jax.random.split(jax.random.key(0), 20_000)
+
+    def loss(params, key):
+        return problem.loss(params, None, key)[0]
+
+    def expected(params):
+        return problem.loss(params, None, keys[0])[1]["expected_loss"]
+
+    drawn = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(params, keys)
+    error = np.abs(drawn.mean(axis=0) - jax.grad(expected)(params))
+    assert (error <= 5 * drawn.std(axis=0) / np.sqrt(len(keys)) + 1e-6).all()
