@@ -7,6 +7,7 @@ Minimise a problem with an optimizer under a schedule: one pure program.
 """
 
 from gradjax.errors import Refusal
+from gradjax.gradients import check_gradient
 from gradjax.problems import problem
 from gradjax.records import load
 from gradjax.training import program, run
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "Splits",
     "Target",
+    "check_gradient",
     "load",
     "problem",
     "program",

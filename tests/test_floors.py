@@ -13,6 +13,7 @@ FLOORS = [
     "data",
     "models",
     "problems",
+    "gradients",
     "optimizers",
     "evaluation",
     "step",
