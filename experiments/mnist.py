@@ -20,7 +20,7 @@ def main(settings: Settings, options: Options) -> None:
     launch.check(settings)
     name = launch.choose_dataset(settings, options)
     dataset = data.load(name, options.data_dir)
-    model = problems.model_for(settings.model, dataset)
+    model = problems.model_for(settings.model or "", dataset)
     problem = problems.classification(dataset, model)
     predict = problems.predictor(model, dataset.max_value)
 
@@ -32,5 +32,7 @@ def main(settings: Settings, options: Options) -> None:
     launch.train(problem, settings, options, problems.about(dataset), examples)
 
 
+COMMAND = flags.Command("mnist", Settings, flags.IMAGES)
+
 if __name__ == "__main__":
-    flags.run(main, "mnist")
+    flags.run(main, COMMAND)

@@ -19,22 +19,24 @@ _CPU_BATCH, _BATCH = 100, 1_000
 
 
 def evaluate(
-    problem: Problem, params: Params, source: Source, arrays: Any
+    problem: Problem, params: Params, source: Source | None, arrays: Any
 ) -> dict[str, jax.Array]:
     """The problem's metrics over every example of a source.
 
     Args:
       problem: whose metrics; without any, its loss.
       params: a pytree.
-      source: how many examples, and how to take them.
+      source: how many examples, and how to take them; None: the problem has no data.
       arrays: what `source.take` reads.
 
     Returns:
       Metric name -> f32[], each sum divided by its count.
     """
+    key = jax.random.key(0)  # of evaluation: the same noise at every evaluation
+    if source is None:
+        return _means(_metrics(problem, params, None, key))
     size = _CPU_BATCH if jax.default_backend() == "cpu" else _BATCH
     full, rest = divmod(source.num_examples, size)
-    key = jax.random.key(0)  # of evaluation: the same noise at every evaluation
 
     def measured(start: jax.Array, count: int) -> Measures:
         indices = start + jnp.arange(count, dtype=jnp.uint32)
@@ -48,12 +50,15 @@ def evaluate(
         totals.append(jax.tree.map(lambda values: values.sum(axis=0), sums))
     if rest:
         totals.append(measured(jnp.uint32(full * size), rest))
-    total = jax.tree.map(lambda *parts: sum(parts), *totals)
+    return _means(jax.tree.map(lambda *parts: sum(parts), *totals))
+
+
+def _means(total: Measures) -> dict[str, jax.Array]:
     return {name: summed / count for name, (summed, count) in total.items()}
 
 
 def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> Measures:
     if problem.metrics is not None:
         return problem.metrics(params, batch, key)
-    count = jnp.float32(jax.tree.leaves(batch)[0].shape[0])
+    count = jnp.float32(1 if batch is None else jax.tree.leaves(batch)[0].shape[0])
     return {"loss": (problem.loss(params, batch, key)[0] * count, count)}

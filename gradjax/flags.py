@@ -1,7 +1,7 @@
 """absl flags <-> gradjax: the only module that knows absl.
 
-Defaults live once, in the fields of Settings and Options; the flags read them from
-there.
+Defaults live once, in the fields of an experiment's settings and of Options; the flags
+read them from there.
 """
 
 import os
@@ -17,20 +17,74 @@ from gradjax import models, optimizers, schedules
 from gradjax.errors import Refusal
 from gradjax.files import cache_folder
 from gradjax.report import terminal
-from gradjax.types import Options, Settings
+from gradjax.types import Options
 
 REFUSED, INTERRUPTED = 2, 130  # exit codes
 
 
 class Flag(NamedTuple):
-    """One flag: its name is a field of Settings or Options."""
+    """One flag: its name is a field of the command's settings or of Options."""
 
     name: str
-    kind: str  # string, integer, float or boolean
+    kind: str  # string, integer, float, boolean, or strings: it may be repeated
     help: str
 
 
-GROUPS: dict[str, list[Flag]] = {
+class Command(NamedTuple):
+    """What an experiment is told on its command line."""
+
+    experiment: str
+    settings: Any  # a NamedTuple: its first field the experiment, the others flags
+    groups: dict[str, list[Flag]]  # the flags, as --help shows them
+
+
+OPTIMIZER = Flag(
+    "optimizer",
+    "string",
+    "a name, or a call such as 'adamw(b2=0.95, weight_decay=0.1)' or"
+    " 'chain(clip_by_global_norm(1.0), sgd(momentum=0.9))', or an import path to your"
+    " own: 'my_package.my_module:my_optimizer(b1=0.95)'. Names:"
+    f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Around one or more of them:"
+    f" {', '.join(sorted(optimizers.WRAPPERS))}. `python -m scripts.list optimizers`"
+    " says what each takes, `python -m scripts.list transforms` what else a chain may"
+    " hold",
+)
+LEARNING_RATE = Flag(
+    "learning_rate",
+    "float",
+    "the peak, which the schedule multiplies. Unset: the optimizer's own",
+)
+SCHEDULE = Flag(
+    "schedule",
+    "string",
+    "the shape of the learning rate over the run: a name, or a call such as"
+    " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
+    " a number of steps, or numbers such as '[0, 1, 0.5]'. Names:"
+    f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
+    " draws them",
+)
+SEED = Flag("seed", "integer", "of initial parameters and batch order")
+SEEDS = Flag(
+    "seeds",
+    "integer",
+    "how many runs, with seed, seed + 1, ...: their mean and Student's 95 % interval"
+    " are reported",
+)
+TRACE_EVERY = Flag(
+    "trace_every",
+    "integer",
+    "steps a point of the kept training curves; 0 keeps at most 1,000 points",
+)
+KEPT = [
+    Flag(
+        "workdir",
+        "string",
+        "the run's folder. Unset: runs/<experiment>/<readable-name>",
+    ),
+    Flag("overwrite", "boolean", "do it again over what is there"),
+    Flag("plot", "boolean", "draw the picture"),
+]
+IMAGES: dict[str, list[Flag]] = {
     "What is trained, on what": [
         Flag("model", "string", f"the network: {', '.join(models.MODELS)}"),
         Flag(
@@ -47,28 +101,9 @@ GROUPS: dict[str, list[Flag]] = {
         ),
     ],
     "How": [
-        Flag(
-            "optimizer",
-            "string",
-            "a name, or a call such as 'adamw(b2=0.95, weight_decay=0.1)' or"
-            " 'chain(clip_by_global_norm(1.0), sgd(momentum=0.9))', or an import path"
-            " to your own: 'my_package.my_module:my_optimizer(b1=0.95)'. Names:"
-            f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Inside chain(...) also:"
-            f" {', '.join(sorted(optimizers.TRANSFORMS))}",
-        ),
-        Flag(
-            "learning_rate",
-            "float",
-            "the peak, which the schedule multiplies. Unset: the optimizer's own",
-        ),
-        Flag(
-            "schedule",
-            "string",
-            "the shape of the learning rate over the run: a name, or a call such as"
-            " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and"
-            " an int a number of steps. Names:"
-            f" {', '.join(sorted(schedules.SCHEDULES))}",
-        ),
+        OPTIMIZER,
+        LEARNING_RATE,
+        SCHEDULE,
         Flag("batch_size", "integer", "examples a step"),
     ],
     "How long": [
@@ -82,35 +117,17 @@ GROUPS: dict[str, list[Flag]] = {
             "steps between two evaluations on the validation split. Unset: an epoch",
         ),
     ],
-    "Chance": [
-        Flag("seed", "integer", "of initial parameters and batch order"),
-        Flag(
-            "seeds",
-            "integer",
-            "how many runs, with seed, seed + 1, ...: their mean and Student's 95 %"
-            " interval are reported",
-        ),
-    ],
-    "What is kept": [
-        Flag(
-            "workdir",
-            "string",
-            "the run's folder. Unset: runs/<experiment>/<readable-name>",
-        ),
-        Flag("overwrite", "boolean", "train again over a run that is there"),
-        Flag("plot", "boolean", "draw curves.png"),
-        Flag(
-            "trace_every",
-            "integer",
-            "steps a point of the kept training curves; 0 keeps at most 1,000 points",
-        ),
-    ],
+    "Chance": [SEED, SEEDS],
+    "What is kept": [*KEPT, TRACE_EVERY],
 }
-_DEFAULTS = {**Settings._field_defaults, **Options._field_defaults}
 
 
-def run(main: Callable[[Settings, Options], Any], experiment: str) -> NoReturn:
+def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
     """Runs an experiment from the command line and exits.
+
+    Args:
+      main: called with the command's settings and the Options.
+      command: its flags.
 
     Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 130
     interrupted.
@@ -118,11 +135,12 @@ def run(main: Callable[[Settings, Options], Any], experiment: str) -> NoReturn:
     if sys.stdout is None:
         terminal.silence()
     try:
-        values = parse(sys.argv)
+        values = parse(sys.argv, command)
         if values["help"].value:
-            terminal.say(help_text(sys.modules["__main__"].__doc__ or "", experiment))
+            terminal.say(help_text(sys.modules["__main__"].__doc__ or "", command))
             sys.exit(0)
-        settings = Settings(experiment, **_picked(values, Settings))
+        given = _picked(values, command.settings)
+        settings = command.settings(command.experiment, **given)
         _keep_compiled_programs()
         main(settings, Options(**_picked(values, Options)))
     except Refusal as error:
@@ -134,7 +152,7 @@ def run(main: Callable[[Settings, Options], Any], experiment: str) -> NoReturn:
     sys.exit(0)
 
 
-def parse(argv: list[str]) -> absl_flags.FlagValues:
+def parse(argv: list[str], command: Command) -> absl_flags.FlagValues:
     """The flags of a command line; `--flagfile` is read, too.
 
     Raises:
@@ -146,11 +164,11 @@ def parse(argv: list[str]) -> absl_flags.FlagValues:
         "integer": absl_flags.DEFINE_integer,
         "float": absl_flags.DEFINE_float,
         "boolean": absl_flags.DEFINE_boolean,
+        "strings": absl_flags.DEFINE_multi_string,
     }
-    for flag in [flag for group in GROUPS.values() for flag in group]:
-        define[flag.kind](
-            flag.name, _DEFAULTS[flag.name], flag.help, flag_values=values
-        )
+    defaults = _defaults(command)
+    for flag in [flag for group in command.groups.values() for flag in group]:
+        define[flag.kind](flag.name, defaults[flag.name], flag.help, flag_values=values)
     absl_flags.DEFINE_boolean("help", False, "show this", flag_values=values)
     absl_flags.DEFINE_string("flagfile", "", "flags from a file", flag_values=values)
     try:
@@ -164,26 +182,34 @@ def parse(argv: list[str]) -> absl_flags.FlagValues:
     return values
 
 
-def help_text(doc: str, experiment: str) -> str:
+def help_text(doc: str, command: Command) -> str:
     """The experiment's own words, then the flags in groups."""
+    defaults = _defaults(command)
     lines = [
         doc.strip(),
         "",
-        f"usage: python -m experiments.{experiment} [--flags]",
+        f"usage: python -m experiments.{command.experiment} [--flags]",
         "",
     ]
-    for title, group in GROUPS.items():
+    for title, group in command.groups.items():
         lines.append(f"{title}:")
         for flag in group:
-            lines += _described(flag)
+            lines += _described(flag, defaults[flag.name])
         lines.append("")
     lines.append("--flagfile=FILE reads flags from a file, one a line.")
     return "\n".join(lines)
 
 
-def _described(flag: Flag) -> list[str]:
-    default = _DEFAULTS[flag.name]
-    said = f" (default: {str(default).lower() if flag.kind == 'boolean' else default})"
+def _defaults(command: Command) -> dict[str, Any]:
+    """Flag name -> what its field holds where the flag is not given."""
+    return {**command.settings._field_defaults, **Options._field_defaults}
+
+
+def _described(flag: Flag, default: Any) -> list[str]:
+    shown = str(default).lower() if flag.kind == "boolean" else default
+    if flag.kind == "strings":
+        shown = " ".join(map(repr, default))
+    said = f" (default: {shown})"
     name = f"[no]{flag.name}" if flag.kind == "boolean" else flag.name
     body = flag.help + ("" if default is None else said)
     indent = " " * 6
@@ -198,8 +224,12 @@ def _described(flag: Flag) -> list[str]:
 
 
 def _picked(values: absl_flags.FlagValues, kind: Any) -> dict[str, Any]:
-    """The flags that are fields of Settings or Options."""
-    return {name: values[name].value for name in kind._fields if name in values}
+    """The flags that are fields of a NamedTuple; what was repeated, as a tuple."""
+    picked = {name: values[name].value for name in kind._fields if name in values}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in picked.items()
+    }
 
 
 def _keep_compiled_programs() -> None:

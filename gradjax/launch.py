@@ -19,6 +19,7 @@ from gradjax.types import Hparams, Options, Params, Problem, Program, Result, Se
 
 _EPOCHS = {"digits": 30}  # a data set this small needs more passes
 _USUAL_EPOCHS = 5
+_USUAL_STEPS = 1_000  # of a problem without data
 
 
 def choose_dataset(settings: Settings, options: Options) -> str:
@@ -68,16 +69,17 @@ def train(
     problem: Problem,
     settings: Settings,
     options: Options,
-    about_data: dict[str, Any],
+    about_data: dict[str, Any] | None = None,
     examples: Callable[[Params], Examples] | None = None,
 ) -> dict[str, Any]:
     """Trains once per seed, keeps the record, shows the table.
 
     Args:
-      problem: on that data set, with the three splits.
-      settings: what to run; the data set is named.
+      problem: with or without data.
+      settings: what to run; the problem or the data set is named.
       options: where to keep it.
-      about_data: what config.json says of the data.
+      about_data: what config.json says of images; a problem of another kind is all in
+        its expression.
       examples: what the picture shows of the trained parameters.
 
     Returns:
@@ -86,9 +88,7 @@ def train(
     Raises:
         Refusal: bad input, before anything was compiled or written; or a full disk.
     """
-    if problem.data is None:
-        raise ValueError("launch.train needs a problem with data")
-    epoch_steps = -(-problem.data.train.num_examples // settings.batch_size)
+    epoch_steps = _epoch_steps(problem, settings)
     settings, num_steps = _with_steps(settings, epoch_steps)
     program = training.program(
         problem,
@@ -101,29 +101,26 @@ def train(
     settings = _with_rate(settings, program)
     config = {
         "settings": settings._asdict(),
-        "command": shlex.join(
-            ["python", "-m", f"experiments.{settings.experiment}", *sys.argv[1:]]
-        ),
+        "command": command_line(settings.experiment),
         "data": about_data,
         "epoch_steps": epoch_steps,
         "hparams": program.hparams | _hparams(program, settings),
         "environment": records.environment(),
     }
-    folder = _folder(settings, options)
+    folder = chosen_folder(settings, options, *_words(settings))
     there = records.begin(folder, settings, config, options.overwrite)
     if there is records.State.FINISHED:
         summary = records.load(folder).summary
         _show(summary, folder, "is finished already; --overwrite trains again")
         return summary
-    _announce(settings, about_data, there)
+    _announce(problem, settings, about_data, there)
     results = [_run(program, settings, seed, epoch_steps) for seed in seeds(settings)]
     about = {
-        "problem": f"{settings.dataset}_{settings.model}",
+        "problem": name_of(settings),
         "dataset": settings.dataset,
         "seeds": seeds(settings),
     }
-    size = settings.batch_size
-    summary = summarize(results, problem.target, about, size, epoch_steps)
+    summary = summarize(results, problem, about, program.plan.batch_size, epoch_steps)
     picture = None
     if options.plot:
         shown = examples(results[0].params) if examples else None
@@ -134,18 +131,52 @@ def train(
     return summary
 
 
+def command_line(experiment: str) -> str:
+    """What was typed, to type again."""
+    return shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
+
+
+def chosen_folder(settings: Any, options: Options, *words: str) -> Path:
+    """--workdir, or runs/<experiment>/<words>-<digest> here.
+
+    Raises:
+        Refusal: a workdir that cannot be one.
+    """
+    if options.workdir is not None:
+        return records.checked_path(options.workdir)
+    return Path.cwd() / records.default_path(settings, *words)
+
+
+def name_of(settings: Settings) -> str:
+    """The problem: its expression, or the data set with the model."""
+    return settings.problem or f"{settings.dataset}_{settings.model}"
+
+
 def seeds(settings: Settings) -> list[int]:
     """The seeds of a run, one a trial."""
     return list(range(settings.seed, settings.seed + settings.seeds))
 
 
-def _with_steps(settings: Settings, epoch_steps: int) -> tuple[Settings, int]:
-    """Steps and evaluation interval as numbers: five epochs, an epoch, by default."""
+def _epoch_steps(problem: Problem, settings: Settings) -> int | None:
+    """Steps of one pass over the training split; None without data."""
+    if problem.data is None:
+        return None
+    num_examples = problem.data.train.num_examples
+    return -(-num_examples // (settings.batch_size or num_examples))
+
+
+def _with_steps(settings: Settings, epoch_steps: int | None) -> tuple[Settings, int]:
+    """Steps and evaluation interval as numbers: five epochs, an epoch, by default.
+
+    Without data a thousand steps, and an interval of a tenth of them.
+    """
     epochs, num_steps = settings.epochs, settings.steps
-    if num_steps is None:
+    if num_steps is None and epoch_steps is not None:
         epochs = epochs or _EPOCHS.get(settings.dataset or "", _USUAL_EPOCHS)
         num_steps = epochs * epoch_steps
-    interval = min(settings.eval_every or epoch_steps, num_steps)
+    num_steps = num_steps or _USUAL_STEPS
+    usual = epoch_steps if settings.dataset and epoch_steps else -(-num_steps // 10)
+    interval = min(settings.eval_every or usual, num_steps)
     settings = settings._replace(epochs=epochs, steps=num_steps, eval_every=interval)
     return settings, num_steps
 
@@ -159,26 +190,33 @@ def _with_rate(settings: Settings, program: Program) -> Settings:
     return settings
 
 
-def _folder(settings: Settings, options: Options) -> Path:
-    if options.workdir is not None:
-        return records.checked_path(options.workdir)
-    return Path.cwd() / records.default_path(settings)
+def _words(settings: Settings) -> tuple[str, ...]:
+    """What the folder's name says of a run."""
+    rate = settings.learning_rate
+    said = [settings.optimizer, *([] if rate is None else [f"lr{rate:g}"])]
+    what = settings.problem or f"{settings.dataset}-{settings.model}"
+    return (what, *said, f"seed{settings.seed}")
 
 
 def _announce(
-    settings: Settings, about_data: dict[str, Any], there: records.State
+    problem: Problem,
+    settings: Settings,
+    about_data: dict[str, Any] | None,
+    there: records.State,
 ) -> None:
     if there is records.State.UNFINISHED:
         terminal.say("an unfinished run of these settings is there: it starts again")
-    sizes = about_data["num_examples"]
-    terminal.say(
-        f"{settings.dataset} ({about_data['origin']}): {sizes['train']:,} train,"
-        f" {sizes['validation']:,} validation, {sizes['test']:,} test"
-    )
+    data, what = problem.data, settings.problem or settings.dataset
+    origin = f" ({about_data['origin']})" if about_data else ""
+    parts = [] if data is None else zip(data._fields, data, strict=True)
+    sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]
+    terminal.say(f"{what}{origin}: {', '.join(sizes) or 'no data'}")
     rate = "" if settings.learning_rate is None else f" at {settings.learning_rate:g}"
+    network = f"{settings.model}, " if settings.model else ""
+    examples = "" if data is None else f" of {settings.batch_size or 'all examples'}"
     terminal.say(
-        f"{settings.model}, {settings.optimizer}{rate}, {settings.schedule}: "
-        f"{settings.steps:,} steps of {settings.batch_size}"
+        f"{network}{settings.optimizer}{rate}, {settings.schedule}: "
+        f"{settings.steps:,} steps{examples}"
     )
 
 
@@ -187,7 +225,9 @@ def _hparams(program: Program, settings: Settings) -> Hparams:
     return {optimizers.RATE: settings.learning_rate} if has_rate else {}
 
 
-def _run(program: Program, settings: Settings, seed: int, epoch_steps: int) -> Result:
+def _run(
+    program: Program, settings: Settings, seed: int, epoch_steps: int | None
+) -> Result:
     label = f"seed {seed}" if settings.seeds > 1 else "train"
     with terminal.progress(label, program.plan.num_steps, epoch_steps) as on_block:
         result = training.run(program, _hparams(program, settings), seed, on_block)
@@ -200,10 +240,10 @@ def _run(program: Program, settings: Settings, seed: int, epoch_steps: int) -> R
 
 def _show(summary: dict[str, Any], folder: Path, what: str) -> None:
     terminal.table(f"{summary['problem']}: {summary['status']}", table_rows(summary))
-    terminal.say(f"{_spoken(folder)} {what}")
+    terminal.say(f"{spoken(folder)} {what}")
 
 
-def _spoken(folder: Path) -> Path:
+def spoken(folder: Path) -> Path:
     """The path as a person would type it from here."""
     return (
         folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

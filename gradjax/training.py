@@ -254,15 +254,15 @@ def _compiled(
 
 
 def _measured(plan: Plan, split: str, state: TrainState, arrays: Any) -> Any:
-    source = getattr(plan.problem.data, split)
+    source = getattr(plan.problem.data, split, None)
     return evaluation.evaluate(plan.problem, eval_params(plan, state), source, arrays)
 
 
 def _split_names(plan: Plan) -> list[str]:
     data = plan.problem.data
-    return (
-        [] if data is None else [name for name in data._fields if getattr(data, name)]
-    )
+    if data is None:
+        return ["train"]  # the loss itself
+    return [name for name in data._fields if getattr(data, name)]
 
 
 def _arrays(plan: Plan, split: str) -> Any:

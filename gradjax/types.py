@@ -203,14 +203,15 @@ class Settings(NamedTuple):
     """What decides a run, together with the code; the flags' defaults live here."""
 
     experiment: str
+    problem: str | None = None  # an expression; None: that data set with that model
     dataset: str | None = None  # None: mnist where it is prepared, else digits
-    model: str = "mlp"
+    model: str | None = "mlp"  # None: the problem has none of its own
     optimizer: str = "adam"  # an expression
     learning_rate: float | None = None  # None: the optimizer's own default
     schedule: str = "constant"  # an expression
     epochs: int | None = None  # None: 5, digits 30
     steps: int | None = None  # instead of epochs
-    batch_size: int = 32
+    batch_size: int | None = 32  # None: all training data, or there are none
     eval_every: int | None = None  # steps; None: an epoch
     seed: int = 0  # the first one
     seeds: int = 1  # how many
@@ -232,5 +233,16 @@ class Run(NamedTuple):
     config: dict[str, Any]
     summary: dict[str, Any]
     trace: dict[str, Series]  # values are [trials, points]
-    params: Params  # of one trial
-    predict: Callable[[Any], Any]  # inputs [batch, ...] -> class probabilities
+    params: Params  # of one trial; None of a study, which trains many
+    predict: Callable[[Any], Any] | None
+    # inputs [batch, ...] -> class probabilities; None where the problem has no model
+
+
+class Finding(NamedTuple):
+    """What a study found, before it is kept and shown."""
+
+    sentence: str  # what there is to learn
+    figures: dict[str, Any]  # summary.json's, ready for JSON
+    rows: list[tuple[str, str]]  # (name, value) of each line of the closing table
+    trace: dict[str, Series]  # values [points] or [trials, points]
+    pictures: dict[str, Callable[[], bytes]]  # picture.png, animation.gif: when asked

@@ -24,6 +24,7 @@ FLOORS = [
     "plots",
     "report",
     "launch",
+    "study",
     "flags",
     "__init__",
 ]

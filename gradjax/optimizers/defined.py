@@ -3,6 +3,9 @@
 What would run and mean nothing, or fail deep in a trace, is refused before it starts.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import optax
 
@@ -13,6 +16,35 @@ from gradjax.optimizers.build import children, gradient, nodes
 from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
 
 _OF_AXES = (optax.sm3, optax.scale_by_sm3)
+
+
+class Restriction(NamedTuple):
+    """A property of some rules, and the problems that they are defined on."""
+
+    is_of: Callable[[Entry], bool]
+    is_met: Callable[[Problem], bool]
+    why: str  # "{rule} ..., and this problem ..."
+
+
+def _has_axes(problem: Problem) -> bool:
+    params = jax.eval_shape(problem.init, jax.random.key(0))
+    return all(leaf.ndim > 0 for leaf in jax.tree.leaves(params))
+
+
+# All others are defined on every problem.
+RESTRICTIONS: tuple[Restriction, ...] = (
+    Restriction(
+        lambda entry: entry.gradient == "per_example",
+        lambda problem: problem.data is not None,
+        "takes the gradient of each example, and this problem has no data",
+    ),
+    Restriction(
+        lambda entry: entry.make in _OF_AXES,
+        _has_axes,
+        "keeps a bound for each axis of a parameter, and this problem has one without"
+        " axes",
+    ),
+)
 
 
 def descends(node: OptimizerSpec, transforms: dict[str, Entry]) -> bool:
@@ -73,22 +105,12 @@ def check_problem(optimizer: OptimizerSpec, problem: Problem) -> None:
     """Refuses an optimizer on a problem that it is not defined for.
 
     Raises:
-        Refusal: it takes the gradient of each example and there are none, or keeps
-            something for each axis of a parameter that has none.
+        Refusal: one of RESTRICTIONS is of a rule in it, and is not met.
     """
     for node in nodes(optimizer):
-        if node.entry.gradient == "per_example" and problem.data is None:
-            raise Refusal(
-                f"{_name(node)} takes the gradient of each example, and this problem"
-                " has no data"
-            )
-        if node.entry.make in _OF_AXES:
-            params = jax.eval_shape(problem.init, jax.random.key(0))
-            if any(leaf.ndim == 0 for leaf in jax.tree.leaves(params)):
-                raise Refusal(
-                    f"{_name(node)} keeps a bound for each axis of a parameter, and"
-                    " this problem has one without axes"
-                )
+        for restriction in RESTRICTIONS:
+            if restriction.is_of(node.entry) and not restriction.is_met(problem):
+                raise Refusal(f"{_name(node)} {restriction.why}")
 
 
 def check_numbers(optimizer: OptimizerSpec, numbers: Hparams) -> None:

@@ -22,7 +22,7 @@ class Examples(NamedTuple):
 def curves(
     title: str,
     traces: list[dict[str, Series]],
-    epoch_steps: int,
+    epoch_steps: int | None = None,
     examples: Examples | None = None,
 ) -> bytes:
     """Draws loss and accuracy, training and validation, over epochs.
@@ -30,7 +30,8 @@ def curves(
     Args:
       title: above the figure.
       traces: one a trial; several are drawn thin, with their mean thick.
-      epoch_steps: steps of one pass over the training split.
+      epoch_steps: steps of one pass over the training split; None: the axis counts
+        steps.
       examples: up to ten images, drawn with prediction and confidence.
 
     Returns:
@@ -38,25 +39,28 @@ def curves(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4.2), dpi=120, layout="constrained")
+    width = 12 if examples is not None else 8
+    figure = Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    halves: Any = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)
-    left, right = halves
+    left: Any = figure
+    if examples is not None:
+        halves: Any = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)
+        left, right = halves
+        _draw_examples(right, examples)
     names = [n for n in ("loss", "accuracy") if n in traces[0]]
     for axes, name in zip(
         left.subplots(1, len(names), squeeze=False)[0], names, strict=True
     ):
         _draw_curves(axes, name, traces, epoch_steps)
-    if examples is not None:
-        _draw_examples(right, examples)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
     return buffer.getvalue()
 
 
 def _draw_curves(
-    axes: Any, name: str, traces: list[dict[str, Series]], epoch_steps: int
+    axes: Any, name: str, traces: list[dict[str, Series]], epoch_steps: int | None
 ) -> None:
+    unit = epoch_steps or 1
     for kind, prefix in (("training", ""), ("validation", "validation_")):
         series = [trace[prefix + name] for trace in traces if prefix + name in trace]
         if not series:
@@ -68,11 +72,9 @@ def _draw_curves(
         longest = max(series, key=lambda one: len(one.steps))
         if len(series) > 1:
             for one in series:
-                axes.plot(
-                    one.steps / epoch_steps, one.values, color=color, lw=0.6, alpha=0.4
-                )
+                axes.plot(one.steps / unit, one.values, color=color, lw=0.6, alpha=0.4)
         axes.plot(
-            longest.steps / epoch_steps,
+            longest.steps / unit,
             _mean(series, len(longest.steps)),
             color=color,
             lw=1.6,
@@ -80,11 +82,16 @@ def _draw_curves(
             ms=3.5,
             label=kind,
         )
-    if name == "loss":
+    if name == "loss" and _is_positive(traces):
         axes.set_yscale("log")
-    axes.set(xlabel="epoch", ylabel=name, xlim=(0, None))
+    axes.set(xlabel="epoch" if epoch_steps else "step", ylabel=name, xlim=(0, None))
     axes.grid(visible=True, which="both", lw=0.3, alpha=0.6)
     axes.legend(frameon=False)
+
+
+def _is_positive(traces: list[dict[str, Series]]) -> bool:
+    seen = [trace["loss"].values for trace in traces]
+    return all((values[np.isfinite(values)] > 0).all() for values in seen)
 
 
 def _smoothed(series: Series, num_points: int = 100) -> Series:

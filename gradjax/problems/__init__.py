@@ -32,18 +32,24 @@ __all__ = [
 ]
 
 
-def _image_problem(dataset_name: str, model_name: str) -> Problem:
-    dataset = data.load(dataset_name)
-    return classification(dataset, model_for(model_name, dataset))
+def _images(dataset_name: str, model_name: str) -> Callable[[], Problem]:
+    def make() -> Problem:
+        dataset = data.load(dataset_name)
+        return classification(dataset, model_for(model_name, dataset))
+
+    make.__doc__ = (
+        f"Classify the images of {dataset_name} with the network {model_name}."
+    )
+    return make
 
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
-    "digits_mlp": lambda: _image_problem("digits", "mlp"),
+    "digits_mlp": _images("digits", "mlp"),
     "least_squares": least_squares,
     "logistic_regression": logistic_regression,
-    "mnist_cnn": lambda: _image_problem("mnist", "cnn"),
-    "mnist_mlp": lambda: _image_problem("mnist", "mlp"),
+    "mnist_cnn": _images("mnist", "cnn"),
+    "mnist_mlp": _images("mnist", "mlp"),
     "noisy_quadratic": noisy_quadratic,
     "quadratic": quadratic,
     "ridge": ridge,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.problems import arguments
-from gradjax.types import Key, Minimum, Params, Problem
+from gradjax.types import Key, Measures, Minimum, Params, Problem
 
 MAX_DIM = 100_000
 
@@ -51,7 +51,8 @@ def noisy_quadratic(
         return jax.random.normal(key, (dim,), float)
 
     ends = (float(curvatures.min()), float(curvatures.max()))
-    return Problem(init, loss, minimum=Minimum((np.zeros(dim),), 0.0, ends))
+    minimum = Minimum((np.zeros(dim),), 0.0, ends)
+    return Problem(init, loss, _mean_of(loss), minimum=minimum)
 
 
 def sparse_gradients(dim: int = 100, power: float = 1.0) -> Problem:
@@ -85,7 +86,18 @@ def sparse_gradients(dim: int = 100, power: float = 1.0) -> Problem:
         return jnp.zeros(dim, float)
 
     ends = (float(frequencies.min()), float(frequencies.max()))
-    return Problem(init, loss, minimum=Minimum((np.ones(dim),), 0.0, ends))
+    minimum = Minimum((np.ones(dim),), 0.0, ends)
+    return Problem(init, loss, _mean_of(loss), minimum=minimum)
+
+
+def _mean_of(loss: Any) -> Any:
+    """Metrics that measure the mean over the noise."""
+
+    def metrics(params: Params, batch: Any, key: Key) -> Measures:
+        expected = loss(params, batch, key)[1]["expected_loss"]
+        return {"loss": (expected, jnp.float32(1.0))}
+
+    return metrics
 
 
 def _powers(dim: int, power: float) -> np.ndarray:

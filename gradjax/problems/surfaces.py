@@ -4,6 +4,7 @@ Each is a function of x and y, numbers or grids alike, and everything a picture 
 needs. A surface has no data and no noise: the gradient is exact.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -190,6 +191,7 @@ def factory(surface: Surface) -> Callable[..., Problem]:
 
         return Problem(init, loss, minimum=_minimum(surface))
 
+    make.__doc__ = f"{inspect.getdoc(surface.function)}\n\n{inspect.getdoc(make)}"
     return make
 
 

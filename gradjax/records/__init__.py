@@ -5,17 +5,24 @@ axis of steps.
 
     config.json    what was asked, the data, versions, git revision, device
     trace.npz      "<series>" f32[trials, points] and "<series>.step" i32[points]
-    params.npz     "<path/to/leaf>" [trials, ...]
-    curves.png     the picture
+    params.npz     "<path/to/leaf>" [trials, ...]; a study has none
+    curves.png     the picture; a study's is picture.png, and animation.gif
     summary.json   the result; written last, so where it is, the folder is whole
 """
 
 from gradjax.records.environment import environment
-from gradjax.records.folder import State, begin, checked_path, default_path
+from gradjax.records.folder import (
+    PICTURES,
+    State,
+    begin,
+    checked_path,
+    default_path,
+)
 from gradjax.records.load import load
-from gradjax.records.save import save
+from gradjax.records.save import save, save_study
 
 __all__ = [
+    "PICTURES",
     "State",
     "begin",
     "checked_path",
@@ -23,4 +30,5 @@ __all__ = [
     "environment",
     "load",
     "save",
+    "save_study",
 ]

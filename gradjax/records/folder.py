@@ -10,9 +10,9 @@ from typing import Any
 
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_json
-from gradjax.types import Settings
 
-NAMES = ("config.json", "trace.npz", "params.npz", "curves.png", "summary.json")
+PICTURES = ("curves.png", "picture.png", "animation.gif")
+NAMES = ("config.json", "trace.npz", "params.npz", *PICTURES, "summary.json")
 _MAX_NAME_BYTES = 255  # of one path component, on every common file system
 
 
@@ -25,13 +25,16 @@ class State(Enum):
     OVERWRITTEN = "overwritten"
 
 
-def default_path(settings: Settings) -> Path:
-    """`runs/<experiment>/<readable-name>`: distinct for distinct settings."""
-    rate = "" if settings.learning_rate is None else f"-lr{settings.learning_rate:g}"
-    optimizer = re.sub(r"[^A-Za-z0-9]+", "-", settings.optimizer)[:40].strip("-")
-    dataset = re.sub(r"[^A-Za-z0-9]+", "-", settings.dataset or "")[:40]
+def default_path(settings: Any, *words: str) -> Path:
+    """`runs/<experiment>/<words>-<digest>`: distinct for distinct settings.
+
+    Args:
+      settings: a NamedTuple with the field `experiment`, ready for JSON.
+      words: what a person should read in the name.
+    """
+    readable = [re.sub(r"[^A-Za-z0-9.]+", "-", word)[:40].strip("-") for word in words]
     digest = hashlib.sha256(json.dumps(settings._asdict()).encode()).hexdigest()[:6]
-    name = f"{dataset}-{settings.model}-{optimizer}{rate}-seed{settings.seed}-{digest}"
+    name = "-".join([*filter(None, readable), digest])
     return Path("runs") / settings.experiment / name
 
 
@@ -63,13 +66,13 @@ def checked_path(workdir: str) -> Path:
 
 
 def begin(
-    folder: Path, settings: Settings, config: dict[str, Any], overwrite: bool
+    folder: Path, settings: Any, config: dict[str, Any], overwrite: bool
 ) -> State:
     """Claims the folder for a run and writes its config.json.
 
     Args:
       folder: from `checked_path`, or the default one, whose parents are made.
-      settings: compared with those of the run that is there, if one is.
+      settings: a NamedTuple, compared with that of the run that is there, if one is.
       config: what config.json will hold.
       overwrite: start anew over a run that is there.
 
@@ -111,7 +114,7 @@ def _there(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _check_same(folder: Path, there: dict[str, Any], settings: Settings) -> None:
+def _check_same(folder: Path, there: dict[str, Any], settings: Any) -> None:
     wanted = json.loads(json.dumps(settings._asdict()))
     differing = [
         f"{name} {there.get(name)!r} there, {wanted.get(name)!r} asked"

@@ -1,6 +1,7 @@
 """Opens a finished run: configuration, curves, parameters, and a `predict` to use."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gradjax.types import Params, Run, Series
 
 
 def load(workdir: str | Path, trial: int = 0) -> Run:
-    """Opens the folder of a finished run.
+    """Opens the folder of a finished run, or of a study.
 
     Args:
       workdir: the folder.
@@ -22,32 +23,42 @@ def load(workdir: str | Path, trial: int = 0) -> Run:
     Returns:
       A Run. `predict(images [batch, ...])` gives class probabilities
       f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
+      It is None where the problem is not one of images, and so are the parameters of a
+      study.
 
     Raises:
         Refusal: no finished run there, a damaged file, or no such trial.
     """
     folder = Path(workdir)
     config, summary = (_read_json(folder, n) for n in ("config.json", "summary.json"))
+    is_study = "sentence" in summary
     try:
-        arrays = read_npz(folder / "params.npz")
+        arrays = {} if is_study else read_npz(folder / "params.npz")
         curves = read_npz(folder / "trace.npz")
     except FileNotFoundError as error:
         raise Refusal(f"{folder} is not whole: {error.filename} is missing") from error
-    num_trials = len(next(iter(arrays.values())))
-    if not 0 <= trial < num_trials:
-        raise Refusal(f"{folder}: trial={trial}, but it has {num_trials}")
-    params = _nested({name: values[trial] for name, values in arrays.items()})
-    data = config["data"]
-    model = model_of(
-        config["settings"]["model"], tuple(data["input_shape"]), data["num_classes"]
-    )
-    predict = predictor(model, data["max_value"])
     trace = {
         name: Series(curves[f"{name}.step"], values)
         for name, values in curves.items()
         if not name.endswith(".step")
     }
-    return Run(config, summary, trace, params, lambda inputs: predict(params, inputs))
+    if is_study:
+        return Run(config, summary, trace, None, None)
+    num_trials = len(next(iter(arrays.values())))
+    if not 0 <= trial < num_trials:
+        raise Refusal(f"{folder}: trial={trial}, but it has {num_trials}")
+    params = _nested({name: values[trial] for name, values in arrays.items()})
+    return Run(config, summary, trace, params, _predict(config, params))
+
+
+def _predict(config: dict[str, Any], params: Params) -> Callable[[Any], Any] | None:
+    """The trained model, where the record says which images it was trained on."""
+    data, name = config["data"], config["settings"]["model"]
+    if name is None:
+        return None
+    model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
+    predict = predictor(model, data["max_value"])
+    return lambda inputs: predict(params, inputs)
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

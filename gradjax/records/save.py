@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from gradjax.files import named_disk_errors, write_bytes, write_json, write_npz
-from gradjax.types import Params, Result, Series
+from gradjax.types import Finding, Params, Result, Series
 
 MAX_POINTS = 1_000
 
@@ -37,6 +37,25 @@ def save(
         write_npz(folder / "params.npz", stacked_params([r.params for r in results]))
         if picture is not None:
             write_bytes(folder / "curves.png", picture)
+        write_json(folder / "summary.json", summary)
+
+
+def save_study(
+    folder: Path, finding: Finding, summary: dict[str, Any], with_pictures: bool
+) -> None:
+    """As `save`, of a study: every number it found, and its pictures.
+
+    Raises:
+        Refusal: as `save` does.
+    """
+    arrays = {}
+    for name, series in finding.trace.items():
+        arrays[name] = np.atleast_2d(series.values)
+        arrays[f"{name}.step"] = np.asarray(series.steps)
+    with named_disk_errors(folder):
+        write_npz(folder / "trace.npz", arrays)
+        for name, draw in finding.pictures.items() if with_pictures else ():
+            write_bytes(folder / name, draw())
         write_json(folder / "summary.json", summary)
 
 

@@ -5,24 +5,26 @@ from typing import Any
 import numpy as np
 
 from gradjax.analysis.statistics import student_interval
-from gradjax.types import Result, Target
+from gradjax.report.terminal import number
+from gradjax.types import Problem, Result, Target
 
 
 def summarize(
     results: list[Result],
-    target: Target,
+    problem: Problem,
     about: dict[str, Any],
-    batch_size: int,
-    epoch_steps: int,
+    batch_size: int | None,
+    epoch_steps: int | None,
 ) -> dict[str, Any]:
     """The figures of a run; over several seeds, the means of those that finished.
 
     Args:
       results: one a trial.
-      target: which validation metric chooses the best evaluation.
+      problem: its target says which validation metric chooses the best evaluation; its
+        minimum, where it is known, how far above it the training loss ended: `gap`.
       about: what the summary starts with: problem, dataset, seeds.
-      batch_size: examples a step.
-      epoch_steps: steps of one pass over the training split.
+      batch_size: examples a step; None: the problem has no data.
+      epoch_steps: steps of one pass over the training split; None: as above.
 
     Returns:
       A JSON-ready dictionary: status ("finished", or "diverged" if every trial did),
@@ -30,7 +32,7 @@ def summarize(
       one by one, and, over several seeds, `intervals`: mean, standard deviation and
       Student's 95 % interval of each figure.
     """
-    trials = [_figures(result, target, batch_size, epoch_steps) for result in results]
+    trials = [_figures(one, problem, batch_size, epoch_steps) for one in results]
     finished = [trial for trial in trials if trial["status"] == "finished"]
     names = [name for name in trials[0] if isinstance(trials[0][name], float)]
     columns = {name: np.array([t[name] for t in finished or trials]) for name in names}
@@ -52,12 +54,11 @@ def table_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """(name, value) of each line of the closing table."""
     rows = []
     for split in ("train", "validation", "test"):
-        if f"{split}_loss" not in summary:
-            continue
-        for metric in ("loss", "accuracy"):
-            name = f"{split}_{metric}"
-            if name in summary:
-                rows.append((name.replace("_", " "), _with_interval(summary, name)))
+        measured = [name for name in summary if name.startswith(f"{split}_")]
+        for name in sorted(measured, key=lambda name: not name.endswith("_loss")):
+            rows.append((name.replace("_", " "), _with_interval(summary, name)))
+    if "gap" in summary:
+        rows.append(("above the minimum", _with_interval(summary, "gap")))
     if summary.get("best_epoch") is not None:
         metric = next(k for k in summary if k.startswith("best_validation_"))
         best = f"{summary['best_epoch']:.4g} ({summary[metric]:.4f} {_spoken(metric)})"
@@ -66,12 +67,14 @@ def table_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("compile time", f"{summary['compile_s']:.2f} s"))
     rows.append(("run time", f"{summary['run_s']:.2f} s"))
     rows.append(("evaluation time", f"{summary['eval_s']:.2f} s"))
-    rows.append(("examples/s", f"{summary['examples_per_s']:,.0f}"))
+    for name in ("examples", "steps"):
+        if f"{name}_per_s" in summary:
+            rows.append((f"{name}/s", f"{summary[f'{name}_per_s']:,.0f}"))
     return rows
 
 
 def _figures(
-    result: Result, target: Target, batch_size: int, epoch_steps: int
+    result: Result, problem: Problem, batch_size: int | None, epoch_steps: int | None
 ) -> dict[str, Any]:
     held_out = {
         f"{split}_{name}": float(mean)
@@ -84,20 +87,35 @@ def _figures(
         "steps": result.num_steps,
         "num_gradients": result.num_gradients,
         **held_out,
-        **_best(result, target, epoch_steps),
+        **_gap(held_out, problem),
+        **_best(result, problem.target, epoch_steps),
         "run_s": result.run_s,
         "eval_s": result.eval_s,
-        "examples_per_s": result.num_steps * batch_size / result.run_s,
+        **_speed(result, batch_size),
     }
 
 
-def _best(result: Result, target: Target, epoch_steps: int) -> dict[str, float]:
+def _gap(held_out: dict[str, float], problem: Problem) -> dict[str, float]:
+    """How far the loss at the end is above its minimum; a float32's error below 0."""
+    if problem.minimum is None:
+        return {}
+    return {"gap": held_out["train_loss"] - problem.minimum.loss}
+
+
+def _speed(result: Result, batch_size: int | None) -> dict[str, float]:
+    rate = result.num_steps / result.run_s
+    if batch_size is None:
+        return {"steps_per_s": rate}
+    return {"examples_per_s": rate * batch_size}
+
+
+def _best(result: Result, target: Target, epoch_steps: int | None) -> dict[str, float]:
     """The evaluation that the target's metric likes best; the first among equals.
 
     NaN, which never ranks best, where no evaluation was finite.
     """
     series = result.trace.get(f"validation_{target.metric}")
-    if series is None:
+    if series is None or epoch_steps is None:
         return {}
     sign = 1.0 if target.mode == "max" else -1.0
     scores = np.where(np.isfinite(series.values), sign * series.values, -np.inf)
@@ -124,9 +142,9 @@ def _with_interval(summary: dict[str, Any], name: str) -> str:
     if value is None or not np.isfinite(value):
         return "not finite"
     if not spread or spread["low"] is None or not np.isfinite(spread["low"]):
-        return f"{value:.4f}"
-    low, high, std = spread["low"], spread["high"], spread["std"]
-    return f"{value:.4f}  (std {std:.4f}, 95 % interval {low:.4f} to {high:.4f})"
+        return number(value)
+    low, high, std = (number(spread[name]) for name in ("low", "high", "std"))
+    return f"{number(value)}  (std {std}, 95 % interval {low} to {high})"
 
 
 def _spoken(name: str) -> str:

@@ -28,13 +28,15 @@ def silence() -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
+def progress(
+    label: str, num_steps: int, epoch_steps: int | None = None
+) -> Iterator[OnBlock]:
     """Shows a run's loss, accuracy, steps/s and time left.
 
     Args:
       label: what runs: "seed 0".
       num_steps: of the whole run.
-      epoch_steps: of one pass over the training split.
+      epoch_steps: of one pass over the training split; None: there is none.
 
     Yields:
       The `on_block` that `gradjax.run` takes.
@@ -46,6 +48,13 @@ def progress(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
         yield _lines(label, num_steps, epoch_steps)
 
 
+def number(value: float) -> str:
+    """Four decimals, or as a power of ten where they would say nothing."""
+    return (
+        f"{value:.4f}" if value == 0.0 or 1e-3 <= abs(value) < 1e6 else f"{value:.3e}"
+    )
+
+
 def table(title: str, rows: list[tuple[str, str]]) -> None:
     """Prints name and value, aligned; the same on a terminal and in a file."""
     width = max(len(name) for name, _ in rows)
@@ -54,7 +63,7 @@ def table(title: str, rows: list[tuple[str, str]]) -> None:
         say(f"  {name:<{width}}  {value}")
 
 
-def _lines(label: str, num_steps: int, epoch_steps: int) -> OnBlock:
+def _lines(label: str, num_steps: int, epoch_steps: int | None) -> OnBlock:
     """A line an evaluation."""
     started = [time.monotonic()]
 
@@ -65,8 +74,9 @@ def _lines(label: str, num_steps: int, epoch_steps: int) -> OnBlock:
             return
         passed = max(time.monotonic() - started[0], 1e-9)
         rate, left = taken / passed, passed / taken * (num_steps - taken)
+        epoch = f"epoch {taken / epoch_steps:.4g}  " if epoch_steps else ""
         say(
-            f"{label}  epoch {taken / epoch_steps:.4g}  step {taken}/{num_steps}"
+            f"{label}  {epoch}step {taken}/{num_steps}"
             f"  {_spoken(means)}  {rate:,.0f} steps/s  {left:.0f} s left"
         )
 
@@ -74,7 +84,7 @@ def _lines(label: str, num_steps: int, epoch_steps: int) -> OnBlock:
 
 
 @contextlib.contextmanager
-def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
+def _bar(label: str, num_steps: int, epoch_steps: int | None) -> Iterator[OnBlock]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -96,10 +106,11 @@ def _bar(label: str, num_steps: int, epoch_steps: int) -> Iterator[OnBlock]:
                 bar.reset(task)
             rate = taken / max(time.monotonic() - started[0], 1e-9)
             shown: dict[str, Any] = {"means": _brief(means)} if means else {}
+            epoch = taken / (epoch_steps or num_steps)
             bar.update(
                 task,
                 completed=taken,
-                place=f"epoch {taken / epoch_steps:.1f}",
+                place=f"epoch {epoch:.1f}" if epoch_steps else f"step {taken:,}",
                 rate=f"{rate:,.0f} steps/s",
                 **shown,
             )
@@ -116,11 +127,12 @@ def _brief(means: dict[str, float]) -> str:
 
 def _spoken(means: dict[str, float]) -> str:
     """The means in a few words: "loss 0.269  accuracy 0.922  validation ..."."""
-    shown = {k: v for k, v in means.items() if k != "learning_rate"}
-    training = [f"{k} {v:.4f}" for k, v in shown.items() if "validation_" not in k]
+    hidden = ("learning_rate", "num_gradients")
+    shown = {k: v for k, v in means.items() if k not in hidden}
+    training = [f"{k} {number(v)}" for k, v in shown.items() if "validation_" not in k]
     held_out = {
         k.removeprefix("validation_"): v for k, v in shown.items() if "validation_" in k
     }
-    measured = [f"{k} {held_out[k]:.4f}" for k in sorted(held_out, reverse=True)]
+    measured = [f"{k} {number(held_out[k])}" for k in sorted(held_out, reverse=True)]
     parts = [*training, "validation " + "  ".join(measured)] if measured else training
     return "  ".join(parts)

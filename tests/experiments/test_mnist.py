@@ -229,7 +229,7 @@ def test_refuses_in_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, cap
     monkeypatch.setattr(sys, "argv", ["mnist", *given, flag])
     monkeypatch.setattr(flags, "_keep_compiled_programs", lambda: None)
     with pytest.raises(SystemExit) as stopped:
-        flags.run(mnist.main, "mnist")
+        flags.run(mnist.main, mnist.COMMAND)
     assert stopped.value.code == 2
     said = capsys.readouterr()
     assert REFUSED[flag] in said.err
@@ -336,9 +336,10 @@ def test_help_reads_like_documentation(command):
     assert shown.returncode == 0
     assert "Claim:" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 90
-    from gradjax import flags, optimizers, schedules
+    from experiments import mnist
+    from gradjax import optimizers, schedules
 
-    for group in flags.GROUPS.values():
+    for group in mnist.COMMAND.groups.values():
         for flag in group:
             assert (
                 f"--{flag.name}" in shown.stdout or f"[no]{flag.name}" in shown.stdout

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+import gradjax
 from gradjax.report.summary import summarize, table_rows
 from gradjax.types import Result, Series, Target
 
-TARGET = Target("accuracy", None, "max")
+PROBLEM = gradjax.Problem(None, None, target=Target("accuracy", None, "max"))
 
 
 def result(accuracies, status="finished", run_s=2.0):
@@ -18,7 +19,7 @@ def result(accuracies, status="finished", run_s=2.0):
 
 
 def summary_of(*results):
-    return summarize(list(results), TARGET, {"problem": "p"}, 4, 10)
+    return summarize(list(results), PROBLEM, {"problem": "p"}, 4, 10)
 
 
 def test_one_trial():

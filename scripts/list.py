@@ -1,0 +1,148 @@
+"""What there is, by name: `python -m scripts.list optimizers`.
+
+usage: python -m scripts.list KIND [NAME ...]
+
+A KIND is optimizers, wrappers, transforms, schedules, problems or masks. Each name is
+shown as a call with all of its arguments and their defaults, and with its source. Names
+after the kind show those alone.
+"""
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gradjax import optimizers, problems, schedules, spec
+from gradjax.errors import Refusal
+from gradjax.optimizers.arguments import settable
+from gradjax.optimizers.defined import RESTRICTIONS
+from gradjax.report import terminal
+from gradjax.types import Entry
+
+_WIDTH = 88
+
+
+def optimizer(name: str, entry: Entry) -> Iterator[str]:
+    """The paragraph of an optimizer, a wrapper or a transform."""
+    defaults = {} if entry.rate is None else {entry.rate[0]: entry.rate[1]}
+    yield from _call(name, list(settable(entry).values()), defaults)
+    if entry.paper:
+        yield entry.paper
+    static = [one for one in entry.static if one in settable(entry)]
+    if static:
+        yield f"part of the program, another value compiles anew: {', '.join(static)}"
+    if isinstance(entry.num_gradients, int):
+        spent = f"{entry.num_gradients} gradients a step"
+    else:
+        spent = "more than one gradient a step, counted as they are spent"
+    if entry.num_gradients != 1:
+        yield spent
+    if entry.step_size is not None:
+        yield "its own step size is in the trace: step_size"
+    if entry.eval_params is not None:
+        yield "evaluated at parameters of its own, not at the last iterate"
+    for restriction in RESTRICTIONS:
+        if restriction.is_of(entry):
+            yield f"not on every problem: {restriction.why}"
+
+
+def described(name: str, function: Callable[..., Any], skip: int) -> Iterator[str]:
+    """The paragraph of a function: its call, and the first line of its docstring."""
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    yield from _call(name, parameters, {})
+    yield (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
+    **{
+        kind: {
+            name: lambda name=name, entry=entry: optimizer(name, entry)
+            for name, entry in entries.items()
+        }
+        for kind, entries in (
+            ("optimizers", optimizers.OPTIMIZERS),
+            ("wrappers", optimizers.WRAPPERS),
+            ("transforms", optimizers.TRANSFORMS),
+        )
+    },
+    **{
+        kind: {
+            name: lambda name=name, made=made, skip=skip: described(name, made, skip)
+            for name, made in registry.items()
+        }
+        for kind, registry, skip in (
+            ("schedules", schedules.SCHEDULES, 1),  # the progress is not given
+            ("problems", problems.PROBLEMS, 0),
+            ("masks", optimizers.MASKS, 1),
+        )
+    },
+}
+
+
+def listing(arguments: list[str]) -> list[str]:
+    """The lines to print.
+
+    Raises:
+        Refusal: no kind, an unknown kind or an unknown name.
+    """
+    if not arguments:
+        raise Refusal(f"usage: python -m scripts.list {'|'.join(KINDS)} [NAME ...]")
+    kind, *names = arguments
+    known = spec.lookup(kind, KINDS, "kind")
+    lines = []
+    for name in names or sorted(known):
+        lines += [*spec.lookup(name, known, kind.removesuffix("s"))(), ""]
+    return [*lines, f"{len(names or known)} {kind}"]
+
+
+def _call(
+    name: str, parameters: list[inspect.Parameter], defaults: dict[str, Any]
+) -> Iterator[str]:
+    shown = []
+    for one in parameters:
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            shown.append("...")
+        elif one.name in defaults:
+            shown.append(f"{one.name}={defaults[one.name]:g}")
+        elif one.default is one.empty:
+            shown.append(f"{one.name}=...")
+        else:
+            shown.append(f"{one.name}={_value(one.default)}")
+    yield f"{name}({', '.join(shown)})" if shown else name
+
+
+def _value(default: Any) -> str:
+    if callable(default):
+        return getattr(default, "__name__", "...").replace("<lambda>", "...")
+    return f"{default:g}" if isinstance(default, float) else repr(default)
+
+
+def _wrapped(line: str, is_first: bool) -> str:
+    indent = "" if is_first else "    "
+    return textwrap.fill(
+        line,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns its exit code: 2 after one line on stderr."""
+    if "--help" in arguments:
+        terminal.say((__doc__ or "").strip())
+        return 0
+    try:
+        lines = listing(arguments)
+    except Refusal as error:
+        print(f"list: {error}", file=sys.stderr)
+        return 2
+    starts = [True, *(line == "" for line in lines[:-1])]
+    terminal.say("\n".join(map(_wrapped, lines, starts)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

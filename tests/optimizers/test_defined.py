@@ -1,0 +1,68 @@
+"""Every optimizer on every problem: it runs, or is refused at once with the reason."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax import Refusal, problems
+from gradjax.optimizers import OPTIMIZERS
+from gradjax.problems import PROBLEMS
+
+ARGUMENTS = {"dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1"}
+PREPARED = ("mnist_cnn", "mnist_mlp")  # their data must be prepared first
+HERE = sorted(PROBLEMS.keys() - set(PREPARED))
+WITH_DATA = ("digits_mlp", "least_squares", "logistic_regression", "ridge")
+WITH_A_SCALAR = ("least_squares", "logistic_regression", "ridge")  # their offset
+QUICK = ("digits_mlp", "ridge", "rosenbrock")
+# The table: where an optimizer is not defined, and what is said.
+NOT_DEFINED = {
+    **{("dpsgd", name): "no data" for name in HERE if name not in WITH_DATA},
+    **{("sm3", name): "one without axes" for name in WITH_A_SCALAR},
+}
+
+
+@pytest.fixture(scope="module")
+def problem_of():
+    made = {}
+
+    def problem(name):
+        if name not in made:
+            made[name] = problems.make(name)
+        return made[name]
+
+    return problem
+
+
+def test_the_lists_name_what_there_is(problem_of):
+    for name in HERE:
+        problem = problem_of(name)
+        leaves = jax.tree.leaves(problem.init(jax.random.key(0)))
+        assert (problem.data is not None) is (name in WITH_DATA)
+        assert any(np.ndim(leaf) == 0 for leaf in leaves) is (name in WITH_A_SCALAR)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in HERE],
+)
+def test_every_optimizer_is_defined_on_it_or_refused(name, problem_of):
+    problem = problem_of(name)
+    batch = None
+    if problem.data is not None:
+        batch = jax.tree.map(lambda leaf: leaf[:4], problem.data.train.arrays)
+    key, i = jax.random.key(0), jnp.uint32(0)
+    for optimizer in OPTIMIZERS:
+        expression = f"{optimizer}({ARGUMENTS.get(optimizer, '')})"
+        size = None if batch is None else 4
+        if (optimizer, name) in NOT_DEFINED:
+            with pytest.raises(Refusal, match=NOT_DEFINED[optimizer, name]) as refused:
+                gradjax.program(problem, expression, num_steps=2, batch_size=size)
+            assert str(refused.value).count("\n") == 0
+            continue
+        program = gradjax.program(problem, expression, num_steps=2, batch_size=size)
+        numbers = {path: jnp.float32(x) for path, x in program.hparams.items()}
+        state = jax.eval_shape(program.init, numbers, i)
+        after, _ = jax.eval_shape(program.step, state, batch, numbers, key, i)
+        assert jax.tree.structure(after) == jax.tree.structure(state), optimizer
