@@ -4,6 +4,7 @@ It ends in a sentence, a picture and the numbers behind them, kept as a run's ar
 the same command again shows what is there.
 """
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def _words(settings: Any) -> list[str]:
 def _show(summary: dict[str, Any], folder: Path, what: str) -> None:
     rows = [(name, value) for name, value in summary["rows"]]
     terminal.table("found:", rows)
-    terminal.say(summary["sentence"])
+    terminal.say(textwrap.fill(summary["sentence"], 88))
     pictures = [name for name in records.PICTURES if (folder / name).is_file()]
     shown = f" ({', '.join(pictures)})" if pictures else ""
     terminal.say(f"{launch.spoken(folder)} {what}{shown}")

@@ -55,7 +55,7 @@ def test_data_in_batches_and_several_seeds(tmp_path):
 
 REFUSED = {
     "--problem=rosenbrok": "'rosenbrock'",
-    "--problem=quadratic(dimension=3)": "'dim'",
+    "--problem=quadratic(dimension=3)": "one of: condition, dim",
     "--problem=quadratic(dim=1)": "from 2 to 1000",
     "--problem=no_such_module:f": "cannot import",
     "--problem=os.system": "not allowed",
