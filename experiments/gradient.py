@@ -1,0 +1,244 @@
+r"""What a gradient is: the slope of a loss in every direction, and how exact it is.
+
+Claim:    difference quotients of the loss converge to the gradient of jax.grad, but no
+          step h makes them exact: a long one errs by the curve of the loss, as h^2, a
+          short one by rounding, as 1 / h, and the best is near eps^(1/3).
+Cost:     seconds.
+Command:  python -m experiments.gradient
+          python -m experiments.gradient --surface=rastrigin --seed=3
+          python -m experiments.gradient --surface=beale --point='2, -1'
+
+Every error, those in float32 too, is the distance to the slope that jax.grad gives in
+float64, which is right to about 1e-16 of its size. Point, direction and steps are
+rounded to float32 first, so both precisions are given the same ones. Rounding is as
+good as random, so the best step is the one where the median of the errors over half a
+decade of steps is least. Where h d is too short to change p at all, the quotient is 0,
+and its error the slope itself: the flat part of float32. The theory is in
+gradjax/analysis/differences.py.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gradjax import flags, spec, study
+from gradjax.analysis import differences
+from gradjax.analysis.differences import Exponents, Line, Quotients
+from gradjax.errors import Refusal
+from gradjax.flags import Flag
+from gradjax.plots.gradient_error import Field, gradient_error
+from gradjax.problems import SURFACES, arguments
+from gradjax.problems.surfaces import Surface
+from gradjax.types import Finding, Options, Series
+
+_SHORTEST, _LONGEST = 1e-12, 1.0  # steps
+_ARROWS = 19  # a side of the grid
+
+
+class Settings(NamedTuple):
+    """What decides the lesson."""
+
+    experiment: str
+    surface: str = "rosenbrock"  # a name in SURFACES
+    point: str | None = None  # "x, y"; None: the surface's own start
+    num_steps: int = 1_000  # sizes of h
+    seed: int = 0  # of the direction
+
+
+class Measured(NamedTuple):
+    """What was found along the line."""
+
+    name: str  # of the surface
+    line: Line
+    quotients: tuple[Quotients, Quotients]  # in float64 and in float32
+    exponents: tuple[Exponents, Exponents]
+
+
+def main(settings: Settings, options: Options) -> None:
+    """Refuses what is wrong; measures and shows."""
+    surface = spec.lookup(settings.surface, SURFACES, "surface")
+    arguments.whole("--num_steps", settings.num_steps, 100, 10_000)
+    arguments.whole("--seed", settings.seed, 0, 2**32 - 1)
+    point = surface.start
+    if settings.point is not None:
+        point = _parsed(settings.point, surface)
+        settings = settings._replace(point=f"{point[0]!r}, {point[1]!r}")
+    study.run(settings, options, lambda: _find(settings, surface, point))
+
+
+def _parsed(text: str, surface: Surface) -> tuple[float, float]:
+    """The point of "x, y", inside the domain of the surface."""
+    said = f"--point={text if len(text) <= 40 else text[:37] + '...'!r}"
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError as error:
+        expected = "expected two numbers, such as '0.5, -1'"
+        raise Refusal(f"{said}: {expected}") from error
+    domain = (("x", x, surface.xlim), ("y", y, surface.ylim))
+    for name, value, (low, high) in domain:
+        if not low <= value <= high:
+            raise Refusal(f"{said}: {name} must lie from {low:g} to {high:g}")
+    return x, y
+
+
+def _find(settings: Settings, surface: Surface, point: tuple[float, float]) -> Finding:
+    """Measures both precisions along one line."""
+    direction = np.random.default_rng(settings.seed).normal(size=2)
+    steps = np.geomspace(_SHORTEST, _LONGEST, settings.num_steps)
+
+    def loss(params: jax.Array) -> Any:
+        return surface.function(params[0], params[1])
+
+    with jax.enable_x64(True):
+        line = differences.line(loss, point, direction, steps)
+        double = differences.quotients(line, np.float64)
+        single = differences.quotients(line, np.float32)
+        points, grads = _gradients(surface, loss)
+    both = (double, single)
+    fits = (differences.exponents(line, double), differences.exponents(line, single))
+    measured = Measured(settings.surface, line, both, fits)
+    field = Field(surface, points, -grads, line.point, line.direction)
+    title = f"What a gradient is: {settings.surface} at ({_spoken(line.point)})"
+    draw = functools.partial(gradient_error, title, line, both, field)
+    return Finding(
+        _sentence(measured),
+        _figures(measured),
+        _rows(measured),
+        _trace(measured),
+        {"picture.png": draw},
+    )
+
+
+def _gradients(surface: Surface, loss: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The middle of every cell of a grid, and the gradient there: f64[points, 2]."""
+    parts = (np.arange(_ARROWS) + 0.5) / _ARROWS
+    sides = [low + (high - low) * parts for low, high in (surface.xlim, surface.ylim)]
+    points = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
+    return points, np.asarray(jax.jit(jax.vmap(jax.grad(loss)))(points))
+
+
+def _spoken(point: Any) -> str:
+    return f"{point[0]:.6g}, {point[1]:.6g}"
+
+
+def _sentence(measured: Measured) -> str:
+    line, (double, single) = measured.line, measured.quotients
+    missed = " and ".join(
+        f"by {_error(one.typical[one.best])} at their best step"
+        f" {line.steps[one.best]:.1e} in {one.name}"
+        for one in (double, single)
+    )
+    return (
+        "A gradient says how the loss changes along every direction: on"
+        f" {measured.name} at ({_spoken(line.point)}) by {line.derivatives[1]:.5g} a"
+        f" unit of length along a random one; central differences miss that {missed}"
+        f"{_reason(measured)}; jax.grad needs no step, and misses it by"
+        f" {_error(single.gradient)} in float32."
+    )
+
+
+def _reason(measured: Measured) -> str:
+    """Why there is a best step, as far as it was measured: in float64, the clearer."""
+    fits = measured.exponents[0]
+    sides = [
+        f"as h^{exponent:.2f} {where} it (theory {theory})"
+        for exponent, where, theory in (
+            (fits.truncation, "above", 2),
+            (fits.rounding, "below", -1),
+        )
+        if exponent is not None
+    ]
+    why = [f"the error goes {' and '.join(sides)}"] if sides else []
+    if measured.line.derivatives[3] == 0.0:
+        why.append("a longer step costs nothing, as the third derivative is 0")
+    return f", for {' and '.join(why)}" if why else ""
+
+
+def _figures(measured: Measured) -> dict[str, Any]:
+    line = measured.line
+    figures: dict[str, Any] = {
+        "point": line.point.tolist(),
+        "direction": line.direction.tolist(),
+        "slope": float(line.derivatives[1]),
+        "third_derivative": float(line.derivatives[3]),
+    }
+    for one, fits in zip(measured.quotients, measured.exponents, strict=True):
+        figures[one.name] = {
+            "best_step": float(line.steps[one.best]),
+            "best_step_in_theory": differences.best_in_theory(line, one),
+            "smallest_error": float(one.typical[one.best]),
+            "exponents": fits._asdict(),
+            "jax_grad_error": one.gradient,
+        }
+    return figures
+
+
+def _rows(measured: Measured) -> list[tuple[str, str]]:
+    line = measured.line
+    x, y = line.direction
+    rows = [
+        ("slope, by jax.grad in float64", f"{line.derivatives[1]:.10g}"),
+        ("along the direction", f"{x:.4f}, {y:.4f}"),
+    ]
+    for one, fits in zip(measured.quotients, measured.exponents, strict=True):
+        theory = differences.best_in_theory(line, one)
+        known = "" if theory is None else f" (theory {theory:.1e})"
+        rows += [
+            (f"{one.name}: best step", f"{line.steps[one.best]:.1e}{known}"),
+            (f"{one.name}: its error", _error(one.typical[one.best])),
+            (f"{one.name}: longer steps", f"{_power(fits.truncation)} (theory h^2)"),
+            (f"{one.name}: shorter steps", f"{_power(fits.rounding)} (theory h^-1)"),
+            (f"{one.name}: forward", f"{_power(fits.forward)} (theory h^1)"),
+        ]
+    single = measured.quotients[1]
+    return [*rows, ("float32: error of jax.grad", _error(single.gradient))]
+
+
+def _error(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
+def _power(exponent: float | None) -> str:
+    return "no clean part" if exponent is None else f"h^{exponent:.2f}"
+
+
+def _trace(measured: Measured) -> dict[str, Series]:
+    """The errors over h, which stands where other traces have steps."""
+    steps, trace = measured.line.steps, {}
+    for one in measured.quotients:
+        trace[f"{one.name}_central"] = Series(steps, one.central)
+        trace[f"{one.name}_forward"] = Series(steps, one.forward)
+        trace[f"{one.name}_median"] = Series(steps, one.typical)
+    return trace
+
+
+COMMAND = flags.Command(
+    "gradient",
+    Settings,
+    {
+        "Where": [
+            Flag("surface", "string", f"one of {', '.join(sorted(SURFACES))}"),
+            Flag(
+                "point",
+                "string",
+                "'x, y', inside the domain of the surface. Unset: its own start",
+            ),
+        ],
+        "How": [
+            Flag(
+                "num_steps",
+                "integer",
+                "sizes of h, in equal ratios from 1e-12 to 1: from 100 to 10,000",
+            ),
+        ],
+        "Chance": [
+            Flag("seed", "integer", "of the direction along which the slope is taken")
+        ],
+        "What is kept": flags.KEPT,
+    },
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)
