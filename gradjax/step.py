@@ -37,7 +37,7 @@ def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
     """The state before the first step: the same parameters for every optimizer."""
     root_key = jax.random.key(seed)
     init_key, _ = jax.random.split(root_key)
-    params = plan.problem.init(init_key)
+    params = jax.tree.map(jnp.asarray, plan.problem.init(init_key))
     numbers = at(plan, hparams, jnp.uint32(0))
     optimizer_key = jax.random.fold_in(root_key, _OPTIMIZER)
     opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)

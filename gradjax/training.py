@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import evaluation, optimizers, schedules, spec, traces
+from gradjax import evaluation, optimizers, problems, schedules, spec, traces
 from gradjax import step as steps
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
@@ -50,8 +50,8 @@ def program(
       A Program. Its `hparams` are the numbers that `run` may be given.
 
     Raises:
-        Refusal: a count that is not positive, a batch larger than the data, or what
-            `optimizers.split` and `schedules.split` refuse.
+        Refusal: a count that is not positive, a batch larger than the data, a loss that
+            is not one, or what `optimizers.split` and `schedules.split` refuse.
     """
     for name, count in (("num_steps", num_steps), ("eval_every", eval_every)):
         if count is not None and (type(count) is not int or count < 1):
@@ -59,13 +59,15 @@ def program(
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
     optimizers.check_problem(optimizer_spec, problem)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
+    size = _batch_size(problem, batch_size, num_steps)
+    problems.check(problem, size)
     interval = min(eval_every or num_steps, num_steps)
     plan = Plan(
         problem,
         optimizer_spec,
         schedule_spec,
         num_steps,
-        _batch_size(problem, batch_size, num_steps),
+        size,
         interval,
         block_length(interval),
     )

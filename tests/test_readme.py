@@ -25,6 +25,11 @@ def test_the_ten_lines_train(capsys):
     assert capsys.readouterr().out
 
 
+def test_the_gradient_checker_finds_it_right(capsys):
+    exec(SNIPPETS[1], {})
+    assert "the gradient is right" in capsys.readouterr().out
+
+
 def test_a_record_opens_as_written(tmp_path, monkeypatch):
     from experiments import mnist
     from gradjax.data import digits
@@ -34,7 +39,7 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
     settings = Settings("mnist", dataset="digits", steps=20)
     mnist.main(settings, Options(plot=False))
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
-    snippet = SNIPPETS[1].replace("<name>", folder.name)
+    snippet = SNIPPETS[2].replace("<name>", folder.name)
     names = {"images": digits.load().test["image"][:4]}
     for line in snippet.splitlines():
         exec(f"shown = {line}" if line.startswith("run.") else line, names)
@@ -43,21 +48,27 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m")])
-def test_commands_of_python_exist(command):
+def test_commands_of_python_exist(command, tmp_path, monkeypatch):
     from gradjax import flags, optimizers, schedules, spec
 
     words = shlex.split(command)
     module = ROOT / (words[2].replace(".", "/") + ".py")
     assert module.is_file()
+    monkeypatch.chdir(tmp_path)
+    if words[2] in ("scripts.list", "scripts.show_schedule"):
+        assert importlib.import_module(words[2]).main(words[3:]) == 0
     if words[2].startswith("experiments."):
         command = importlib.import_module(words[2]).COMMAND
         values = flags.parse(words[2:], command)
         if "optimizer" not in values:
             return
+        if isinstance(values["optimizer"].value, list):
+            return
         call = spec.parse(values["optimizer"].value)
         if ":" not in call.name:
             optimizers.split(call)
-        schedules.split(values["schedule"].value, 1_000)
+        if "schedule" in values:
+            schedules.split(values["schedule"].value, 1_000)
 
 
 @pytest.mark.parametrize(

@@ -507,3 +507,29 @@ def test_traces_of_a_run_stay_on_the_device_until_an_evaluation(parabola, monkey
     monkeypatch.setattr(jax, "device_get", lambda x: pulled.append(None) or get(x))
     gradjax.run(gradjax.program(parabola, "sgd", num_steps=24, eval_every=12))
     assert len(pulled) == 2 + 2  # two evaluations, the parameters and the state
+
+
+LOSSES = {
+    "no aux": (lambda x, *_: x**2, r"float32\[\]: expected \(loss f32\[\], aux\)"),
+    "no scalar": (lambda x, *_: (x * jnp.ones(3), {}), r"\(float32\[3\], dict\)"),
+    "aux of another shape": (lambda x, *_: (x, {"all": jnp.ones(3)}), r"aux\['all'\]"),
+    "a whole number": (lambda *_: (jnp.int32(1), {}), r"\(int32\[\], dict\)"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_that_is_none_is_refused_before_it_is_compiled(name):
+    loss, line = LOSSES[name]
+    with pytest.raises(Refusal, match=line) as refused:
+        gradjax.program(gradjax.problem(loss, 3.0), "sgd", num_steps=2)
+    assert "\n" not in str(refused.value)
+
+
+def test_parameters_may_be_plain_floats_and_not_whole_numbers():
+    def loss(params, _batch, _key):
+        return params["x"] ** 2, {}
+
+    program = gradjax.program(gradjax.problem(loss, {"x": 1.0}), "sgd", num_steps=1)
+    assert gradjax.run(program).params["x"] == np.float32(0.8)
+    with pytest.raises(Refusal, match=r"^params\['x'\] is int32"):
+        gradjax.program(gradjax.problem(loss, {"x": 1}), "sgd", num_steps=1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gradjax import data
 from gradjax.problems import expression as _expression
 from gradjax.problems import surfaces
+from gradjax.problems.check import check
 from gradjax.problems.classification import (
     about,
     classification,
@@ -23,6 +24,7 @@ __all__ = [
     "PROBLEMS",
     "SURFACES",
     "about",
+    "check",
     "classification",
     "make",
     "model_for",

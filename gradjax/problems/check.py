@@ -1,0 +1,65 @@
+"""Whether a problem of one's own is one: seen from shapes, before it is compiled."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradjax.errors import Refusal
+from gradjax.types import Batch, Problem
+
+
+def check(problem: Problem, batch_size: int | None) -> None:
+    """Refuses parameters that are not floats, and a loss that is not (f[], aux).
+
+    Args:
+      problem: whose `init` and `loss` are traced once, on shapes.
+      batch_size: examples a step; None: the problem has no data.
+
+    Raises:
+        Refusal: the line says what was found. What the functions themselves raise, they
+            raise.
+    """
+    key = jax.random.key(0)
+    params = jax.eval_shape(
+        lambda key: jax.tree.map(jnp.asarray, problem.init(key)), key
+    )
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = f"params{jax.tree_util.keystr(path)}"
+            raise Refusal(f"{name} is {leaf.dtype}: only floats can be trained")
+    found = jax.eval_shape(problem.loss, params, _batch(problem, batch_size), key)
+    is_pair = (
+        isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)
+    )
+    if not is_pair or not _is_scalar(found[0]):
+        raise Refusal(
+            f"the loss gives {_shown(found)}: expected (loss f32[], aux), aux a"
+            " dictionary of scalars, {} for none"
+        )
+    for name, value in found[1].items():
+        if not _is_scalar(value):
+            raise Refusal(
+                f"the loss's aux[{name!r}] is {_shown(value)}: expected f32[]"
+            )
+
+
+def _batch(problem: Problem, batch_size: int | None) -> Batch:
+    if problem.data is None or batch_size is None:
+        return None
+    indices = jax.ShapeDtypeStruct((batch_size,), jnp.uint32)
+    source = problem.data.train
+    return jax.eval_shape(source.take, source.arrays, indices)
+
+
+def _is_scalar(value: Any) -> bool:
+    is_array = hasattr(value, "shape") and hasattr(value, "dtype")
+    return is_array and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _shown(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))})"
+    return type(value).__name__
