@@ -62,11 +62,11 @@ def test_commands_of_python_exist(command, tmp_path, monkeypatch):
         values = flags.parse(words[2:], command)
         if "optimizer" not in values:
             return
-        if isinstance(values["optimizer"].value, list):
-            return
-        call = spec.parse(values["optimizer"].value)
-        if ":" not in call.name:
-            optimizers.split(call)
+        given = values["optimizer"].value
+        for text in given if isinstance(given, list) else [given]:
+            call = spec.parse(text)
+            if ":" not in call.name:
+                optimizers.split(call)
         if "schedule" in values:
             schedules.split(values["schedule"].value, 1_000)
 

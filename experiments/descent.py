@@ -1,0 +1,299 @@
+r"""Why a gradient descends: four steps, repeated until nothing changes.
+
+1 start somewhere, 2 compute the gradient, 3 step against it, 4 repeat.
+
+Claim:    the gradient says which way is down, the optimizer how far to go: by that they
+          differ in how many steps they take, and in where they end.
+Cost:     10 seconds.
+Command:  python -m experiments.descent
+          python -m experiments.descent --surface=rastrigin --start='4.2, -3.1'
+          python -m experiments.descent --surface=saddle --start='1, 0' \
+              --optimizer='sgd(0.1)' --optimizer='noisy_sgd(0.1)'
+          python -m experiments.descent --optimizer='sgd(1e-3)' --optimizer='sgd(2e-3)'
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gradjax
+from gradjax import flags, optimizers, problems, spec, study, training
+from gradjax.analysis import standstill
+from gradjax.analysis.standstill import Ending
+from gradjax.errors import Refusal
+from gradjax.flags import Flag
+from gradjax.plots import paths
+from gradjax.problems import SURFACES, arguments
+from gradjax.report import descents
+from gradjax.report.descents import Descended
+from gradjax.types import Finding, Hparams, Key, Options, Program, Series, TrainState
+
+_BLOCK_STEPS = 1_000  # of one compiled call; after each the stopping rule is asked
+_MAX_STEPS = 100_000
+_MAX_KEPT = 1_000  # points of a kept curve, equal ratios of steps apart
+_SEED = 0  # of what an optimizer draws at random, as noisy_sgd does
+
+
+class Settings(NamedTuple):
+    """What decides the lesson."""
+
+    experiment: str
+    surface: str = "rosenbrock"
+    start: str | None = None  # "x, y"; None: the surface's own
+    optimizer: tuple[str, ...] = (
+        "sgd(1e-3)",
+        "sgd(1e-3, momentum=0.9)",
+        "adam(0.05)",
+        "lbfgs",
+    )
+    schedule: str = "constant"  # an expression
+    steps: int = 30_000  # at most
+    gradient_tolerance: float = 1e-4
+    loss_tolerance: float = 1e-10
+    patience: int = 10  # points in a row
+
+
+class Walk(NamedTuple):
+    """What was seen at the start and after each step."""
+
+    params: Any  # f64[points, 2]
+    loss: Any  # f64[points]
+    gradient_norm: Any  # f64[points]
+    num_gradients: Any  # f64[points]: spent by the step from there
+
+
+def main(settings: Settings, options: Options) -> None:
+    """Follows each optimizer over the surface, to where nothing changes."""
+    spec.lookup(settings.surface, SURFACES, "surface")
+    start = _start(settings)
+    _check(settings)
+    problem = problems.PROBLEMS[settings.surface](start)
+    programs = {
+        optimizer: gradjax.program(
+            problem, optimizer, settings.schedule, num_steps=settings.steps
+        )
+        for optimizer in settings.optimizer
+    }
+
+    def find() -> Finding:
+        found = {name: descend(program, settings) for name, program in programs.items()}
+        return finding(settings, start, found)
+
+    study.run(settings, options, find)
+
+
+def descend(program: Program, settings: Settings) -> tuple[Walk, Ending]:
+    """Steps until nothing changes, the loss is not finite or no steps are left.
+
+    Computed in float64: near a minimum a float32 loss stands still too early. The
+    reason of the ending may be "steps", too.
+    """
+    rule = (settings.gradient_tolerance, settings.loss_tolerance, settings.patience)
+    num_points = program.plan.num_steps + 1
+    with jax.enable_x64(True):
+        hparams = training.checked_hparams(program, {})
+        block = jax.jit(partial(walk, program, min(_BLOCK_STEPS, num_points)))
+        state = jax.jit(program.init)(hparams, np.uint32(_SEED))
+        seen, ending = [], None
+        for first in range(0, num_points, _BLOCK_STEPS):
+            state, points = block(state, hparams, np.uint32(first))
+            seen.append(jax.device_get(points))
+            whole = jax.tree.map(lambda *x: np.concatenate(x)[:num_points], *seen)
+            ending = standstill.ending(whole.loss, whole.gradient_norm, *rule)
+            if ending is not None:
+                break
+    ending = ending or Ending(program.plan.num_steps, "steps")
+    # A point that is not finite is nowhere: the walk ends before it.
+    stop = max(ending.step + (ending.reason != "diverged"), 1)
+    return jax.tree.map(lambda x: x[:stop], whole), ending
+
+
+def walk(
+    program: Program,
+    num_points: int,
+    state: TrainState,
+    hparams: Hparams,
+    first: jax.Array,
+) -> tuple[TrainState, Walk]:
+    """The next points of a descent; pure. The steps are those of `gradjax.run`.
+
+    Args:
+      program: of a problem without data.
+      num_points: how many to see.
+      state: at the first of them.
+      hparams: f32[] each.
+      first: u32[], its number.
+
+    Returns:
+      The state after them and what was seen, [num_points] each. It is seen at the
+      parameters that the optimizer would have evaluated: averaged, where it averages.
+    """
+    plan = program.plan
+    per_step = float(optimizers.num_gradients(plan.optimizer))
+    _, step_key = jax.random.split(jax.random.key(_SEED))
+
+    def loss(params: Any, key: Key) -> jax.Array:
+        return plan.problem.loss(params, None, key)[0]
+
+    def body(state: TrainState, i: jax.Array) -> tuple[TrainState, Walk]:
+        key = jax.random.fold_in(step_key, i)
+        params = training.eval_params(plan, state)
+        value, grads = jax.value_and_grad(loss)(params, key)
+        state, info = program.step(state, None, hparams, key, i)
+        spent = jnp.asarray(info.aux.get("num_gradients", per_step), float)
+        return state, Walk(params, value, jnp.linalg.norm(grads), spent)
+
+    steps = first + jnp.arange(num_points, dtype=jnp.uint32)
+    return jax.lax.scan(body, state, steps)
+
+
+def finding(
+    settings: Settings,
+    start: tuple[float, float],
+    found: dict[str, tuple[Walk, Ending]],
+) -> Finding:
+    """What the descents say: a sentence, a line each, and pictures."""
+    surface = SURFACES[settings.surface]
+    title = f"{settings.surface} from ({start[0]:g}, {start[1]:g})"
+    said = {name: _said(*one, surface.minimum) for name, one in found.items()}
+    drawn = {
+        name: paths.Path(
+            seen.params,
+            seen.loss - surface.minimum,
+            descents.brief(said[name]),
+            ending.reason == "diverged",
+        )
+        for name, (seen, ending) in found.items()
+    }
+    figures = {name: one._asdict() for name, one in said.items()}
+    return Finding(
+        sentence=descents.sentence(title, said),
+        figures={"start": start, "minimum": surface.minimum, "descents": figures},
+        rows=[(name, descents.row(one)) for name, one in said.items()],
+        trace=_trace([seen for seen, _ in found.values()]),
+        pictures={
+            "picture.png": lambda: paths.picture(title, surface, drawn),
+            "animation.gif": lambda: paths.animation(title, surface, drawn),
+        },
+    )
+
+
+def _said(seen: Walk, ending: Ending, minimum: float) -> Descended:
+    return Descended(
+        steps=ending.step,
+        reason=ending.reason,
+        num_gradients=int(seen.num_gradients[: ending.step].sum()),
+        point=(float(seen.params[-1, 0]), float(seen.params[-1, 1])),
+        height=float(seen.loss[-1] - minimum),
+        first_height=float(seen.loss[0] - minimum),
+        gradient_norm=float(seen.gradient_norm[-1]),
+        num_rises=int((np.diff(seen.loss) > 0.0).sum()),
+    )
+
+
+def _trace(walks: list[Walk]) -> dict[str, Series]:
+    """Curves [optimizers, points], each ending in NaN where another goes on."""
+    last = max(len(one.loss) for one in walks)
+    counted = np.geomspace(1, last, min(_MAX_KEPT, last))
+    steps = np.unique(np.rint(counted).astype(int)) - 1
+
+    def kept(values: list[np.ndarray]) -> Series:
+        rows = np.full((len(values), last), np.nan)
+        for row, one in zip(rows, values, strict=True):
+            row[: len(one)] = one
+        return Series(steps, rows[:, steps])
+
+    return {
+        "loss": kept([one.loss for one in walks]),
+        "gradient_norm": kept([one.gradient_norm for one in walks]),
+        "x": kept([one.params[:, 0] for one in walks]),
+        "y": kept([one.params[:, 1] for one in walks]),
+    }
+
+
+def _start(settings: Settings) -> tuple[float, float]:
+    """The start as two numbers in the surface's domain.
+
+    Raises:
+        Refusal: it is none, or outside of what the picture shows.
+    """
+    surface = SURFACES[settings.surface]
+    if settings.start is None:
+        return surface.start
+    try:
+        x, y = map(float, settings.start.strip(" ()").split(","))
+    except ValueError:
+        example = "'{}, {}'".format(*surface.start)
+        raise Refusal(
+            f"--start={settings.start!r}: expected two numbers, such as {example}"
+        ) from None
+    return (
+        arguments.number("--start: x", x, *surface.xlim),
+        arguments.number("--start: y", y, *surface.ylim),
+    )
+
+
+def _check(settings: Settings) -> None:
+    """Refuses counts, tolerances and a list of optimizers that cannot be drawn.
+
+    Raises:
+        Refusal: the flag, its value and what it must be.
+    """
+    names = settings.optimizer
+    if len(names) > paths.MAX_PATHS:
+        raise Refusal(f"--optimizer: {len(names)} of them; at most {paths.MAX_PATHS}")
+    for name in names:
+        if names.count(name) > 1:
+            raise Refusal(f"--optimizer={name}: given twice")
+    arguments.whole("--steps", settings.steps, 1, _MAX_STEPS)
+    arguments.number("--gradient_tolerance", settings.gradient_tolerance, 0.0, 1e3)
+    arguments.number("--loss_tolerance", settings.loss_tolerance, 0.0, 1e3)
+    arguments.whole("--patience", settings.patience, 1, _MAX_STEPS)
+
+
+COMMAND = flags.Command(
+    "descent",
+    Settings,
+    {
+        "On what": [
+            Flag("surface", "string", f"over x and y: {', '.join(sorted(SURFACES))}"),
+            Flag("start", "string", "'x, y', in the domain. Unset: the surface's own"),
+        ],
+        "How": [
+            flags.OPTIMIZER._replace(
+                kind="strings",
+                help=f"may be given up to {paths.MAX_PATHS} times, one a path:"
+                f" {flags.OPTIMIZER.help}",
+            ),
+            flags.SCHEDULE,
+        ],
+        "How long": [
+            Flag("steps", "integer", "at most; a schedule is stretched over them"),
+            Flag(
+                "gradient_tolerance",
+                "float",
+                "stop where the gradient's norm is below it at --patience points in a"
+                " row, ...",
+            ),
+            Flag(
+                "loss_tolerance",
+                "float",
+                "... or where a step changes the loss by less than it times"
+                " max(1, |loss|), as often in a row",
+            ),
+            Flag(
+                "patience",
+                "integer",
+                "points in a row: one alone is no standstill, for momentum crosses the"
+                " bottom of a valley at full speed, and multi_steps moves now and then",
+            ),
+        ],
+        "What is kept": flags.KEPT,
+    },
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)

@@ -1,0 +1,261 @@
+"""Paths over a surface beside their heights over steps, still or step by step."""
+
+import io
+import textwrap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.plots.gif import gif
+from gradjax.plots.surface import draw_contours
+from gradjax.problems.surfaces import Surface
+
+# Colour-blind safe (Wong 2011), without the yellow of the stars; then dashed.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7")
+_LOOKS = [(color, style) for style in ("-", (0, (3, 1.5))) for color in _COLORS]
+MAX_PATHS = 8  # as many as can be told apart
+_TEXT = 14  # points: half the size is still read
+_LABEL_CHARACTERS = 52
+_MAX_DOTS = 100  # steps of a path whose every step is marked
+_LEAST_HEIGHT = 1e-12  # where the axis of heights ends at the latest
+_HIGHEST = 1e3  # times the start's height: where it ends above
+_FAR = 1e3  # widths of the domain
+_NUM_FRAMES = 80
+_KEPT_COLORS = (*_COLORS, "#F0E442", "#FFFFFF")  # of the paths, the stars, the paper
+_STILL_DPI, _MOVING_DPI = 110, 75
+
+
+class Path(NamedTuple):
+    """Where a descent went."""
+
+    points: np.ndarray  # f64[steps + 1, 2], finite
+    heights: np.ndarray  # f64[steps + 1], above the minimum, finite
+    ending: str  # a few words for the legend
+    is_lost: bool = False  # diverged: its last point is not where it stays
+
+
+class _Drawn(NamedTuple):
+    """A path on the canvas: what grows, and what stands at its end."""
+
+    path: Path
+    surface: Surface
+    points: np.ndarray  # f64[steps + 1, 2]: no farther away than can be drawn
+    trail: Any
+    curve: Any
+    heads: tuple[Any, Any]  # on the surface, on the curve
+    floor: float  # heights are drawn between the axis's limits
+    ceiling: float
+
+
+def picture(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
+    """Draws paths over the contours of a surface, and their heights over steps.
+
+    Args:
+      title: above the figure.
+      surface: its contours, over its domain.
+      paths: label -> path, at most MAX_PATHS, all from one start.
+
+    Returns:
+      A PNG.
+    """
+    figure, drawn, _ = _figure(title, surface, paths, _STILL_DPI)
+    for one in drawn:
+        _show(one, len(one.points) - 1)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
+    return buffer.getvalue()
+
+
+def animation(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
+    """As `picture`, drawn step by step; the steps between two frames grow in number.
+
+    Returns:
+      A GIF that repeats.
+    """
+    return gif(list(_frames(title, surface, paths)), _KEPT_COLORS)
+
+
+def _frames(
+    title: str, surface: Surface, paths: dict[str, Path]
+) -> Iterator[np.ndarray]:
+    """Each frame u8[height, width, 3]; what stands still is drawn once."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure, drawn, counter = _figure(title, surface, paths, _MOVING_DPI)
+    canvas = FigureCanvasAgg(figure)
+    lines = [line for one in drawn for line in (one.trail, one.curve)]
+    moving = [*lines, *(head for one in drawn for head in one.heads), counter]
+    for artist in moving:
+        artist.set_animated(True)
+        artist.set_in_layout(False)  # empty still, they would be placed nowhere
+    canvas.draw()
+    behind = canvas.copy_from_bbox(figure.bbox)
+    for step in _frame_steps(max(len(path.points) for path in paths.values()) - 1):
+        canvas.restore_region(behind)
+        counter.set_text(f"step {step:,}")
+        for one in drawn:
+            _show(one, step)
+        for artist in moving:
+            artist.axes.draw_artist(artist)
+        yield np.array(canvas.buffer_rgba())[..., :3]
+
+
+def _frame_steps(last: int) -> list[int]:
+    """The step that each frame shows, from 0 to the last: equal ratios apart."""
+    counted = np.geomspace(1, last + 1, _NUM_FRAMES)
+    return (np.unique(np.rint(counted).astype(int)) - 1).tolist()
+
+
+def _figure(
+    title: str, surface: Surface, paths: dict[str, Path], dpi: int
+) -> tuple[Any, list[_Drawn], Any]:
+    """The figure without its paths, what will show them, and the counter of steps."""
+    from matplotlib.figure import Figure
+
+    labels = [_label(name, path) for name, path in paths.items()]
+    half = (len(labels) + 1) // 2  # of the legend's two columns
+    rows = max(
+        "\n".join(column).count("\n") for column in (labels[:half], labels[half:])
+    )
+    figure = Figure(figsize=(12.6, 7.05 + 0.27 * rows), dpi=dpi, layout="constrained")
+    figure.suptitle(_plain(title), fontsize=_TEXT + 2)
+    left, right = figure.subplots(1, 2)
+    draw_contours(
+        left, surface.function, surface.xlim, surface.ylim, surface.minimisers
+    )
+    limits = _draw_heights(right, list(paths.values()))
+    drawn = [
+        _path(left, right, surface, path, k, limits)
+        for k, path in enumerate(paths.values())
+    ]
+    start = next(iter(paths.values())).points[0]
+    left.plot(*start, "o", ms=11, mfc="white", mec="black", mew=1.5, zorder=4)
+    counter = right.text(
+        0.97, 0.95, "", transform=right.transAxes, fontsize=_TEXT + 2, ha="right"
+    )
+    counter.set_verticalalignment("top")
+    figure.legend(
+        [one.trail for one in drawn],
+        labels,
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=_TEXT - 1,
+        handlelength=1.6,
+    )
+    return figure, drawn, counter
+
+
+def _draw_heights(axes: Any, paths: list[Path]) -> tuple[float, float]:
+    """The axes of the heights over steps, and their limits in height."""
+    low, high = _limits([path.heights for path in paths])
+    axes.set_box_aspect(1)
+    last = max(len(path.points) for path in paths) - 1
+    axes.set_xscale("symlog", linthresh=1.0, linscale=0.4)
+    axes.set_yscale("log")
+    axes.set(ylim=(low, high), xlim=(0, max(last, 1) * 1.5))
+    axes.set_xlabel("step", fontsize=_TEXT)
+    axes.set_ylabel("loss above the minimum", fontsize=_TEXT)
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.tick_params(labelsize=_TEXT - 1)
+    axes.grid(visible=True, lw=0.4, alpha=0.6)
+    return low, high
+
+
+def _limits(heights: list[np.ndarray]) -> tuple[float, float]:
+    """Where the axis of heights ends: far enough for each, too far for none."""
+    seen = np.concatenate(heights)
+    positive = seen[seen > 0.0]
+    if not positive.size:
+        return _LEAST_HEIGHT, 1.0
+    start = max(heights[0][0], _LEAST_HEIGHT)
+    high = min(positive.max(), _HIGHEST * start)
+    low = max(min(positive.min(), 0.03 * high), _LEAST_HEIGHT)
+    return 0.5 * low, 2.0 * max(high, low)
+
+
+def _path(
+    left: Any,
+    right: Any,
+    surface: Surface,
+    path: Path,
+    k: int,
+    limits: tuple[float, float],
+) -> _Drawn:
+    """The k-th path, of which nothing is shown yet.
+
+    Each is thinner than the one before, so that those that run together all show.
+    """
+    color, style = _LOOKS[k]
+    line: dict[str, Any] = {"color": color, "ls": style, "lw": max(4.4 - 0.8 * k, 1.6)}
+    if len(path.points) <= _MAX_DOTS + 1:
+        line |= {"marker": "o", "ms": 4.5}
+    head: dict[str, Any] = {
+        "marker": "X" if path.is_lost else "o",
+        "ms": max(13 - 2.3 * k, 6),
+        "mfc": color,
+        "mew": 0,
+        "zorder": 6,
+        "clip_on": False,
+    }
+    return _Drawn(
+        path,
+        surface,
+        _within_reach(path, surface),
+        left.plot([], [], zorder=3, **line)[0],
+        right.plot([], [], zorder=3, **line)[0],
+        (left.plot([], [], **head)[0], right.plot([], [], **head)[0]),
+        *limits,
+    )
+
+
+def _show(one: _Drawn, step: int) -> None:
+    """Draws the path up to a step, and its head there."""
+    stop = min(step, len(one.points) - 1)
+    # Beyond the limits, but not at 0 or so far away that nothing can be drawn.
+    heights = np.clip(one.path.heights, 1e-3 * one.floor, 1e3 * one.ceiling)
+    one.trail.set_data(*one.points[: stop + 1].T)
+    one.curve.set_data(np.arange(stop + 1), heights[: stop + 1])
+    on_surface, on_curve = one.heads
+    limits = np.array([one.surface.xlim, one.surface.ylim]).T[:, None]
+    on_surface.set_data(*np.clip(one.points[[stop]], *limits).T)
+    on_curve.set_data([stop], [np.clip(heights[stop], one.floor, one.ceiling)])
+
+
+def _within_reach(path: Path, surface: Surface) -> np.ndarray:
+    """The points, moved to where a line to them can be drawn.
+
+    One that is lost stays where it left the domain for good.
+    """
+    low, high = np.array([surface.xlim, surface.ylim]).T[:, None]
+    center, reach = (low + high) / 2.0, _FAR * (high - low).max()
+    away = path.points - center
+    distance = np.abs(away).max(axis=1, keepdims=True)
+    points = center + away * (reach / np.maximum(distance, reach))
+    if path.is_lost:
+        is_inside = ((low <= points) & (points <= high)).all(axis=1)
+        last = np.flatnonzero(is_inside)[-1]
+        inside, outside = path.points[[last, min(last + 1, len(points) - 1)]]
+        points[last + 1 :] = _edge(inside, outside, low[0], high[0])
+    return points
+
+
+def _edge(
+    inside: np.ndarray, outside: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Where the line from a point of the domain to one outside leaves it: f[2]."""
+    step = outside - inside
+    room = np.where(step > 0.0, high - inside, inside - low)
+    share = np.min(room / np.maximum(np.abs(step), 1e-300))
+    return inside + min(share, 1.0) * step
+
+
+def _label(name: str, path: Path) -> str:
+    return "\n".join(textwrap.wrap(_plain(f"{name}: {path.ending}"), _LABEL_CHARACTERS))
+
+
+def _plain(text: str) -> str:
+    r"""Without the `$` that begins a formula and the `_` that hides a label."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

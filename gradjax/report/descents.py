@@ -1,0 +1,95 @@
+"""Descents in words: where each ended, why, and what there is to learn."""
+
+from typing import NamedTuple
+
+_WHY = {
+    "gradient": "gradient small",
+    "loss": "loss unchanged",
+    "steps": "still moving",
+}
+_NEAR = 1e-3  # of the start's height: below it, a standstill is the minimum
+
+
+class Descended(NamedTuple):
+    """What is said of one descent; of a diverged one, its last finite point."""
+
+    steps: int
+    reason: str  # gradient, loss, steps or diverged
+    num_gradients: int
+    point: tuple[float, float]
+    height: float  # of the loss above the minimum
+    first_height: float
+    gradient_norm: float
+    num_rises: int  # steps at which the loss rose
+
+
+def brief(one: Descended) -> str:
+    """How long it took and why it stopped, in a few words."""
+    if one.reason == "diverged":
+        return f"diverged at step {one.steps:,}"
+    return f"{one.steps:,} steps, {_WHY[one.reason]}"
+
+
+def row(one: Descended) -> str:
+    """A line of the closing table."""
+    said = {
+        "steps": f"ran out of steps at {one.steps:,}: last",
+        "diverged": f"diverged at step {one.steps:,}: last seen",
+    }.get(one.reason, f"stopped at step {one.steps:,}, {_WHY.get(one.reason)}:")
+    x, y = one.point
+    return f"{said} at ({x:.4g}, {y:.4g}), {_short(one.height)} above the minimum"
+
+
+def sentence(title: str, descents: dict[str, Descended]) -> str:
+    """What the descents teach, the quickest of each kind first."""
+    order = sorted(descents, key=lambda name: descents[name].steps)
+    near = [name for name in order if _is_near(descents[name])]
+    clauses = []
+    if near:
+        highest = max(descents[name].height for name in near)
+        clauses.append(
+            f"{_listed([_taken(name, descents[name]) for name in near])} came to a"
+            f" standstill within {_short(highest)} of the least loss"
+        )
+    clauses += [_clause(n, descents[n]) for n in order if n not in near]
+    falling = [name for name in order if descents[name].num_rises == 0]
+    lesson = "with each the loss also rose on the way"
+    if falling:
+        with_whom = "any" if len(falling) == len(order) else _listed(falling)
+        lesson = f"the loss never rose with {with_whom}"
+    return (
+        "A gradient says which way is down, the optimizer how far to go: on"
+        f" {title}, {'; '.join(clauses)}; {lesson}."
+    )
+
+
+def _is_near(one: Descended) -> bool:
+    return one.reason in ("gradient", "loss") and (
+        one.height <= _NEAR * one.first_height
+    )
+
+
+def _taken(name: str, one: Descended) -> str:
+    """The steps of one descent, and its gradients where they are not as many."""
+    steps = "1 step" if one.steps == 1 else f"{one.steps:,} steps"
+    if one.num_gradients == one.steps:
+        return f"{steps} of {name}"
+    return f"{steps} ({one.num_gradients:,} gradients) of {name}"
+
+
+def _clause(name: str, one: Descended) -> str:
+    """What is said of a descent that did not reach the minimum."""
+    if one.reason == "diverged":
+        return f"{name} diverged at step {one.steps:,}"
+    height = f"{_short(one.height)} above the minimum"
+    if one.reason == "steps":
+        return f"{_taken(name, one)} led to {height}, still moving"
+    return f"{_taken(name, one)} came to a standstill {height}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}"
