@@ -10,8 +10,9 @@ from gradjax.errors import Refusal
 from gradjax.gradients import check_gradient
 from gradjax.problems import problem
 from gradjax.records import load
+from gradjax.sweeps import sweep
 from gradjax.training import program, run
-from gradjax.types import Problem, Result, Source, Splits, Target
+from gradjax.types import Problem, Result, Source, Splits, Target, Trials
 
 __all__ = [
     "Problem",
@@ -20,9 +21,11 @@ __all__ = [
     "Source",
     "Splits",
     "Target",
+    "Trials",
     "check_gradient",
     "load",
     "problem",
     "program",
     "run",
+    "sweep",
 ]

@@ -142,6 +142,38 @@ def block(
     return jax.lax.scan(body, state, (counted, _indices(plan, seed, start, num_steps)))
 
 
+def block_until(
+    plan: Plan,
+    num_steps: int,
+    state: TrainState,
+    hparams: Hparams,
+    seed: jax.Array,
+    start: jax.Array,
+    arrays: Any,
+) -> tuple[TrainState, StepInfo]:
+    """As `block`, but it ends where the run ends: the infos of no step are NaN."""
+    _, step_key = jax.random.split(jax.random.key(seed))
+    indices = _indices(plan, seed, start, num_steps)
+
+    def taken(state: TrainState, k: Any) -> tuple[TrainState, StepInfo]:
+        i = start + k.astype(jnp.uint32)
+        data = plan.problem.data
+        batch = None if data is None else data.train.take(arrays, indices[k])
+        return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
+
+    def body(k: jax.Array, carry: Any) -> Any:
+        state, infos = carry
+        state, info = taken(state, k)
+        put = jax.lax.dynamic_update_index_in_dim
+        return state, jax.tree.map(lambda xs, x: put(xs, x, k, 0), infos, info)
+
+    shapes = jax.eval_shape(taken, state, jnp.int32(0))[1]
+    infos = jax.tree.map(lambda x: jnp.full((num_steps, *x.shape), jnp.nan), shapes)
+    left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
+    count = jnp.minimum(jnp.int32(num_steps), left)
+    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
+
+
 def _indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
     """Which examples each step of a block sees: u32[steps, batch], or None.
 

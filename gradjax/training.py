@@ -6,7 +6,7 @@ steps are called in turn, with an evaluation where one is due.
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,14 +15,11 @@ import numpy as np
 
 from gradjax import evaluation, optimizers, problems, schedules, spec, traces
 from gradjax import step as steps
+from gradjax.blocks import block_length, blocks
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
 from gradjax.types import Hparams, Plan, Problem, Program, Result, TrainState
-
-# Measured on the tutorial MLP (us a step): 191 steps a call 184, 573 177, 1,719 176;
-# the bits are the same. Short blocks are for the person who watches a slow network.
-MAX_BLOCK_STEPS = 100
 
 
 def program(
@@ -125,7 +122,7 @@ def run(
             break
     splits, seconds = _timed(_evaluate_all, program, state)
     trace = traces.training_series(windows) | traces.evaluation_series(means)
-    params = jax.device_get(eval_params(plan, state))
+    params = jax.device_get(_eval_params(program, state))
     diverged_step = traces.diverged_step(trace["loss"], params)
     per_step = optimizers.num_gradients(plan.optimizer)
     return Result(
@@ -146,10 +143,19 @@ def run(
 def compile_all(program: Program) -> None:
     """Compiles every part of a run; what is compiled already costs nothing."""
     program.compiled("init")
+    if optimizers.has_eval_params(program.plan.optimizer):
+        program.compiled("params")
     for length in {length for _, length in blocks(program.plan)}:
         program.compiled("block", length)
     for split in _split_names(program.plan):
         program.compiled("evaluate", split)
+
+
+def _eval_params(program: Program, state: TrainState) -> Any:
+    """Compiled where it computes: in a program its roundings are another's."""
+    if not optimizers.has_eval_params(program.plan.optimizer):
+        return state.params
+    return program.compiled("params")(state)
 
 
 def eval_params(plan: Plan, state: TrainState) -> Any:
@@ -191,33 +197,6 @@ def checked_seed(seed: Any) -> np.uint32:
     return np.uint32(seed)
 
 
-def block_length(interval: int) -> int:
-    """Steps of one compiled call: the largest divisor of the interval up to the limit.
-
-    An interval with no divisor in [limit / 4, limit] gets equal blocks as near to the
-    limit as its divisors allow; a prime one is a block of its own.
-    """
-    divisors = [n for n in range(1, interval + 1) if interval % n == 0]
-    fitting = [n for n in divisors if MAX_BLOCK_STEPS // 4 <= n <= MAX_BLOCK_STEPS]
-    if fitting:
-        return fitting[-1]
-    return (
-        interval
-        if interval <= MAX_BLOCK_STEPS
-        else min(n for n in divisors if n > MAX_BLOCK_STEPS)
-    )
-
-
-def blocks(plan: Plan) -> Iterator[tuple[int, int]]:
-    """(first step, steps) of every block of the run; only the last may be shorter."""
-    start = 0
-    while start < plan.num_steps:
-        due = plan.eval_every - start % plan.eval_every
-        length = min(plan.block_steps, due, plan.num_steps - start)
-        yield start, length
-        start += length
-
-
 def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int | None:
     if problem.data is None:
         if batch_size is not None:
@@ -251,6 +230,8 @@ def _compiled(
         block = functools.partial(steps.block, plan, static)
         args = (state, hparams, seed, seed, _arrays(plan, "train"))
         return jax.jit(block, donate_argnums=0).lower(*args).compile()
+    if kind == "params":
+        return jax.jit(functools.partial(eval_params, plan)).lower(state).compile()
     measured = functools.partial(_measured, plan, static)
     return jax.jit(measured).lower(state, _arrays(plan, static)).compile()
 

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 import gradjax
-from gradjax import Problem, Refusal, Splits, evaluation, training
+from gradjax import Problem, Refusal, Splits, blocks, evaluation, training
 from gradjax import step as steps
 from gradjax.data import arrays
 
@@ -225,7 +225,7 @@ def test_same_seed_same_bits_and_another_seed_others(regression):
 
 def test_block_length_does_not_change_the_bits(regression, monkeypatch):
     def result(limit):
-        monkeypatch.setattr(training, "MAX_BLOCK_STEPS", limit)
+        monkeypatch.setattr(blocks, "MAX_BLOCK_STEPS", limit)
         program = gradjax.program(regression, "adam", num_steps=20, batch_size=5)
         run = gradjax.run(program)
         return program.plan.block_steps, (run.state, run.trace, run.evaluation)
@@ -259,7 +259,7 @@ def test_evaluations_do_not_change_the_bits(regression):
     [(1, 1), (99, 99), (100, 100), (101, 101), (200, 100), (1_719, 191), (9_375, 75)],
 )
 def test_block_length_divides_the_interval(interval, expected):
-    assert training.block_length(interval) == expected
+    assert blocks.block_length(interval) == expected
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_blocks_cover_the_run_once_and_stop_at_evaluations(
         parabola, "sgd", num_steps=num_steps, eval_every=eval_every
     ).plan
     taken = 0
-    for start, length in training.blocks(plan):
+    for start, length in blocks.blocks(plan):
         assert start == taken and 0 < length <= plan.block_steps
         assert start // eval_every == (start + length - 1) // eval_every
         taken += length
@@ -501,7 +501,7 @@ def test_number_types_that_are_numbers(parabola):
 
 def test_traces_of_a_run_stay_on_the_device_until_an_evaluation(parabola, monkeypatch):
     """STYLE 12: nothing is pulled to the host per step; one transfer per evaluation."""
-    monkeypatch.setattr(training, "MAX_BLOCK_STEPS", 2)
+    monkeypatch.setattr(blocks, "MAX_BLOCK_STEPS", 2)
     pulled = []
     get = jax.device_get
     monkeypatch.setattr(jax, "device_get", lambda x: pulled.append(None) or get(x))

@@ -12,6 +12,7 @@ from gradjax.optimizers.build import (
     eval_params,
     figures,
     gradient,
+    has_eval_params,
     needs,
     num_gradients,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "eval_params",
     "figures",
     "gradient",
+    "has_eval_params",
     "needs",
     "num_gradients",
     "split",

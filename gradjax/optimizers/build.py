@@ -111,6 +111,11 @@ def figures(optimizer: OptimizerSpec, opt_state: Any) -> dict[str, jax.Array]:
     return seen
 
 
+def has_eval_params(optimizer: OptimizerSpec) -> bool:
+    """Whether it is evaluated at other parameters than it steps from."""
+    return any(node.entry.eval_params is not None for node in nodes(optimizer))
+
+
 def eval_params(optimizer: OptimizerSpec, opt_state: Any, params: Any) -> Any:
     """The parameters to evaluate: averaged ones, where the optimizer keeps them."""
     for node in nodes(optimizer):

@@ -1,0 +1,43 @@
+"""Batch sizes as a person writes them: "8", "full"."""
+
+from collections.abc import Sequence
+
+from gradjax.errors import Refusal
+
+
+def batch_sizes(
+    texts: Sequence[str], num_examples: int, low: int, high: int, where: str
+) -> list[int]:
+    """Batch sizes as numbers, "full" being all examples.
+
+    Args:
+      texts: each one size, or several with commas between.
+      num_examples: of the training split, the largest size there is.
+      low: how many sizes there must be at least.
+      high: at most.
+      where: what a refusal begins with: the flag.
+
+    Raises:
+        Refusal: a word that is no size, a size given twice, too few or too many.
+    """
+    sizes: list[int] = []
+    words = [word.strip() for word in ",".join(texts).split(",")]
+    for word in words:
+        is_count = word.isdecimal() and len(word) <= 10
+        size = num_examples if word == "full" else int(word) if is_count else 0
+        if not 1 <= size <= num_examples:
+            raise Refusal(
+                f"{where}={_short(word)}: expected 'full', or a whole number from 1 to"
+                f" the {num_examples} training examples"
+            )
+        if size in sizes:
+            raise Refusal(f"{where}={word}: batches of {size} are given twice")
+        sizes.append(size)
+    if not low <= len(sizes) <= high:
+        expected = f"expected from {low} to {high}, such as 8,32,full"
+        raise Refusal(f"{where}={_short(','.join(words))}: {len(sizes)}; {expected}")
+    return sizes
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
