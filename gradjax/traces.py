@@ -35,10 +35,11 @@ def training_series(windows: list[dict[str, np.ndarray]]) -> dict[str, Series]:
 def evaluation_series(means: list[tuple[int, dict[str, float]]]) -> dict[str, Series]:
     """One point an evaluation: (steps taken, what was seen)."""
     taken = np.asarray([step for step, _ in means], np.int32)
-    return {
-        name: Series(taken, np.asarray([seen[name] for _, seen in means], np.float32))
-        for name in means[0][1]
-    }
+    with np.errstate(over="ignore"):  # a loss in float64 that diverges is infinite here
+        return {
+            name: Series(taken, np.asarray([s[name] for _, s in means], np.float32))
+            for name in means[0][1]
+        }
 
 
 def diverged_step(loss: Series, params: Any) -> int | None:

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+_WIDTH = 88  # columns
 
 OnBlock = Callable[[int, dict[str, float]], None]
 
@@ -60,7 +63,10 @@ def table(title: str, rows: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     say(title)
     for name, value in rows:
-        say(f"  {name:<{width}}  {value}")
+        first, *more = textwrap.wrap(value, max(_WIDTH - width - 4, 30)) or [""]
+        say(f"  {name:<{width}}  {first}")
+        for line in more:
+            say(f"  {'':<{width}}  {line}")
 
 
 def _lines(label: str, num_steps: int, epoch_steps: int | None) -> OnBlock:

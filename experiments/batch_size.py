@@ -1,0 +1,300 @@
+r"""Full batch or mini-batch: what a step costs, and what it buys.
+
+Claim:    in the same number of epochs small batches take more steps and get further,
+          for at one learning rate a loss falls by the step; but a step on a large batch
+          costs less an example.
+Cost:     seconds, most of them to compile one program for every batch size.
+Command:  python -m experiments.batch_size
+          python -m experiments.batch_size --scale_rate=linear --learning_rate=0.02
+          python -m experiments.batch_size --batch_size=16 --batch_size=full --seeds=5
+          python -m experiments.batch_size --problem=ridge --batch_size=1,32,full
+
+All batch sizes start at the same parameters and go through the same examples, each in
+its own number of steps, ceil(examples / batch) an epoch. The learning rate is the same
+for all of them, so that they differ in nothing else. A larger batch has a less noisy
+gradient, and --scale_rate gives it a larger rate: `linear` multiplies it by batch /
+smallest batch (Goyal et al. 2017), `sqrt` by the root of that (Krizhevsky 2014). No
+scaling lifts the rate at which a descent grows, so `linear` can fail. The rate given is
+that of the smallest batch.
+
+A mini-batch's training loss is a sample of the loss over all data, and is averaged over
+steps; that of the full batch is exact. Validation is over its whole split, every epoch.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import gradjax
+from gradjax import flags, launch, optimizers, problems, spec, study, types
+from gradjax.analysis import repeats
+from gradjax.data import sizes as data
+from gradjax.errors import Refusal
+from gradjax.flags import Flag
+from gradjax.optimizers import bounds
+from gradjax.plots.batch_sizes import MAX_SIZES, Trained, batch_sizes
+from gradjax.problems import arguments
+from gradjax.report import terminal
+from gradjax.types import Finding, Options, Problem, Program, Result, Series
+
+_SCALES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # the power of batch / smallest
+_MAX_STEPS = 1_000_000  # of one run: its losses are kept in memory
+_TIMED_S, _MAX_TIMED = 0.3, 20  # a size's runs are timed for so long, or so often
+
+
+class Settings(NamedTuple):
+    """What decides the lesson."""
+
+    experiment: str
+    problem: str = "digits_mlp"  # an expression
+    optimizer: str = "sgd"  # an expression
+    learning_rate: float | None = None  # None: the optimizer's own default
+    scale_rate: str = "none"  # a name in _SCALES
+    batch_size: tuple[str, ...] = ("8", "32", "128", "full")
+    epochs: int = 20
+    seed: int = 0  # the first one
+    seeds: int = 1  # how many
+
+
+class Size(NamedTuple):
+    """What trains with one batch size."""
+
+    batch_size: int
+    name: str  # "32", or "all 1,257"
+    rate: float | None  # None: the optimizer has none
+    program: Program
+
+
+class Measured(NamedTuple):
+    """What training with one batch size led to."""
+
+    size: Size
+    results: list[Result]  # one a seed
+    figures: dict[str, Any]  # summary.json's
+
+
+def main(settings: Settings, options: Options) -> None:
+    """Refuses what is wrong; trains once a batch size and seed, and shows."""
+    spec.lookup(settings.scale_rate, _SCALES, "--scale_rate")
+    arguments.whole("--epochs", settings.epochs, 1, 10_000)
+    arguments.whole("--seeds", settings.seeds, 1, 100)
+    launch.check(
+        types.Settings(
+            settings.experiment,
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+            seeds=settings.seeds,
+        )
+    )
+    problem = problems.make(settings.problem)
+    if problem.data is None:
+        raise Refusal(f"--problem={settings.problem}: it has no data, so no batches")
+    num_examples = problem.data.train.num_examples
+    counts = data.batch_sizes(
+        settings.batch_size, num_examples, 2, MAX_SIZES, "--batch_size"
+    )
+    sizes = [_size(settings, problem, count, min(counts)) for count in counts]
+    study.run(settings, options, lambda: _find(settings, sizes))
+
+
+def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Size:
+    """A batch size with its rate and its program, which is not compiled yet.
+
+    Raises:
+        Refusal: too many steps, or a rate that cannot be.
+    """
+    assert problem.data is not None
+    num_examples = problem.data.train.num_examples
+    epoch_steps = math.ceil(num_examples / count)
+    num_steps = settings.epochs * epoch_steps
+    if num_steps > _MAX_STEPS:
+        said = f"{num_steps:,} steps of {count}; at most {_MAX_STEPS:,}"
+        raise Refusal(f"--epochs={settings.epochs}: {said}")
+    program = gradjax.program(
+        problem,
+        settings.optimizer,
+        num_steps=num_steps,
+        batch_size=count,
+        eval_every=epoch_steps,
+    )
+    name = f"all {count:,}" if count == num_examples else f"{count:,}"
+    return Size(count, name, _rate(settings, program, count / smallest), program)
+
+
+def _rate(settings: Settings, program: Program, times: float) -> float | None:
+    """The learning rate of a batch that is `times` as large as the smallest."""
+    rate, power = settings.learning_rate, _SCALES[settings.scale_rate]
+    if rate is None:
+        rate = program.hparams.get(optimizers.RATE)
+    if not power:
+        return rate
+    where = f"--scale_rate={settings.scale_rate}"
+    if rate is None:
+        raise Refusal(f"{where}: {settings.optimizer} has no learning rate to scale")
+    return bounds.check(optimizers.RATE, rate * times**power, where)
+
+
+def _find(settings: Settings, sizes: list[Size]) -> Finding:
+    """Trains once a batch size and seed."""
+    epochs, scale = _counted(settings.epochs, "epoch"), settings.scale_rate
+    what = f"{epochs} of {settings.problem}, {settings.optimizer}"
+    terminal.say(f"{what}: {len(sizes)} batch sizes, {len(sizes)} programs to compile")
+    found = [_measured(settings, size) for size in sizes]
+    how = "one learning rate" if scale == "none" else f"learning rate by {scale} rule"
+    draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_drawn, found)))
+    return Finding(
+        _sentence(settings, found),
+        {"num_programs": len(sizes), "sizes": [one.figures for one in found]},
+        [(f"batches of {one.size.name}", _spoken(one.figures)) for one in found],
+        _trace(found),
+        {"picture.png": draw},
+    )
+
+
+def _measured(settings: Settings, size: Size) -> Measured:
+    """Trains; a run that is over at once is repeated, to know how long it takes."""
+    numbers = {} if size.rate is None else {optimizers.RATE: size.rate}
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    results = [gradjax.run(size.program, numbers, seed) for seed in seeds]
+    timed = list(results)
+    while sum(one.run_s for one in timed) < _TIMED_S and len(timed) < _MAX_TIMED:
+        timed.append(gradjax.run(size.program, numbers, settings.seed))
+    num_steps = size.program.plan.num_steps
+    terminal.say(
+        f"batches of {size.name}: {_counted(num_steps, 'step')}, compiled in"
+        f" {results[0].compile_s:.1f} s, run in {results[0].run_s:.2f} s"
+    )
+    figures = repeats.figures(results, num_steps, timed)
+    speed = size.batch_size * figures["gradients_per_s"]
+    given = {"batch_size": size.batch_size, "learning_rate": size.rate}
+    return Measured(size, results, {**given, **figures, "examples_per_s": speed})
+
+
+def _drawn(one: Measured) -> tuple[str, Trained]:
+    """One batch size under its label, as the picture has it."""
+    size, figures, epoch_steps = one.size, one.figures, one.size.program.plan.eval_every
+    rate = "" if size.rate is None else f" at {size.rate:.3g}"
+    speed = f"{figures['gradients_per_s']:,.0f} gradients/s"
+    end = " (diverged)" if figures["diverged"] else ""
+    loss = repeats.stacked(one.results, "loss")
+    assert loss is not None
+    held_out = repeats.stacked(one.results, "validation_loss")
+    shape = (size.batch_size, epoch_steps, figures["step_s"], epoch_steps == 1)
+    label = f"{size.name}: {_counted(figures['steps'], 'step')}{rate}, {speed}{end}"
+    return label, Trained(loss, held_out, *shape)
+
+
+def _sentence(settings: Settings, found: list[Measured]) -> str:
+    """How far each got, in how many steps; then what a step bought and cost."""
+    least = min(found, key=lambda one: one.size.batch_size)
+    most = max(found, key=lambda one: one.size.batch_size)
+    step = most.figures["steps"]
+    after = [repeats.training_loss(one.results, step) for one in (least, most)]
+    said = [_reached(settings, found)]
+    if None not in after:
+        said.append(
+            f"after the same {_counted(step, 'step')} the training loss was"
+            f" {after[0]:.3g} with {least.size.name} and {after[1]:.3g} with"
+            f" {most.size.name}"
+        )
+    times = most.figures["step_s"] / least.figures["step_s"]
+    share = times * least.size.batch_size / most.size.batch_size
+    said.append(
+        f"a step of {most.size.name} took {times:.3g} times as long as one of"
+        f" {least.size.name}, or {share:.2g} times per example"
+    )
+    return "; ".join(said)
+
+
+def _reached(settings: Settings, found: list[Measured]) -> str:
+    """How far each batch size got in the same number of epochs."""
+    is_held_out = "validation_loss" in found[0].results[0].trace
+    what = "validation" if is_held_out else "training"
+    reached, diverged = [], []
+    for size, _, figures in found:
+        end = figures[f"{what}_loss"]
+        rate = "" if settings.scale_rate == "none" else f" at rate {size.rate:.3g}"
+        how = f"{_counted(figures['steps'], 'step')} of {size.name}{rate}"
+        if end is None:
+            diverged.append(f"within {how}")
+        else:
+            reached.append(f"{end:.3g} in {how}")
+    said = [f"reached a {what} loss of {_listed(reached)}"] if reached else []
+    said += [f"diverged {_listed(diverged)}"] if diverged else []
+    epochs = f"In the same {_counted(settings.epochs, 'epoch')} of {settings.problem}"
+    return f"{epochs}, {settings.optimizer} {', and '.join(said)}"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _spoken(figures: dict[str, Any]) -> str:
+    """A row of the table."""
+    names = ("training_loss", "validation_loss", "validation_accuracy")
+    shown = [(name.replace("_", " "), figures[name]) for name in names]
+    ends = ", ".join(f"{name} {end:.3g}" for name, end in shown if end is not None)
+    return (
+        f"{_counted(figures['steps'], 'step')}, {ends or 'diverged'};"
+        f" {figures['gradients_per_s']:,.0f} gradients/s,"
+        f" {figures['examples_per_s']:,.0f} examples/s"
+    )
+
+
+def _trace(found: list[Measured]) -> dict[str, Series]:
+    """Every curve under its name and batch size."""
+    trace = {}
+    for one in found:
+        for name in ("loss", "validation_loss", "validation_accuracy"):
+            series = repeats.stacked(one.results, name)
+            if series is not None:
+                trace[f"{name}_{one.size.batch_size}"] = repeats.thinned(series)
+    return trace
+
+
+COMMAND = flags.Command(
+    "batch_size",
+    Settings,
+    {
+        "What is minimised": [
+            Flag("problem", "string", "one with data: digits_mlp, ridge, ..."),
+        ],
+        "How": [
+            flags.OPTIMIZER,
+            Flag("learning_rate", "float", "unset: the optimizer's own"),
+            Flag(
+                "scale_rate",
+                "string",
+                "the rate of larger batches: the same (none), times batch / smallest"
+                " batch (linear), or times the root of that (sqrt)",
+            ),
+        ],
+        "Which batches": [
+            Flag(
+                "batch_size",
+                "strings",
+                "examples a step, or 'full': repeated, or several with commas between;"
+                f" from 2 to {MAX_SIZES} of them",
+            ),
+        ],
+        "How long": [Flag("epochs", "integer", "passes over the training split")],
+        "Chance": [
+            flags.SEED,
+            Flag(
+                "seeds",
+                "integer",
+                "how many runs of each, with seed, seed + 1, ...: their means are"
+                " reported, and the picture has a band from the least to the largest",
+            ),
+        ],
+        "What is kept": flags.KEPT,
+    },
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)

@@ -1,0 +1,297 @@
+r"""Too small, right, too large: what one number does to a descent.
+
+Claim:    a loss falls further the larger the learning rate, up to an edge from which on
+          it grows; with sgd on a quadratic the sweep finds that edge within 0.1 % of
+          2 / (largest curvature).
+Cost:     seconds: one program is compiled, and run once a rate.
+Command:  python -m experiments.learning_rate
+          python -m experiments.learning_rate --optimizer='sgd(momentum=0.9)'
+          python -m experiments.learning_rate --problem=logistic_regression
+          python -m experiments.learning_rate --problem=digits_mlp --steps=200
+
+Every step sees all training data. A loss grows if it ends well above the least that it
+had passed: gradjax/analysis/stability.py says it in numbers. The edge is where that
+begins, from the best rate upwards, and a bisection of the same program narrows it to
+0.1 %. A rate is right if its loss falls by at least half as many powers of ten as that
+of the best one.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import gradjax
+from gradjax import flags, launch, optimizers, problems, study, types
+from gradjax.analysis import stability
+from gradjax.analysis.stability import Edge, Outcome, Sweep
+from gradjax.errors import Refusal
+from gradjax.flags import Flag
+from gradjax.plots.sensitivity import Curve, Mark, Notes, Points, sensitivity
+from gradjax.problems import arguments, chance
+from gradjax.report import terminal
+from gradjax.types import Finding, Leaf, Options, Problem, Program, Series
+
+_BELOW, _ABOVE = 1e-2, 1e3  # times the optimizer's own rate: what is swept
+_TOLERANCE = 1e-3  # of the bisection, relative
+_SMALL, _LARGE = 0.2, 1.005  # times the ends of what is right: the runs to show
+
+
+class Settings(NamedTuple):
+    """What decides the lesson."""
+
+    experiment: str
+    problem: str = "quadratic(condition=100)"  # an expression
+    optimizer: str = "sgd"  # an expression
+    steps: int = 1_000
+    low: float | None = None  # None: a hundredth of the optimizer's own rate
+    high: float | None = None  # None: a thousand times that
+    num_rates: int = 41
+    seed: int = 0  # of the initial parameters
+
+
+class Found(NamedTuple):
+    """What there is to say."""
+
+    settings: Settings
+    sweep: Sweep
+    theory: Edge | None
+
+
+def main(settings: Settings, options: Options) -> None:
+    """Refuses what is wrong; sweeps and shows."""
+    arguments.whole("--steps", settings.steps, 20, 100_000)
+    arguments.whole("--num_rates", settings.num_rates, 3, 201)
+    optimizer, seed = settings.optimizer, settings.seed
+    launch.check(types.Settings(settings.experiment, optimizer=optimizer, seed=seed))
+    rates = _rates(settings)
+    with jax.enable_x64(True):  # in float32 a loss above its minimum has few digits
+        problem = problems.make(settings.problem)
+        if chance.is_random(problem):
+            raise Refusal(
+                f"--problem={settings.problem}: its loss is drawn anew at every step,"
+                " and noise looks like growth"
+            )
+        program = gradjax.program(problem, optimizer, num_steps=settings.steps)
+        study.run(settings, options, lambda: _find(settings, problem, program, rates))
+
+
+def _rates(settings: Settings) -> list[float]:
+    """What is swept: equal ratios from --low to --high.
+
+    Raises:
+        Refusal: an optimizer whose rate is not free, or ends that are none.
+    """
+    _, numbers = optimizers.split(settings.optimizer)
+    if optimizers.RATE not in numbers:
+        raise Refusal(
+            f"--optimizer={settings.optimizer}: it has no learning rate to sweep, or"
+            " gives its own"
+        )
+    own = numbers[optimizers.RATE]
+    low = own * _BELOW if settings.low is None else settings.low
+    high = own * _ABOVE if settings.high is None else settings.high
+    for name, value in (("--low", low), ("--high", high)):
+        arguments.number(name, value, 1e-12, 1e12)
+    if not low < high:
+        raise Refusal(f"--low={low:g}: must be below --high, which is {high:g}")
+    return [float(rate) for rate in np.geomspace(low, high, settings.num_rates)]
+
+
+def _find(
+    settings: Settings, problem: Problem, program: Program, rates: list[float]
+) -> Finding:
+    """Sweeps, bisects, and runs once more what the picture shows."""
+    terminal.say(
+        f"{settings.problem}, {settings.optimizer}: one program, run at {len(rates)}"
+        f" learning rates from {rates[0]:.3g} to {rates[-1]:.3g}"
+    )
+    runs = [_losses(program, settings.seed, rate) for rate in rates]
+    level, height = _level(problem, [losses for losses, _ in runs])
+
+    def outcome(rate: float) -> Outcome:
+        return stability.outcome(rate, *_losses(program, settings.seed, rate), level)
+
+    pairs = zip(rates, runs, strict=True)
+    outcomes = [stability.outcome(rate, *run, level) for rate, run in pairs]
+    sweep = stability.sweep(outcomes, lambda rate: outcome(rate).is_growing, _TOLERANCE)
+    found = Found(settings, sweep, _theory(problem, program))
+    shown = {name: outcome(rate) for name, rate in _shown_rates(sweep).items()}
+    draw = functools.partial(
+        sensitivity,
+        f"{settings.problem}: {settings.steps:,} steps of {settings.optimizer}",
+        {"after the last step": Points(rates, [one.final for one in outcomes])},
+        "learning rate",
+        height,
+        _notes(found, shown),
+    )
+    trace = _trace(sweep, shown)
+    pictures = {"picture.png": draw}
+    return Finding(_sentence(found), _figures(found), _rows(found), trace, pictures)
+
+
+def _losses(program: Program, seed: int, rate: float) -> tuple[np.ndarray, float]:
+    """The loss at every step f[steps], and after the last one."""
+    with np.errstate(over="ignore"):  # beyond float32, on its way to infinity
+        result = gradjax.run(program, {optimizers.RATE: rate}, seed)
+    losses = result.trace["loss"].values
+    return losses, result.evaluation["train"].get("loss", float(losses[-1]))
+
+
+def _level(problem: Problem, runs: list[np.ndarray]) -> tuple[float, str]:
+    """The least loss there is, and what a loss above it is called."""
+    if problem.minimum is not None:
+        return problem.minimum.loss, "loss above the minimum"
+    seen = np.concatenate(runs)
+    least = float(seen[np.isfinite(seen)].min(initial=np.inf))
+    return (0.0, "loss") if least > 0.0 else (least, "loss above the least seen")
+
+
+def _theory(problem: Problem, program: Program) -> Edge | None:
+    """The closed form, where there is one: of sgd, and a known largest curvature."""
+    minimum, spec = problem.minimum, program.plan.optimizer
+    is_sgd = spec.entry is optimizers.OPTIMIZERS["sgd"] and not spec.scheduled
+    if minimum is None or minimum.curvature is None or not is_sgd:
+        return None
+    given = dict(spec.kwargs)
+    leaf, nesterov = given.get("momentum"), bool(given.get("nesterov"))
+    momentum = program.hparams[leaf.path] if isinstance(leaf, Leaf) else 0.0
+    return stability.edge(minimum.curvature[1], momentum, nesterov)
+
+
+def _shown_rates(sweep: Sweep) -> dict[str, float]:
+    """The rates whose losses are shown over the steps, by what they are."""
+    rates = {}
+    if sweep.too_small is not None:
+        rates["too small"] = sweep.too_small * _SMALL
+    if sweep.best is not None:
+        rates["right"] = sweep.best.rate
+    if sweep.edge is not None:
+        rates["too large"] = sweep.edge[1] * _LARGE
+    elif sweep.too_large is not None:
+        rates["too large"] = sweep.too_large / _SMALL
+    return rates
+
+
+def _notes(found: Found, shown: dict[str, Outcome]) -> Notes:
+    """What the picture shows beside the sweep itself."""
+    sweep, theory = found.sweep, found.theory
+    right = (sweep.too_small or 0.0, sweep.too_large or np.inf)
+    if sweep.best is None:
+        right = (0.0, 0.0)
+    marks = []
+    if sweep.edge is not None:
+        marks.append(Mark(sweep.edge[0], f"edge found: {sweep.edge[0]:.5g}"))
+    if theory is not None:
+        label = f"theory: {theory.formula} = {theory.rate:.5g}"
+        marks.append(Mark(theory.rate, label, is_theory=True))
+    curves = [
+        Curve(region, f"{one.rate:.4g}: {region}", _over_steps(one))
+        for region, one in shown.items()
+    ]
+    start = float(sweep.outcomes[0].heights[0])
+    return Notes(start if np.isfinite(start) else None, right, marks, curves)
+
+
+def _over_steps(one: Outcome) -> Series:
+    """Heights over the steps that were taken when each was seen."""
+    return Series(np.arange(len(one.heights)), one.heights)
+
+
+def _sentence(found: Found) -> str:
+    settings, sweep, theory = found
+    low, high = sweep.outcomes[0].rate, sweep.outcomes[-1].rate
+    what = f"{settings.steps:,} steps of {settings.optimizer} on {settings.problem}"
+    tried = f"Of {len(sweep.outcomes)} learning rates from {low:.3g} to {high:.3g}"
+    if sweep.best is None:
+        return f"{tried} all are too large: {what} end with a loss that grows"
+    said = [f"{tried}, {sweep.best.rate:.3g} brings {what} lowest"]
+    if sweep.too_small is not None:
+        few = "(too small) they get less than half as far, counted in powers of ten"
+        said.append(f"below {sweep.too_small:.3g} {few}")
+    edge, large = sweep.edge, sweep.too_large
+    is_slow = large is not None and (edge is None or large < edge[0])
+    if is_slow:
+        said.append(f"above {large:.3g} (too large) likewise")
+    label = "" if is_slow else " (too large)"
+    grows = f"above {edge[0]:.6g}{label} the loss grows" if edge else None
+    said.append(grows or "none makes the loss grow")
+    if theory is not None:
+        said[-1] += f", in theory from {theory.formula} = {theory.rate:.6g} on"
+    return "; ".join(said)
+
+
+def _figures(found: Found) -> dict[str, Any]:
+    sweep, theory = found.sweep, found.theory
+    best, edge = sweep.best, sweep.edge
+    return {
+        "best_rate": best and best.rate,
+        "best_height": best and best.final,
+        "edge_found": edge and edge[0],
+        "edge_bracket": edge,
+        "edge_theory": theory and theory.rate,
+        "ratio": edge[0] / theory.rate if edge and theory else None,
+        "too_small_below": sweep.too_small,
+        "too_large_above": sweep.too_large,
+        "start_height": float(sweep.outcomes[0].heights[0]),
+        "num_rates": len(sweep.outcomes),
+        "num_growing": sum(one.is_growing for one in sweep.outcomes),
+    }
+
+
+def _rows(found: Found) -> list[tuple[str, str]]:
+    sweep, theory, figures = found.sweep, found.theory, _figures(found)
+    grew = f"{figures['num_growing']} of {figures['num_rates']}"
+    rows = [("rates at which the loss grew", grew)]
+    if sweep.best is not None:
+        is_end = any(sweep.best is sweep.outcomes[k] for k in (0, -1))
+        hint = ", an end of the sweep: --low and --high widen it" if is_end else ""
+        start, end = figures["start_height"], figures["best_height"]
+        rows.append(("best rate", f"{sweep.best.rate:.4g}{hint}"))
+        rows.append(("its loss, from start to end", f"{start:.3g}, {end:.3g}"))
+    if sweep.edge is not None:
+        low, high = sweep.edge
+        rows.append(("edge found", f"falls at {low:.6g}, grows at {high:.6g}"))
+    if theory is not None:
+        rows.append(("edge in theory", f"{theory.formula} = {theory.rate:.6g}"))
+    if figures["ratio"] is not None:
+        rows.append(("found / theory", f"{figures['ratio']:.5f}"))
+    return rows
+
+
+def _trace(sweep: Sweep, shown: dict[str, Outcome]) -> dict[str, Series]:
+    """Final heights over rates, which stand where steps do; then the curves shown."""
+    rates = np.array([one.rate for one in sweep.outcomes])
+    trace = {"final": Series(rates, np.array([one.final for one in sweep.outcomes]))}
+    for region, one in shown.items():
+        trace[region.replace(" ", "_")] = _over_steps(one)
+    return trace
+
+
+COMMAND = flags.Command(
+    "learning_rate",
+    Settings,
+    {
+        "What is minimised": [
+            Flag(
+                "problem",
+                "string",
+                "a name or a call such as 'quadratic(condition=1000)'. Names:"
+                f" {', '.join(sorted(problems.PROBLEMS))}",
+            ),
+        ],
+        "How": [flags.OPTIMIZER],
+        "Which rates": [
+            Flag("low", "float", "the smallest. Unset: the optimizer's own / 100"),
+            Flag("high", "float", "the largest. Unset: the optimizer's own x 1,000"),
+            Flag("num_rates", "integer", "how many, in equal ratios: from 3 to 201"),
+        ],
+        "How long": [Flag("steps", "integer", "of every run: from 20 to 100,000")],
+        "Chance": [Flag("seed", "integer", "of the initial parameters")],
+        "What is kept": flags.KEPT,
+    },
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)

@@ -1,0 +1,166 @@
+"""Losses of several batch sizes, over what they can be counted in."""
+
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.types import Series
+
+# Colour-blind safe (Wong 2011), the yellow left out.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MAX_SIZES = len(_COLORS)
+_TEXT = 14  # points: half the size is still read
+_MOST = 3.0  # times the first loss: what is above is off the scale
+
+
+class Trained(NamedTuple):
+    """What training with one batch size led to; a trial that diverged ends in NaN."""
+
+    loss: Series  # f[trials, steps]: of the batch that each step saw, before it
+    validation_loss: Series | None  # f[trials, epochs]; None: there is no such split
+    batch_size: int
+    epoch_steps: int
+    step_s: float  # seconds a step, measured
+    is_exact: bool  # a batch is all the data: its loss is no sample
+
+
+def batch_sizes(title: str, trained: Mapping[str, Trained]) -> bytes:
+    """Draws losses over epochs, steps, examples seen and seconds.
+
+    Over epochs, the training loss is a mean over each; over the rest, that of a
+    mini-batch is a mean over windows of a tenth of the steps so far. Of several trials
+    the mean is a line, and from the least to the largest a band.
+
+    Args:
+      title: above the figure.
+      trained: label -> results, at most 7, in the order of the legend.
+
+    Returns:
+      A PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 11), dpi=100, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
+    figure.suptitle(title, fontsize=_TEXT + 2)
+    panels = figure.subplots(2, 2)
+    lines = [
+        _draw_size(panels.ravel(), one, color)
+        for color, one in zip(_COLORS, trained.values(), strict=False)
+    ]
+    limits = _limits(list(trained.values()))
+    names = ("epochs", "steps", "examples seen", "seconds of training")
+    for axes, name in zip(panels.ravel(), names, strict=True):
+        _style(axes, name, limits)
+    _legend_of_splits(panels[0, 0], list(trained.values()))
+    figure.legend(
+        lines,
+        list(trained),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=_TEXT,
+        title="batch size",
+        title_fontsize=_TEXT,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
+    return buffer.getvalue()
+
+
+def over_epochs(series: Series, epoch_steps: int) -> Series:
+    """Means over each epoch, at its middle: f[trials, epochs]; steps become epochs."""
+    starts = np.arange(0, len(series.steps), epoch_steps)
+    means = _means(series, starts)
+    return Series((means.steps - 1.0) / epoch_steps, means.values)
+
+
+def over_windows(series: Series) -> Series:
+    """Means over windows that grow to a tenth of the steps so far, at their middle."""
+    starts, count = [0], len(series.steps)
+    while (start := starts[-1] + max(1, starts[-1] // 10)) < count:
+        starts.append(start)
+    return _means(series, np.array(starts))
+
+
+def _means(series: Series, starts: np.ndarray) -> Series:
+    """Means over windows that begin at `starts`: f[trials, windows]."""
+    values = np.atleast_2d(np.asarray(series.values, np.float64))
+    lengths = np.diff(np.append(starts, values.shape[1]))
+    steps = np.add.reduceat(np.asarray(series.steps, np.float64), starts) / lengths
+    return Series(steps, np.add.reduceat(values, starts, axis=1) / lengths)
+
+
+def _draw_size(panels: Any, one: Trained, color: str) -> Any:
+    """Draws one batch size into all four panels; gives a line for the legend."""
+    epochs, steps, examples, seconds = panels
+    line = _draw(epochs, over_epochs(one.loss, one.epoch_steps), color)
+    if one.validation_loss is not None:
+        held_out = one.validation_loss
+        passed = np.asarray(held_out.steps) / one.epoch_steps
+        _draw(epochs, Series(passed, held_out.values), color, style=(0, (2, 1.5)))
+    seen = one.loss if one.is_exact else over_windows(one.loss)
+    count = np.asarray(seen.steps, np.float64)
+    _draw(steps, Series(count, seen.values), color)
+    _draw(examples, Series(count * one.batch_size, seen.values), color)
+    _draw(seconds, Series(count * one.step_s, seen.values), color)
+    return line
+
+
+def _draw(axes: Any, series: Series, color: str, style: Any = "-") -> Any:
+    trials = _finite(series)
+    if len(trials) > 1:
+        low, high = trials.min(axis=0), trials.max(axis=0)
+        axes.fill_between(series.steps, low, high, color=color, alpha=0.2, lw=0)
+    (line,) = axes.plot(
+        series.steps,
+        trials.mean(axis=0),
+        color=color,
+        ls=style,
+        lw=2.4,
+        marker="o" if len(series.steps) < 3 else None,
+    )
+    return line
+
+
+def _finite(series: Series) -> np.ndarray:
+    """f64[trials, points], NaN where a loss is none."""
+    trials = np.atleast_2d(np.asarray(series.values, np.float64))
+    return np.where(np.isfinite(trials), trials, np.nan)
+
+
+def _limits(trained: list[Trained]) -> tuple[float, float]:
+    """Of the losses that are averages, with room; up to thrice the first of all."""
+    seen = [over_windows(one.loss) for one in trained]
+    seen += [one.validation_loss for one in trained if one.validation_loss is not None]
+    values = np.concatenate([_finite(series).ravel() for series in seen])
+    first = max(float(np.nanmax(_finite(one.loss)[:, 0])) for one in trained)
+    values = values[(values > 0.0) & (values <= _MOST * first)]
+    low, high = float(values.min(initial=first)), float(values.max(initial=first))
+    room = max(high / low, 2.0) ** 0.06
+    return low / room, high * room
+
+
+def _style(axes: Any, name: str, limits: tuple[float, float]) -> None:
+    is_epochs = name == "epochs"
+    axes.set(xscale="linear" if is_epochs else "log", yscale="log", ylim=limits)
+    if is_epochs:
+        axes.set_xlim(0, None)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    elif axes.get_xlim()[1] > 10.0 * axes.get_xlim()[0]:
+        axes.xaxis.set_minor_formatter("")  # labels of powers of ten are enough
+    axes.set_xlabel(name, fontsize=_TEXT)
+    axes.set_ylabel("loss" if is_epochs else "training loss", fontsize=_TEXT)
+    axes.tick_params(labelsize=_TEXT - 1, which="both")
+    axes.grid(visible=True, lw=0.4, alpha=0.6)
+
+
+def _legend_of_splits(axes: Any, trained: list[Trained]) -> None:
+    """Which lines are held out, where any are."""
+    if all(one.validation_loss is None for one in trained):
+        return
+    axes.plot([], [], color="#666666", lw=2.4, label="training, mean of each epoch")
+    axes.plot([], [], color="#666666", lw=2.4, ls=(0, (2, 1.5)), label="validation")
+    axes.legend(frameon=False, fontsize=_TEXT - 1)

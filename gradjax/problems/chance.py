@@ -1,0 +1,23 @@
+"""Whether a problem's loss is the same at every step."""
+
+import jax
+import jax.numpy as jnp
+
+from gradjax.types import Problem
+
+
+def is_random(problem: Problem) -> bool:
+    """Whether the loss depends on the key of a step, as with noise or with dropout.
+
+    It is taken where a run starts, with eight keys, on the first training example.
+    """
+    params, batch = problem.init(jax.random.key(0)), None
+    if problem.data is not None:
+        train = problem.data.train
+        batch = train.take(train.arrays, jnp.zeros(1, jnp.uint32))
+
+    def loss(key: jax.Array) -> jax.Array:
+        return problem.loss(params, batch, key)[0]
+
+    seen = jax.jit(jax.vmap(loss))(jax.random.split(jax.random.key(1), 8))
+    return bool((seen != seen[0]).any())
