@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradjax
-from gradjax import flags, optimizers, problems, spec, study, training
+from gradjax import evaluation, flags, optimizers, problems, spec, study, training
 from gradjax.analysis import standstill
 from gradjax.analysis.standstill import Ending
 from gradjax.errors import Refusal
@@ -140,7 +140,7 @@ def walk(
 
     def body(state: TrainState, i: jax.Array) -> tuple[TrainState, Walk]:
         key = jax.random.fold_in(step_key, i)
-        params = training.eval_params(plan, state)
+        params = evaluation.eval_params(plan, state)
         value, grads = jax.value_and_grad(loss)(params, key)
         state, info = program.step(state, None, hparams, key, i)
         spent = jnp.asarray(info.aux.get("num_gradients", per_step), float)

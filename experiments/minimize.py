@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gradjax import flags, launch, problems, types
 from gradjax.errors import Refusal
 from gradjax.flags import Flag
-from gradjax.types import Options
+from gradjax.types import Options, Problem
 
 
 class Settings(NamedTuple):
@@ -34,15 +34,23 @@ class Settings(NamedTuple):
     trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
 
 
-def main(settings: Settings, options: Options) -> None:
-    """States the problem, minimises it."""
-    run = types.Settings(**settings._asdict(), model=None)
-    launch.check(run)
-    problem = problems.make(settings.problem)
+def state(
+    settings: types.Settings, _options: Options
+) -> tuple[Problem, types.Settings, None]:
+    """The problem that the expression names."""
+    problem = problems.make(settings.problem or "")
     if problem.data is None and settings.batch_size is not None:
         raise Refusal(
             f"--batch_size={settings.batch_size}: {settings.problem} has no data"
         )
+    return problem, settings, None
+
+
+def main(settings: Settings, options: Options) -> None:
+    """States the problem, minimises it."""
+    run = flags.as_run(settings)
+    launch.check(run)
+    problem, run, _ = state(run, options)
     launch.train(problem, run, options)
 
 
@@ -81,6 +89,7 @@ COMMAND = flags.Command(
         "Chance": [flags.SEED, flags.SEEDS],
         "What is kept": [*flags.KEPT, flags.TRACE_EVERY],
     },
+    state,
 )
 
 if __name__ == "__main__":

@@ -10,29 +10,44 @@ Command:  python -m experiments.mnist
           python -m experiments.mnist --model=cnn --batch_size=128 --seeds=5
 """
 
+from typing import Any
+
 from gradjax import data, flags, launch, problems
 from gradjax.plots.curves import Examples
-from gradjax.types import Options, Params, Settings
+from gradjax.types import Dataset, Options, Params, Problem, Settings
+
+
+def state(
+    settings: Settings, options: Options
+) -> tuple[Problem, Settings, dict[str, Any]]:
+    """The problem of these settings, which then name its data set."""
+    settings = settings._replace(dataset=launch.choose_dataset(settings, options))
+    dataset = _dataset(settings, options)
+    model = problems.model_for(settings.model or "", dataset)
+    problem = problems.classification(dataset, model)
+    return problem, settings, problems.about(dataset)
 
 
 def main(settings: Settings, options: Options) -> None:
-    """Loads the images, states the problem, trains."""
+    """States the problem, trains."""
     launch.check(settings)
-    name = launch.choose_dataset(settings, options)
-    dataset = data.load(name, options.data_dir)
+    problem, settings, about_data = state(settings, options)
+    dataset = _dataset(settings, options)
     model = problems.model_for(settings.model or "", dataset)
-    problem = problems.classification(dataset, model)
     predict = problems.predictor(model, dataset.max_value)
 
     def examples(params: Params) -> Examples:
         images, labels = dataset.test["image"][:10], dataset.test["label"][:10]
         return Examples(images / dataset.max_value, labels, predict(params, images))
 
-    settings = settings._replace(dataset=name)
-    launch.train(problem, settings, options, problems.about(dataset), examples)
+    launch.train(problem, settings, options, about_data, examples)
 
 
-COMMAND = flags.Command("mnist", Settings, flags.IMAGES)
+def _dataset(settings: Settings, options: Options) -> Dataset:
+    return data.load(settings.dataset or "", options.data_dir)
+
+
+COMMAND = flags.Command("mnist", Settings, flags.IMAGES, state)
 
 if __name__ == "__main__":
     flags.run(main, COMMAND)

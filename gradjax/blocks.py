@@ -1,5 +1,6 @@
 """How a run is cut into blocks: the steps of one compiled loop."""
 
+import math
 from collections.abc import Iterator
 
 from gradjax.types import Plan
@@ -15,7 +16,8 @@ def block_length(interval: int) -> int:
     An interval with no divisor in [limit / 4, limit] gets equal blocks as near to the
     limit as its divisors allow; a prime one is a block of its own.
     """
-    divisors = [n for n in range(1, interval + 1) if interval % n == 0]
+    small = [n for n in range(1, math.isqrt(interval) + 1) if interval % n == 0]
+    divisors = sorted({*small, *(interval // n for n in small)})
     fitting = [n for n in divisors if MAX_BLOCK_STEPS // 4 <= n <= MAX_BLOCK_STEPS]
     if fitting:
         return fitting[-1]

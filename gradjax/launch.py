@@ -46,8 +46,8 @@ def check(settings: Settings) -> None:
         raise Refusal("--epochs and --steps are both given; give one")
     for name in ("epochs", "steps", "batch_size", "eval_every", "seeds"):
         count = getattr(settings, name)
-        if count is not None and count < 1:
-            raise Refusal(f"--{name}={count}: must be a positive whole number")
+        if count is not None and not 1 <= count < 2**31:
+            raise Refusal(f"--{name}={count}: must be a positive whole number, < 2**31")
     if settings.trace_every < 0:
         raise Refusal(f"--trace_every={settings.trace_every}: must not be negative")
     last = settings.seed + settings.seeds - 1
@@ -89,7 +89,7 @@ def train(
         Refusal: bad input, before anything was compiled or written; or a full disk.
     """
     epoch_steps = _epoch_steps(problem, settings)
-    settings, num_steps = _with_steps(settings, epoch_steps)
+    settings, num_steps = with_steps(problem, settings)
     program = training.program(
         problem,
         settings.optimizer,
@@ -165,11 +165,12 @@ def _epoch_steps(problem: Problem, settings: Settings) -> int | None:
     return -(-num_examples // (settings.batch_size or num_examples))
 
 
-def _with_steps(settings: Settings, epoch_steps: int | None) -> tuple[Settings, int]:
+def with_steps(problem: Problem, settings: Settings) -> tuple[Settings, int]:
     """Steps and evaluation interval as numbers: five epochs, an epoch, by default.
 
     Without data a thousand steps, and an interval of a tenth of them.
     """
+    epoch_steps = _epoch_steps(problem, settings)
     epochs, num_steps = settings.epochs, settings.steps
     if num_steps is None and epoch_steps is not None:
         epochs = epochs or _EPOCHS.get(settings.dataset or "", _USUAL_EPOCHS)
@@ -193,7 +194,10 @@ def _with_rate(settings: Settings, program: Program) -> Settings:
 def _words(settings: Settings) -> tuple[str, ...]:
     """What the folder's name says of a run."""
     rate = settings.learning_rate
-    said = [settings.optimizer, *([] if rate is None else [f"lr{rate:g}"])]
+    said = [
+        settings.optimizer,
+        *([] if rate is None else [f"lr{rate:g}".replace("+", "")]),
+    ]
     what = settings.problem or f"{settings.dataset}-{settings.model}"
     return (what, *said, f"seed{settings.seed}")
 

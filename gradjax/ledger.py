@@ -20,6 +20,7 @@ class Book(NamedTuple):
     validation: dict[str, np.ndarray]  # f32[trials, blocks]
     last: dict[str, dict[str, np.ndarray]]  # split -> metric -> f32[trials]
     diverged_step: np.ndarray  # i64[trials], 0 where none is
+    stopped_step: np.ndarray  # i64[trials], where successive halving ended it; or 0
 
 
 def opened(state: Any, seen: Seen, plan: Plan, num_trials: int) -> Book:
@@ -48,6 +49,7 @@ def opened(state: Any, seen: Seen, plan: Plan, num_trials: int) -> Book:
         rows(_curves(seen), plan.num_steps),
         rows(seen.validation, num_blocks(plan)),
         rows(seen.last),
+        np.zeros(num_trials, np.int64),
         np.zeros(num_trials, np.int64),
     )
 
@@ -89,6 +91,41 @@ def enter(
     book.diverged_step[group] = step
 
 
+def entries(
+    plan: Plan, book: Book, rows: np.ndarray, stretch: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """What a stretch wrote of some trials, to be kept: [rows, ...] each."""
+    first, count = stretch
+    start = first * plan.block_steps
+    stop = min(start + count * plan.block_steps, plan.num_steps)
+    kept = {f"trace/{name}": v[rows, start:stop] for name, v in book.trace.items()}
+    for name, values in book.validation.items():
+        kept[f"validation/{name}"] = values[rows, first : first + count]
+    for split, means in book.last.items():
+        for name, values in means.items():
+            kept[f"last/{split}/{name}"] = values[rows]
+    return kept | {"rows": rows, "diverged_step": book.diverged_step[rows]}
+
+
+def enter_entries(
+    plan: Plan, book: Book, stretch: tuple[int, int], kept: dict[str, np.ndarray]
+) -> None:
+    """Writes what `entries` gave back into a book."""
+    first, count = stretch
+    start = first * plan.block_steps
+    stop = min(start + count * plan.block_steps, plan.num_steps)
+    rows = kept["rows"]
+    for path, values in kept.items():
+        part, *names = path.split("/")
+        if part == "trace":
+            book.trace[names[0]][rows, start:stop] = values
+        elif part == "validation":
+            book.validation[names[0]][rows, first : first + count] = values
+        elif part == "last":
+            book.last[names[0]][names[1]][rows] = values
+    book.diverged_step[rows] = kept["diverged_step"]
+
+
 def closed(
     plan: Plan,
     book: Book,
@@ -126,6 +163,7 @@ def closed(
         trace,
         book.last,
         diverged_step,
+        book.stopped_step,
         _num_gradients(plan, book, diverged_step),
         *times,
     )
@@ -150,5 +188,6 @@ def _num_gradients(plan: Plan, book: Book, diverged_step: np.ndarray) -> np.ndar
     """Gradients spent, up to the end or to the step of divergence: i64[trials]."""
     if "num_gradients" in book.trace:
         return np.nansum(book.trace["num_gradients"], axis=1).astype(np.int64)
-    num_steps = np.where(diverged_step > 0, diverged_step, plan.num_steps)
+    stopped = np.where(book.stopped_step > 0, book.stopped_step, plan.num_steps)
+    num_steps = np.where(diverged_step > 0, diverged_step, stopped)
     return optimizers.num_gradients(plan.optimizer) * num_steps

@@ -73,7 +73,7 @@ def segment(
     is_over = first + count == num_blocks(plan)
     last = {name: _when(is_over, plan, state, name, arrays) for name in arrays}
     own = optimizers.has_eval_params(plan.optimizer)
-    params = _eval_params(plan, state) if own else {}
+    params = evaluation.eval_params(plan, state) if own else {}
     return state, Seen(infos, held_out, last, params)
 
 
@@ -102,14 +102,10 @@ def _when(
 
 
 def _evaluated(plan: Plan, state: TrainState, split: str, arrays: Any) -> Means:
-    params = _eval_params(plan, state)
+    params = evaluation.eval_params(plan, state)
     source = getattr(plan.problem.data, split, None)
     means = evaluation.evaluate(plan.problem, params, source, arrays[split])
     return {name: jnp.asarray(mean, jnp.float32) for name, mean in means.items()}
-
-
-def _eval_params(plan: Plan, state: TrainState) -> Any:
-    return optimizers.eval_params(plan.optimizer, state.opt_state, state.params)
 
 
 def _shapes(plan: Plan, state: TrainState, split: str, arrays: Any) -> Any:

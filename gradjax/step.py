@@ -6,14 +6,17 @@ vmap, and every `cond` on it become a select. Randomness is counted, not carried
 order is a function of (seed, epoch, position), a step's key one of (seed, step).
 """
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gradjax import optimizers, schedules
 from gradjax.data.order import order
+from gradjax.errors import Refusal
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 _OPTIMIZER = 0x6F7074  # "opt": folded into a key, it gives the optimizer's own
@@ -87,6 +90,50 @@ def step(
     return TrainState(params, opt_state, alive), info
 
 
+def check(plan: Plan, hparams: Hparams) -> None:
+    """Refuses an optimizer that cannot take one step on this problem: shapes say so.
+
+    Args:
+      plan: whose problem was found to be one.
+      hparams: at their defaults.
+
+    Raises:
+        Refusal: what init or update raise, in one line, or a state that changes its
+            structure or dtype from step to step.
+    """
+    numbers = {
+        path: jax.ShapeDtypeStruct(np.shape(value), jnp.float32)
+        for path, value in hparams.items()
+    }
+    i, key = jax.ShapeDtypeStruct((), jnp.uint32), jax.random.key(0)
+    try:
+        state = jax.eval_shape(partial(init, plan), numbers, i)
+        args = (state, _batch_shapes(plan), numbers, key, i)
+        after, _ = jax.eval_shape(partial(step, plan), *args)
+        jax.tree.map(_check_leaf, state, after)
+    except Refusal:
+        raise
+    except Exception as error:  # whatever a rule raises at arguments it cannot take
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise Refusal(f"the optimizer cannot take a step here: {reason}") from error
+
+
+def _check_leaf(before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct) -> None:
+    if (before.shape, before.dtype) != (after.shape, after.dtype):
+        raise Refusal(
+            f"the optimizer's state goes from {before.dtype}{list(before.shape)} to"
+            f" {after.dtype}{list(after.shape)} in one step, so steps cannot be scanned"
+        )
+
+
+def _batch_shapes(plan: Plan) -> Batch:
+    data = plan.problem.data
+    if data is None or plan.batch_size is None:
+        return None
+    indices = jax.ShapeDtypeStruct((plan.batch_size,), jnp.uint32)
+    return jax.eval_shape(data.train.take, data.train.arrays, indices)
+
+
 def _extras(
     loss: Any, value: jax.Array, grads: Params, key: Key, i: jax.Array
 ) -> dict[str, Any]:
@@ -100,7 +147,7 @@ def _extras(
         "grad": grads,
         "value_fn": value_fn,
         "obj_fn": value_fn,  # the same, as Sophia calls it
-        "grad_fn": jax.grad(value_fn),
+        "value_and_grad_fn": jax.value_and_grad(value_fn),
         "step": i,
         "key": jax.random.fold_in(key, _OPTIMIZER),
     }
@@ -135,8 +182,7 @@ def block(
 
     def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:
         i, indices = xs
-        data = plan.problem.data
-        batch = None if data is None else data.train.take(arrays, indices)
+        batch = _taken(plan, arrays, indices)
         return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
 
     return jax.lax.scan(body, state, (counted, _indices(plan, seed, start, num_steps)))
@@ -157,8 +203,7 @@ def block_until(
 
     def taken(state: TrainState, k: Any) -> tuple[TrainState, StepInfo]:
         i = start + k.astype(jnp.uint32)
-        data = plan.problem.data
-        batch = None if data is None else data.train.take(arrays, indices[k])
+        batch = _taken(plan, arrays, None if indices is None else indices[k])
         return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
 
     def body(k: jax.Array, carry: Any) -> Any:
@@ -172,6 +217,11 @@ def block_until(
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(num_steps), left)
     return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
+
+
+def _taken(plan: Plan, arrays: Any, indices: Any) -> Batch:
+    data = plan.problem.data
+    return None if data is None else data.train.take(arrays, indices)
 
 
 def _indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:

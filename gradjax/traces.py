@@ -54,5 +54,5 @@ def diverged_step(loss: Series, params: Any) -> int | None:
 def num_gradients(trace: dict[str, Series], per_step: int) -> int:
     """Gradients spent: counted where they vary by step, as in a line search."""
     if "num_gradients" in trace:
-        return int(trace["num_gradients"].values.sum())
+        return int(trace["num_gradients"].values.sum(dtype=np.float64))
     return per_step * len(trace["loss"].values)

@@ -51,8 +51,12 @@ def program(
             is not one, or what `optimizers.split` and `schedules.split` refuse.
     """
     for name, count in (("num_steps", num_steps), ("eval_every", eval_every)):
-        if count is not None and (type(count) is not int or count < 1):
-            raise Refusal(f"{name}={count!r}: must be a positive whole number")
+        if count is not None and (type(count) is not int or not 1 <= count < 2**31):
+            raise Refusal(f"{name}={count!r}: must be a positive whole number, < 2**31")
+    if not isinstance(problem, Problem):
+        raise Refusal(
+            f"{type(problem).__name__} is no Problem: gradjax.problem makes one"
+        )
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
     optimizers.check_problem(optimizer_spec, problem)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
@@ -70,6 +74,7 @@ def program(
     )
     hparams = {**numbers, **schedule_numbers}
     shapes = tuple((path, np.shape(value)) for path, value in hparams.items())
+    steps.check(plan, hparams)
     return Program(
         plan,
         hparams,
@@ -158,11 +163,6 @@ def _eval_params(program: Program, state: TrainState) -> Any:
     return program.compiled("params")(state)
 
 
-def eval_params(plan: Plan, state: TrainState) -> Any:
-    """The parameters to evaluate and to keep."""
-    return optimizers.eval_params(plan.optimizer, state.opt_state, state.params)
-
-
 def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     """The program's numbers with `hparams` in their place: f32[] each.
 
@@ -231,14 +231,17 @@ def _compiled(
         args = (state, hparams, seed, seed, _arrays(plan, "train"))
         return jax.jit(block, donate_argnums=0).lower(*args).compile()
     if kind == "params":
-        return jax.jit(functools.partial(eval_params, plan)).lower(state).compile()
+        params = functools.partial(evaluation.eval_params, plan)
+        return jax.jit(params).lower(state).compile()
     measured = functools.partial(_measured, plan, static)
     return jax.jit(measured).lower(state, _arrays(plan, static)).compile()
 
 
 def _measured(plan: Plan, split: str, state: TrainState, arrays: Any) -> Any:
     source = getattr(plan.problem.data, split, None)
-    return evaluation.evaluate(plan.problem, eval_params(plan, state), source, arrays)
+    return evaluation.evaluate(
+        plan.problem, evaluation.eval_params(plan, state), source, arrays
+    )
 
 
 def _split_names(plan: Plan) -> list[str]:

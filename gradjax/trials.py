@@ -48,16 +48,18 @@ class Lanes(NamedTuple):
     width: int
     capacity: int  # blocks a stretch, at most
     shapes: Any  # (state, Seen), [width, ...]
-    calls: tuple[Callable[..., Any], ...]  # one a device
+    devices: tuple[Any, ...]
+    compiled: Callable[[], tuple[tuple[Callable[..., Any], ...], float]]
+    # () -> (one call a device, seconds); made at the first call and kept. A call is
     # (state, hparams, seeds, first, count) -> (state, Seen), both on the host
-    compile_s: float
 
 
 def lanes(program: Program, width: int = 1, num_devices: int | None = None) -> Lanes:
-    """Compiles a program for many trials, once for each device, side by side.
+    """A program for many trials, compiled when it is first needed.
 
-    Not once for all of them: XLA optimises a program of several partitions otherwise
-    than that of one, and the last bits of a trial would depend on the devices.
+    It is compiled once for each device, side by side, and not once for all of them: XLA
+    optimises a program of several partitions otherwise than that of one, and the last
+    bits of a trial would depend on the number of devices.
 
     Args:
       program: from `gradjax.program`.
@@ -76,14 +78,19 @@ def lanes(program: Program, width: int = 1, num_devices: int | None = None) -> L
     ):
         if type(value) is not int or not 1 <= value <= most:
             raise Refusal(f"{name}={value!r}: must be a whole number from 1 to {most}")
-    capacity = _capacity(program)
-    start = time.perf_counter()
-    compiled = functools.partial(_compiled, program, width, capacity)
-    with ThreadPoolExecutor(used) as pool:
-        made = list(pool.map(compiled, devices[:used]))
-    compile_s = time.perf_counter() - start
-    calls = tuple(call for call, _ in made)
-    return Lanes(program, width, capacity, made[0][1], calls, compile_s)
+    capacity, own = _capacity(program), tuple(devices[:used])
+    stretch = functools.partial(_lanes, program, width, capacity)
+    arguments = _arguments(program, width)
+    shapes = jax.eval_shape(stretch, *arguments)
+
+    @functools.cache
+    def compiled() -> tuple[tuple[Callable[..., Any], ...], float]:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(used) as pool:
+            calls = tuple(pool.map(lambda on: _compiled(stretch, arguments, on), own))
+        return calls, time.perf_counter() - start
+
+    return Lanes(program, width, capacity, shapes, own, compiled)
 
 
 def run(
@@ -107,19 +114,53 @@ def run(
     Raises:
         Refusal: what `training.checked_hparams` and `checked_seed` refuse.
     """
-    numbers, roots = _stacked(lanes.program, hparams, seeds)
+    going, (_, compile_s) = begun(lanes, hparams, seeds), lanes.compiled()
     start, plan = time.perf_counter(), lanes.program.plan
-    book = ledger.opened(*lanes.shapes, plan=plan, num_trials=len(seeds))
-    alive = np.arange(len(seeds))
-    for first, count in segments(lanes):
-        _advance(lanes, book, (numbers, roots), alive, (first, count))
-        alive = alive[book.diverged_step[alive] == 0]
-        taken = min((first + count) * plan.block_steps, plan.num_steps)
-        on_segment(taken, plan.num_steps, len(alive))
-        if not len(alive):
+    for stretch in segments(lanes):
+        going = advanced(lanes, going, stretch)
+        taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
+        on_segment(taken, plan.num_steps, len(going.alive))
+        if not len(going.alive):
             break
-    run_s = time.perf_counter() - start
-    return ledger.closed(plan, book, numbers, roots, (lanes.compile_s, run_s))
+    return ended(lanes, going, (compile_s, time.perf_counter() - start))
+
+
+class Going(NamedTuple):
+    """Trials on their way, between two stretches."""
+
+    book: ledger.Book
+    hparams: Hparams  # [trials] each
+    seeds: np.ndarray  # u32[trials]
+    alive: np.ndarray  # i64[...]: the rows that go on
+
+
+def begun(lanes: Lanes, hparams: list[Hparams], seeds: list[int]) -> Going:
+    """Trials before their first stretch.
+
+    Args and Raises: see `run`.
+    """
+    numbers, roots = _stacked(lanes.program, hparams, seeds)
+    state, seen = lanes.shapes
+    book = ledger.opened(state, seen, lanes.program.plan, len(seeds))
+    return Going(book, numbers, roots, np.arange(len(seeds)))
+
+
+def advanced(lanes: Lanes, going: Going, stretch: tuple[int, int]) -> Going:
+    """After (first block, blocks) of every trial that lives; the book is written to."""
+    _advance(lanes, going, stretch)
+    return survivors(going)
+
+
+def survivors(going: Going) -> Going:
+    """Without those that diverged or were stopped."""
+    has_ended = (going.book.diverged_step > 0) | (going.book.stopped_step > 0)
+    return going._replace(alive=going.alive[~has_ended[going.alive]])
+
+
+def ended(lanes: Lanes, going: Going, times: tuple[float, float]) -> Trials:
+    """The trials, when all of them are over; `times` are to compile and to run."""
+    plan = lanes.program.plan
+    return ledger.closed(plan, going.book, going.hparams, going.seeds, times)
 
 
 def usual_width(program: Program) -> int:
@@ -132,25 +173,25 @@ def usual_width(program: Program) -> int:
     return next(width for most_bytes, width in rule if size <= most_bytes)
 
 
-def segments(lanes: Lanes) -> Iterator[tuple[int, int]]:
-    """(first block, blocks) of each stretch; the first is short, as divergence is."""
+def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[tuple[int, int]]:
+    """(first block, blocks) of each stretch; the first is short, as divergence is.
+
+    Args:
+      lanes: from `lanes`.
+      stops: blocks at which a stretch must end.
+    """
     first, total = 0, num_blocks(lanes.program.plan)
     while first < total:
-        count = 1 if first == 0 else min(lanes.capacity, total - first)
+        until = min([stop for stop in (*stops, total) if stop > first])
+        count = 1 if first == 0 else min(lanes.capacity, until - first)
         yield first, count
         first += count
 
 
-def _advance(
-    lanes: Lanes,
-    book: ledger.Book,
-    given: tuple[Hparams, np.ndarray],
-    alive: np.ndarray,
-    stretch: tuple[int, int],
-) -> None:
-    """One stretch of every trial that lives, a batch at a time on each device."""
-    waiting = queue.SimpleQueue()
-    for group in _groups(alive, lanes.width):
+def _advance(lanes: Lanes, going: Going, stretch: tuple[int, int]) -> None:
+    """A batch at a time on each device."""
+    waiting, book = queue.SimpleQueue(), going.book
+    for group in _groups(going.alive, lanes.width):
         waiting.put(group)
 
     def work(call: Callable[..., Any]) -> None:
@@ -158,39 +199,39 @@ def _advance(
             while True:
                 group = waiting.get_nowait()
                 taking = functools.partial(np.take, indices=group, axis=0)
-                placed = jax.tree.map(taking, (book.state, *given))
+                placed = jax.tree.map(taking, (book.state, going.hparams, going.seeds))
                 ledger.enter(
                     lanes.program.plan, book, group, stretch, *call(*placed, *stretch)
                 )
 
-    with ThreadPoolExecutor(len(lanes.calls)) as pool:
-        list(pool.map(work, lanes.calls))
+    calls, _ = lanes.compiled()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        list(pool.map(work, calls))
+
+
+def _arguments(program: Program, width: int) -> tuple[Any, ...]:
+    """Of a stretch, as shapes or as values that have them."""
+    hparams, seeds = _stacked(program, [program.hparams] * width, [0] * width)
+    init = functools.partial(steps.init, program.plan)
+    state, zero = jax.eval_shape(jax.vmap(init), hparams, seeds), np.uint32(0)
+    return state, hparams, seeds, zero, zero, _arrays(program)
 
 
 def _compiled(
-    program: Program, width: int, capacity: int, device: Any
-) -> tuple[Callable[..., Any], Any]:
-    """(the stretch of `width` lanes on a device, what it gives as shapes)."""
-    hparams, seeds = _stacked(program, [program.hparams] * width, [0] * width)
-    init = functools.partial(steps.init, program.plan)
-    state = jax.eval_shape(jax.vmap(init), hparams, seeds)
+    stretch: Callable[..., Any], arguments: tuple[Any, ...], device: Any
+) -> Callable[..., Any]:
+    """The stretch on a device, which then holds the data."""
     there = SingleDeviceSharding(device)
-    arrays = jax.device_put(_arrays(program), there)
-    jitted = jax.jit(
-        functools.partial(_lanes, program, width, capacity),
-        donate_argnums=0,
-        in_shardings=there,
-        out_shardings=there,
-    )
-    zero = np.uint32(0)
-    compiled = jitted.lower(state, hparams, seeds, zero, zero, arrays).compile()
+    jitted = jax.jit(stretch, donate_argnums=0, in_shardings=there, out_shardings=there)
+    compiled = jitted.lower(*arguments).compile()
+    arrays = jax.device_put(arguments[-1], there)
 
     def call(*args: Any) -> Any:
         *own, first, count = args
         placed = jax.device_put((*own, np.uint32(first), np.uint32(count)), there)
         return jax.device_get(compiled(*placed, arrays))
 
-    return call, compiled.out_info
+    return call
 
 
 def _lanes(program: Program, width: int, capacity: int, *args: Any) -> Any:

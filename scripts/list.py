@@ -113,6 +113,8 @@ def _call(
 
 
 def _value(default: Any) -> str:
+    if isinstance(default, tuple) and any(map(callable, default)):
+        return "..."
     if callable(default):
         return getattr(default, "__name__", "...").replace("<lambda>", "...")
     return f"{default:g}" if isinstance(default, float) else repr(default)

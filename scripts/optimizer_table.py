@@ -112,14 +112,15 @@ def document(rows: list[Row], num_seeds: int, flags: str) -> str:
 """
 
 
-def run(names: list[str], num_seeds: int, out: Path) -> None:
-    """Measures, prints and writes the table.
+def run(names: list[str], num_seeds: int, out: Path | None) -> None:
+    """Measures and prints the table; writes it where it is told to.
 
     Raises:
         Refusal: a place that cannot be written.
     """
-    with named_disk_errors(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        with named_disk_errors(out.parent):
+            out.parent.mkdir(parents=True, exist_ok=True)
     wanted = [
         *map(_expression, names),
         *(_REMEDIES[n] for n in names if n in _REMEDIES),
@@ -129,6 +130,8 @@ def run(names: list[str], num_seeds: int, out: Path) -> None:
     said = "" if is_all else f" --optimizers={','.join(names)}"
     flags = f"{said} --seeds={num_seeds}"
     print(table(rows))
+    if out is None:
+        return
     with named_disk_errors(out.parent):
         write_bytes(out, document(rows, num_seeds, flags).encode())
 
@@ -210,8 +213,10 @@ def main(arguments: list[str]) -> int:
     every = sorted(optimizers.OPTIMIZERS)
     parser.add_argument("--optimizers", type=_names, default=every, help="a,b; all")
     parser.add_argument("--seeds", type=_seeds, default=3, help="fresh ones; 3")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/optimizers.md"))
+    parser.add_argument("--out", type=Path, help="docs/results/optimizers.md, of all")
     flags = parser.parse_args(arguments)
+    if flags.out is None and flags.optimizers == every:
+        flags.out = Path("docs/results/optimizers.md")
     try:
         run(flags.optimizers, flags.seeds, flags.out)
     except Refusal as error:

@@ -43,7 +43,11 @@ def values(expression: str, num_steps: int) -> Series:
         return schedules.shape_at(schedule, numbers, progress)
 
     steps = np.union1d(steps, _spread(num_steps, _SHOWN))
-    found = np.asarray(jax.jit(jax.vmap(value))(jnp.asarray(steps, jnp.uint32)))
+    try:
+        found = np.asarray(jax.jit(jax.vmap(value))(jnp.asarray(steps, jnp.uint32)))
+    except Exception as error:  # whatever a function of one's own raises
+        reason = str(error).partition("\n")[0]
+        raise Refusal(f"{expression} is not a shape of a schedule: {reason}") from error
     if found.shape != steps.shape:
         raise Refusal(f"{expression}: its value has shape {found.shape[1:]}, not ()")
     return Series(steps, found)

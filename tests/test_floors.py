@@ -23,17 +23,28 @@ FLOORS = [
     "training",
     "ledger",
     "trials",
-    "sweeps",
+    "hypergradients",
+    "search",
     "records",
+    "sweeps",
     "analysis",
     "plots",
     "report",
     "launch",
     "study",
+    "tuning",
     "flags",
     "__init__",
 ]
-HEAVY = {"tensorflow_datasets", "matplotlib", "sklearn", "scipy", "rich", "pandas"}
+HEAVY = {
+    "tensorflow_datasets",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "rich",
+    "pandas",
+    "optuna",
+}
 MAX_LINES = 300
 
 FILES = sorted((ROOT / "gradjax").rglob("*.py"))

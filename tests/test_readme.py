@@ -25,8 +25,16 @@ def test_the_ten_lines_train(capsys):
     assert capsys.readouterr().out
 
 
+def test_the_sweep_sweeps():
+    names = {}
+    exec(SNIPPETS[1], names)
+    losses = names["found"].trace["loss"].values
+    assert losses.shape == (48, 100)
+    assert (losses[:3, -1] < losses[:3, 0]).all() and not losses[-1, -1] < 1e6
+
+
 def test_the_gradient_checker_finds_it_right(capsys):
-    exec(SNIPPETS[1], {})
+    exec(SNIPPETS[2], {})
     assert "the gradient is right" in capsys.readouterr().out
 
 
@@ -39,7 +47,7 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
     settings = Settings("mnist", dataset="digits", steps=20)
     mnist.main(settings, Options(plot=False))
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
-    snippet = SNIPPETS[2].replace("<name>", folder.name)
+    snippet = SNIPPETS[3].replace("<name>", folder.name)
     names = {"images": digits.load().test["image"][:4]}
     for line in snippet.splitlines():
         exec(f"shown = {line}" if line.startswith("run.") else line, names)

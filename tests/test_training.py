@@ -420,7 +420,7 @@ PROGRAM_REFUSED = [
     ({"num_steps": 5, "batch_size": 24}, "batch_size=24: must be between 1 and the 23"),
     ({"num_steps": 5, "batch_size": 2.0}, "batch_size=2.0: must"),
     ({"num_steps": 5, "batch_size": True}, "batch_size=True: must"),
-    ({"num_steps": 2**31, "batch_size": 2}, "at most 2**32 positions"),
+    ({"num_steps": 2**30, "batch_size": 4}, "at most 2**32 positions"),
     ({"num_steps": 5, "schedule": "warmup_cosine(warmup=6)"}, "the run has 5"),
     ({"num_steps": 5, "schedule": "step(at=(3, 2))"}, "not sorted"),
     ({"num_steps": 5, "optimizer": "adma"}, "unknown optimizer 'adma'"),

@@ -41,9 +41,13 @@ def bind(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def settable(entry: Entry) -> dict[str, inspect.Parameter]:
-    """The parameters that an expression may give: all but the random key."""
+    """The parameters that an expression may give: all but the random key.
+
+    Of a rule that has no rate, such as a line search, not a learning rate either.
+    """
     parameters = inspect.signature(entry.make).parameters
-    return {name: p for name, p in parameters.items() if name != entry.key}
+    hidden = {entry.key} | ({"learning_rate"} if entry.rate is None else set())
+    return {name: p for name, p in parameters.items() if name not in hidden}
 
 
 def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:

@@ -15,6 +15,7 @@ from gradjax.optimizers import bounds
 from gradjax.optimizers.build import children, gradient, nodes
 from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
 
+_RESCALE = ("mechanize", "partition")  # their updates are not those of what they hold
 _OF_AXES = (optax.sm3, optax.scale_by_sm3)
 
 
@@ -75,7 +76,14 @@ def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> 
             f"{name}(...) holds a transform, not an optimizer: what it leaves out"
             " would ascend; partition(matrices=..., others=set_to_zero) does not"
         )
+    _check_chain(name, node, held)
     for child in (inner for outer in held for inner in nodes(outer)):
+        if child.entry.eval_params is not None and name in _RESCALE:
+            rule = _name(child)
+            raise Refusal(
+                f"{name}(... {rule} ...) would not average what it steps through: put"
+                f" it outside, {rule}({name}(...))"
+            )
         asked = sorted(set(child.entry.needs) & set(node.entry.refuses))
         if asked:
             rule = _name(child)
@@ -83,6 +91,24 @@ def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> 
                 f"{name}({rule}) is not defined: {rule} asks the loss again"
                 f" ({', '.join(asked)}), and {name} has no loss that matches its step"
             )
+
+
+def _check_chain(name: str, node: OptimizerSpec, held: list[OptimizerSpec]) -> None:
+    """Refuses a link that undoes the one before it, or is undone by the one after."""
+    if "*" not in node.entry.inner:
+        return
+    for k, link in enumerate(held):
+        for rule in nodes(link):
+            if k > 0 and "value_and_grad_fn" in rule.entry.needs:
+                raise Refusal(
+                    f"{name}: {_name(rule)} asks for the gradient again, so what stands"
+                    f" before it would be lost: {_name(rule)}({name}(...))"
+                )
+            if k < len(held) - 1 and rule.entry.eval_params is not None:
+                raise Refusal(
+                    f"{name}: {_name(rule)} averages what it steps through, so it must"
+                    f" be the last link, or outside: {_name(rule)}({name}(...))"
+                )
 
 
 def check_composition(node: OptimizerSpec) -> None:
@@ -97,7 +123,7 @@ def check_composition(node: OptimizerSpec) -> None:
         name = _name(private[0])
         raise Refusal(
             f"{name} takes the gradient of each example, so it must be alone or the"
-            " first in its chain; average, lookahead and apply_if_finite may hold it"
+            " first in its chain; average and lookahead may hold it"
         )
 
 

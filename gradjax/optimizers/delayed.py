@@ -76,6 +76,6 @@ DELAYED = Entry(
     static=("delay",),
     needs=("step", "value"),
     inner=("inner",),
-    refuses=("grad", "value_fn", "obj_fn", "grad_fn"),
+    refuses=("grad", "value_fn", "obj_fn", "value_and_grad_fn"),
     paper="Zinkevich, Langford and Smola 2009",
 )

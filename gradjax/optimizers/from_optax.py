@@ -37,7 +37,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "amsgrad": Entry(optax.amsgrad, paper="Reddi et al. 2018"),
     "cocob": Entry(contrib.cocob, _rate(1.0), paper="Orabona and Tommasi 2017"),
     "dadapt_adamw": Entry(
-        contrib.dadapt_adamw,
+        thin.dadapt_adamw,
         _rate(1.0),
         step_size=measures.estimated,
         paper="Defazio and Mishchenko 2023",
@@ -118,7 +118,7 @@ OPTIMIZERS: dict[str, Entry] = {
         paper="Loizou et al. 2021",
     ),
     "prodigy": Entry(
-        contrib.prodigy,
+        thin.prodigy,
         _rate(1.0),
         step_size=measures.estimated,
         paper="Mishchenko and Defazio 2023",
@@ -126,7 +126,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "radam": Entry(optax.radam, paper="Liu et al. 2020"),
     "rmsprop": Entry(optax.rmsprop, paper="Tieleman and Hinton 2012"),
     "rprop": Entry(
-        optax.rprop, step_size=measures.mean_step, paper="Riedmiller and Braun 1993"
+        thin.rprop, step_size=measures.mean_step, paper="Riedmiller and Braun 1993"
     ),
     "schedule_free_adamw": Entry(
         contrib.schedule_free_adamw,

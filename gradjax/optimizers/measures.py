@@ -100,12 +100,17 @@ def momo_adam_step(
 
 
 def mean_step(
-    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+    _updates: Tree,
+    _grads: Tree,
+    _params: Tree,
+    opt_state: Any,
+    learning_rate: Any = 1e-3,
+    **_arguments: Any,
 ) -> jax.Array:
     """Rprop: the mean over all parameters of the step each has of its own."""
     sizes = jax.tree.leaves(find_state((_RPROP,), opt_state).step_sizes)
     total = jnp.stack([x.sum() for x in sizes]).sum()
-    return total / sum(x.size for x in sizes)
+    return learning_rate * total / sum(x.size for x in sizes)
 
 
 def mechanic_scale(

@@ -57,6 +57,8 @@ def split(
         call, entry = _from_function(optimizer, registry)
     else:
         call = spec.parse(optimizer) if isinstance(optimizer, str) else optimizer
+        if not isinstance(call, Call):
+            raise Refusal(f"optimizer {call!r}: expected an expression or a function")
         entry = _find(call.name, registry, is_inside=False)
     node = _node(call, entry, "optimizer", taking)
     if not defined.descends(node, registry.transforms):
@@ -142,6 +144,9 @@ def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec
             return _called(value, entry, name, f"{path}.{name}", where, taking)
         if name in masks.ARGUMENTS and isinstance(value, str):
             return spec.lookup(value, masks.MASKS, "mask")
+        if name in masks.ARGUMENTS and value is not None and not callable(value):
+            known = ", ".join(map(repr, masks.MASKS))
+            raise Refusal(f"{where}={value!r}: expected a mask by name: {known}")
         arguments.check_kind(value, entry, name, where)
         if isinstance(value, tuple):
             return tuple(taken(f"{name}.{k}", item) for k, item in enumerate(value))

@@ -8,12 +8,14 @@ import warnings
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from optax import contrib
 
 from gradjax.optimizers import masks
 
 Number = Any  # f32[], or a float
+_LEAST_RATE = 1e-12
 
 
 def dpsgd(
@@ -127,6 +129,65 @@ def scale_by_muon(
         weight_dimension_numbers=numbers,
     )
     return optax.masked(made, is_flat_matrix)
+
+
+def rprop(
+    learning_rate: Number,
+    eta_minus: Number = 0.5,
+    eta_plus: Number = 1.2,
+    min_step_size: Number = 1e-6,
+    max_step_size: Number = 50.0,
+) -> optax.GradientTransformation:
+    """Resilient backpropagation: a step for each parameter, from signs alone.
+
+    Riedmiller and Braun 1993. In `optax.rprop` the rate is the first step and nothing
+    else. Here it multiplies the steps, their bounds too, throughout, so that it may
+    follow a schedule, and start at 0.
+    """
+    steps = optax.rprop(1.0, eta_minus, eta_plus, min_step_size, max_step_size)
+    return optax.chain(steps, optax.scale(learning_rate))
+
+
+def prodigy(
+    learning_rate: Number,
+    betas: tuple[Number, Number] = (0.9, 0.999),
+    beta3: Number | None = None,
+    eps: Number = 1e-8,
+    estim_lr0: Number = 1e-6,
+    estim_lr_coef: Number = 1.0,
+    weight_decay: Number = 0.0,
+    safeguard_warmup: bool = False,
+) -> optax.GradientTransformation:
+    """Prodigy, Mishchenko and Defazio 2023, which finds its scale.
+
+    `optax.contrib.prodigy` divides 0 by 0 at a rate of 0, where a warm-up starts; here
+    the rate is at least 1e-12.
+    """
+    return contrib.prodigy(
+        jnp.maximum(learning_rate, _LEAST_RATE),
+        betas,
+        beta3,
+        eps,
+        estim_lr0,
+        estim_lr_coef,
+        weight_decay,
+        safeguard_warmup,
+    )
+
+
+def dadapt_adamw(
+    learning_rate: Number,
+    betas: tuple[Number, Number] = (0.9, 0.999),
+    eps: Number = 1e-8,
+    estim_lr0: Number = 1e-6,
+    weight_decay: Number = 0.0,
+) -> optax.GradientTransformation:
+    """D-Adaptation for AdamW, Defazio and Mishchenko 2023, which finds its scale.
+
+    As `prodigy` is, at a rate of at least 1e-12.
+    """
+    rate = jnp.maximum(learning_rate, _LEAST_RATE)
+    return contrib.dadapt_adamw(rate, betas, eps, estim_lr0, weight_decay)
 
 
 def masked(

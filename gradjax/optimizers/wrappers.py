@@ -16,14 +16,20 @@ from optax import contrib
 
 from gradjax.optimizers import masks, measures
 from gradjax.optimizers.build import find_state
+from gradjax.optimizers.delayed import DELAYED
 from gradjax.optimizers.transformation import Transformation, transformation
 from gradjax.types import Entry, Params
 
-_OF_THE_LOSS = ("grad", "value_fn", "obj_fn", "grad_fn")  # extras that ask it again
+_OF_THE_LOSS = (
+    "grad",
+    "value_fn",
+    "obj_fn",
+    "value_and_grad_fn",
+)  # extras that ask it again
 
 
 class MultiStepsState(NamedTuple):
-    """The mean over the batches since the last update."""
+    """The sums over the batches since the last update."""
 
     grads: Any
     value: jax.Array  # f32[]
@@ -65,15 +71,16 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
         value: jax.Array,
         **extras: Any,
     ) -> tuple[Any, MultiStepsState]:
-        share = 1.0 / (step % every + 1).astype(jnp.float32)
-        mean, mean_value = jax.tree.map(
-            lambda old, new: old + (share * (new - old)).astype(old.dtype),
+        is_first = step % every == 0  # what was before is over, even if not finite
+        sums, total = jax.tree.map(
+            lambda old, new: jnp.where(is_first, new, old + new),
             (state.grads, state.value),
             (grads, value),
         )
 
         def emit() -> Any:
-            seen = {**extras, "step": step // every, "value": mean_value}
+            mean = jax.tree.map(lambda x: x / every, sums)
+            seen = {**extras, "step": step // every, "value": total / every}
             return inner.update(mean, state.inner_state, params, **seen)
 
         def wait() -> Any:
@@ -81,8 +88,7 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
 
         is_due = step % every == every - 1
         updates, inner_state = jax.lax.cond(is_due, emit, wait)
-        # The first share after an update is 1, so the old mean need not be cleared.
-        return updates, MultiStepsState(mean, mean_value, inner_state)
+        return updates, MultiStepsState(sums, total, inner_state)
 
     return transformation(init, update)
 
@@ -171,19 +177,26 @@ def slow_params(opt_state: Any, _params: Params) -> Params:
 def sam(inner: Transformation, rho: float = 0.05) -> Transformation:
     """Sharpness-aware minimisation: the gradient at params + rho g / |g|.
 
-    Both gradients are of the same batch, and both are counted. Foret et al. 2021,
-    equation 2, without the second-order term, as there.
+    Both gradients are of the same batch, and both are counted. A rule inside that takes
+    the loss gets that at the same point. Foret et al. 2021, equation 2, without the
+    second-order term, as there.
     """
 
     def update(
-        grads: Any, state: Any, params: Any = None, *, grad_fn: Any, **extras: Any
+        grads: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value_and_grad_fn: Any,
+        **extras: Any,
     ) -> tuple[Any, Any]:
         norm = optax.tree.norm(grads)
         scale = rho / jnp.maximum(norm, jnp.finfo(norm.dtype).tiny)
         above = jax.tree.map(
             lambda x, g: x + (scale * g).astype(x.dtype), params, grads
         )
-        return inner.update(grad_fn(above), state, params, **extras)
+        value, uphill = value_and_grad_fn(above)
+        return inner.update(uphill, state, params, **{**extras, "value": value})
 
     return transformation(inner.init, update)
 
@@ -212,7 +225,6 @@ WRAPPERS: dict[str, Entry] = {
         optax.apply_if_finite,
         rate=None,
         static=("max_consecutive_errors",),
-        gradient="inner",
         inner=("inner",),
     ),
     "average": Entry(
@@ -224,6 +236,7 @@ WRAPPERS: dict[str, Entry] = {
         paper="Polyak and Juditsky 1992",
     ),
     "chain": Entry(optax.chain, rate=None, gradient="inner", inner=("*",)),
+    "delayed": DELAYED,
     "lookahead": Entry(
         lookahead,
         rate=None,
@@ -260,7 +273,7 @@ WRAPPERS: dict[str, Entry] = {
     "sam": Entry(
         sam,
         rate=None,
-        needs=("grad_fn",),
+        needs=("value_and_grad_fn",),
         num_gradients=2,
         inner=("inner",),
         refuses=_OF_THE_LOSS,

@@ -1,5 +1,6 @@
 """Whether a problem of one's own is one: seen from shapes, before it is compiled."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Problem
+
+_RESERVED = ("loss", "learning_rate", "step_size", "num_gradients")
 
 
 def check(problem: Problem, batch_size: int | None) -> None:
@@ -28,6 +31,7 @@ def check(problem: Problem, batch_size: int | None) -> None:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             name = f"params{jax.tree_util.keystr(path)}"
             raise Refusal(f"{name} is {leaf.dtype}: only floats can be trained")
+    _check_arguments(problem)
     found = jax.eval_shape(problem.loss, params, _batch(problem, batch_size), key)
     is_pair = (
         isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)
@@ -38,10 +42,23 @@ def check(problem: Problem, batch_size: int | None) -> None:
             " dictionary of scalars, {} for none"
         )
     for name, value in found[1].items():
+        if name in _RESERVED or name.startswith("validation_"):
+            raise Refusal(f"the loss's aux[{name!r}]: that curve is the run's own")
         if not _is_scalar(value):
             raise Refusal(
                 f"the loss's aux[{name!r}] is {_shown(value)}: expected f32[]"
             )
+
+
+def _check_arguments(problem: Problem) -> None:
+    try:
+        inspect.signature(problem.loss).bind(None, None, None)
+    except TypeError as error:
+        raise Refusal(
+            f"the loss is called with (params, batch, key): {error}"
+        ) from None
+    except ValueError:  # a builtin without a signature
+        return
 
 
 def _batch(problem: Problem, batch_size: int | None) -> Batch:

@@ -48,6 +48,10 @@ def sweep(
         Refusal: what `gradjax.program` refuses; unknown names, lengths that differ, no
             seed; a number out of bounds, with the setting that has it.
     """
+    if isinstance(seeds, int) or not isinstance(hparams or {}, Mapping):
+        raise Refusal(
+            "sweep takes hparams={name: [a value for each setting]}, seeds=[0, 1, ...]"
+        )
     program = training.program(
         problem,
         optimizer,
@@ -73,7 +77,10 @@ def _settings(
     """One dictionary a setting."""
     for name in hparams:
         if name not in known:
-            raise Refusal(spec.unknown(name, known, "hyperparameter"))
+            line = spec.unknown(name, known, "hyperparameter")
+            raise Refusal(
+                f"{line} (an argument becomes one when the expression names it)"
+            )
     lengths = {name: len(np.atleast_1d(values)) for name, values in hparams.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())

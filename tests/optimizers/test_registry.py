@@ -39,8 +39,14 @@ LEFT_OUT = {
     "stateless_with_tree_map": "needs a function",
     "with_extra_args_support": "every rule is given just the extras it needs",
 }
-UNANNOTATED = ("dog", "dowg", "scale_by_factored_rms")
-OURS = {"average", "kron", "multi_steps", "partition", "soap"}  # not optax's, or thinly
+OURS = {
+    "average",
+    "delayed",
+    "kron",
+    "multi_steps",
+    "partition",
+    "soap",
+}  # not optax's, or thinly
 
 
 def makers(module):
@@ -51,8 +57,20 @@ def makers(module):
             continue
         function = getattr(made, "func", made)
         annotation = str(getattr(function, "__annotations__", {}).get("return", ""))
-        if "GradientTransformation" in annotation or name in UNANNOTATED:
+        is_named = name.startswith("scale_by_") and not inspect.isclass(made)
+        if (
+            "GradientTransformation" in annotation
+            or is_named
+            or (_has_rate(function) and not inspect.isclass(made))
+        ):
             yield name
+
+
+def _has_rate(function):
+    try:
+        return "learning_rate" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def test_every_name_in_optax_is_known_or_left_out_with_a_reason():

@@ -184,6 +184,16 @@ REFUSED = {
     "partition(matrices=sgd, others=clip(1.0))": "does not descend",
     "sam(clip(1.0))": "does not descend",
     "sam": "sam needs inner: sam(adam)",
+    "delayed(sam(sgd))": "delayed(sam) is not defined",
+    "partition(matrices=average(sgd), others=adam)": "put it outside",
+    "partition(matrices=sgd, others=lookahead(sgd))": "put it outside",
+    "mechanize(average(sgd))": "average(mechanize(...))",
+    "chain(average(sgd(0.1)), scale(0.01))": "must be the last link",
+    "chain(clip_by_global_norm(0.01), sam(sgd))": "asks for the gradient again",
+    "apply_if_finite(dpsgd(l2_norm_clip=1.0, noise_multiplier=1.0), 3)": (
+        "must be alone"
+    ),
+    "lbfgs(learning_rate=0.5)": "unexpected keyword argument 'learning_rate'",
     "sam(0.1)": "sam: 0.1 is not an optimizer",
     "multi_steps(adam)": "multi_steps needs every: multi_steps(every=...)",
     "multi_steps(adam, every=0)": "every=0: must be at least 1",
@@ -219,3 +229,41 @@ def test_a_problem_it_is_not_defined_for_is_refused(expression):
     with pytest.raises(Refusal) as refused:
         gradjax.program(problem, expression, num_steps=3)
     assert NOT_ON_A_SCALAR_SURFACE[expression] in str(refused.value)
+
+
+def test_multi_steps_forgets_a_gradient_that_is_not_finite():
+    spec, numbers = optimizers.split("multi_steps(sgd(1.0), every=2)")
+    made = optimizers.build(spec, numbers)
+    params = jnp.float32(0.0)
+    state, updates = made.init(params), []
+    for step, grad in enumerate((jnp.inf, 1.0, 1e-3, 1e-3, 1e8, 1e8, 1e-3, 1e-3)):
+        update, state = made.update(
+            jnp.float32(grad),
+            state,
+            params,
+            step=jnp.uint32(step),
+            value=jnp.float32(grad),
+        )
+        updates.append(float(update))
+    np.testing.assert_allclose(updates[3::4], [-1e-3, -1e-3], rtol=1e-6)
+    assert updates[5] == -1e8
+
+
+ARGUMENTS_IT_CANNOT_TAKE = [
+    "adam(mu_dtype='x')",
+    "adamw(mask=3)",
+    "prodigy(betas=(0.9,))",
+    "polyak_sgd(variant='bad')",
+    "muon(preconditioning='bad')",
+    "dog(init_step=('bad', 0.1))",
+    "chain(scale('x'), sgd)",
+]
+
+
+@pytest.mark.parametrize("expression", ARGUMENTS_IT_CANNOT_TAKE)
+def test_arguments_that_fail_in_the_rule_are_refused_in_one_line(
+    expression, regression
+):
+    with pytest.raises(Refusal) as refused:
+        gradjax.program(regression, expression, num_steps=2, batch_size=4)
+    assert "\n" not in str(refused.value)

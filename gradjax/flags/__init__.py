@@ -13,21 +13,43 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 from absl import flags as absl_flags
 
-from gradjax import models, optimizers, schedules
+from gradjax import tuning
 from gradjax.errors import Refusal
 from gradjax.files import cache_folder
+from gradjax.flags.catalog import (
+    IMAGES,
+    KEPT,
+    LEARNING_RATE,
+    OPTIMIZER,
+    SCHEDULE,
+    SEED,
+    SEEDS,
+    SWEEP,
+    TRACE_EVERY,
+    Flag,
+)
 from gradjax.report import terminal
-from gradjax.types import Options
+from gradjax.types import Options, Settings, Sweep
+
+__all__ = [
+    "IMAGES",
+    "KEPT",
+    "LEARNING_RATE",
+    "OPTIMIZER",
+    "SCHEDULE",
+    "SEED",
+    "SEEDS",
+    "SWEEP",
+    "TRACE_EVERY",
+    "Command",
+    "Flag",
+    "as_run",
+    "help_text",
+    "parse",
+    "run",
+]
 
 REFUSED, INTERRUPTED = 2, 130  # exit codes
-
-
-class Flag(NamedTuple):
-    """One flag: its name is a field of the command's settings or of Options."""
-
-    name: str
-    kind: str  # string, integer, float, boolean, or strings: it may be repeated
-    help: str
 
 
 class Command(NamedTuple):
@@ -36,90 +58,8 @@ class Command(NamedTuple):
     experiment: str
     settings: Any  # a NamedTuple: its first field the experiment, the others flags
     groups: dict[str, list[Flag]]  # the flags, as --help shows them
-
-
-OPTIMIZER = Flag(
-    "optimizer",
-    "string",
-    "a name, or a call such as 'adamw(b2=0.95, weight_decay=0.1)' or"
-    " 'chain(clip_by_global_norm(1.0), sgd(momentum=0.9))', or an import path to your"
-    " own: 'my_package.my_module:my_optimizer(b1=0.95)'. Names:"
-    f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Around one or more of them:"
-    f" {', '.join(sorted(optimizers.WRAPPERS))}. `python -m scripts.list optimizers`"
-    " says what each takes, `python -m scripts.list transforms` what else a chain may"
-    " hold",
-)
-LEARNING_RATE = Flag(
-    "learning_rate",
-    "float",
-    "the peak, which the schedule multiplies. Unset: the optimizer's own",
-)
-SCHEDULE = Flag(
-    "schedule",
-    "string",
-    "the shape of the learning rate over the run: a name, or a call such as"
-    " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
-    " a number of steps, or numbers such as '[0, 1, 0.5]'. Names:"
-    f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
-    " draws them",
-)
-SEED = Flag("seed", "integer", "of initial parameters and batch order")
-SEEDS = Flag(
-    "seeds",
-    "integer",
-    "how many runs, with seed, seed + 1, ...: their mean and Student's 95 % interval"
-    " are reported",
-)
-TRACE_EVERY = Flag(
-    "trace_every",
-    "integer",
-    "steps a point of the kept training curves; 0 keeps at most 1,000 points",
-)
-KEPT = [
-    Flag(
-        "workdir",
-        "string",
-        "the run's folder. Unset: runs/<experiment>/<readable-name>",
-    ),
-    Flag("overwrite", "boolean", "do it again over what is there"),
-    Flag("plot", "boolean", "draw the picture"),
-]
-IMAGES: dict[str, list[Flag]] = {
-    "What is trained, on what": [
-        Flag("model", "string", f"the network: {', '.join(models.MODELS)}"),
-        Flag(
-            "dataset",
-            "string",
-            "digits (bundled with scikit-learn), or the TFDS name of a prepared image"
-            " data set: mnist, fashion_mnist, ... Unset: mnist where it is prepared,"
-            " else digits",
-        ),
-        Flag(
-            "data_dir",
-            "string",
-            "where TFDS keeps its data. Unset: $TFDS_DATA_DIR or ~/tensorflow_datasets",
-        ),
-    ],
-    "How": [
-        OPTIMIZER,
-        LEARNING_RATE,
-        SCHEDULE,
-        Flag("batch_size", "integer", "examples a step"),
-    ],
-    "How long": [
-        Flag(
-            "epochs", "integer", "passes over the training split. Unset: 5; digits: 30"
-        ),
-        Flag("steps", "integer", "optimizer steps, instead of epochs"),
-        Flag(
-            "eval_every",
-            "integer",
-            "steps between two evaluations on the validation split. Unset: an epoch",
-        ),
-    ],
-    "Chance": [SEED, SEEDS],
-    "What is kept": [*KEPT, TRACE_EVERY],
-}
+    state: Callable[..., Any] | None = None
+    # (Settings, Options) -> (problem, settings, about data), of one that can be swept
 
 
 def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
@@ -141,8 +81,14 @@ def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
             sys.exit(0)
         given = _picked(values, command.settings)
         settings = command.settings(command.experiment, **given)
+        options = Options(**_picked(values, Options))
+        asked = Sweep(**_picked(values, Sweep))
         _keep_compiled_programs()
-        main(settings, Options(**_picked(values, Options)))
+        if command.state is not None and (asked.sweep or asked.space):
+            _use_every_core()
+            tuning.run(command.state, as_run(settings), asked, options)
+        else:
+            main(settings, options)
     except Refusal as error:
         _complain(" ".join(str(error).split()))
         sys.exit(REFUSED)
@@ -167,7 +113,7 @@ def parse(argv: list[str], command: Command) -> absl_flags.FlagValues:
         "strings": absl_flags.DEFINE_multi_string,
     }
     defaults = _defaults(command)
-    for flag in [flag for group in command.groups.values() for flag in group]:
+    for flag in [flag for group in _groups(command).values() for flag in group]:
         define[flag.kind](flag.name, defaults[flag.name], flag.help, flag_values=values)
     absl_flags.DEFINE_boolean("help", False, "show this", flag_values=values)
     absl_flags.DEFINE_string("flagfile", "", "flags from a file", flag_values=values)
@@ -191,7 +137,7 @@ def help_text(doc: str, command: Command) -> str:
         f"usage: python -m experiments.{command.experiment} [--flags]",
         "",
     ]
-    for title, group in command.groups.items():
+    for title, group in _groups(command).items():
         lines.append(f"{title}:")
         for flag in group:
             lines += _described(flag, defaults[flag.name])
@@ -202,13 +148,24 @@ def help_text(doc: str, command: Command) -> str:
 
 def _defaults(command: Command) -> dict[str, Any]:
     """Flag name -> what its field holds where the flag is not given."""
-    return {**command.settings._field_defaults, **Options._field_defaults}
+    own = command.settings._field_defaults
+    return {**own, **Options._field_defaults, **Sweep._field_defaults}
+
+
+def _groups(command: Command) -> dict[str, list[Flag]]:
+    return command.groups if command.state is None else {**command.groups, **SWEEP}
+
+
+def as_run(settings: Any) -> Settings:
+    """An experiment's settings as those of a run; what it lacks is None."""
+    own = settings._asdict()
+    return Settings(**{"model": None, **own})
 
 
 def _described(flag: Flag, default: Any) -> list[str]:
     shown = str(default).lower() if flag.kind == "boolean" else default
     if flag.kind == "strings":
-        shown = " ".join(map(repr, default))
+        shown = " ".join(map(repr, default)) or "none"
     said = f" (default: {shown})"
     name = f"[no]{flag.name}" if flag.kind == "boolean" else flag.name
     body = flag.help + ("" if default is None else said)
@@ -230,6 +187,14 @@ def _picked(values: absl_flags.FlagValues, kind: Any) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in picked.items()
     }
+
+
+def _use_every_core() -> None:
+    """One host device a core, before the backend starts; an accelerator's stay."""
+    num_cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    )
+    jax.config.update("jax_num_cpu_devices", num_cores or os.cpu_count() or 1)
 
 
 def _keep_compiled_programs() -> None:

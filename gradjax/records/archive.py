@@ -1,0 +1,125 @@
+"""The files of a store: named arrays in an `.npz`, and what the journal says of it."""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+
+FOLDERS = {"unit": "units", "snapshot": "snapshots"}
+MAX_NAME = 200  # with what is put around it, below the 255 bytes of file systems
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_KINDS = "biufcSU"  # of dtypes that an .npz gives back as they were
+
+
+def check_name(name: str, kind: str) -> None:
+    """Refuses a name that is not a plain file name."""
+    if not is_name(name):
+        shown = repr(name) if len(repr(name)) <= 60 else f"{repr(name)[:57]}..."
+        raise Refusal(
+            f"{kind} {shown}: a name has 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, no '..'"
+            " and no '.' first"
+        )
+
+
+def is_name(name: Any) -> bool:
+    """Whether `check_name` lets it pass."""
+    return (
+        isinstance(name, str)
+        and len(name) <= MAX_NAME
+        and _NAME.fullmatch(name) is not None
+        and ".." not in name
+    )
+
+
+def file_of(kind: str, name: str) -> str:
+    """Where a unit or a snapshot lies in the folder."""
+    return f"{FOLDERS[kind]}/{name}.npz"
+
+
+def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
+    """The arrays on the host.
+
+    Raises:
+        Refusal: a dtype that an `.npz` would not give back (objects, bfloat16), or a
+            name with control characters.
+    """
+    values = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, value in values.items():
+        if value.dtype.kind not in _KINDS:
+            raise Refusal(
+                f"{what}: array {name!r} is {value.dtype}; only numbers, booleans and"
+                " text are kept (bfloat16 as float32)"
+            )
+        if not name.isprintable():
+            raise Refusal(f"{what}: array name {name!r} has control characters")
+    return values
+
+
+def encoded(arrays: dict[str, np.ndarray]) -> bytes:
+    """An uncompressed `.npz` as `files.write_npz` writes it: the same every time."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, values in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whatever the clock
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, values, (1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """The sha256 of names, dtypes, shapes and values; not of order or layout."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        head = repr((name, values.dtype.str, arrays[name].shape))
+        total.update(head.encode() + hashlib.sha256(values.tobytes()).digest())
+    return total.hexdigest()
+
+
+def described(kind: str, name: str, content: bytes) -> dict[str, Any]:
+    """The start of a file's record in the journal."""
+    return {
+        "kind": kind,
+        "name": name,
+        "file": file_of(kind, name),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+
+
+def is_sound(record: dict[str, Any]) -> bool:
+    """Whether a journal's record of a file is complete and inside the folder."""
+    kind, name = record.get("kind"), record.get("name")
+    return (
+        kind in FOLDERS
+        and is_name(name)
+        and record.get("file") == file_of(str(kind), str(name))
+        and isinstance(record.get("sha256"), str)
+        and isinstance(record.get("digest"), str)
+        and type(record.get("bytes")) is int
+    )
+
+
+def damage(folder: Path, record: dict[str, Any]) -> str | None:
+    """What is wrong with a file that the journal names; None where nothing is."""
+    path = folder / record["file"]
+    try:
+        size = path.lstat().st_size
+        if size != record["bytes"]:
+            return f"{size} bytes, expected {record['bytes']}"
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    if actual != record["sha256"]:
+        return f"sha256 {actual[:12]}, expected {record['sha256'][:12]}"
+    return None

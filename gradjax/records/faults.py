@@ -1,0 +1,85 @@
+"""Named points where a test lets a process die, or a disk be full.
+
+    GRADJAX_FAULT=commit:after_rename:3:kill
+
+kills the process the third time it reaches `commit:after_rename`. So the windows in
+which a crash could do harm are listed and tried one by one, never found by sleeping.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+
+from gradjax.errors import Refusal
+from gradjax.spec import lookup, unknown
+
+VARIABLE = "GRADJAX_FAULT"
+_FILE = ("before", "mid_write", "before_fsync", "before_rename", "after_rename")
+_LINE = ("before_journal", "mid_journal", "before_journal_fsync", "after_journal")
+POINTS = (
+    "open:before_plan",
+    "open:after_plan",
+    "open:before_cut",
+    "open:after_cut",
+    *(f"commit:{step}" for step in _FILE + _LINE),
+    *(f"snapshot:{step}" for step in _FILE + _LINE),
+    "snapshot:before_prune",
+    *(f"event:{step}" for step in _LINE),
+)
+_counts: dict[str, int] = {}  # point -> times it was reached; only while one is set
+
+
+def reached(point: str) -> None:
+    """Says that the program is at a point; does nothing unless a fault is set there.
+
+    Raises:
+        Refusal: $GRADJAX_FAULT does not have the form `<point>:<n>:<action>`.
+    """
+    setting = os.environ.get(VARIABLE)
+    if not setting:
+        return
+    wanted, nth, act = _parsed(setting)
+    if point == wanted:
+        _counts[point] = _counts.get(point, 0) + 1
+        if _counts[point] == nth:
+            act(point)
+
+
+def forget() -> None:
+    """Counts every point from zero again."""
+    _counts.clear()
+
+
+def _parsed(setting: str) -> tuple[str, int, Callable[[str], None]]:
+    parts = setting.rsplit(":", 2)
+    if len(parts) < 3 or not parts[1].isdecimal() or int(parts[1]) < 1:
+        raise Refusal(
+            f"${VARIABLE}={setting!r}: expected <point>:<n from 1>:<action>, such as"
+            " commit:after_rename:3:kill"
+        )
+    point, nth, action = parts
+    if point not in POINTS:
+        raise Refusal(f"${VARIABLE}: {unknown(point, POINTS, 'fault point')}")
+    return point, int(nth), lookup(action, _ACTIONS, f"action of ${VARIABLE}")
+
+
+def _send(number: signal.Signals) -> Callable[[str], None]:
+    return lambda _: os.kill(os.getpid(), number)
+
+
+def _raise(point: str) -> None:
+    raise RuntimeError(f"fault at {point}")
+
+
+def _disk_full(point: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), point)
+
+
+_ACTIONS = {
+    "kill": _send(signal.SIGKILL),
+    "term": _send(signal.SIGTERM),
+    "int": _send(signal.SIGINT),
+    "raise": _raise,
+    "enospc": _disk_full,
+}

@@ -1,0 +1,255 @@
+"""What lies in the folder of a store: read and judged, never changed."""
+
+import stat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax.errors import Refusal
+from gradjax.records import archive, journal, lock
+from gradjax.records.durable import PARTIAL
+from gradjax.records.plan import PLAN, read_plan
+
+JOURNAL = "journal.jsonl"
+_REPORT = ("summary.json", "sensitivity.png", "curves.png")  # made from the rest
+_FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *_REPORT)
+_LISTED = 20  # lines of one kind, before the rest is only counted
+
+
+class Found(NamedTuple):
+    """What the journal says and the files bear out."""
+
+    units: dict[str, dict[str, Any]]  # name -> its record
+    lost: dict[str, dict[str, Any]]  # units in the journal whose file is damaged
+    events: list[dict[str, Any]]
+    snapshots: list[dict[str, Any]]  # at most two, the latest last
+    outdated: list[str]  # files of snapshots that were to be removed
+    problems: list[str]  # one line each
+    end: int  # bytes of the journal without its torn tail
+    num_bytes: int
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a store may begin here: nothing is there, or only what a kill left.
+
+    Raises:
+        Refusal: the folder holds something else, or links.
+    """
+    if not folder.is_dir():
+        return True
+    refuse_links(folder)
+    names = {entry.name for entry in folder.iterdir()}
+    if PLAN in names:
+        return False
+    if JOURNAL in names:
+        read_plan(folder)  # says what to do without it
+    if all(is_leftover(name) or name in _FILES for name in names):
+        return True
+    raise Refusal(
+        f"{folder} holds {sorted(names)[0]!r} and no {PLAN}; name an empty folder"
+    )
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a killed writer left it: a file that was not renamed yet."""
+    is_partial = name.startswith(".") and name.endswith(f".npz{PARTIAL}")
+    return is_partial or name.startswith((f".{PLAN}.", f"{lock.LEASE}."))
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Files that a killed writer left, to be removed by one that holds the lock."""
+    inside = [folder, *(folder / name for name in archive.FOLDERS.values())]
+    return [
+        str(entry.relative_to(folder))
+        for place in inside
+        for entry in place.iterdir()
+        if is_leftover(entry.name)
+    ]
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuses a folder in which anything is a link, or ours is not what it must be."""
+    for inside in (folder, *(folder / name for name in archive.FOLDERS.values())):
+        if inside != folder and not inside.is_dir():
+            continue
+        for entry in inside.iterdir():
+            mode = entry.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise Refusal(f"{entry} is a link; remove it, only files are read")
+            if inside == folder and entry.name in archive.FOLDERS.values():
+                if not stat.S_ISDIR(mode):
+                    raise Refusal(f"{entry} is not a folder; remove it")
+            elif (inside != folder or entry.name in _FILES) and not stat.S_ISREG(mode):
+                raise Refusal(f"{entry} is not a plain file; remove it")
+
+
+def inspect(folder: Path) -> Found:
+    """Reads the journal and verifies the sha256 of every file that it names."""
+    lines = journal.read(folder / JOURNAL)
+    kinds = sorted_by_kind(lines.records)
+    units, lost, unit_problems = _verified_units(folder, kinds["unit"])
+    snapshots, outdated, snapshot_problems = _verified_snapshots(
+        folder, kinds["snapshot"]
+    )
+    problems = [
+        *_journal_problems(folder / JOURNAL, lines, set(units)),
+        *kinds["problems"],
+        *_shortened(unit_problems, "units"),
+        *snapshot_problems,
+    ]
+    known = {record["file"] for record in [*units.values(), *lost.values()]}
+    known |= {record["file"] for record in kinds["snapshot"]}
+    problems += _foreign(folder, known)
+    return Found(
+        units,
+        lost,
+        kinds["event"],
+        snapshots,
+        outdated,
+        problems,
+        lines.end,
+        lines.num_bytes,
+    )
+
+
+def verify(folder: Path) -> list[str]:
+    """Everything that is wrong with a store, a line each; nothing is changed."""
+    try:
+        if is_empty(folder):
+            return [f"no sweep in {folder}"]
+    except Refusal as refusal:  # links, or not a store: not read any further
+        return [str(refusal)]
+    found = inspect(folder).problems
+    try:
+        read_plan(folder)
+    except Refusal as refusal:
+        return [str(refusal), *found]
+    return found
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """How far a store is, from its journal alone: no file is verified.
+
+    Returns:
+      plan, num_units, num_bytes of their files, num_events, snapshots (names),
+      num_damaged (lines of the journal) and owner (pid, host, since; or None).
+
+    Raises:
+        Refusal: no store there, or its plan is damaged.
+    """
+    if is_empty(folder):
+        raise Refusal(f"no sweep in {folder}")
+    lines = journal.read(folder / JOURNAL)
+    kinds = sorted_by_kind(lines.records)
+    units = {record["name"]: record for record in kinds["unit"]}
+    return {
+        "plan": read_plan(folder),
+        "num_units": len(units),
+        "num_bytes": sum(record["bytes"] for record in units.values()),
+        "num_events": len(kinds["event"]),
+        "snapshots": _kept(kinds["snapshot"]),
+        "num_damaged": len(lines.damaged) + (lines.tail is not None),
+        "owner": lock.owner(folder),
+    }
+
+
+def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Records of units, snapshots and events; and problems: lines about the others."""
+    kinds: dict[str, list[Any]] = {"unit": [], "snapshot": [], "event": []}
+    problems = []
+    for record in records:
+        if archive.is_sound(record):
+            kinds[record["kind"]].append(record)
+        elif record.get("kind") == "event" and isinstance(record.get("event"), dict):
+            kinds["event"].append(record["event"])
+        else:
+            shown = {key: record.get(key) for key in ("kind", "name", "file")}
+            problems.append(f"{JOURNAL}: a line that is not ours is ignored: {shown}")
+    return {**kinds, "problems": problems}
+
+
+def _verified_units(
+    folder: Path, records: list[dict[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], list[str]]:
+    """Units that are whole, units that are not, and a line for each of these."""
+    latest = {record["name"]: record for record in records}
+    units, lost, problems = {}, {}, []
+    for name, record in latest.items():
+        wrong = archive.damage(folder, record)
+        if wrong is None:
+            units[name] = record
+            continue
+        lost[name] = record
+        problems.append(
+            f"{folder / record['file']}: {wrong}; unit {name!r} is not committed any"
+            " more, and is computed again"
+        )
+    return units, lost, problems
+
+
+def _kept(records: list[dict[str, Any]]) -> list[str]:
+    """Names of the snapshots that the last record keeps, its own last."""
+    return [*records[-1].get("keeps", []), records[-1]["name"]] if records else []
+
+
+def _verified_snapshots(
+    folder: Path, records: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """Snapshots that are whole, files of outdated ones, and lines about the damaged."""
+    latest = {record["name"]: record for record in records}
+    kept = [latest[name] for name in _kept(records) if name in latest]
+    wrong = [archive.damage(folder, record) for record in kept]
+    whole = [record for record, line in zip(kept, wrong, strict=True) if line is None]
+    names = [record["name"] for record in kept]
+    outdated = [r["file"] for name, r in latest.items() if name not in names]
+    before = f"the one before, {whole[-1]['name']!r}" if whole else "no snapshot"
+    problems = [
+        f"{folder / record['file']}: {line}; the snapshot is left out"
+        + (f", going on from {before}" if record is kept[-1] else "")
+        for record, line in zip(kept, wrong, strict=True)
+        if line is not None
+    ]
+    return whole, outdated, problems
+
+
+def _journal_problems(
+    path: Path, lines: journal.Journal, committed: set[str]
+) -> list[str]:
+    done = {f"unit {name!r}" for name in committed}
+    problems = [
+        f"{path}: line {line.line} ({line.hint or 'unreadable'}) is damaged; what it"
+        " committed is not committed any more, and is computed again"
+        for line in lines.damaged
+        if line.hint not in done  # since computed again
+    ]
+    if lines.tail is not None:
+        hint = f" ({lines.tail.hint})" if lines.tail.hint else ""
+        problems.append(
+            f"{path}: its last line, {lines.tail.line}{hint}, is torn; its"
+            f" {lines.num_bytes - lines.end} bytes do not count, and an opening to"
+            " write cuts them"
+        )
+    return problems
+
+
+def _foreign(folder: Path, known: set[str]) -> list[str]:
+    """A line for each folder that holds files which the journal does not name."""
+    found = []
+    for name in ("", *archive.FOLDERS.values()):
+        inside = folder / name
+        ours = {*_FILES, *archive.FOLDERS.values()} if not name else known
+        names = [
+            entry.name
+            for entry in sorted(inside.iterdir() if inside.is_dir() else ())
+            if f"{name}/{entry.name}".lstrip("/") not in ours
+            and not is_leftover(entry.name)
+        ]
+        if names:
+            shown = ", ".join(map(repr, names[:3])) + (", ..." if names[3:] else "")
+            found.append(f"{inside}: {len(names)} not in the journal, ignored: {shown}")
+    return found
+
+
+def _shortened(lines: list[str], what: str) -> list[str]:
+    if len(lines) <= _LISTED:
+        return lines
+    return [*lines[:_LISTED], f"... and {len(lines) - _LISTED} more {what} like these"]

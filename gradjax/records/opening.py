@@ -1,0 +1,122 @@
+"""Opens the folder of a sweep: takes the lock, mends what a kill left, verifies."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors
+from gradjax.records import archive, faults, inspection, journal, lock
+from gradjax.records.durable import open_to_append, sync_folder
+from gradjax.records.folder import checked_path
+from gradjax.records.inspection import JOURNAL
+from gradjax.records.plan import check_same, read_plan, write_plan
+
+
+class Store(NamedTuple):
+    """An open store; its dicts and lists follow what is committed."""
+
+    folder: Path  # absolute: a later chdir changes nothing
+    plan: dict[str, Any]
+    units: dict[str, dict[str, Any]]  # name -> its line in the journal
+    lost: dict[str, dict[str, Any]]  # the same of units that were damaged
+    events: list[dict[str, Any]]
+    snapshots: list[dict[str, Any]]  # lines of at most two, the latest last
+    say: Callable[[str], None]
+    lock: lock.Lock | None  # None: open to read
+    journal: Any  # the file, open to append; None: open to read
+
+
+def create_or_open(
+    folder: Path, plan: dict[str, Any], *, say: Callable[[str], None]
+) -> Store:
+    """Begins a store, or goes on with the one that is there; the only writer.
+
+    Args:
+      folder: new, empty, or of the same plan; its parent is there.
+      plan: anything that JSON holds.
+      say: takes a line for each thing that is wrong and is mended or ignored.
+
+    Raises:
+        Refusal: another plan or something else is there, the plan is damaged, a link is
+            inside, another process writes, or the folder cannot be written.
+    """
+    wanted = journal.plain(plan, "the plan")
+    path = _resolved(folder)
+    with named_disk_errors(path):
+        inspection.is_empty(path)  # refuses before a lock file is made there
+        if not path.exists():
+            path.mkdir()
+            sync_folder(path.parent)
+        held = lock.acquire(path)
+        try:
+            return _opened(path, wanted, held, say)
+        except BaseException:
+            lock.release(held)
+            raise
+
+
+def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
+    """Opens a store without its lock, beside a writer or after it; changes nothing.
+
+    Raises:
+        Refusal: no store is there, or its plan is damaged.
+    """
+    path = _resolved(folder)
+    if inspection.is_empty(path):
+        raise Refusal(f"no sweep in {path}")
+    plan, found = read_plan(path), inspection.inspect(path)
+    for line in found.problems:
+        say(line)
+    return Store(path, plan, *found[:4], say, None, None)
+
+
+def close(store: Store) -> None:
+    """Closes the journal and gives the lock back; a second time does nothing."""
+    if store.lock is not None:
+        store.journal.close()
+        lock.release(store.lock)
+
+
+def _resolved(folder: Path) -> Path:
+    """The folder itself, where `folder` is a link to it."""
+    try:
+        return checked_path(str(folder)).resolve()
+    except (OSError, RuntimeError) as error:
+        raise Refusal(f"{str(folder)[:60]!r}: not a folder: {error}"[:300]) from error
+
+
+def _opened(
+    path: Path, wanted: dict[str, Any], held: lock.Lock, say: Callable[[str], None]
+) -> Store:
+    """With the lock held: plan, folders, then the journal, its torn tail cut."""
+    if inspection.is_empty(path):
+        faults.reached("open:before_plan")
+        write_plan(path, wanted)
+        faults.reached("open:after_plan")
+    check_same(path, read_plan(path), wanted)
+    for name in archive.FOLDERS.values():
+        (path / name).mkdir(exist_ok=True)
+    file = open_to_append(path / JOURNAL)
+    try:
+        found = inspection.inspect(path)
+        for line in found.problems:
+            say(line)
+        if found.end < found.num_bytes:
+            faults.reached("open:before_cut")
+            file.truncate(found.end)
+        faults.reached("open:after_cut")
+        remove(path, [*inspection.leftovers(path), *found.outdated])
+        os.fsync(file.fileno())
+        sync_folder(path)
+    except BaseException:
+        file.close()
+        raise
+    return Store(path, wanted, *found[:4], say, held, file)
+
+
+def remove(folder: Path, names: list[str]) -> None:
+    """Removes files of the store that may be gone already."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)

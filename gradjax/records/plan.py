@@ -1,0 +1,84 @@
+"""The plan of a store: written once, first, with its own digest."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gradjax.errors import Refusal
+from gradjax.files import write_json
+from gradjax.records import journal
+
+PLAN = "plan.json"
+FORMAT = 1
+_SHOWN = 5  # differences, before the rest is only counted
+
+
+def write_plan(folder: Path, plan: dict[str, Any]) -> None:
+    """Writes plan.json atomically.
+
+    Args:
+      folder: of the store.
+      plan: already `journal.plain`.
+    """
+    content = {"format": FORMAT, "check": _check(plan), "plan": plan}
+    write_json(folder / PLAN, content)
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The plan of a store.
+
+    Raises:
+        Refusal: it is missing, damaged, or of another version.
+    """
+    path = folder / PLAN
+    fix = "put back a copy of it, or start in another folder"
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+        form, check, plan = content["format"], content["check"], content["plan"]
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; {fix}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise Refusal(f"{path} is damaged ({reason}); {fix}") from error
+    if not isinstance(plan, dict) or check != _check(plan):
+        raise Refusal(f"{path} is damaged (its sha256 differs); {fix}")
+    if form != FORMAT:
+        raise Refusal(f"{path} has format {form!r}, expected {FORMAT}; {fix}")
+    return plan
+
+
+def check_same(folder: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuses another plan than the one that is there, listing what differs."""
+    old, new = _flat(there), _flat(asked)
+    differing = [
+        f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
+        for key in {**old, **new}
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+    if differing:
+        more = len(differing) - _SHOWN
+        listed = differing[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        raise Refusal(
+            f"{folder} holds a sweep of another plan ({'; '.join(listed)}); ask for"
+            " the same, or name another folder"
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Dotted key -> the JSON of its value."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: journal.compact(value).decode()} if prefix else {}
+    parts = [
+        _flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()
+    ]
+    return {key: text for part in parts for key, text in part.items()}
+
+
+def _shown(flat: dict[str, str], key: str) -> str:
+    text = flat.get(key, "(none)")
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check(plan: Any) -> str:
+    return hashlib.sha256(journal.compact(plan)).hexdigest()

@@ -1,0 +1,201 @@
+"""The folder of a sweep, which a kill at any instant leaves whole.
+
+    plan.json           what was asked: immutable, written first
+    journal.jsonl       a line for everything that is committed, in order
+    units/<name>.npz    results
+    snapshots/<name>.npz  to go on from; the last two
+
+A unit is committed in this order: temporary file, fsync, rename, fsync of the folder,
+then its line in the journal, fsynced. What no line names does not count; what a line
+names is verified by its sha256 at every opening and reading, and is computed again if
+it is not what was committed. Nothing here depends on a clock or on file times.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.files import read_npz
+from gradjax.records import archive, faults, journal
+from gradjax.records.durable import disk_errors, write_file
+from gradjax.records.inspection import JOURNAL, status, verify
+from gradjax.records.opening import (
+    Store,
+    close,
+    create_or_open,
+    open_to_read,
+    remove,
+)
+from gradjax.spec import unknown
+
+__all__ = [
+    "Store",
+    "append",
+    "close",
+    "commit",
+    "committed",
+    "create_or_open",
+    "events",
+    "latest_snapshot",
+    "open_to_read",
+    "read",
+    "snapshot",
+    "status",
+    "verify",
+]
+_OURS = {"kind", "check", "name", "file", "sha256", "bytes", "digest", "keeps"}
+
+
+def committed(store: Store) -> dict[str, dict[str, Any]]:
+    """Every committed unit: name, file, sha256, bytes, digest and its metadata."""
+    return {name: _without_kind(record) for name, record in store.units.items()}
+
+
+def events(store: Store) -> list[dict[str, Any]]:
+    """What `append` added, in order."""
+    return list(store.events)
+
+
+def commit(
+    store: Store, name: str, arrays: Mapping[str, Any], /, **metadata: Any
+) -> None:
+    """Keeps the arrays of a unit; it is on the disk when this returns.
+
+    Args:
+      store: open to write.
+      name: of A-Z a-z 0-9 . _ -.
+      arrays: name -> numbers, booleans or text.
+      metadata: what its line in the journal says besides; NaN becomes None.
+
+    Raises:
+        Refusal: the unit is committed already with other contents (the computation is
+            not deterministic), a bad name or array, or the disk is full.
+    """
+    values, digest = _checked(store, "unit", name, arrays)
+    if clash := _OURS & metadata.keys():
+        raise Refusal(f"unit {name!r}: metadata {sorted(clash)} are the store's own")
+    if name in store.units:
+        _check_digest(store, store.units[name], digest)
+        return
+    more = journal.plain(metadata, f"metadata of unit {name!r}")
+    if name in store.lost and store.lost[name]["digest"] != digest:
+        store.say(
+            f"unit {name!r}, computed again, differs from the one that was damaged:"
+            " another version, another device, or not deterministic"
+        )
+    store.units[name] = _keep(store, "commit", "unit", name, values, digest, more)
+    store.lost.pop(name, None)
+
+
+def read(store: Store, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a committed unit.
+
+    Raises:
+        Refusal: it is not committed, or has been damaged since the store was opened.
+    """
+    if name not in store.units:
+        raise Refusal(unknown(name, store.units, "committed unit"))
+    record = store.units[name]
+    wrong = archive.damage(store.folder, record)
+    if wrong is not None:
+        raise Refusal(
+            f"{store.folder / record['file']}: {wrong}; open the store again to compute"
+            " it again"
+        )
+    return read_npz(store.folder / record["file"])
+
+
+def append(store: Store, record: dict[str, Any]) -> None:
+    """Adds an event to the journal; it is on the disk when this returns."""
+    _check_open(store)
+    event = journal.plain(record, "an event")
+    with disk_errors(store.folder / JOURNAL):
+        journal.append(store.journal, {"kind": "event", "event": event}, "event")
+    store.events.append(event)
+
+
+def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
+    """Keeps arrays to go on from, and removes all snapshots but it and the one before.
+
+    Raises:
+        Refusal: as `commit` does.
+    """
+    values, digest = _checked(store, "snapshot", name, arrays)
+    for record in store.snapshots:
+        if record["name"] == name:
+            _check_digest(store, record, digest)
+            return
+    before = store.snapshots[-1:]
+    outdated = [record["file"] for record in store.snapshots[:-1]]
+    keeps = {"keeps": [record["name"] for record in before]}
+    added = _keep(store, "snapshot", "snapshot", name, values, digest, keeps)
+    store.snapshots[:] = [*before, added]
+    with disk_errors(store.folder / "snapshots"):
+        faults.reached("snapshot:before_prune")
+        remove(store.folder, outdated)
+
+
+def latest_snapshot(store: Store) -> tuple[str, dict[str, np.ndarray]] | None:
+    """Name and arrays of the latest whole snapshot; None where there is none."""
+    while store.snapshots:
+        record = store.snapshots[-1]
+        path = store.folder / record["file"]
+        wrong = archive.damage(store.folder, record)
+        if wrong is None:
+            return record["name"], read_npz(path)
+        store.snapshots.pop()  # so that the next one does not remove the good one
+        left = [repr(before["name"]) for before in store.snapshots]
+        store.say(f"{path}: {wrong}; going on from {left[-1] if left else 'none'}")
+    return None
+
+
+def _checked(
+    store: Store, kind: str, name: str, arrays: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays on the host and their digest, once everything may be written."""
+    _check_open(store)
+    archive.check_name(name, kind)
+    values = archive.checked(arrays, f"{kind} {name!r}")
+    return values, archive.digest(values)
+
+
+def _check_open(store: Store) -> None:
+    if store.journal is None:
+        raise Refusal(f"{store.folder} is open to read; create_or_open it to write")
+    if store.journal.closed:
+        raise Refusal(f"{store.folder} was closed; create_or_open it again")
+
+
+def _check_digest(store: Store, record: dict[str, Any], digest: str) -> None:
+    if record["digest"] != digest:
+        raise Refusal(
+            f"{store.folder / record['file']} is not deterministic: computed again it"
+            f" gave sha256 {digest[:12]}, committed was {record['digest'][:12]}; the"
+            " first one stays"
+        )
+
+
+def _keep(
+    store: Store,
+    stage: str,
+    kind: str,
+    name: str,
+    arrays: dict[str, np.ndarray],
+    digest: str,
+    more: dict[str, Any],
+) -> dict[str, Any]:
+    """Writes the file, then its line; gives the line."""
+    content = archive.encoded(arrays)
+    record = {**archive.described(kind, name, content), "digest": digest, **more}
+    path = store.folder / record["file"]
+    with disk_errors(path):
+        write_file(path, content, stage)
+    with disk_errors(store.folder / JOURNAL):
+        journal.append(store.journal, record, stage)
+    return record
+
+
+def _without_kind(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "kind"}

@@ -1,0 +1,47 @@
+"""WHICH hyperparameters next. A new search is a file here and a line in SEARCHES."""
+
+import inspect
+from collections.abc import Callable
+
+from gradjax import spec
+from gradjax.errors import Refusal
+from gradjax.search.grid import grid
+from gradjax.search.halton import halton
+from gradjax.search.sobol import sobol
+from gradjax.search.tpe import tpe
+from gradjax.search.uniform import uniform
+from gradjax.types import Search
+
+__all__ = ["SEARCHES", "make"]
+
+SEARCHES: dict[str, Callable[..., Search]] = {
+    "grid": grid,
+    "halton": halton,
+    "random": uniform,
+    "sobol": sobol,
+    "tpe": tpe,
+}
+
+
+def make(expression: str) -> Search:
+    """The search that an expression names: `make("tpe(startup=20)")`.
+
+    An import path `package.module:name` is loaded and called.
+
+    Raises:
+        Refusal: it cannot be read, there is none of that name, an argument it does not
+            have or take, or the path does not give a Search.
+    """
+    call = spec.parse(expression)
+    if ":" in call.name:
+        factory = spec.load(call.name)
+    else:
+        factory = spec.lookup(call.name, SEARCHES, "search")
+    try:
+        bound = inspect.signature(factory).bind(*call.args, **dict(call.kwargs))
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"{expression}: {error}") from None
+    search = factory(*bound.args, **bound.kwargs)
+    if not isinstance(search, Search):
+        raise Refusal(f"{expression}: gave {type(search).__name__}, not a Search")
+    return search

@@ -1,0 +1,85 @@
+"""Grid search: every combination of each hyperparameter's values."""
+
+import math
+from typing import Any, NamedTuple
+
+from gradjax.errors import Refusal
+from gradjax.search import cube
+from gradjax.types import Dimension, Point, Search, Space
+
+
+class State(NamedTuple):
+    """Where in the grid a search is."""
+
+    space: Space
+    num_asked: int = 0
+
+
+def grid(num: int = 10) -> Search:
+    """The product of all hyperparameters' values; the last one varies fastest.
+
+    A choice has its values. A range has its own number of points, both ends included,
+    evenly spaced in its scale; a single point is the middle. What was asked for past
+    the end is missing from the list.
+
+    Args:
+      num: points of a range that has no number of its own; an int range has no more
+        than its whole numbers.
+    """
+    if isinstance(num, bool) or not isinstance(num, int) or num < 1:
+        raise Refusal(f"grid(num={num!r}): expected a whole number, at least 1")
+
+    def init(space: Space, _seed: int) -> State:
+        sizes = [_size(dimension, num) for dimension in space.dimensions]
+        if math.prod(sizes) > cube.MAX_POINTS:
+            raise Refusal(
+                f"a grid of {' x '.join(f'{size:,}' for size in sizes)} ="
+                f" {math.prod(sizes):,} points; at most {cube.MAX_POINTS:,}: give fewer"
+                " points, or another search"
+            )
+        return State(space)
+
+    def ask(state: State, count: int) -> tuple[State, list[Point]]:
+        axes = [values(dimension, num) for dimension in state.space.dimensions]
+        size = math.prod(map(len, axes))
+        stop = min(cube.advanced(state.num_asked, count), size)
+        found = [_at(state.space, axes, k) for k in range(state.num_asked, stop)]
+        return state._replace(num_asked=stop), found
+
+    def tell(state: State, _told: list[tuple[Point, float | None]]) -> State:
+        return state
+
+    return Search(init, ask, tell)
+
+
+def values(dimension: Dimension, num: int = 10) -> list[Any]:
+    """What a grid takes of one hyperparameter; `num` as in `grid`."""
+    size = _size(dimension, num)
+    if dimension.kind == "choice":
+        return list(dimension.values)
+    if size == 1:
+        return [cube.value(dimension, 0.5)]
+    if dimension.kind == "int":  # in whole numbers, which have no rounding
+        low, last = cube.value(dimension, 0.0), size - 1
+        span = cube.num_whole(dimension) - 1
+        return [low + (k * span + last // 2) // last for k in range(size)]
+    return [cube.value(dimension, k / (size - 1)) for k in range(size)]
+
+
+def _size(dimension: Dimension, num: int) -> int:
+    """How many values a grid takes, without making them."""
+    if dimension.kind == "choice":
+        return len(dimension.values)
+    size = num if dimension.num is None else dimension.num
+    is_int = dimension.kind == "int"
+    return min(size, cube.num_whole(dimension)) if is_int else size
+
+
+def _at(space: Space, axes: list[list[Any]], index: int) -> Point:
+    """The point of that number: a digit for each axis, the last one the lowest."""
+    digits = []
+    for axis in reversed(axes):
+        index, digit = divmod(index, len(axis))
+        digits.append(axis[digit])
+    names = [dimension.name for dimension in space.dimensions]
+    return dict(zip(names, reversed(digits), strict=True))

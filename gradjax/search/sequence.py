@@ -1,0 +1,44 @@
+"""A search that is a fixed sequence of points in the unit cube: it learns nothing."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gradjax.search import cube
+from gradjax.types import Point, Search, Space
+
+Draw = Callable[[int, int, int, int], np.ndarray]
+# draw(num_dimensions, seed, start, count) -> f64[count, num_dimensions] in [0, 1): the
+# points start, start + 1, ... of the sequence of that seed
+
+
+class State(NamedTuple):
+    """Where in its sequence a search is."""
+
+    space: Space
+    seed: int
+    num_asked: int = 0
+
+
+def sequence(draw: Draw) -> Search:
+    """The search that gives a sequence's points in order.
+
+    To ask for n and then for m points gives what n + m at once would; what is told
+    changes nothing.
+    """
+
+    def init(space: Space, seed: int) -> State:
+        return State(cube.checked(space), seed)
+
+    def ask(state: State, count: int) -> tuple[State, list[Point]]:
+        stop = cube.advanced(state.num_asked, count)
+        num_dimensions = len(state.space.dimensions)
+        coordinates = draw(num_dimensions, state.seed, state.num_asked, count)
+        points = cube.points(state.space, coordinates)
+        return state._replace(num_asked=stop), points
+
+    def tell(state: State, _told: list[tuple[Point, float | None]]) -> State:
+        return state
+
+    return Search(init, ask, tell)

@@ -1,0 +1,108 @@
+"""Trains the trials of a group with everything kept: killed at any instant, it goes on.
+
+A unit is one stretch of all trials of a group that live; it is computed, committed, and
+never computed again. The states between two stretches are kept apart, the last two of
+them: they are as large as all networks together.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradjax import ledger, trials
+from gradjax.records import store as kept_in
+from gradjax.sweeps.points import Trial
+from gradjax.trials import Going, Lanes
+from gradjax.types import Trials
+
+Halving = Callable[[Going, tuple[int, int]], None]  # writes stopped_step
+OnStretch = Callable[[int, int, Going], None]  # (block steps done, of all, trials)
+_SNAPSHOT_S = 2.0  # what a kill may cost; a state is written no more often than that
+
+
+def run_group(
+    store: Any,
+    prefix: str,
+    lanes: Lanes,
+    group: list[Trial],
+    stops: tuple[int, ...] = (),
+    halve: Halving = lambda *_: None,
+    on_stretch: OnStretch = lambda *_: None,
+) -> Trials:
+    """Runs a group to its end, from wherever an earlier process left it.
+
+    Args:
+      store: open, of this sweep.
+      prefix: of the names of its units: the round and the group.
+      lanes: the compiled program of the group.
+      group: its trials.
+      stops: blocks at which `halve` is asked.
+      halve: called after each stretch.
+      on_stretch: called after each stretch, computed or read.
+
+    Returns:
+      Trials, in the order of `group`.
+    """
+    plan, times = lanes.program.plan, [0.0, 0.0]
+    going = trials.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
+    stretches = list(trials.segments(lanes, stops))
+    names = [f"{prefix}-{first:06d}" for first, _ in stretches]
+    known, snapshot = _resumed(store, names)
+    written = time.monotonic()
+    for k, (name, stretch) in enumerate(zip(names, stretches, strict=True)):
+        rows = going.alive
+        if not len(rows):
+            break
+        if k < known:
+            ledger.enter_entries(plan, going.book, stretch, kept_in.read(store, name))
+        else:
+            if k == known and snapshot is not None:
+                _put_states(going, rows, snapshot)
+            (_, times[0]), start = lanes.compiled(), time.perf_counter()
+            trials.advanced(lanes, going, stretch)
+            times[1] += time.perf_counter() - start
+            entries = ledger.entries(plan, going.book, rows, stretch)
+            kept_in.commit(store, name, entries, trials=len(rows))
+        halve(going, stretch)
+        going = trials.survivors(going)
+        is_last = k == len(names) - 1
+        if k >= known and not is_last and time.monotonic() - written > _SNAPSHOT_S:
+            kept_in.snapshot(store, name, _states(going))
+            written = time.monotonic()
+        taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
+        on_stretch(taken, plan.num_steps, going)
+    return trials.ended(lanes, going, (times[0], times[1]))
+
+
+def _resumed(store: Any, names: list[str]) -> tuple[int, dict[str, np.ndarray] | None]:
+    """(stretches that need not be computed, the states after the last of them).
+
+    All that are committed, if it is the last one too; else as many as there are states
+    for: what was committed beyond them is computed again, and must be the same.
+    """
+    done = kept_in.committed(store)
+    count = next((k for k, name in enumerate(names) if name not in done), len(names))
+    if count == len(names) or count == 0:
+        return count, None
+    if all(len(kept_in.read(store, name)["rows"]) for name in names[:count]):
+        found = kept_in.latest_snapshot(store)
+        if found is not None and found[0] in names[:count]:
+            return names.index(found[0]) + 1, found[1]
+    return 0, None
+
+
+def _states(going: Going) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves((going.book.state, going.book.params))
+    kept = {f"leaf/{k}": leaf[going.alive] for k, leaf in enumerate(leaves)}
+    return kept | {"rows": going.alive}
+
+
+def _put_states(going: Going, rows: np.ndarray, kept: dict[str, np.ndarray]) -> None:
+    if not np.array_equal(rows, kept["rows"]):
+        raise RuntimeError("a snapshot of other trials than those that live")
+    leaves = jax.tree.leaves((going.book.state, going.book.params))
+    for k, leaf in enumerate(leaves):
+        leaf[rows] = kept[f"leaf/{k}"]

@@ -1,0 +1,122 @@
+"""From a point of the space to a trial: what compiles, what is traced, and its id.
+
+A name that is a setting (`optimizer`, `schedule`, `batch_size`, ...) is static: trials
+that differ in it are of different programs. `learning_rate` and every dotted name are
+numbers: trials that differ in them share one program.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from gradjax import optimizers, spec
+from gradjax.errors import Refusal
+from gradjax.types import Call, Hparams, Point, Settings, Space
+
+RATE = "learning_rate"
+_PLACEHOLDER = 0.5
+_STATIC = ("optimizer", "schedule", "batch_size", "model", "steps", "epochs")
+
+
+class Trial(NamedTuple):
+    """One run of a sweep."""
+
+    id: str  # of all below: the same content, the same id, in every sweep
+    group: str  # id of the static part
+    settings: Settings  # the static part; its seed and learning rate say nothing
+    numbers: Hparams  # what is traced, beside the program's defaults
+    point: Point  # as the search gave it
+    seed: int
+
+
+def trial(base: Settings, point: Point, seed: int) -> Trial:
+    """The trial of a point and a seed.
+
+    Args:
+      base: of the command; the point replaces parts of it.
+      point: name -> value.
+      seed: of the initial parameters, the batch order and dropout.
+
+    Raises:
+        Refusal: a name that is neither a setting nor a number of the optimizer or the
+            schedule.
+    """
+    static = {name: value for name, value in point.items() if name in _STATIC}
+    numbers = {name: value for name, value in point.items() if name not in _STATIC}
+    settings = base._replace(**static, seed=0, seeds=1)
+    if RATE not in numbers and base.learning_rate is not None:
+        numbers[RATE] = base.learning_rate
+    settings = settings._replace(learning_rate=None)
+    for name in list(numbers):
+        settings, is_static = _with_argument(settings, name, numbers[name])
+        if is_static:
+            del numbers[name]
+    group = digest(settings._asdict())
+    return Trial(
+        digest([group, sorted(numbers.items()), seed]),
+        group,
+        settings,
+        numbers,
+        point,
+        seed,
+    )
+
+
+def check_names(space: Space) -> None:
+    """Refuses names that nothing could stand for, before anything is made.
+
+    Raises:
+        Refusal: the line says what there is.
+    """
+    for one in space.dimensions:
+        head = one.name.partition(".")[0]
+        is_dotted = "." in one.name and head in ("optimizer", "schedule")
+        if one.name not in (*_STATIC, RATE) and not is_dotted:
+            known = [*_STATIC, RATE, "optimizer.<argument>", "schedule.<argument>"]
+            raise Refusal(f"--sweep: {spec.unknown(one.name, known, 'name')}")
+        if one.name in _STATIC and one.kind in ("log", "linear"):
+            raise Refusal(
+                f"--sweep: {one.name} is a part of the program: give a list, as in"
+                f" {one.name}=[a, b]"
+            )
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def grouped(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """Trials by the program that they share, in the order in which they come."""
+    groups: dict[str, list[Trial]] = {}
+    for one in trials:
+        groups.setdefault(one.group, []).append(one)
+    return groups
+
+
+def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings, bool]:
+    """Writes `optimizer.b2` into `adamw`: a number to replace, or a static part.
+
+    Returns:
+      The settings, and whether the value itself is in them now.
+    """
+    field, _, argument = name.partition(".")
+    if not argument or "." in argument:
+        return settings, False  # a path into nested calls has to be there already
+    call = spec.parse(getattr(settings, field))
+    if call.args or any(key == argument for key, _ in call.kwargs):
+        return settings, False
+
+    def written(value: Any) -> Settings:
+        kwargs = (*call.kwargs, (argument, value))
+        return settings._replace(**{field: spec.unparse(Call(call.name, (), kwargs))})
+
+    itself = written(value)
+    if field == "optimizer":
+        _, numbers = optimizers.split(itself.optimizer)
+        if name not in numbers:
+            return itself, True
+    # Any legal number will do: each trial has its own in its place.
+    return written(_PLACEHOLDER), False
