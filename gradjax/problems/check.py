@@ -1,11 +1,11 @@
 """Whether a problem of one's own is one: seen from shapes, before it is compiled."""
 
-import inspect
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradjax.calling import arity
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Problem
 
@@ -51,14 +51,12 @@ def check(problem: Problem, batch_size: int | None) -> None:
 
 
 def _check_arguments(problem: Problem) -> None:
-    try:
-        inspect.signature(problem.loss).bind(None, None, None)
-    except TypeError as error:
+    needed, most = arity(problem.loss)
+    if needed > 3 or most < 3:
         raise Refusal(
-            f"the loss is called with (params, batch, key): {error}"
-        ) from None
-    except ValueError:  # a builtin without a signature
-        return
+            "the loss is called with (params, batch, key), and takes"
+            f" {needed if needed > 3 else most} arguments"
+        )
 
 
 def _batch(problem: Problem, batch_size: int | None) -> Batch:

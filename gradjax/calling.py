@@ -1,0 +1,19 @@
+"""How a function of the user's own may be called."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def arity(loss: Callable[..., Any]) -> tuple[int, float]:
+    """How many positional arguments a function needs, and how many it takes."""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except ValueError:  # a builtin without a signature
+        return 1, 3
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    needed = sum(p.default is p.empty for p in positional)
+    is_open = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return needed, 3 if is_open else len(positional)
