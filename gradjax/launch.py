@@ -185,8 +185,10 @@ def with_steps(problem: Problem, settings: Settings) -> tuple[Settings, int]:
 def _with_rate(settings: Settings, program: Program) -> Settings:
     """The learning rate as a number, in the settings and in the program."""
     if settings.learning_rate is None:
-        return settings._replace(learning_rate=program.hparams.get(optimizers.RATE))
-    if settings.learning_rate == 0.0:
+        rate = program.hparams.get(optimizers.RATE)
+        settings = settings._replace(learning_rate=rate)
+    numbers = program.hparams | _hparams(program, settings)
+    if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
         terminal.say("learning rate 0: the parameters will stay where they start")
     return settings
 

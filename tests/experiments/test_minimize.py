@@ -77,3 +77,12 @@ def test_refuses_in_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, cap
     assert stopped.value.code == 2
     assert REFUSED[flag] in said and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [{"learning_rate": 0.0}, {"optimizer": "sgd(learning_rate=0)"}]
+)
+def test_a_rate_of_zero_is_allowed_and_said(settings, tmp_path, capsys):
+    summary, _ = minimized(tmp_path, **{"optimizer": "sgd", "steps": 3, **settings})
+    assert "learning rate 0" in capsys.readouterr().out
+    assert summary["gap"] == pytest.approx(24.2, rel=1e-5)
