@@ -284,7 +284,7 @@ def test_a_killed_run_starts_again_and_says_so(command, tmp_path, cache):
 def test_ctrl_c_leaves_in_one_line(tmp_path, cache):
     with training(tmp_path, cache, "--dataset=digits", "--epochs=4000") as started:
         started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=60)
+        _, said = started.communicate(timeout=180)
     assert started.returncode == 130
     assert said == "interrupted; the same command starts again\n"
 
