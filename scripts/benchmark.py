@@ -1,16 +1,23 @@
-"""Times gradjax against its rivals: `python -m scripts.benchmark single`.
+"""Times gradjax against its rivals: `python -m scripts.benchmark single`, or `sweep`.
 
-Every rival trains the same network on the same data in a process of its own. A round is
-the same number of steps for each, one after the other, in an order that rotates from
-round to round. About five minutes on two quiet cores; needs the extra `[benchmark]`.
+`single`: every rival trains the same network on the same data in a process of its own.
+A round is the same number of steps for each, one after the other, in an order that
+rotates from round to round. About five minutes on two quiet cores.
+
+`sweep`: the same for many learning rates, whole wall times with compiling. About eight
+minutes on two quiet cores. `--case=widths` runs on whatever device jax finds, and needs
+none of the rivals; on a GPU: `sweep --case=widths --trials=1024`.
+
+Both need the extra `[benchmark]`.
 """
 
 import argparse
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +25,9 @@ from gradjax import data, spec
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from scripts.baselines import Settings, worker
+from scripts.baselines.sweeps.cases import CASES as SWEEPS
+from scripts.baselines.sweeps.cases import Sizes
+from scripts.baselines.sweeps.run import report
 from scripts.baselines.table import LABELS, Timing, header, rotated, table
 
 _CHANCE = float(np.log(10))  # the loss of a network that knows nothing of ten classes
@@ -116,13 +126,8 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
       Refusal: a missing extra, damaged data, a network that does not learn, or a place
         that cannot be written.
     """
-    if missing := [name for name in ("keras", "torch") if not _is_installed(name)]:
-        how = "`pip install 'gradjax[benchmark]'`"
-        raise Refusal(f"the benchmark needs {' and '.join(missing)}: {how}")
-    if out.is_dir():
-        raise Refusal(f"--out={out}: is a folder; expected a file")
-    with named_disk_errors(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    _check_rivals()
+    _check_place(out)
     images, labels, is_random = load_images()
     flags = f"--model={','.join(models)} --rounds={num_rounds}"
     parts = [header(flags, num_rounds, len(labels), is_random)]
@@ -136,6 +141,34 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
         write_bytes(out, "\n".join(parts).encode())
 
 
+def run_sweep(names: list[str], sizes: Sizes, out: Path) -> None:
+    """The same for the sweeps.
+
+    Raises:
+      Refusal: as `run`, or fewer cores than a rival is pinned to.
+    """
+    if set(names) != {"widths"}:
+        _check_rivals()
+    _check_place(out)
+    said = " ".join(f"--{name}={value}" for name, value in sizes._asdict().items())
+    text = report(names, sizes, f"--case={','.join(names)} {said}")
+    with named_disk_errors(out.parent):
+        write_bytes(out, text.encode())
+
+
+def _check_rivals() -> None:
+    if missing := [name for name in ("keras", "torch") if not _is_installed(name)]:
+        how = "`pip install 'gradjax[benchmark]'`"
+        raise Refusal(f"the benchmark needs {' and '.join(missing)}: {how}")
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir():
+        raise Refusal(f"--out={out}: is a folder; expected a file")
+    with named_disk_errors(out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+
+
 def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
@@ -144,48 +177,82 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _models(text: str) -> list[str]:
-    names = list(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in CASES:
-            raise argparse.ArgumentTypeError(spec.unknown(name, CASES, "model"))
+def _names(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
+    def names(text: str) -> list[str]:
+        found = list(dict.fromkeys(text.split(",")))
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(spec.unknown(name, known, what))
+        return found
+
     return names
 
 
-def _rounds(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be from 1 to 1000")
-    return int(text)
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: must be from {low} to {high}")
+        return int(text)
+
+    return count
 
 
 def _parser() -> argparse.ArgumentParser:
+    quiet: dict[str, Any] = {  # a bad flag is refused in one line
+        "usage": argparse.SUPPRESS,
+        "allow_abbrev": False,
+    }
     parser = argparse.ArgumentParser(
         prog="benchmark",
-        usage=argparse.SUPPRESS,  # a bad flag is refused in one line
-        description="python -m scripts.benchmark single [flags]: times gradjax, flax,"
-        " Keras and PyTorch on one training run.",
-        allow_abbrev=False,
+        description="python -m scripts.benchmark single|sweep [flags]: times gradjax,"
+        " flax, Keras and PyTorch. `single --help` and `sweep --help` list the flags.",
+        **quiet,
     )
-    parser.add_argument("what", choices=["single"], help="one training run")
-    parser.add_argument(
-        "--model", type=_models, default=list(CASES), help="of mlp,cnn; both"
+    what = parser.add_subparsers(dest="what", required=True)
+    single = what.add_parser("single", help="one training run", **quiet)
+    sweep = what.add_parser("sweep", help="many learning rates", **quiet)
+    single.add_argument(
+        "--model", type=_names(CASES, "model"), default=list(CASES), help="mlp,cnn"
     )
-    parser.add_argument("--rounds", type=_rounds, default=7, help="timed; 7")
-    parser.add_argument(
-        "--out", type=Path, default=Path("docs/results/benchmark-single.md")
-    )
+    single.add_argument("--rounds", type=_count(1, 1000), default=7, help="timed; 7")
+    _add_sweep_flags(sweep)
+    for parser_, name in ((single, "single"), (sweep, "sweep")):
+        place = Path(f"docs/results/benchmark-{name}.md")
+        parser_.add_argument("--out", type=Path, default=place, help=f"{place}")
     return parser
+
+
+def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
+    known = ",".join(SWEEPS)
+    parser.add_argument(
+        "--case", type=_names(SWEEPS, "case"), default=list(SWEEPS), help=f"of {known}"
+    )
+    for flag, type_, help_ in (
+        ("rounds", _count(1, 1000), "how often everyone runs"),
+        # Two processes share the rates, and in each the first one pays for what is set
+        # up once: what another one costs is known from two on.
+        ("rates", _count(4, 64), "learning rates that a rival of the MLP runs"),
+        ("steps", _count(10, 100_000), "of each trial of the MLP"),
+        ("trials", _count(1, 2**20), "of each cell of the width table"),
+    ):
+        number = Sizes._field_defaults[flag]
+        help_ = f"{help_}; {number}"
+        parser.add_argument(f"--{flag}", type=type_, default=number, help=help_)
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
     flags = _parser().parse_args(arguments)
-    # Workers inherit these. PyTorch stays on the CPU, so everyone does; and a first
-    # call that finds its program in a cache is not one.
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    # Workers inherit these: a first call that finds its program in a cache is not one.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     try:
-        run(flags.model, flags.rounds, flags.out)
+        if flags.what == "sweep":
+            sizes = Sizes(flags.rounds, flags.rates, flags.steps, flags.trials)
+            run_sweep(flags.case, sizes, flags.out)
+        else:
+            # PyTorch stays on the CPU, so everyone does.
+            os.environ["JAX_PLATFORMS"] = "cpu"
+            run(flags.model, flags.rounds, flags.out)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2

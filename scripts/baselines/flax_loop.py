@@ -16,11 +16,16 @@ from flax.training.train_state import TrainState
 from scripts.baselines import LEARNING_RATE, Rival, Round, Settings
 
 
-class _MLP(nn.Module):
+class MLP(nn.Module):
+    """Flatten, Dense, relu, Dense."""
+
+    hidden: int = 128
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Images [batch, height, width, channels] to logits [batch, 10]."""
         x = x.reshape((x.shape[0], -1))
-        x = nn.relu(nn.Dense(128)(x))
+        x = nn.relu(nn.Dense(self.hidden)(x))
         return nn.Dense(10)(x)
 
 
@@ -56,21 +61,21 @@ def train_step(
 def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
     """Initialises the network and compiles its step on the first batch."""
     train_ds = {"image": np.float32(images) / 255, "label": labels}
-    batches = _batches(train_ds, settings.batch_size)
+    taken = batches(train_ds, settings.batch_size)
     start = time.perf_counter()
-    model = _MLP() if settings.model == "mlp" else _CNN()
+    model = MLP() if settings.model == "mlp" else _CNN()
     params = model.init(jax.random.key(0), jnp.ones((1, 28, 28, 1)))["params"]
     state = TrainState.create(
         apply_fn=model.apply, params=params, tx=optax.adam(LEARNING_RATE)
     )
-    state, metrics = train_step(state, next(batches), settings.with_accuracy)
+    state, metrics = train_step(state, next(taken), settings.with_accuracy)
     jax.block_until_ready((state, metrics))
     first_s = time.perf_counter() - start
 
     def train(num_steps: int) -> Round:
         nonlocal state
         start, seen = time.perf_counter(), []
-        for batch in itertools.islice(batches, num_steps):
+        for batch in itertools.islice(taken, num_steps):
             state, metrics = train_step(state, batch, settings.with_accuracy)
             seen.append(metrics)
         losses = [metrics["loss"] for metrics in jax.device_get(seen)]
@@ -80,7 +85,7 @@ def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
     return Rival(first_s, train)
 
 
-def _batches(train_ds: dict[str, Any], batch_size: int) -> Iterator[dict[str, Any]]:
+def batches(train_ds: dict[str, Any], batch_size: int) -> Iterator[dict[str, Any]]:
     """Epoch after epoch in a new order, without the incomplete last batch."""
     rng = np.random.default_rng(0)
     num_examples = len(train_ds["label"])

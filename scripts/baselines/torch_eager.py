@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
@@ -30,17 +30,26 @@ _NETWORKS = {
 def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
     """Builds the network and takes one step."""
     torch.manual_seed(0)
-    inputs = torch.from_numpy(images.astype(np.float32) / 255).reshape(-1, 1, 28, 28)
-    targets = torch.from_numpy(labels.astype(np.int64))
-    batches = _batches(inputs, targets, settings.batch_size)
+    taken = batches(*tensors(images, labels), settings.batch_size)
     start = time.perf_counter()
+    train = trainer(settings, LEARNING_RATE, taken)
+    train(1)
+    return Rival(time.perf_counter() - start, train)
+
+
+def trainer(
+    settings: Settings,
+    learning_rate: float,
+    taken: Iterator[tuple[torch.Tensor, torch.Tensor]],
+) -> Callable[[int], Round]:
+    """A fresh network; the function trains it for that many more steps."""
     model = _NETWORKS[settings.model]()
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
 
     def train(num_steps: int) -> Round:
         start, running_loss, correct = time.perf_counter(), 0.0, 0
-        for x, y in itertools.islice(batches, num_steps):
+        for x, y in itertools.islice(taken, num_steps):
             optimizer.zero_grad()
             logits = model(x)
             loss = criterion(logits, y)
@@ -51,11 +60,18 @@ def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
                 correct += (logits.argmax(1) == y).sum().item()
         return Round(time.perf_counter() - start, running_loss / num_steps)
 
-    train(1)
-    return Rival(time.perf_counter() - start, train)
+    return train
 
 
-def _batches(
+def tensors(
+    images: np.ndarray, labels: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images u8[n, 28, 28, 1] as f32[n, 1, 28, 28] in [0, 1], labels as i64[n]."""
+    inputs = torch.from_numpy(images.astype(np.float32) / 255).reshape(-1, 1, 28, 28)
+    return inputs, torch.from_numpy(labels.astype(np.int64))
+
+
+def batches(
     inputs: torch.Tensor, targets: torch.Tensor, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Epoch after epoch in a new order, without the incomplete last batch."""

@@ -77,11 +77,15 @@ def test_every_case_names_rivals_there_are_and_whole_blocks():
     ("arguments", "words"),
     [
         ([], "what"),
-        (["sweep"], "'sweep'"),
+        (["triple"], "'triple'"),
         (["single", "--model=cnm"], "unknown model 'cnm'; did you mean 'cnn'?"),
         (["single", "--rounds=0"], "'0': must be from 1 to 1000"),
         (["single", "--rounds=nan"], "'nan': must be from 1 to 1000"),
         (["single", "--round=3"], "--round=3"),
+        (["single", "--case=mlp"], "--case=mlp"),
+        (["sweep", "--case=mpl"], "unknown case 'mpl'; did you mean 'mlp'?"),
+        (["sweep", "--rates=3"], "'3': must be from 4 to 64"),
+        (["sweep", "--trials=0"], "'0': must be from 1 to 1048576"),
     ],
 )
 def test_bad_flags_are_one_line_and_exit_code_2(arguments, words, capsys):

@@ -1,0 +1,29 @@
+"""Seconds that jax spends on compiling, as jax itself reports them."""
+
+from collections.abc import Callable
+
+import jax
+
+# Lowering and XLA. Tracing is left out: traces nest, and their seconds count twice.
+_EVENTS = (
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/backend_compile_duration",
+)
+
+
+def watch() -> Callable[[], float]:
+    """Starts to listen; the function gives the seconds since it was last asked."""
+    spent: list[float] = []
+
+    def hear(event: str, duration_secs: float, **_kwargs: str | int) -> None:
+        if event in _EVENTS:
+            spent.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+
+    def since() -> float:
+        heard = sum(spent)
+        spent.clear()
+        return heard
+
+    return since

@@ -1,0 +1,112 @@
+"""Who runs a sweep and on which cores; rounds of everyone in turn."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.types import Dataset
+from scripts.baselines.sweeps import Measured, Task, cores, total_s
+from scripts.baselines.sweeps.processes import started
+from scripts.baselines.table import rotated
+
+# The loss of a network that knows nothing of ten classes; the best trial of a sweep
+# must be well under it. On random labels nothing can be learnt.
+_CHANCE = float(np.log(10))
+
+
+class Contestant(NamedTuple):
+    """One row of a table."""
+
+    label: str
+    module: str  # of scripts.baselines.sweeps
+    num_measured: int  # trials that it runs; their cost is scaled to all of them
+    num_pinned: int = 0  # processes on a core each, sharing the trials; 0: one, on all
+
+
+class Contest(NamedTuple):
+    """A sweep and who runs it; the first contestant is gradjax."""
+
+    title: str
+    task: Task
+    num_trials: int
+    rates: tuple[float, float]  # the ends of the log grid of learning rates
+    contestants: tuple[Contestant, ...]
+
+
+class Outcome(NamedTuple):
+    """One contestant in one round, scaled to all trials."""
+
+    whole_s: float
+    compile_s: float  # of the process that took longest
+    loss: float  # of the best trial
+
+
+def measured(contest: Contest, contestant: Contestant, dataset: Dataset) -> Outcome:
+    """Runs one contestant in fresh processes; its wall time is that of the slowest.
+
+    Raises:
+      Refusal: fewer cores than pinned processes.
+    """
+    num_processes, there = max(1, contestant.num_pinned), cores()
+    if num_processes > len(there):
+        raise Refusal(f"{contestant.label}: needs {num_processes} cores; {len(there)}")
+    grid = np.geomspace(*contest.rates, contestant.num_measured)
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for k in range(num_processes):
+            arguments = (contest.task, dataset, grid[k::num_processes].tolist())
+            core = there[k] if contestant.num_pinned else None
+            process = started(contestant.module, arguments, core)
+            workers.append(stack.enter_context(process))
+        for worker in workers:
+            worker.begin()
+        found = [worker.answer() for worker in workers]
+    return scaled(found, contest.num_trials)
+
+
+def scaled(found: list[Measured], num_trials: int) -> Outcome:
+    """What `num_trials` trials cost, shared equally between the processes."""
+    share = num_trials / len(found)
+    slowest = max(found, key=lambda one: total_s(one.whole, share))
+    return Outcome(
+        total_s(slowest.whole, share),
+        total_s(slowest.compiling, share),
+        min(one.loss for one in found),
+    )
+
+
+def rounds(
+    title: str, runs: Mapping[str, Callable[[], Any]], num_rounds: int
+) -> dict[str, list[Any]]:
+    """What each gave in each round; everyone runs alone, in an order that rotates."""
+    found = {name: [] for name in runs}
+    for number in range(num_rounds):
+        for name in rotated(list(runs), number):
+            print(
+                f"{title}: round {number + 1} of {num_rounds}: {name}",
+                file=sys.stderr,
+                flush=True,
+            )
+            found[name].append(runs[name]())
+    return found
+
+
+def check_losses(outcomes: Mapping[str, list[Outcome]], is_random: bool) -> None:
+    """Refuses the figures of a contestant that does not learn.
+
+    Raises:
+      Refusal: a best loss above three quarters of chance, or on random labels well
+        above chance.
+    """
+    bound = _CHANCE * (1.5 if is_random else 0.75)
+    for label, found in outcomes.items():
+        worst = max(one.loss for one in found)
+        if not worst < bound:
+            raise Refusal(
+                f"{label}: the best training loss of its trials is {worst:.3f};"
+                f" expected under {bound:.3f}, so its time means nothing"
+            )

@@ -1,0 +1,40 @@
+"""gradjax: the whole sweep as one program, a device for each core it may use."""
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+import gradjax
+from gradjax import trials
+from gradjax.types import Dataset
+from scripts.baselines.sweeps import Cost, Measured, Task, cores
+from scripts.baselines.sweeps.datasets import problem_of
+
+
+def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
+    """What `gradjax.sweep` does, at its usual width."""
+    jax.config.update("jax_num_cpu_devices", len(cores()))
+    problem = problem_of(task, dataset)
+
+    def measure() -> Measured:
+        start = time.perf_counter()
+        program = gradjax.program(
+            problem,
+            "adam",
+            num_steps=task.num_steps,
+            batch_size=task.settings.batch_size,
+            eval_every=task.eval_every,
+        )
+        lanes = trials.lanes(program, trials.usual_width(program))
+        hparams = [{"learning_rate": rate} for rate in rates]
+        found = trials.run(lanes, hparams, [0] * len(rates))
+        once_s = time.perf_counter() - start - found.run_s
+        means = found.trace["loss"].values.mean(axis=1)
+        loss = float(np.nan_to_num(means, nan=np.inf).min())
+        # Trials run in sequence: after compiling, twice as many take twice as long.
+        whole = Cost(once_s, found.run_s / len(rates))
+        return Measured(whole, Cost(found.compile_s, 0.0), loss)
+
+    return measure

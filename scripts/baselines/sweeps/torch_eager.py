@@ -1,0 +1,29 @@
+"""PyTorch, eager: a fresh model and a loop for each learning rate."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from gradjax.types import Dataset
+from scripts.baselines.sweeps import Cost, Measured, Task, cores, cost_of
+from scripts.baselines.torch_eager import batches, tensors, torch, trainer
+
+
+def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
+    """The images as tensors; a thread for each core that the process may use."""
+    torch.set_num_threads(len(cores()))
+    inputs, targets = tensors(dataset.train["image"], dataset.train["label"])
+
+    def trial(rate: float) -> tuple[float, float]:
+        start = time.perf_counter()
+        torch.manual_seed(0)
+        taken = batches(inputs, targets, task.settings.batch_size)
+        loss = trainer(task.settings, rate, taken)(task.num_steps).loss
+        return time.perf_counter() - start, loss
+
+    def measure() -> Measured:
+        seconds, losses = zip(*map(trial, rates), strict=True)
+        return Measured(cost_of(seconds), Cost(0.0, 0.0), float(np.nanmin(losses)))
+
+    return measure

@@ -1,0 +1,94 @@
+"""gradjax at several lane widths, on every device there is: cpu or accelerator."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+import gradjax
+from gradjax import trials
+from gradjax.problems.classification import classification
+from gradjax.types import Dataset, Program
+from scripts.baselines.sweeps import cores
+from scripts.baselines.sweeps.datasets import without_evaluation
+
+_WIDTHS = {"cpu": (1, 4, 16, 64), "accelerator": (1, 16, 64, 256, 1024)}
+_MOST_BATCHES = 16  # a device runs in turn: narrow lanes need not run all trials
+BATCH_SIZE = 32
+
+
+class Size(NamedTuple):
+    """One network on one data set."""
+
+    title: str
+    hidden: int
+    num_steps: int  # of each trial
+
+
+class Cell(NamedTuple):
+    """One width of one network in one round."""
+
+    width: int
+    num_trials: int
+    run_s: float
+    compile_s: float
+
+
+class Table(NamedTuple):
+    """Every width of one network in one round."""
+
+    devices: str  # what ran it
+    state_bytes: int  # of one trial
+    usual_width: int  # what `gradjax.sweep` takes
+    cells: tuple[Cell, ...]  # from narrow to wide
+
+
+def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
+    """Compiles every width up to `num_trials` once; a round runs each of them."""
+    jax.config.update("jax_num_cpu_devices", len(cores()))
+    is_cpu = jax.default_backend() == "cpu"
+    program = _program(size, dataset)
+    every = _WIDTHS["cpu" if is_cpu else "accelerator"]
+    made = [trials.lanes(program, width) for width in every if width <= num_trials]
+    for lanes in made:
+        _run(lanes, 1)  # compiles; and the first run of a program is slower
+    devices = jax.devices()
+    said = f"{len(devices)} x {devices[0].device_kind}"
+    state_bytes, usual = _state_bytes(program), trials.usual_width(program)
+
+    def measure() -> Table:
+        cells = tuple(_run(lanes, num_trials) for lanes in made)
+        return Table(said, state_bytes, usual, cells)
+
+    return measure
+
+
+def _program(size: Size, dataset: Dataset) -> Program:
+    from gradjax.models import mlp
+
+    shape = tuple(dataset.train["image"].shape[1:])
+    problem = classification(dataset, mlp(shape, 10, (size.hidden,)))
+    return gradjax.program(
+        without_evaluation(problem),
+        "adam",
+        num_steps=size.num_steps,
+        batch_size=BATCH_SIZE,
+    )
+
+
+def _run(lanes: trials.Lanes, asked: int) -> Cell:
+    """About that many trials, in whole batches: as many on every device.
+
+    Adam at a learning rate up to 0.1 diverges nowhere here: every trial ends.
+    """
+    together = lanes.width * len(jax.devices())
+    count = min(-(-asked // together), _MOST_BATCHES) * together
+    hparams = [{"learning_rate": rate} for rate in np.geomspace(1e-4, 1e-1, count)]
+    found = trials.run(lanes, hparams, [0] * count)
+    return Cell(lanes.width, count, found.run_s, found.compile_s)
+
+
+def _state_bytes(program: Program) -> int:
+    state = jax.eval_shape(program.init, program.hparams, np.uint32(0))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
