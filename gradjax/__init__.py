@@ -8,6 +8,7 @@ Minimise a problem with an optimizer under a schedule: one pure program.
 
 from gradjax.errors import Refusal
 from gradjax.gradients import check_gradient
+from gradjax.hypergradients import hypergradient
 from gradjax.problems import problem
 from gradjax.records import load
 from gradjax.sweeps import sweep
@@ -23,6 +24,7 @@ __all__ = [
     "Target",
     "Trials",
     "check_gradient",
+    "hypergradient",
     "load",
     "problem",
     "program",

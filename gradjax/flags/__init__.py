@@ -149,7 +149,7 @@ def help_text(doc: str, command: Command) -> str:
 def _defaults(command: Command) -> dict[str, Any]:
     """Flag name -> what its field holds where the flag is not given."""
     own = command.settings._field_defaults
-    return {**own, **Options._field_defaults, **Sweep._field_defaults}
+    return {**Sweep._field_defaults, **Options._field_defaults, **own}
 
 
 def _groups(command: Command) -> dict[str, list[Flag]]:

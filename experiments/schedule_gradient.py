@@ -1,0 +1,283 @@
+r"""A schedule improved by its own gradient: a run is a function, so differentiate it.
+
+Claim:    the loss at the end of a run has a gradient in every point of its schedule.
+          Down along it the best constant learning rate becomes one that decays, and
+          ends lower with seeds that the descent never saw.
+Cost:     half a minute, most of it to compile a run and its gradient.
+Command:  python -m experiments.schedule_gradient
+          python -m experiments.schedule_gradient --start=cosine
+          python -m experiments.schedule_gradient --points=8 --steps=400
+          python -m experiments.schedule_gradient --problem=digits_mlp --batch_size=32 \
+              --steps=100 --optimizer='adam(eps_root=1e-16)' --headroom=2
+
+The schedule is `points` numbers in [0, 1] with straight lines between them, times a
+peak. First one number is tuned on the seeds of the descent: the rate of a constant, and
+the peak of a cosine, each the best of 25. The descent begins at the best of `start`,
+with a peak `headroom` times as high, so that the schedule may rise, too. Its steps are
+Adam's, on the mean gradient over the same seeds at every step (common random numbers);
+after each the numbers are cut to [0, 1]. The schedule with the least mean loss on those
+seeds is kept. Then all of them train with fresh seeds, in pairs.
+
+The default problem is the noisy quadratic model (Zhang et al. 2019). Its theory says:
+large steps while the start is far, small ones when the noise is all that is left.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import gradjax
+from gradjax import flags, launch, optimizers, problems, schedules, study, trials, types
+from gradjax.errors import Refusal
+from gradjax.flags import Flag
+from gradjax.hypergradients import checked, hypergradient
+from gradjax.plots.schedule_gradient import schedule_gradient
+from gradjax.problems import arguments
+from gradjax.report import learned, terminal
+from gradjax.report.learned import LEARNED, Learned, Tuned
+from gradjax.trials import Lanes
+from gradjax.types import Finding, Options, Program, Series
+
+_BELOW, _ABOVE, _NUM_RATES = (
+    1 / 30,
+    30.0,
+    25,
+)  # times the optimizer's own: what is tried
+_VALUES = "schedule.values"
+_B1, _B2 = 0.9, 0.99  # of the outer Adam: the gradients are alike from step to step
+
+
+class Settings(NamedTuple):
+    """What decides the lesson."""
+
+    experiment: str
+    problem: str = "noisy_quadratic(dim=100)"  # an expression
+    optimizer: str = "sgd"  # an expression
+    batch_size: int | None = None  # None: all training data
+    steps: int = 200  # of each run
+    start: str = "constant"  # an expression: the schedule to improve
+    points: int = 16
+    headroom: float = 4.0
+    outer_steps: int = 40
+    outer_rate: float = 0.05
+    seed: int = 0  # the first one
+    seeds: int = 32  # how many, of the descent
+    fresh: int = 32  # how many seeds compare the schedules
+
+
+class Path(NamedTuple):
+    """The descent: what was seen at the schedule before each outer step."""
+
+    values: np.ndarray  # f32[outer, points]
+    losses: np.ndarray  # f32[outer, trials]
+    grads: np.ndarray  # f32[outer, points]: the mean over the trials
+
+
+def main(settings: Settings, options: Options) -> None:
+    """Refuses what is wrong; tunes, descends, compares."""
+    _check(settings)
+    problem = problems.make(settings.problem)
+    if problem.data is None and settings.batch_size is not None:
+        said = f"--batch_size={settings.batch_size}"
+        raise Refusal(f"{said}: {settings.problem} has no data")
+    program = gradjax.program(
+        problem,
+        settings.optimizer,
+        [1.0] * settings.points,
+        num_steps=settings.steps,
+        batch_size=settings.batch_size,
+    )
+    if optimizers.RATE not in program.hparams:
+        raise Refusal(
+            f"--optimizer={settings.optimizer}: it has no learning rate to schedule, or"
+            " gives its own"
+        )
+    has_split = problem.data is not None and problem.data.validation is not None
+    split = "validation" if has_split else "train"
+    gradient = hypergradient(program, split)
+    find = functools.partial(_find, settings, program, split, gradient)
+    study.run(settings, options, find)
+
+
+def _check(settings: Settings) -> None:
+    """Refuses numbers and expressions that no problem could make right."""
+    arguments.whole("--steps", settings.steps, 2, 10_000)
+    arguments.whole("--points", settings.points, 2, 200)
+    arguments.whole("--outer_steps", settings.outer_steps, 1, 1_000)
+    arguments.whole("--seeds", settings.seeds, 1, 1_000)
+    arguments.whole("--fresh", settings.fresh, 2, 1_000)
+    arguments.number("--headroom", settings.headroom, 1.0, 100.0)
+    arguments.number("--outer_rate", settings.outer_rate, 1e-6, 1.0)
+    launch.check(
+        types.Settings(
+            settings.experiment,
+            optimizer=settings.optimizer,
+            batch_size=settings.batch_size,
+            schedule=settings.start,
+            steps=settings.steps,
+            seed=settings.seed,
+            seeds=settings.seeds + settings.fresh,
+        )
+    )
+
+
+def _find(settings: Settings, program: Program, split: str, gradient: Any) -> Finding:
+    """Tunes, descends, and compares with fresh seeds."""
+    seeds = list(range(settings.seed, settings.seed + settings.seeds))
+    lanes = trials.lanes(program, trials.usual_width(program), 1)
+    shapes = {name: _points(name, settings) for name in ("constant", "cosine")}
+    shapes[settings.start] = _points(settings.start, settings)
+    tuned = {
+        name: _tuned(lanes, split, values, seeds) for name, values in shapes.items()
+    }
+    said = ", ".join(f"{name} {one.peak:.3g}" for name, one in tuned.items())
+    terminal.say(f"the best of {_NUM_RATES} learning rates, {len(seeds)} seeds: {said}")
+    start = tuned[settings.start]
+    peak = start.peak * settings.headroom
+    measured = _measured(gradient, peak, seeds, lanes.width)
+    path = _descend(settings, measured, start.values / np.float32(settings.headroom))
+    best = int(path.losses.mean(axis=1).argmin())
+    tuned[LEARNED] = Tuned(peak, path.values[best])
+    fresh = _compared(lanes, tuned, seeds[-1] + 1, settings.fresh)
+    what = f"{settings.steps:,} steps of {settings.optimizer} on {settings.problem}"
+    found = Learned(what, settings.start, split, tuned, path.losses, fresh)
+    rates = {name: _rates(settings, one) for name, one in tuned.items()}
+    descent = Series(np.arange(len(path.losses)), path.losses.T)
+    loss_name = "loss" if split == "train" else f"{split} loss"
+    draw = functools.partial(
+        schedule_gradient, what, rates, descent, fresh[split], loss_name
+    )
+    return Finding(
+        learned.sentence(found),
+        learned.figures(found),
+        learned.rows(found),
+        {**rates, "descent": descent},
+        {"picture.png": draw},
+    )
+
+
+def _rates(settings: Settings, tuned: Tuned) -> Series:
+    """The learning rate at the points of its schedule, over steps."""
+    steps = np.linspace(0.0, settings.steps, settings.points)
+    return Series(steps, tuned.peak * tuned.values)
+
+
+def _points(expression: str, settings: Settings) -> np.ndarray:
+    """A schedule as f32[points] numbers, at equally spaced points of the run."""
+    spec, numbers = schedules.split(expression, settings.steps)
+    progress = np.linspace(0.0, 1.0, settings.points, dtype=np.float32)
+    shape = functools.partial(schedules.shape_at, spec, numbers)
+    return np.clip([shape(jnp.asarray(part)) for part in progress], 0.0, 1.0)
+
+
+def _losses(
+    lanes: Lanes, settings: list[Tuned], seeds: list[int]
+) -> dict[str, np.ndarray]:
+    """Split -> the loss at the end, f32[settings, trials]; NaN where it diverged."""
+    numbers = [{optimizers.RATE: one.peak, _VALUES: one.values} for one in settings]
+    seen = trials.run(
+        lanes,
+        [one for one in numbers for _ in seeds],
+        [s for _ in settings for s in seeds],
+    )
+    shape = (len(settings), len(seeds))
+    return {
+        split: np.reshape(means["loss"], shape)
+        for split, means in seen.evaluation.items()
+    }
+
+
+def _tuned(lanes: Lanes, split: str, values: np.ndarray, seeds: list[int]) -> Tuned:
+    """The best of many peaks of one shape."""
+    own = float(lanes.program.hparams[optimizers.RATE])
+    peaks = np.geomspace(own * _BELOW, own * _ABOVE, _NUM_RATES)
+    tried = [Tuned(float(peak), values) for peak in peaks]
+    means = _losses(lanes, tried, seeds)[split].mean(axis=1)
+    if not np.isfinite(means).any():
+        raise Refusal(f"every learning rate from {peaks[0]:.3g} on diverges")
+    return tried[int(np.nanargmin(means))]
+
+
+def _measured(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
+    """The function values f32[points] -> (losses f32[trials], mean gradient)."""
+    roots, batch_size = np.asarray(seeds, np.uint32), min(width, len(seeds))
+
+    def measured(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def one(seed: jax.Array) -> tuple[jax.Array, jax.Array]:
+            hparams = {optimizers.RATE: jnp.float32(peak), _VALUES: values}
+            value, grads = gradient(hparams, seed)
+            return value, grads[_VALUES]
+
+        losses, grads = jax.lax.map(one, jnp.asarray(roots), batch_size=batch_size)
+        return losses, grads.mean(axis=0)
+
+    return jax.jit(measured)
+
+
+def _descend(settings: Settings, measured: Any, values: np.ndarray) -> Path:
+    """Adam on the numbers of a schedule, cut to [0, 1] after each step."""
+    rule = optax.adam(settings.outer_rate, _B1, _B2)
+    state = rule.init(jnp.asarray(values))
+    seen = []
+    for number in range(settings.outer_steps + 1):
+        losses, grads = measured(jnp.asarray(values))
+        if number and not np.isfinite(losses).all():
+            terminal.say(
+                f"outer step {number} led to a run that diverges: it ends there"
+            )
+            break
+        checked(losses.mean(), {_VALUES: grads})
+        seen.append((values, np.asarray(losses), np.asarray(grads)))
+        updates, state = rule.update(grads, state)
+        values = np.clip(values + np.asarray(updates), 0.0, 1.0)
+    return Path(*(np.stack(column) for column in zip(*seen, strict=True)))
+
+
+def _compared(
+    lanes: Lanes, tuned: dict[str, Tuned], first: int, count: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Split -> schedule -> losses f32[trials] with seeds that nothing was fitted to."""
+    seen = _losses(lanes, list(tuned.values()), list(range(first, first + count)))
+    return {split: dict(zip(tuned, rows, strict=True)) for split, rows in seen.items()}
+
+
+COMMAND = flags.Command(
+    "schedule_gradient",
+    Settings,
+    {
+        "What is minimised": [
+            Flag("problem", "string", "a name, or a call such as 'quadratic(dim=5)'"),
+        ],
+        "How": [
+            flags.OPTIMIZER,
+            Flag("batch_size", "integer", "examples a step. Unset: all of them"),
+            Flag("steps", "integer", "of each run: from 2 to 10,000"),
+        ],
+        "The schedule": [
+            Flag("start", "string", "where it begins: constant, cosine, wsd, ..."),
+            Flag("points", "integer", "numbers that it is made of: from 2 to 200"),
+            Flag(
+                "headroom",
+                "float",
+                "the peak over the best rate of the start: how far it may rise",
+            ),
+        ],
+        "The descent": [
+            Flag("outer_steps", "integer", "down the gradient: from 1 to 1,000"),
+            Flag("outer_rate", "float", "of the outer Adam, on a scale from 0 to 1"),
+        ],
+        "Chance": [
+            flags.SEED,
+            Flag("seeds", "integer", "how many the descent sees, the same every step"),
+            Flag("fresh", "integer", "how many other seeds then compare the schedules"),
+        ],
+        "What is kept": flags.KEPT,
+    },
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)
