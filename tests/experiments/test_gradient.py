@@ -55,7 +55,7 @@ def test_both_precisions_follow_the_theory(lesson, tmp_path, capsys):
     assert ratio ** (2 / 3) / 4.0 < errors < 4.0 * ratio ** (2 / 3)
     assert double["jax_grad_error"] < 1e-13 * abs(exact)
     assert single["jax_grad_error"] < single["smallest_error"] / 20.0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert found["sentence"] in said
     assert f"by {double['smallest_error']:.1e}" in found["sentence"]
     assert (tmp_path / "mine" / "picture.png").stat().st_size > 50_000
