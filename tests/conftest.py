@@ -1,10 +1,14 @@
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = tempfile.TemporaryDirectory(prefix="gradjax-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name  # tests leave the user's cache alone

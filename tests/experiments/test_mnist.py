@@ -49,11 +49,6 @@ def environment(cache, **more):
     return kept | paths | more
 
 
-def _listens():
-    """A shell's background job ignores Ctrl-C, and so would what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextlib.contextmanager
 def training(folder, cache, *flags):
     """The command, as a process that has begun to train."""
@@ -64,7 +59,6 @@ def training(folder, cache, *flags):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_listens,
     ) as started:
         for line in started.stdout:
             if "epoch" in line:

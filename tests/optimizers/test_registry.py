@@ -141,6 +141,8 @@ def test_a_transform_stands_beside_an_optimizer_and_not_alone(
 ):
     written = f"{name}({NEEDED.get(name, '')})"
     links = ["sgd", written] if name.startswith(LAST) else [written, "sgd(0.03)"]
+    if TRANSFORMS[name].rate is not None:
+        links = ["scale_by_adam", written]  # it turns the sign itself
     is_private = TRANSFORMS[name].gradient == "per_example"
     problem = examples if is_private else quadratic
     program = gradjax.program(problem, f"chain({', '.join(links)})", num_steps=20)
