@@ -33,9 +33,8 @@ _ARGUMENTS = {"dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1"}
 _REASONS = {
     "acprop": "its denominator is that of the step before, so a pixel that was dark in"
     " every batch so far moves by its gradient over 1e-8 when it lights",
-    "rprop": "it compares the signs of successive gradients, which small batches flip",
 }
-_REMEDIES = {"acprop": "acprop(eps=0.001)", "rprop": "multi_steps(rprop, every=8)"}
+_REMEDIES = {"acprop": "acprop(eps=0.001)"}
 _HEAD = """\
 | optimizer | rate | of its default | validation | test, fresh seeds | steps/s |\
  gradients a step | compile, s |

@@ -1,0 +1,63 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradjax.optimizers import OPTIMIZERS
+from scripts import optimizer_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "optimizers.md"
+
+
+def row(expression="adam", accuracy=0.97, rate=0.01):
+    interval = (accuracy, accuracy - 0.01, accuracy + 0.01)
+    values = (expression, rate, 1e-3, 0.98, interval, 20_000.0, 1.0, 2.0)
+    return optimizer_table.Row(*values)
+
+
+def test_the_page_has_every_optimizer_and_a_reason_for_each_that_fails():
+    text = PAGE.read_text()
+    rows = re.findall(r"^\| `(\w+).*?\| ([\d.]+) \[", text, re.MULTILINE)
+    assert {name for name, _ in rows} == OPTIMIZERS.keys()
+    below = {name for name, accuracy in rows if float(accuracy) < 0.90}
+    assert below <= set(re.findall(r"^`(\w+)` does not: ", text, re.MULTILINE))
+
+
+def test_best_first_with_a_line_for_each_below():
+    page = optimizer_table.document(
+        [row(), row("acprop", 0.1), row("sgd", 0.98)], 3, ""
+    )
+    places = [page.index(f"| `{name}`") for name in ("sgd", "adam", "acprop")]
+    assert places == sorted(places)
+    assert "2 of 3 optimizers reach 0.90" in page
+    assert "`acprop` does not: its denominator" in page
+
+
+@pytest.mark.slow
+def test_a_small_table_is_measured_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(optimizer_table, "_STEPS", 200)
+    assert optimizer_table.main(["--optimizers=adam", "--seeds=2"]) == 0
+    (line,) = [
+        x for x in capsys.readouterr().out.splitlines() if x.startswith("| `adam`")
+    ]
+    assert float(line.split("|")[5].split("[")[0]) > 0.85
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--optimizers=adma", "--seeds=1", "--seeds=x"])
+def test_refuses_in_one_line(flag, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        optimizer_table.main([flag])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_run_that_diverged_never_ranks_best():
+    class Found:
+        status, evaluation = "diverged", {"validation": {"accuracy": np.float32(1.0)}}
+
+    assert optimizer_table._score(Found) < 0.0
