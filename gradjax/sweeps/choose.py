@@ -70,7 +70,7 @@ def scored(rows: list[Row]) -> list[Scored]:
     return [
         Scored(
             of[0].trial.point,
-            of[0].trial.settings.optimizer,
+            of[0].trial.optimizer,
             tuple(of),
             float(np.mean([row.score for row in of])),
         )

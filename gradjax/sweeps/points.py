@@ -28,6 +28,7 @@ class Trial(NamedTuple):
     numbers: Hparams  # what is traced, beside the program's defaults
     point: Point  # as the search gave it
     seed: int
+    optimizer: str  # as it was asked for, before its numbers were taken out
 
 
 def trial(base: Settings, point: Point, seed: int) -> Trial:
@@ -48,6 +49,7 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
     if RATE not in numbers and base.learning_rate is not None:
         numbers[RATE] = base.learning_rate
     settings = settings._replace(learning_rate=None)
+    asked_for = settings.optimizer
     for name in list(numbers):
         settings, is_static = _with_argument(settings, name, numbers[name])
         if is_static:
@@ -60,6 +62,7 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
         numbers,
         point,
         seed,
+        asked_for,
     )
 
 
