@@ -38,7 +38,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -53,6 +53,11 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Raises:
         ValueError: an array of objects, which would have to be pickled.
     """
+    write_bytes(path, npz_bytes(arrays))
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """What `write_npz` writes; its members are dated 1980, whatever the clock."""
     buffer = io.BytesIO()
     # np.savez pickles objects, and takes "file" and "allow_pickle" as its own names.
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -60,7 +65,7 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 array = np.asanyarray(values)
                 np.lib.format.write_array(member, array, (1, 0), allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -142,7 +147,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

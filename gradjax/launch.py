@@ -89,15 +89,7 @@ def train(
         Refusal: bad input, before anything was compiled or written; or a full disk.
     """
     epoch_steps = _epoch_steps(problem, settings)
-    settings, num_steps = with_steps(problem, settings)
-    program = training.program(
-        problem,
-        settings.optimizer,
-        settings.schedule,
-        num_steps=num_steps,
-        batch_size=settings.batch_size,
-        eval_every=settings.eval_every,
-    )
+    program, settings = stated_program(problem, settings)
     settings = _with_rate(settings, program)
     config = {
         "settings": settings._asdict(),
@@ -129,6 +121,20 @@ def train(
     records.save(folder, results, summary, picture, settings.trace_every)
     _show(summary, folder, "keeps this run")
     return summary
+
+
+def stated_program(problem: Problem, settings: Settings) -> tuple[Program, Settings]:
+    """The program of these settings, which then say its steps as a number."""
+    settings, num_steps = with_steps(problem, settings)
+    program = training.program(
+        problem,
+        settings.optimizer,
+        settings.schedule,
+        num_steps=num_steps,
+        batch_size=settings.batch_size,
+        eval_every=settings.eval_every,
+    )
+    return program, settings
 
 
 def command_line(experiment: str) -> str:

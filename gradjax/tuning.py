@@ -232,21 +232,13 @@ def _program(
     """The compiled program of a group, made once."""
     if group not in sweeping.programs:
         problem, settings, _ = sweeping.state(settings, sweeping.options)
-        settings, num_steps = launch.with_steps(problem, settings)
-        program = training.program(
-            problem,
-            settings.optimizer,
-            settings.schedule,
-            num_steps=num_steps,
-            batch_size=settings.batch_size,
-            eval_every=settings.eval_every,
-        )
+        program, settings = launch.stated_program(problem, settings)
         asked = sweeping.asked
         width = trials.usual_width(program) if asked.width is None else asked.width
         lanes = trials.lanes(program, width, asked.num_devices)
         terminal.say(
-            f"{settings.optimizer}, {settings.schedule}: {num_steps:,} steps, {width}"
-            f" mapped together on each of {len(lanes.devices)} devices"
+            f"{settings.optimizer}, {settings.schedule}: {settings.steps:,} steps,"
+            f" {width} mapped together on each of {len(lanes.devices)} devices"
         )
         sweeping.programs[group] = (program, lanes)
     return sweeping.programs[group]

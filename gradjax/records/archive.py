@@ -1,9 +1,7 @@
 """The files of a store: named arrays in an `.npz`, and what the journal says of it."""
 
 import hashlib
-import io
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,17 +58,6 @@ def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
         if not name.isprintable():
             raise Refusal(f"{what}: array name {name!r} has control characters")
     return values
-
-
-def encoded(arrays: dict[str, np.ndarray]) -> bytes:
-    """An uncompressed `.npz` as `files.write_npz` writes it: the same every time."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, values in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, whatever the clock
-            with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, values, (1, 0), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

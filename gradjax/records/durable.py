@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradjax.errors import Refusal
+from gradjax.files import sync_folder
 from gradjax.records import faults
 
 PARTIAL = ".partial"
@@ -78,15 +79,6 @@ def open_to_append(path: Path) -> io.FileIO:
     if is_new:
         sync_folder(path.parent)
     return file
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
-from gradjax.files import named_disk_errors
+from gradjax.files import named_disk_errors, sync_folder
 from gradjax.records import archive, faults, inspection, journal, lock
-from gradjax.records.durable import open_to_append, sync_folder
+from gradjax.records.durable import open_to_append
 from gradjax.records.folder import checked_path
 from gradjax.records.inspection import JOURNAL
 from gradjax.records.plan import check_same, read_plan, write_plan

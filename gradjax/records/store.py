@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.files import read_npz
+from gradjax.files import npz_bytes, read_npz
 from gradjax.records import archive, faults, journal
 from gradjax.records.durable import disk_errors, write_file
 from gradjax.records.inspection import JOURNAL, status, verify
@@ -187,7 +187,7 @@ def _keep(
     more: dict[str, Any],
 ) -> dict[str, Any]:
     """Writes the file, then its line; gives the line."""
-    content = archive.encoded(arrays)
+    content = npz_bytes(arrays)
     record = {**archive.described(kind, name, content), "digest": digest, **more}
     path = store.folder / record["file"]
     with disk_errors(path):
