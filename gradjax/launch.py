@@ -15,7 +15,16 @@ from gradjax.optimizers import bounds
 from gradjax.plots.curves import Examples, curves
 from gradjax.report import terminal
 from gradjax.report.summary import summarize, table_rows
-from gradjax.types import Hparams, Options, Params, Problem, Program, Result, Settings
+from gradjax.types import (
+    Hparams,
+    Options,
+    Params,
+    Problem,
+    Program,
+    Report,
+    Result,
+    Settings,
+)
 
 _EPOCHS = {"digits": 30}  # a data set this small needs more passes
 _USUAL_EPOCHS = 5
@@ -112,7 +121,14 @@ def train(
         "dataset": settings.dataset,
         "seeds": seeds(settings),
     }
-    summary = summarize(results, problem, about, program.plan.batch_size, epoch_steps)
+    summary = summarize(
+        results,
+        problem,
+        about,
+        program.plan.batch_size,
+        epoch_steps,
+        _reports(problem, results),
+    )
     picture = None
     if options.plot:
         shown = examples(results[0].params) if examples else None
@@ -121,6 +137,18 @@ def train(
     records.save(folder, results, summary, picture, settings.trace_every)
     _show(summary, folder, "keeps this run")
     return summary
+
+
+def _reports(problem: Problem, results: list[Result]) -> list[Report]:
+    """What the problem says of each run; nothing of one that diverged."""
+    if problem.report is None:
+        return [Report({}) for _ in results]
+    return [
+        problem.report(one.params, problem.data)
+        if one.status == "finished"
+        else Report({})
+        for one in results
+    ]
 
 
 def stated_program(problem: Problem, settings: Settings) -> tuple[Program, Settings]:
@@ -251,6 +279,8 @@ def _run(
 
 
 def _show(summary: dict[str, Any], folder: Path, what: str) -> None:
+    for heading, lines in summary["texts"].items():
+        terminal.say("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]))
     terminal.table(f"{summary['problem']}: {summary['status']}", table_rows(summary))
     terminal.say(f"{spoken(folder)} {what}")
 

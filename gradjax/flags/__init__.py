@@ -157,9 +157,14 @@ def _groups(command: Command) -> dict[str, list[Flag]]:
 
 
 def as_run(settings: Any) -> Settings:
-    """An experiment's settings as those of a run; what it lacks is None."""
-    own = settings._asdict()
-    return Settings(**{"model": None, **own})
+    """An experiment's settings as those of a run.
+
+    What a run has and it lacks is None; what it alone has is in `own`.
+    """
+    values = settings._asdict()
+    shared = {name: v for name, v in values.items() if name in Settings._fields}
+    own = tuple((name, v) for name, v in values.items() if name not in shared)
+    return Settings(**{"model": None, **shared}, own=own)
 
 
 def _described(flag: Flag, default: Any) -> list[str]:

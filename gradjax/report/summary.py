@@ -6,7 +6,7 @@ import numpy as np
 
 from gradjax.analysis.statistics import student_interval
 from gradjax.report.terminal import number
-from gradjax.types import Problem, Result, Target
+from gradjax.types import Problem, Report, Result, Target
 
 
 def summarize(
@@ -15,6 +15,7 @@ def summarize(
     about: dict[str, Any],
     batch_size: int | None,
     epoch_steps: int | None,
+    reports: list[Report],
 ) -> dict[str, Any]:
     """The figures of a run; over several seeds, the means of those that finished.
 
@@ -25,17 +26,23 @@ def summarize(
       about: what the summary starts with: problem, dataset, seeds.
       batch_size: examples a step; None: the problem has no data.
       epoch_steps: steps of one pass over the training split; None: as above.
+      reports: what the problem says of each trial.
 
     Returns:
       A JSON-ready dictionary: status ("finished", or "diverged" if every trial did),
-      `<split>_<metric>`, best_epoch, times in seconds, `trials` with the same figures
+      `<split>_<metric>`, best_epoch, `reported` (names of the reports' figures), their
+      texts of the first trial, times in seconds, `trials` with the same figures
       one by one, and, over several seeds, `intervals`: mean, standard deviation and
       Student's 95 % interval of each figure.
     """
-    trials = [_figures(one, problem, batch_size, epoch_steps) for one in results]
+    trials = [
+        _figures(one, problem, batch_size, epoch_steps) | report.figures
+        for one, report in zip(results, reports, strict=True)
+    ]
     finished = [trial for trial in trials if trial["status"] == "finished"]
-    names = [name for name in trials[0] if isinstance(trials[0][name], float)]
-    columns = {name: np.array([t[name] for t in finished or trials]) for name in names}
+    shown = finished or trials
+    names = [name for name in shown[0] if isinstance(shown[0][name], float)]
+    columns = {name: np.array([one[name] for one in shown]) for name in names}
     return {
         "status": "finished" if finished else "diverged",
         **about,
@@ -43,6 +50,8 @@ def summarize(
         "steps": trials[0]["steps"],
         **{name: float(values.mean()) for name, values in columns.items()},
         "compile_s": results[0].compile_s,
+        "reported": sorted({name for report in reports for name in report.figures}),
+        "texts": next((one.texts for one in reports if one.texts), {}),
         "intervals": {name: _spread(values) for name, values in columns.items()}
         if len(results) > 1
         else {},
@@ -57,6 +66,8 @@ def table_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         measured = [name for name in summary if name.startswith(f"{split}_")]
         for name in sorted(measured, key=lambda name: not name.endswith("_loss")):
             rows.append((name.replace("_", " "), _with_interval(summary, name)))
+    for name in summary["reported"]:
+        rows.append((name.replace("_", " "), _with_interval(summary, name)))
     if "gap" in summary:
         rows.append(("above the minimum", _with_interval(summary, "gap")))
     if summary.get("best_epoch") is not None:

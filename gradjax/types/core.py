@@ -79,8 +79,16 @@ class Problem(NamedTuple):
     # metrics(params, batch, key) -> {name: (sum, count)}: held-out measures
     data: Splits | None = None  # None: the loss needs no batch
     target: Target = Target()
-    report: Callable[..., dict[str, Any]] | None = None  # (params, data)
+    report: Callable[..., "Report"] | None = None
+    # (params, data) -> Report: on the host, once, at the end (BLEU, samples)
     minimum: Minimum | None = None  # None: it is not known
+
+
+class Report(NamedTuple):
+    """What a problem says of trained parameters, beyond its metrics."""
+
+    figures: dict[str, float]  # name -> value: BLEU, recall@10
+    texts: dict[str, list[str]] = {}  # heading -> lines as printed: samples
 
 
 class TrainState(NamedTuple):
@@ -216,6 +224,7 @@ class Settings(NamedTuple):
     seed: int = 0  # the first one
     seeds: int = 1  # how many
     trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
+    own: tuple[tuple[str, Any], ...] = ()  # (flag, value) that one experiment alone has
 
 
 class Options(NamedTuple):

@@ -3,7 +3,7 @@ import pytest
 
 import gradjax
 from gradjax.report.summary import summarize, table_rows
-from gradjax.types import Result, Series, Target
+from gradjax.types import Report, Result, Series, Target
 
 PROBLEM = gradjax.Problem(None, None, target=Target("accuracy", None, "max"))
 
@@ -18,8 +18,9 @@ def result(accuracies, status="finished", run_s=2.0):
     )
 
 
-def summary_of(*results):
-    return summarize(list(results), PROBLEM, {"problem": "p"}, 4, 10)
+def summary_of(*results, reports=None):
+    said = reports or [Report({}) for _ in results]
+    return summarize(list(results), PROBLEM, {"problem": "p"}, 4, 10, said)
 
 
 def test_one_trial():
@@ -39,6 +40,21 @@ def test_several_trials_give_means_and_students_interval():
     half = 12.7062 * np.std([0.8, 0.9], ddof=1) / np.sqrt(2)  # t(1) at 0.975
     assert spread["high"] - spread["mean"] == pytest.approx(half, rel=1e-4)
     assert dict(table_rows(summary))["test accuracy"].startswith("0.8500  (std 0.0707")
+
+
+def test_what_a_problem_reports_is_in_the_means_and_in_the_table():
+    reports = [Report({"bleu": 20.0}, {"samples": ["a", "b"]}), Report({"bleu": 22.0})]
+    summary = summary_of(result([0.8]), result([0.9]), reports=reports)
+    assert summary["bleu"] == 21.0
+    assert [one["bleu"] for one in summary["trials"]] == [20.0, 22.0]
+    assert summary["texts"] == {"samples": ["a", "b"]}
+    assert dict(table_rows(summary))["bleu"].startswith("21")
+
+
+def test_a_report_is_missing_where_the_first_trial_diverged():
+    reports = [Report({}), Report({"bleu": 22.0})]
+    results = [result([np.nan], "diverged"), result([0.9])]
+    assert summary_of(*results, reports=reports)["bleu"] == 22.0
 
 
 def test_a_diverged_trial_is_counted_and_left_out_of_the_means():
