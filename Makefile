@@ -47,7 +47,7 @@ mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
 test: $(VENV)/.installed-test ## Run the tests; ARGS go to pytest
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Run ruff and pyright, all of it even if a part fails
 	@failed=; \

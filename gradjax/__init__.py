@@ -10,7 +10,7 @@ from gradjax.errors import Refusal
 from gradjax.gradients import check_gradient
 from gradjax.hypergradients import hypergradient
 from gradjax.problems import problem
-from gradjax.records import load
+from gradjax.records import frames, load
 from gradjax.sweeps import sweep
 from gradjax.training import program, run
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials
@@ -24,6 +24,7 @@ __all__ = [
     "Target",
     "Trials",
     "check_gradient",
+    "frames",
     "hypergradient",
     "load",
     "problem",

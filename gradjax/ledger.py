@@ -8,28 +8,33 @@ import numpy as np
 from gradjax import optimizers
 from gradjax.blocks import num_blocks
 from gradjax.segment import Seen
-from gradjax.types import Hparams, Plan, Series, TrainState, Trials
+from gradjax.traces import window_ends, window_starts, windowed
+from gradjax.types import Hparams, Plan, Series, Target, TrainState, Trials
 
 
 class Book(NamedTuple):
     """Arrays with a leading axis of trials, written in place."""
 
+    every: int  # steps a point of the trace
     state: Any  # a pytree, [trials, ...]
     params: Any  # at evaluation, where that is not in the state; else {}
-    trace: dict[str, np.ndarray]  # f32[trials, steps]
+    trace: dict[str, np.ndarray]  # f32[trials, points]
     validation: dict[str, np.ndarray]  # f32[trials, blocks]
     last: dict[str, dict[str, np.ndarray]]  # split -> metric -> f32[trials]
+    num_gradients: np.ndarray  # i64[trials], so far
     diverged_step: np.ndarray  # i64[trials], 0 where none is
     stopped_step: np.ndarray  # i64[trials], where successive halving ended it; or 0
+    is_set_aside: np.ndarray  # bool[trials]: it ended the process, and has no result
 
 
-def opened(state: Any, seen: Seen, plan: Plan, num_trials: int) -> Book:
+def opened(state: Any, seen: Seen, plan: Plan, every: int, num_trials: int) -> Book:
     """An empty book.
 
     Args:
       state: shapes [width, ...] of a stretch's state.
       seen: shapes [width, ...] of what a stretch reports.
       plan: of the run.
+      every: steps a point of the trace.
       num_trials: rows.
     """
 
@@ -43,14 +48,16 @@ def opened(state: Any, seen: Seen, plan: Plan, num_trials: int) -> Book:
             lambda x: np.zeros((num_trials, *x.shape[1:]), x.dtype), shapes
         )
 
+    num_points = len(window_starts(plan, every, 0, num_blocks(plan)))
     return Book(
+        every,
         blank(state),
         blank(seen.params),
-        rows(_curves(seen), plan.num_steps),
+        rows(_curves(seen), num_points),
         rows(seen.validation, num_blocks(plan)),
         rows(seen.last),
-        np.zeros(num_trials, np.int64),
-        np.zeros(num_trials, np.int64),
+        *(np.zeros(num_trials, np.int64) for _ in range(3)),
+        is_set_aside=np.zeros(num_trials, bool),
     )
 
 
@@ -74,37 +81,58 @@ def enter(
     """
     first, count = stretch
     start = first * plan.block_steps
-    stop = min(start + count * plan.block_steps, plan.num_steps)
+    num_steps = min(count * plan.block_steps, plan.num_steps - start)
 
     def put(old: np.ndarray, new: np.ndarray) -> None:
         old[group] = new
 
     jax.tree.map(put, (book.state, book.params), (state, seen.params))
     jax.tree.map(put, book.last, seen.last)
-    for name, values in _curves(seen).items():
-        flat = values.reshape(len(group), -1)[:, : stop - start]
-        book.trace[name][group, start:stop] = flat
+    flat = {
+        name: values.reshape(len(group), -1)[:, :num_steps]
+        for name, values in _curves(seen).items()
+    }
+    starts = window_starts(plan, book.every, first, count)
+    ends = window_ends(plan, book.every, first, count)
+    for name, values in flat.items():
+        book.trace[name][group, _points(plan, book, stretch)] = windowed(
+            values, starts, ends
+        )
     for name, values in seen.validation.items():
         book.validation[name][group, first : first + count] = values[:, :count]
-    is_bad = ~np.isfinite(book.trace["loss"][group, start:stop])
-    step = np.where(is_bad.any(axis=1), start + is_bad.argmax(axis=1) + 1, 0)
-    book.diverged_step[group] = step
+    is_bad = ~np.isfinite(flat["loss"])
+    taken = np.where(is_bad.any(axis=1), is_bad.argmax(axis=1) + 1, num_steps)
+    book.diverged_step[group] = np.where(is_bad.any(axis=1), start + taken, 0)
+    book.num_gradients[group] += _num_gradients(plan, flat, taken)
 
 
 def entries(
     plan: Plan, book: Book, rows: np.ndarray, stretch: tuple[int, int]
 ) -> dict[str, np.ndarray]:
-    """What a stretch wrote of some trials, to be kept: [rows, ...] each."""
+    """What a stretch wrote of some trials, to be kept.
+
+    Returns:
+      `trace/<name>` f32[rows, points], `validation/<name>` f32[rows, blocks] (NaN where
+      none was due), `last/<split>/<metric>` f32[rows] (NaN before the end); the steps
+      taken at each: `trace_step` i64[points], `validation_step` i64[blocks]; `rows`,
+      `diverged_step` and `num_gradients` i64[rows]; `is_set_aside` bool[rows].
+    """
     first, count = stretch
-    start = first * plan.block_steps
-    stop = min(start + count * plan.block_steps, plan.num_steps)
-    kept = {f"trace/{name}": v[rows, start:stop] for name, v in book.trace.items()}
+    points = _points(plan, book, stretch)
+    kept = {f"trace/{name}": v[rows, points] for name, v in book.trace.items()}
     for name, values in book.validation.items():
         kept[f"validation/{name}"] = values[rows, first : first + count]
     for split, means in book.last.items():
         for name, values in means.items():
             kept[f"last/{split}/{name}"] = values[rows]
-    return kept | {"rows": rows, "diverged_step": book.diverged_step[rows]}
+    return kept | {
+        "trace_step": window_ends(plan, book.every, first, count),
+        "validation_step": _taken(plan)[first : first + count],
+        "rows": rows,
+        "diverged_step": book.diverged_step[rows],
+        "num_gradients": book.num_gradients[rows],
+        "is_set_aside": book.is_set_aside[rows],
+    }
 
 
 def enter_entries(
@@ -112,18 +140,18 @@ def enter_entries(
 ) -> None:
     """Writes what `entries` gave back into a book."""
     first, count = stretch
-    start = first * plan.block_steps
-    stop = min(start + count * plan.block_steps, plan.num_steps)
     rows = kept["rows"]
     for path, values in kept.items():
         part, *names = path.split("/")
         if part == "trace":
-            book.trace[names[0]][rows, start:stop] = values
+            book.trace[names[0]][rows, _points(plan, book, stretch)] = values
         elif part == "validation":
             book.validation[names[0]][rows, first : first + count] = values
         elif part == "last":
             book.last[names[0]][names[1]][rows] = values
     book.diverged_step[rows] = kept["diverged_step"]
+    book.num_gradients[rows] = kept["num_gradients"]
+    book.is_set_aside[rows] = kept["is_set_aside"]
 
 
 def closed(
@@ -144,15 +172,13 @@ def closed(
         is_finite &= np.isfinite(leaf).reshape(len(seeds), -1).all(axis=1)
     ended = np.where(is_finite, 0, plan.num_steps)
     diverged_step = np.where(book.diverged_step > 0, book.diverged_step, ended)
-    taken = np.minimum(
-        np.arange(1, num_blocks(plan) + 1) * plan.block_steps, plan.num_steps
-    )
+    for row in np.flatnonzero(diverged_step | book.is_set_aside):
+        _cut(plan, book, int(row), int(diverged_step[row]))
+    blocks = num_blocks(plan)
+    points = window_ends(plan, book.every, 0, blocks).astype(np.int32)
+    trace = {name: Series(points, rows) for name, rows in book.trace.items()}
+    taken = _taken(plan)
     is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
-    for row, step in enumerate(diverged_step):
-        if step:
-            _cut(book, row, int(step), taken)
-    count = np.arange(1, plan.num_steps + 1, dtype=np.int32)
-    trace = {name: Series(count, rows) for name, rows in book.trace.items()}
     for name, rows in book.validation.items():
         due = taken[is_due].astype(np.int32)
         trace[f"validation_{name}"] = Series(due, rows[:, is_due])
@@ -161,22 +187,66 @@ def closed(
         seeds,
         params,
         trace,
-        book.last,
+        _evaluation(book),
         diverged_step,
         book.stopped_step,
-        _num_gradients(plan, book, diverged_step),
+        book.is_set_aside,
+        book.num_gradients,
+        *_best(trace, plan.problem.target, len(seeds)),
         *times,
     )
 
 
-def _cut(book: Book, row: int, step: int, taken: np.ndarray) -> None:
+def _evaluation(book: Book) -> dict[str, dict[str, np.ndarray]]:
+    """At the end; validation is what was seen last on the way."""
+    seen = {name: rows[:, -1] for name, rows in book.validation.items()}
+    return {"validation": seen, **book.last} if seen else book.last
+
+
+def _best(
+    trace: dict[str, Series], target: Target, num_trials: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best validation, its step, and the first step at the target, or 0."""
+    zero = np.zeros(num_trials, np.int64)
+    series = trace.get(f"validation_{target.metric}")
+    if series is None:
+        return np.full(num_trials, np.nan, np.float32), zero, zero
+    sign = 1.0 if target.mode == "max" else -1.0
+    scores = np.where(np.isfinite(series.values), sign * series.values, -np.inf)
+    at = scores.argmax(axis=1)
+    best = np.take_along_axis(series.values, at[:, None], axis=1)[:, 0]
+    is_known = np.isfinite(scores).any(axis=1)
+    step = np.where(is_known, series.steps[at], 0).astype(np.int64)
+    if target.value is None:
+        return np.where(is_known, best, np.nan), step, zero
+    is_met = scores >= sign * np.float32(target.value)
+    met = np.where(is_met.any(axis=1), series.steps[is_met.argmax(axis=1)], 0)
+    return np.where(is_known, best, np.nan), step, met.astype(np.int64)
+
+
+def _cut(plan: Plan, book: Book, row: int, step: int) -> None:
+    """Forgets what is after a step; all of a trial that was set aside, at step 0."""
+    starts = window_starts(plan, book.every, 0, num_blocks(plan))
     for rows in book.trace.values():
-        rows[row, step:] = np.nan
+        rows[row, starts >= step] = np.nan
     for rows in book.validation.values():
-        rows[row, taken >= step] = np.nan
+        rows[row, _taken(plan) >= step] = np.nan
     for means in book.last.values():
         for rows in means.values():
             rows[row] = np.nan
+
+
+def _points(plan: Plan, book: Book, stretch: tuple[int, int]) -> slice:
+    """Which points of the trace a stretch has."""
+    first, count = stretch
+    before = len(window_starts(plan, book.every, 0, first)) if first else 0
+    return slice(before, before + len(window_starts(plan, book.every, first, count)))
+
+
+def _taken(plan: Plan) -> np.ndarray:
+    """Steps taken at the end of each block: i64[blocks]."""
+    ends = np.arange(1, num_blocks(plan) + 1) * plan.block_steps
+    return np.minimum(ends, plan.num_steps)
 
 
 def _curves(seen: Seen) -> dict[str, Any]:
@@ -184,10 +254,12 @@ def _curves(seen: Seen) -> dict[str, Any]:
     return {"loss": info.loss, "learning_rate": info.learning_rate, **info.aux}
 
 
-def _num_gradients(plan: Plan, book: Book, diverged_step: np.ndarray) -> np.ndarray:
-    """Gradients spent, up to the end or to the step of divergence: i64[trials]."""
-    if "num_gradients" in book.trace:
-        return np.nansum(book.trace["num_gradients"], axis=1).astype(np.int64)
-    stopped = np.where(book.stopped_step > 0, book.stopped_step, plan.num_steps)
-    num_steps = np.where(diverged_step > 0, diverged_step, stopped)
-    return optimizers.num_gradients(plan.optimizer) * num_steps
+def _num_gradients(
+    plan: Plan, flat: dict[str, np.ndarray], taken: np.ndarray
+) -> np.ndarray:
+    """Gradients spent in a stretch, up to its end or to divergence: i64[rows]."""
+    if "num_gradients" not in flat:
+        return optimizers.num_gradients(plan.optimizer) * taken
+    spent = flat["num_gradients"]
+    is_before = np.arange(spent.shape[1]) < taken[:, None]
+    return np.where(is_before, spent, 0).sum(axis=1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A stretch of a run as one pure function: initialisation, blocks, evaluations.
+"""A stretch of a run as one pure function: blocks, evaluations.
 
 Which blocks is an argument, so one executable serves the first stretch, every later
 one, a last block that is shorter, and the evaluation at the end. All its numbers are
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
 
     infos: StepInfo  # f32[blocks, block_steps]
     validation: Means  # f32[blocks]: after each block, where an evaluation is due
-    last: dict[str, Means]  # split -> metric -> f32[], at the end of the run
+    last: dict[str, Means]  # split -> metric -> f32[], at the end: `last_splits`
     params: Any  # at evaluation, where they are not the state's own; else {}
 
 
@@ -42,16 +42,13 @@ def segment(
     Args:
       plan: what is static.
       capacity: the most blocks that there is room to report.
-      state: of the block before; not looked at where `first` is 0.
+      state: of the block before.
       hparams: f32[] each.
       seed: u32[].
       first: u32[].
       count: u32[], at most `capacity`.
       arrays: split -> what its source takes from.
     """
-    state = jax.lax.cond(
-        first == 0, lambda: steps.init(plan, hparams, seed), lambda: state
-    )
     room = jax.eval_shape(lambda: _block(plan, state, hparams, seed, first, arrays)[1])
     seen = _nothing(room, (capacity,))
     held_out = _nothing(_shapes(plan, state, "validation", arrays), (capacity,))
@@ -71,10 +68,22 @@ def segment(
         zero, count, body, (state, seen, held_out)
     )
     is_over = first + count == num_blocks(plan)
-    last = {name: _when(is_over, plan, state, name, arrays) for name in arrays}
+    last = {
+        name: _when(is_over, plan, state, name, arrays) for name in last_splits(arrays)
+    }
     own = optimizers.has_eval_params(plan.optimizer)
     params = evaluation.eval_params(plan, state) if own else {}
     return state, Seen(infos, held_out, last, params)
+
+
+def last_splits(arrays: dict[str, Any]) -> list[str]:
+    """The splits that are evaluated at the end alone.
+
+    The training split is not, where another one is there: a pass over it takes as long
+    as a fifth of a run of one epoch. Validation is seen on the way.
+    """
+    held_out = [name for name in arrays if name != "train"]
+    return [name for name in held_out or arrays if name != "validation"]
 
 
 def _block(

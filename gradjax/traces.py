@@ -5,7 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradjax.types import Series, StepInfo
+from gradjax.blocks import num_blocks
+from gradjax.types import Plan, Series, StepInfo
+
+MAX_POINTS = 1_000  # of a training curve that is kept, where nothing else is asked for
 
 
 def window(infos: list[StepInfo]) -> dict[str, np.ndarray]:
@@ -40,6 +43,38 @@ def evaluation_series(means: list[tuple[int, dict[str, float]]]) -> dict[str, Se
             name: Series(taken, np.asarray([s[name] for _, s in means], np.float32))
             for name in means[0][1]
         }
+
+
+def usual_every(plan: Plan) -> int:
+    """The shortest windows that leave at most 1,000 points, or one point a block."""
+    points = max(1, MAX_POINTS // num_blocks(plan))  # a block
+    return -(-plan.block_steps // points)
+
+
+def window_starts(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
+    """The steps, from 0, at which the windows of some blocks start: i64[points].
+
+    A window ends with its block, so it is the same in stretches of any length.
+    """
+    block = np.arange(first, first + count)[:, None] * plan.block_steps
+    starts = (block + np.arange(0, plan.block_steps, every)).ravel()
+    return starts[starts < plan.num_steps]
+
+
+def window_ends(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
+    """The steps taken, at which they end: i64[points]."""
+    stop = min((first + count) * plan.block_steps, plan.num_steps)
+    return np.append(window_starts(plan, every, first, count)[1:], stop)
+
+
+def windowed(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The mean over each window of a stretch: f32[rows, steps] to f32[rows, points]."""
+    if len(starts) == values.shape[1]:
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):  # of trials that diverge
+        wide = values.astype(np.float64)
+        sums = np.add.reduceat(wide, starts - starts[0], axis=1)
+        return (sums / (ends - starts)).astype(np.float32)
 
 
 def diverged_step(loss: Series, params: Any) -> int | None:

@@ -13,7 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import evaluation, optimizers, problems, schedules, spec, traces
+from gradjax import (
+    evaluation,
+    executables,
+    optimizers,
+    problems,
+    schedules,
+    spec,
+    traces,
+)
 from gradjax import step as steps
 from gradjax.blocks import block_length, blocks
 from gradjax.data.order import MAX_EXAMPLES
@@ -224,7 +232,8 @@ def _compiled(
     hparams = {name: jax.ShapeDtypeStruct(s, jnp.float32) for name, s in shapes}
     init = functools.partial(steps.init, plan)
     if kind == "init":
-        return jax.jit(init).lower(hparams, seed).compile()
+        quick = executables.quick_options()
+        return jax.jit(init).lower(hparams, seed).compile(compiler_options=quick)
     state = jax.eval_shape(init, hparams, seed)
     if kind == "block":
         block = functools.partial(steps.block, plan, static)

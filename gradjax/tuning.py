@@ -5,45 +5,23 @@ journal before it runs: a pure function of the plan and of what is committed. So
 same command goes on after any kill, and with more trials or seeds it runs the new.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from gradjax import launch, records, search, training, trials
-from gradjax.errors import Refusal
+from gradjax import lanes as lanes_of
+from gradjax import launch, records, search, signals, training
+from gradjax.errors import Interrupted, Refusal
 from gradjax.records import store as kept_in
 from gradjax.report import sweep as report
 from gradjax.report import terminal
-from gradjax.sweeps import choose, points, space
-from gradjax.sweeps.choose import Done
-from gradjax.sweeps.execute import run_group
-from gradjax.sweeps.points import Trial
-from gradjax.types import (
-    Options,
-    Point,
-    Problem,
-    Program,
-    Search,
-    Settings,
-    Space,
-    Sweep,
-)
+from gradjax.sweeps import points, rounds, space
+from gradjax.sweeps.rounds import Sweeping
+from gradjax.trials import Lanes
+from gradjax.types import Options, Problem, Search, Settings, Space, Sweep
 
-FRESH_SEED = 2**31  # the first of those that no search uses
-MAX_POINTS = 100_000  # of a grid
-_ROUND = 16  # points of a search that learns, before it is told
 State = Callable[[Settings, Options], tuple[Problem, Settings, dict[str, Any] | None]]
-
-
-class Sweeping(NamedTuple):
-    """What stays the same throughout one sweep."""
-
-    state: State
-    base: Settings
-    options: Options
-    asked: Sweep
-    space: Space
-    store: Any
-    programs: dict[str, tuple[Program, trials.Lanes]]  # by group, made once
 
 
 def run(state: State, base: Settings, asked: Sweep, options: Options) -> dict[str, Any]:
@@ -61,33 +39,65 @@ def run(state: State, base: Settings, asked: Sweep, options: Options) -> dict[st
     Raises:
         Refusal: bad input before anything is compiled or written; another sweep in the
             folder; a full disk.
+        Interrupted: a signal asked for a stop, and the stretch is finished and kept.
     """
     varied, method = _space(asked), search.make(asked.search)
+    points.check_names(varied, tuple(name for name, _ in base.own))
     _check_counts(asked)
     launch.check(base)
     problem, base, about_data = state(base, options)
-    sweeping = Sweeping(state, base, options, asked, varied, None, {})
-    _check_trials(sweeping, method)
+    widths = lanes_of.usual_widths() if asked.width is None else asked.width
+    lanes = functools.cache(functools.partial(_lanes, state, options, asked, widths))
+    _check_trials(lanes, base, asked, varied, method)
     folder = launch.chosen_folder(base, options, "sweep", *_words(varied))
     if options.workdir is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-    plan = _plan(base, asked, varied, about_data)
-    store = kept_in.create_or_open(folder, plan, say=terminal.say)
+    store = kept_in.create_or_open(
+        folder,
+        _plan(base, asked, varied, widths, about_data),
+        say=terminal.say,
+        accept_changes=asked.accept_changes,
+    )
     try:
-        sweeping = sweeping._replace(store=store)
-        done = _searched(sweeping, method)
-        fresh = _fresh(sweeping, done)
-        return report.show(folder, done, fresh, problem.target, options.plot)
+        with signals.heard() as stop_requested:
+            sweeping = Sweeping(
+                base,
+                asked,
+                varied,
+                store,
+                lanes,
+                functools.partial(_announce, lanes),
+                _estimate,
+                report.progress,
+                functools.partial(_leave_if_asked, stop_requested),
+            )
+            return _ran(sweeping, method, folder, problem, options)
     finally:
         kept_in.close(store)
+
+
+def _ran(
+    sweeping: Sweeping,
+    method: Search,
+    folder: Path,
+    problem: Problem,
+    options: Options,
+) -> dict[str, Any]:
+    done = rounds.searched(sweeping, method)
+    fresh = rounds.fresh(sweeping, done)
+    return report.show(folder, done, fresh, problem.target, options.plot)
+
+
+def _leave_if_asked(stop_requested: signals.StopRequested) -> None:
+    number = stop_requested()
+    if number is not None:
+        raise Interrupted(number, "a stretch, which is kept")
 
 
 def _space(asked: Sweep) -> Space:
     if asked.sweep and asked.space:
         raise Refusal("--sweep and --space are both given; give one")
-    varied = space.from_json(asked.space) if asked.space else space.parse(asked.sweep)
-    points.check_names(varied)
-    return varied
+    return space.from_json(asked.space) if asked.space else space.parse(asked.sweep)
 
 
 def _check_counts(asked: Sweep) -> None:
@@ -102,14 +112,19 @@ def _check_counts(asked: Sweep) -> None:
             raise Refusal(f"--{name}={value}: must be at least {low}")
 
 
-def _check_trials(sweeping: Sweeping, method: Search) -> None:
+def _check_trials(
+    lanes: Callable[[Settings], Lanes],
+    base: Settings,
+    asked: Sweep,
+    varied: Space,
+    method: Search,
+) -> None:
     """Refuses what no trial could be, before anything is written or compiled."""
-    base, asked = sweeping.base, sweeping.asked
-    count = _ROUND if _learns(asked) else asked.trials or MAX_POINTS
-    _, found = method.ask(method.init(sweeping.space, base.seed), count)
-    made = _trials(base, found, range(base.seed, base.seed + 1))
-    for group, own in points.grouped(made).items():
-        program, _ = _program(sweeping, group, own[0].settings)
+    count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
+    _, found = method.ask(method.init(varied, base.seed), count)
+    made = rounds.trials_of(base, found, range(base.seed, base.seed + 1))
+    for own in points.grouped(made).values():
+        program = lanes(own[0].settings).program
         for one in own:
             training.checked_hparams(program, one.numbers)
 
@@ -119,7 +134,11 @@ def _words(varied: Space) -> list[str]:
 
 
 def _plan(
-    base: Settings, asked: Sweep, varied: Space, about_data: dict[str, Any] | None
+    base: Settings,
+    asked: Sweep,
+    varied: Space,
+    widths: Any,
+    about_data: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """What decides the bits of every trial, but for how many there are."""
     environment = records.environment()
@@ -129,125 +148,54 @@ def _plan(
         "space": [one._asdict() for one in varied.dimensions],
         "search": asked.search,
         "halving": asked.halving,
-        "width": asked.width,
+        "width": widths,
         "data": about_data,
         "environment": environment,
     }
 
 
-def _searched(sweeping: Sweeping, method: Search) -> list[Done]:
-    """All points that the search gives, in rounds where it learns from them."""
-    base, asked = sweeping.base, sweeping.asked
-    state, is_adaptive = method.init(sweeping.space, base.seed), _learns(asked)
-    wanted = MAX_POINTS if asked.trials is None else asked.trials
-    done: list[Done] = []
-    while wanted > 0:
-        state, found = method.ask(state, min(wanted, _ROUND) if is_adaptive else wanted)
-        if not found:
-            break
-        made = _trials(base, found, range(base.seed, base.seed + base.seeds))
-        ran = _round(sweeping, "search", made)
-        done, wanted = [*done, *ran], wanted - len(found)
-        settings = choose.scored([row for one in ran for row in one.rows])
-        state = method.tell(state, [(one.point, one.score) for one in settings])
-    return done
+def _lanes(
+    state: State,
+    options: Options,
+    asked: Sweep,
+    widths: int | lanes_of.Widths,
+    settings: Settings,
+) -> Lanes:
+    """The program of a group, over lanes."""
+    problem, settings, _ = state(settings, options)
+    program, _ = launch.stated_program(problem, settings)
+    width = widths if isinstance(widths, int) else lanes_of.usual_width(program, widths)
+    return lanes_of.lanes(program, width, asked.num_devices, settings.trace_every)
 
 
-def _fresh(sweeping: Sweeping, done: list[Done]) -> list[Done]:
-    """The best setting of each optimizer, on seeds that chose nothing."""
-    settings = choose.scored([row for one in done for row in one.rows])
-    winners = [choose.best(own) for own in choose.by_optimizer(settings).values()]
-    found = [winner.point for winner in winners if winner is not None]
-    seeds = range(FRESH_SEED, FRESH_SEED + sweeping.asked.fresh_seeds)
-    made = _trials(sweeping.base, found, seeds)
-    return _round(sweeping, "fresh", made) if made else []
+def _announce(
+    lanes: Callable[[Settings], Lanes], label: str, groups: rounds.Groups
+) -> None:
+    """So many trials are so many programs and so many batches."""
+    counts = [
+        lanes_of.num_batches(lanes(own[0].settings), len(own))
+        for own in groups.values()
+    ]
+    num_trials = sum(len(own) for own in groups.values())
+    programs = "1 program" if len(groups) == 1 else f"{len(groups)} programs"
+    is_even = len(set(counts)) == 1
+    batches = f"x {counts[0]:,}" if is_even else f"and {sum(counts):,}"
+    plural = "batch" if counts[-1:] == [1] and is_even else "batches"
+    terminal.say(f"{label}: {num_trials:,} trials = {programs} {batches} {plural}")
 
 
-def _trials(base: Settings, found: list[Point], seeds: range) -> list[Trial]:
-    made = [points.trial(base, point, seed) for point in found for seed in seeds]
-    return list({one.id: one for one in made}.values())
+def _estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
+    """What the trials of a group will take, once their program is compiled."""
+    ready, batches = lanes.ready(), lanes_of.num_batches(lanes, num_trials)
+    megabytes = ready.in_flight * ready.batch_bytes / 1e6
+    said = f"{batches:,} batches of {lanes.width}, {ready.in_flight} at once"
+    seconds = lanes_of.estimated_seconds(lanes, num_trials)
+    terminal.say(
+        f"{settings.optimizer}, {settings.schedule}: {said}, in {megabytes:,.0f} MB;"
+        f" compiled in {ready.compile_s:.1f} s, about {_rounded(seconds)} s to run"
+    )
 
 
-def _round(sweeping: Sweeping, name: str, made: list[Trial]) -> list[Done]:
-    """Runs trials that are new, and reads those that are not.
-
-    What is new is appended to the journal as one list before any of it runs.
-    """
-    store = sweeping.store
-    known = {id for event in _rounds(store, name) for id in event["ids"]}
-    new = [one for one in made if one.id not in known]
-    if new:
-        number = len(_rounds(store, name))
-        listed = [{"point": one.point, "seed": one.seed} for one in new]
-        ids = [one.id for one in new]
-        event = {"round": name, "number": number, "ids": ids, "trials": listed}
-        kept_in.append(store, event | {"hash": points.digest(event)})
-    wanted = {one.id for one in made}
-    done = []
-    for event in _rounds(store, name):
-        if wanted & set(event["ids"]):
-            again = [
-                points.trial(sweeping.base, one["point"], one["seed"])
-                for one in event["trials"]
-            ]
-            done += _ran(sweeping, f"{name}-{event['number']}", again)
-    return done
-
-
-def _rounds(store: Any, name: str) -> list[dict[str, Any]]:
-    return [event for event in kept_in.events(store) if event.get("round") == name]
-
-
-def _ran(sweeping: Sweeping, prefix: str, made: list[Trial]) -> list[Done]:
-    """The groups of a round, one after the other."""
-    groups = points.grouped(made)
-    _announce(prefix, len(made), len(groups))
-    done = []
-    for group, own in groups.items():
-        program, lanes = _program(sweeping, group, own[0].settings)
-        target, eta = program.plan.problem.target, sweeping.asked.halving
-        is_search = eta is not None and prefix.startswith("search")
-        found = run_group(
-            sweeping.store,
-            f"{prefix}-{group}",
-            lanes,
-            own,
-            choose.rungs(program.plan, eta) if is_search and eta else (),
-            choose.halving(program.plan, eta, target)
-            if is_search and eta
-            else _goes_on,
-            report.progress(prefix, own, target),
-        )
-        done.append(Done(own, found, choose.rows(own, found, target)))
-    return done
-
-
-def _goes_on(_going: Any, _stretch: Any) -> None:
-    """Without halving nobody is stopped."""
-
-
-def _program(
-    sweeping: Sweeping, group: str, settings: Settings
-) -> tuple[Program, trials.Lanes]:
-    """The compiled program of a group, made once."""
-    if group not in sweeping.programs:
-        problem, settings, _ = sweeping.state(settings, sweeping.options)
-        program, settings = launch.stated_program(problem, settings)
-        asked = sweeping.asked
-        width = trials.usual_width(program) if asked.width is None else asked.width
-        lanes = trials.lanes(program, width, asked.num_devices)
-        terminal.say(
-            f"{settings.optimizer}, {settings.schedule}: {settings.steps:,} steps,"
-            f" {width} mapped together on each of {len(lanes.devices)} devices"
-        )
-        sweeping.programs[group] = (program, lanes)
-    return sweeping.programs[group]
-
-
-def _announce(prefix: str, num_trials: int, num_programs: int) -> None:
-    said = "1 program" if num_programs == 1 else f"{num_programs} programs"
-    terminal.say(f"{prefix}: {num_trials:,} trials = {said}")
-
-
-def _learns(asked: Sweep) -> bool:
-    return asked.search.partition("(")[0] == "tpe"
+def _rounded(seconds: float) -> str:
+    """Two digits: it is an estimate."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"

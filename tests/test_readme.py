@@ -17,9 +17,14 @@ COMMANDS = [
 ]
 
 
+def snippet_with(word):
+    (found,) = [snippet for snippet in SNIPPETS if word in snippet]
+    return found
+
+
 def test_the_ten_lines_train(capsys):
     names = {}
-    exec(SNIPPETS[0], names)
+    exec(snippet_with("gradjax.run("), names)
     (w0, w1, w2) = names["result"].params["w"]
     assert [w0, w1, w2] == pytest.approx([1.0, -2.0, 0.5], abs=1e-3)
     assert capsys.readouterr().out
@@ -27,14 +32,14 @@ def test_the_ten_lines_train(capsys):
 
 def test_the_sweep_sweeps():
     names = {}
-    exec(SNIPPETS[1], names)
+    exec(snippet_with("gradjax.sweep("), names)
     losses = names["found"].trace["loss"].values
     assert losses.shape == (48, 100)
     assert (losses[:3, -1] < losses[:3, 0]).all() and not losses[-1, -1] < 1e6
 
 
 def test_the_gradient_checker_finds_it_right(capsys):
-    exec(SNIPPETS[2], {})
+    exec(snippet_with("check_gradient"), {})
     assert "the gradient is right" in capsys.readouterr().out
 
 
@@ -47,12 +52,34 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
     settings = Settings("mnist", dataset="digits", steps=20)
     mnist.main(settings, Options(plot=False))
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
-    snippet = SNIPPETS[3].replace("<name>", folder.name)
+    snippet = snippet_with("gradjax.load(").replace("<name>", folder.name)
     names = {"images": digits.load().test["image"][:4]}
     for line in snippet.splitlines():
         exec(f"shown = {line}" if line.startswith("run.") else line, names)
         if line.startswith("run.predict"):
             assert names["shown"].shape == (4, 10)
+
+
+def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
+    from experiments import mnist
+    from gradjax import tuning
+    from gradjax.types import Options, Settings, Sweep
+
+    monkeypatch.chdir(tmp_path)
+    varied = ("learning_rate=[0.001, 0.01]", "optimizer=[adam, sgd]")
+    tuning.run(
+        mnist.state,
+        Settings("mnist", dataset="digits", steps=20),
+        Sweep(varied, fresh_seeds=0),
+        Options(plot=False),
+    )
+    (folder,) = (tmp_path / "runs" / "mnist").iterdir()
+    lines = snippet_with("gradjax.frames(").replace("<name>", folder.name).splitlines()
+    names = {}
+    exec("\n".join(lines[:-2]), names)
+    means, losses = (eval(line, names) for line in lines[-2:])
+    assert means.shape == (4,) and means.notna().all()
+    assert losses.shape == (20, 4) and losses.notna().all().all()
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m")])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax import Problem, Refusal, Splits, trials
+from gradjax import Problem, Refusal, Splits, lanes, trials
 from gradjax.data import arrays
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,9 +66,9 @@ def program_of(problem, optimizer="sgd(momentum=0.9)"):
     )
 
 
-def run(lanes, rates=RATES, seeds=None):
+def run(made, rates=RATES, seeds=None):
     hparams = [{"learning_rate": rate} for rate in rates]
-    return trials.run(lanes, hparams, list(seeds or range(len(rates))))
+    return trials.run(made, hparams, list(seeds or range(len(rates))))
 
 
 def assert_same(one, other, rows=slice(None), columns=slice(None)):
@@ -100,7 +100,7 @@ def test_a_width_of_one_has_the_bits_of_a_single_run(optimizer, problem):
     program = program_of(problem, optimizer)
     rates = (0.01, 0.1) if "learning_rate" in program.hparams else (None,) * 2
     hparams = [{} if rate is None else {"learning_rate": rate} for rate in rates]
-    many = trials.run(trials.lanes(program), hparams, [3, 4])
+    many = trials.run(lanes.lanes(program), hparams, [3, 4])
     for row, seed in enumerate((3, 4)):
         single = gradjax.run(program, hparams[row], seed)
         assert single.status == "finished"
@@ -113,24 +113,25 @@ def test_a_width_of_one_has_the_bits_of_a_single_run(optimizer, problem):
         for name, series in single.trace.items():
             assert many.trace[name].steps.tolist() == series.steps.tolist()
             np.testing.assert_array_equal(many.trace[name].values[row], series.values)
-        for split, means in single.evaluation.items():
-            for name, mean in means.items():
-                assert many.evaluation[split][name][row] == np.float32(mean)
+        assert many.evaluation.keys() == {"validation", "test"}
+        for split, means in many.evaluation.items():
+            for name, values in means.items():
+                assert values[row] == np.float32(single.evaluation[split][name])
 
 
 @pytest.fixture(scope="module")
 def four(problem):
     """Lanes of width 4, and what they say of RATES in two batches."""
-    lanes = trials.lanes(program_of(problem), width=4)
-    return lanes, run(lanes)
+    made = lanes.lanes(program_of(problem), width=4)
+    return made, run(made)
 
 
 def test_a_trial_has_its_bits_in_any_slot_and_beside_any_neighbour(four):
-    lanes, whole = four
+    made, whole = four
     order = [5, 1, 6, 0, 2, 4, 3]
-    shuffled = run(lanes, [RATES[k] for k in order], order)
+    shuffled = run(made, [RATES[k] for k in order], order)
     assert_same(shuffled, whole, columns=order)
-    alone = run(lanes, RATES[2:3], [2])
+    alone = run(made, RATES[2:3], [2])
     assert_same(alone, whole, columns=[2])
 
 
@@ -154,19 +155,19 @@ def test_divergence_is_a_result_with_its_step(four, problem):
 
 @pytest.mark.parametrize("capacity", [1, 3, 1_000])
 def test_stretches_of_any_length_give_the_same_bits(capacity, four, problem):
-    lanes, whole = four
+    made, whole = four
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(trials, "_capacity", lambda _: capacity)
-        other = trials.lanes(program_of(problem), width=4)
-    assert other.capacity != lanes.capacity
+        patched.setattr(lanes, "_capacity", lambda _: capacity)
+        other = lanes.lanes(program_of(problem), width=4)
+    assert other.capacity != made.capacity
     assert_same(run(other), whole)
 
 
 def test_when_all_diverge_it_ends_early(problem):
     seen = []
-    lanes = trials.lanes(program_of(problem), width=2)
+    made = lanes.lanes(program_of(problem), width=2)
     hparams = [{"learning_rate": rate} for rate in (1e6, 1e8, 1e10)]
-    found = trials.run(lanes, hparams, [0, 0, 0], lambda *said: seen.append(said))
+    found = trials.run(made, hparams, [0, 0, 0], lambda *said: seen.append(said))
     assert (found.diverged_step > 0).all()
     assert seen[-1][2] == 0 and seen[-1][0] < NUM_STEPS
 
@@ -181,49 +182,72 @@ def compile_log(caplog):
 
 
 def test_one_executable_for_all_of_it(problem, compile_log):
-    """Evaluation, the short last block and a batch that is not full included."""
+    """Evaluation, the short last block and a batch that is not full included.
+
+    The initial parameters are a program of their own: with the rest it would compile
+    for seconds longer.
+    """
     program = program_of(problem)
     before = len(compile_log())
-    lanes = trials.lanes(program, width=2)
-    run(lanes)
-    run(lanes, RATES[:3])
+    made = lanes.lanes(program, width=2)
+    run(made)
+    run(made, RATES[:3])
     new = compile_log()[before:]
-    assert len(new) == len(jax.devices()) == 1, new
+    assert len(new) == 2, new
 
 
 ON_DEVICES = """
 import json, sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+import logging
 import numpy as np
 import gradjax
+jax.config.update("jax_log_compiles", True)
+compiled = []
+class Listening(logging.Handler):
+    def emit(self, record):
+        if "XLA compil" in record.getMessage() and "over_lanes" in record.getMessage():
+            compiled.append(record.getMessage().split(" with ")[0])
+logging.getLogger("jax").addHandler(Listening())
+rates = json.loads(sys.argv[3])
 found = gradjax.sweep(
-    gradjax.problems.make("digits_mlp"), "adam", {"learning_rate": [1e-3, 1e30, 0.01]},
+    gradjax.problems.make("digits_mlp"), "adam", {"learning_rate": rates},
     seeds=(0, 1), num_steps=30, batch_size=16, eval_every=10, width=int(sys.argv[2]),
 )
 assert len(jax.devices()) == int(sys.argv[1])
-digest = [float(np.float64(x).sum()) for x in jax.tree.leaves(found.params)]
+leaves = [np.float64(x).reshape(len(x), -1) for x in jax.tree.leaves(found.params)]
+digest = np.stack([x.sum(axis=1) for x in leaves], axis=1).tolist()
 print(json.dumps([digest, found.trace["loss"].values.tolist(),
                   found.trace["validation_loss"].values.tolist(),
-                  found.diverged_step.tolist()]))
+                  found.diverged_step.tolist(), len(compiled)]))
 """
 
 
+def on_devices(num_devices, width, rates):
+    """What a process of its own says of a sweep with two seeds, and its programs."""
+    done = subprocess.run(
+        [sys.executable, "-c", ON_DEVICES, num_devices, width, json.dumps(rates)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    *said, num_programs = json.loads(done.stdout)
+    return said, num_programs
+
+
 @pytest.mark.parametrize("width", ["1", "2"])
-def test_the_same_bits_on_one_device_and_on_two(width):
-    said = []
-    for num_devices in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", ON_DEVICES, num_devices, width],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
-    assert said[0] == said[1]
-    assert len(json.loads(said[0])[1]) == 6
+def test_the_same_bits_on_one_device_and_on_two_in_one_process_and_in_two(width):
+    rates = [1e-3, 1e30, 0.01]
+    one, num_programs = on_devices("1", width, rates)
+    assert num_programs == 2 and len(one[1]) == 6
+    two, num_programs = on_devices("2", width, rates)
+    assert one == two
+    assert num_programs == 2, "no device compiles what another one has"
+    parts = [on_devices("1", width, part)[0] for part in (rates[:1], rates[1:])]
+    assert [first + second for first, second in zip(*parts, strict=True)] == one
 
 
 @pytest.mark.parametrize(
@@ -236,4 +260,4 @@ def test_the_same_bits_on_one_device_and_on_two(width):
 )
 def test_refuses_what_no_device_has(kwargs, line, problem):
     with pytest.raises(Refusal, match=line):
-        trials.lanes(program_of(problem), **kwargs)
+        lanes.lanes(program_of(problem), **kwargs)

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gradjax
+from gradjax import problems
+
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("--problem=ridge", "--optimizer=sgd", "--steps=200", "--batch_size=32")
 RATES = "--sweep=learning_rate=log(1e-4, 100, 7)"
@@ -77,6 +80,67 @@ def test_sweeps_keeps_and_does_not_run_again(sweep, tmp_path):
     assert sound.returncode == 0, sound.stdout
     status = sweep("--workdir=mine", "status", module="scripts.sweep")
     assert status.returncode == 0 and "units" in status.stdout
+    check_frames(tmp_path / "mine", found)
+
+
+def check_frames(folder, summary):
+    trials, curves = gradjax.frames(folder)
+    searched = trials[trials["round"] == "search"]
+    assert len(searched) == 14 and len(trials) == 17
+    assert (searched.status == "diverged").sum() == summary["num_diverged"]
+    (one,) = summary["optimizers"].values()
+    best = searched[searched.learning_rate == one["best"]["learning_rate"]]
+    assert sorted(best.seed) == [0, 1] and (best.status == "finished").all()
+    np.testing.assert_allclose(
+        best.validation_loss, one["searched"]["validation_loss"]["values"]
+    )
+    assert best.test_loss.notna().all() and (best.steps == 200).all()
+    first = curves[curves.trial == best.trial.iloc[0]]
+    assert (first[first.name == "loss"].step == np.arange(1, 201)).all()
+    assert first[first.name == "validation_loss"].step.iloc[-1] == 200
+    dead = searched[searched.status == "diverged"].iloc[-1]
+    assert curves[curves.trial == dead.trial].step.max() <= dead.diverged_step
+
+
+def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path):
+    rates = "--sweep=learning_rate=log(1e-4, 0.1, 70)"
+    flags = (*QUICK, rates, "--width=1", "--fresh_seeds=0", "--trace_every=7")
+    assert sweep(*flags, "--workdir=mine").returncode == 0
+    units = [path.name for path in (tmp_path / "mine" / "units").iterdir()]
+    assert {name.split("-")[3] for name in units} == {"0000", "0001"}
+    trials, curves = gradjax.frames(tmp_path / "mine")
+    assert len(trials) == 70 and (trials.status == "finished").all()
+    thin = curves[(curves.trial == trials.trial[69]) & (curves.name == "loss")]
+    whole = (*flags[:-1], "--trace_every=1", "--workdir=whole")
+    assert sweep(*whole).returncode == 0
+    every, all_curves = gradjax.frames(tmp_path / "whole")
+    full = all_curves[all_curves.trial == every.trial[69]]
+    full = full[full.name == "loss"].value.to_numpy()
+    assert len(full) == 200 and thin.step.iloc[-1] == 200
+    starts = [0, *thin.step[:-1]]
+    means = [full[a:b].mean() for a, b in zip(starts, thin.step, strict=True)]
+    np.testing.assert_allclose(thin.value, means, rtol=1e-6)
+
+
+def test_a_batch_that_ends_the_process_is_set_aside_and_the_rest_goes_on(
+    sweep, tmp_path
+):
+    flags = (*QUICK, "--sweep=learning_rate=log(1e-3, 0.1, 3)", "--width=1")
+    assert sweep(*flags, "--workdir=whole").returncode == 0
+    for fault in ("stretch:begun:2:kill", "batch:begun:2:kill", "batch:begun:2:kill"):
+        killed = sweep(*flags, "--workdir=mine", GRADJAX_FAULT=fault)
+        assert killed.returncode == -signal.SIGKILL, (fault, killed.stderr)
+    last = sweep(*flags, "--workdir=mine")
+    assert last.returncode == 3, last.stderr
+    assert "set aside" in last.stdout
+    found = summary_of(tmp_path / "mine")
+    assert found["num_set_aside"] == 1 and found["num_diverged"] == 0
+    trials, _ = gradjax.frames(tmp_path / "mine")
+    search = trials[trials["round"] == "search"]
+    assert list(search.status) == ["finished", "set aside", "finished"]
+    whole, _ = gradjax.frames(tmp_path / "whole")
+    for row in (0, 2):
+        assert search.test_loss[row] == whole.test_loss[row]
 
 
 @pytest.mark.parametrize(
@@ -131,8 +195,8 @@ def test_optimizers_and_batch_sizes_are_programs_of_their_own(sweep, tmp_path):
 
 
 def test_halving_stops_the_worse_and_leaves_the_bits_of_the_rest(sweep, tmp_path):
-    assert sweep(*QUICK, RATES, "--workdir=whole").returncode == 0
-    halved = sweep(*QUICK, RATES, "--halving=2", "--workdir=halved")
+    assert sweep(*QUICK, RATES, "--seeds=2", "--workdir=whole").returncode == 0
+    halved = sweep(*QUICK, RATES, "--seeds=2", "--halving=2", "--workdir=halved")
     assert halved.returncode == 0, halved.stderr
     one, other = (summary_of(tmp_path / name) for name in ("whole", "halved"))
     assert other["num_stopped"] > 0
@@ -188,9 +252,6 @@ def test_the_script_names_what_is_missing(sweep):
 
 
 def test_a_swept_trial_has_the_bits_of_a_single_run(sweep, tmp_path):
-    import gradjax
-    from gradjax import problems
-
     done = sweep(
         *QUICK, "--sweep=learning_rate=[0.01, 0.1]", "--workdir=mine", "--width=1"
     )

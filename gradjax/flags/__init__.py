@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 from absl import flags as absl_flags
 
-from gradjax import tuning
-from gradjax.errors import Refusal
-from gradjax.files import cache_folder
+from gradjax import signals, tuning
+from gradjax.errors import Interrupted, Refusal
+from gradjax.flags import compiled
 from gradjax.flags.catalog import (
     IMAGES,
     KEPT,
@@ -49,7 +49,7 @@ __all__ = [
     "run",
 ]
 
-REFUSED, INTERRUPTED = 2, 130  # exit codes
+REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes
 
 
 class Command(NamedTuple):
@@ -69,12 +69,14 @@ def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
       main: called with the command's settings and the Options.
       command: its flags.
 
-    Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 130
-    interrupted.
+    Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 3 a
+    sweep of which trials were set aside; 130 interrupted, 143 by a signal other than
+    Ctrl-C's.
     """
     if sys.stdout is None:
         terminal.silence()
     try:
+        signals.usual()
         values = parse(sys.argv, command)
         if values["help"].value:
             terminal.say(help_text(sys.modules["__main__"].__doc__ or "", command))
@@ -86,13 +88,20 @@ def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
         _keep_compiled_programs()
         if command.state is not None and (asked.sweep or asked.space):
             _use_every_core()
-            tuning.run(command.state, as_run(settings), asked, options)
+            summary = tuning.run(command.state, as_run(settings), asked, options)
+            if summary["num_set_aside"]:
+                sys.exit(SET_ASIDE)
         else:
             main(settings, options)
     except Refusal as error:
         _complain(" ".join(str(error).split()))
         sys.exit(REFUSED)
+    except Interrupted as stop:
+        signals.ignored()  # one more Ctrl-C would find nothing to stop
+        _complain(str(stop))
+        sys.exit(signals.exit_code(stop.number))
     except KeyboardInterrupt:
+        signals.ignored()
         _complain("interrupted; the same command starts again")
         sys.exit(INTERRUPTED)
     sys.exit(0)
@@ -162,8 +171,9 @@ def as_run(settings: Any) -> Settings:
     What a run has and it lacks is None; what it alone has is in `own`.
     """
     values = settings._asdict()
+    kept = values.pop("own", ())  # of one whose settings are those of a run
     shared = {name: v for name, v in values.items() if name in Settings._fields}
-    own = tuple((name, v) for name, v in values.items() if name not in shared)
+    own = (*kept, *((name, v) for name, v in values.items() if name not in shared))
     return Settings(**{"model": None, **shared}, own=own)
 
 
@@ -203,17 +213,7 @@ def _use_every_core() -> None:
 
 
 def _keep_compiled_programs() -> None:
-    """Keeps compiled programs in the user's cache folder: the next start is faster."""
-    folder = cache_folder() / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        _complain(f"compiled programs are not kept: {folder}: {error.strerror}")
-        return
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compiled.keep(_complain)
 
 
 def _complain(line: str) -> None:

@@ -137,5 +137,11 @@ SWEEP: dict[str, list[Flag]] = {
             " measured to be fast",
         ),
         Flag("num_devices", "integer", "how many devices. Unset: all; of a CPU, cores"),
+        Flag(
+            "accept_changes",
+            "boolean",
+            "go on though versions, code or device are not those that the sweep began"
+            " with; what is computed from here on is marked",
+        ),
     ],
 }

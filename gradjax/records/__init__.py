@@ -18,16 +18,19 @@ from gradjax.records.folder import (
     checked_path,
     default_path,
 )
+from gradjax.records.frames import Frames, frames
 from gradjax.records.load import load
 from gradjax.records.save import save, save_study
 
 __all__ = [
     "PICTURES",
+    "Frames",
     "State",
     "begin",
     "checked_path",
     "default_path",
     "environment",
+    "frames",
     "load",
     "save",
     "save_study",

@@ -27,6 +27,7 @@ POINTS = (
     "snapshot:before_prune",
     *(f"event:{step}" for step in _LINE),
 )
+COMPUTING = ("stretch:begun", "batch:begun")  # of a sweep, between two commits
 _counts: dict[str, int] = {}  # point -> times it was reached; only while one is set
 
 
@@ -59,8 +60,8 @@ def _parsed(setting: str) -> tuple[str, int, Callable[[str], None]]:
             " commit:after_rename:3:kill"
         )
     point, nth, action = parts
-    if point not in POINTS:
-        raise Refusal(f"${VARIABLE}: {unknown(point, POINTS, 'fault point')}")
+    if point not in (known := (*POINTS, *COMPUTING)):
+        raise Refusal(f"${VARIABLE}: {unknown(point, known, 'fault point')}")
     return point, int(nth), lookup(action, _ACTIONS, f"action of ${VARIABLE}")
 
 

@@ -111,6 +111,17 @@ def inspect(folder: Path) -> Found:
     )
 
 
+def environments(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that were accepted after the plan's, in order."""
+    return [event["environment"] for event in events if "environment" in event]
+
+
+def accepted(folder: Path) -> list[dict[str, Any]]:
+    """The same, of a store that is not open yet."""
+    records = journal.read(folder / JOURNAL).records
+    return environments(sorted_by_kind(records)["event"])
+
+
 def verify(folder: Path) -> list[str]:
     """Everything that is wrong with a store, a line each; nothing is changed."""
     try:
@@ -131,7 +142,8 @@ def status(folder: Path) -> dict[str, Any]:
 
     Returns:
       plan, num_units, num_bytes of their files, num_events, snapshots (names),
-      num_damaged (lines of the journal) and owner (pid, host, since; or None).
+      num_environments (accepted after the plan's), num_damaged (lines of the journal)
+      and owner (pid, host, since; or None).
 
     Raises:
         Refusal: no store there, or its plan is damaged.
@@ -146,6 +158,7 @@ def status(folder: Path) -> dict[str, Any]:
         "num_units": len(units),
         "num_bytes": sum(record["bytes"] for record in units.values()),
         "num_events": len(kinds["event"]),
+        "num_environments": len(environments(kinds["event"])),
         "snapshots": _kept(kinds["snapshot"]),
         "num_damaged": len(lines.damaged) + (lines.tail is not None),
         "owner": lock.owner(folder),

@@ -29,7 +29,11 @@ class Store(NamedTuple):
 
 
 def create_or_open(
-    folder: Path, plan: dict[str, Any], *, say: Callable[[str], None]
+    folder: Path,
+    plan: dict[str, Any],
+    *,
+    say: Callable[[str], None],
+    accept_changes: bool = False,
 ) -> Store:
     """Begins a store, or goes on with the one that is there; the only writer.
 
@@ -37,6 +41,8 @@ def create_or_open(
       folder: new, empty, or of the same plan; its parent is there.
       plan: anything that JSON holds.
       say: takes a line for each thing that is wrong and is mended or ignored.
+      accept_changes: of the plan's `environment` (code, versions, device): they become
+        an event, and what is committed from then on is marked.
 
     Raises:
         Refusal: another plan or something else is there, the plan is damaged, a link is
@@ -51,7 +57,7 @@ def create_or_open(
             sync_folder(path.parent)
         held = lock.acquire(path)
         try:
-            return _opened(path, wanted, held, say)
+            return _opened(path, wanted, held, say, accept_changes)
         except BaseException:
             lock.release(held)
             raise
@@ -88,14 +94,19 @@ def _resolved(folder: Path) -> Path:
 
 
 def _opened(
-    path: Path, wanted: dict[str, Any], held: lock.Lock, say: Callable[[str], None]
+    path: Path,
+    wanted: dict[str, Any],
+    held: lock.Lock,
+    say: Callable[[str], None],
+    accept_changes: bool,
 ) -> Store:
     """With the lock held: plan, folders, then the journal, its torn tail cut."""
     if inspection.is_empty(path):
         faults.reached("open:before_plan")
         write_plan(path, wanted)
         faults.reached("open:after_plan")
-    check_same(path, read_plan(path), wanted)
+    plan, accepted = read_plan(path), inspection.accepted(path)
+    is_new = check_same(path, plan, accepted, wanted, accept_changes)
     for name in archive.FOLDERS.values():
         (path / name).mkdir(exist_ok=True)
     file = open_to_append(path / JOURNAL)
@@ -110,10 +121,24 @@ def _opened(
         remove(path, [*inspection.leftovers(path), *found.outdated])
         os.fsync(file.fileno())
         sync_folder(path)
+        store = Store(path, plan, *found[:4], say, held, file)
+        if is_new:
+            _accept(store, wanted["environment"])
     except BaseException:
         file.close()
         raise
-    return Store(path, wanted, *found[:4], say, held, file)
+    return store
+
+
+def _accept(store: Store, environment: dict[str, Any]) -> None:
+    event = {"environment": environment}
+    journal.append(store.journal, {"kind": "event", "event": event}, "event")
+    store.events.append(event)
+    count = len(inspection.environments(store.events))
+    store.say(
+        f"{store.folder}: another environment than before is accepted; what is"
+        f" computed from here on is marked environment={count}"
+    )
 
 
 def remove(folder: Path, names: list[str]) -> None:

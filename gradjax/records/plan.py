@@ -48,21 +48,54 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return plan
 
 
-def check_same(folder: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Refuses another plan than the one that is there, listing what differs."""
+def check_same(
+    folder: Path,
+    there: dict[str, Any],
+    accepted: list[dict[str, Any]],
+    asked: dict[str, Any],
+    accept_changes: bool,
+) -> bool:
+    """Whether the environment differs from the last one, which then was accepted.
+
+    Args:
+      folder: of the store.
+      there: its plan.
+      accepted: environments that were accepted since, in order.
+      asked: the plan that is asked for.
+      accept_changes: whether another `environment` is.
+
+    Raises:
+        Refusal: anything else differs; the line lists what does.
+    """
+    if accepted:
+        there = {**there, "environment": accepted[-1]}
     old, new = _flat(there), _flat(asked)
     differing = [
-        f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
+        key
         for key in {**old, **new}
         if key not in old or key not in new or old[key] != new[key]
     ]
-    if differing:
-        more = len(differing) - _SHOWN
-        listed = differing[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+    has_both = "environment" in there and "environment" in asked
+    others = [
+        key
+        for key in differing
+        if not (has_both and key.split(".")[0] == "environment")
+    ]
+    if others or (differing and not accept_changes):
+        fix = "ask for the same, or name another folder"
+        if not others:
+            fix = "--accept_changes goes on in the new environment and marks its rows"
+        # What no flag accepts comes first.
+        listed = [
+            f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
+            for key in dict.fromkeys([*others, *differing])
+        ]
+        more = len(listed) - _SHOWN
+        listed = listed[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
         raise Refusal(
-            f"{folder} holds a sweep of another plan ({'; '.join(listed)}); ask for"
-            " the same, or name another folder"
+            f"{folder} holds a sweep of another plan ({'; '.join(listed)}); {fix}"
         )
+    return bool(differing)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

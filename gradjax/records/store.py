@@ -20,7 +20,7 @@ from gradjax.errors import Refusal
 from gradjax.files import npz_bytes, read_npz
 from gradjax.records import archive, faults, journal
 from gradjax.records.durable import disk_errors, write_file
-from gradjax.records.inspection import JOURNAL, status, verify
+from gradjax.records.inspection import JOURNAL, environments, status, verify
 from gradjax.records.opening import (
     Store,
     close,
@@ -45,11 +45,15 @@ __all__ = [
     "status",
     "verify",
 ]
-_OURS = {"kind", "check", "name", "file", "sha256", "bytes", "digest", "keeps"}
+_FILE = ("kind", "check", "name", "file", "sha256", "bytes", "digest")
+_OURS = {*_FILE, "keeps", "environment"}
 
 
 def committed(store: Store) -> dict[str, dict[str, Any]]:
-    """Every committed unit: name, file, sha256, bytes, digest and its metadata."""
+    """Every committed unit: name, file, sha256, bytes, digest and its metadata.
+
+    `environment`, where it is there, says how many changes of it had been accepted.
+    """
     return {name: _without_kind(record) for name, record in store.units.items()}
 
 
@@ -76,8 +80,7 @@ def commit(
     values, digest = _checked(store, "unit", name, arrays)
     if clash := _OURS & metadata.keys():
         raise Refusal(f"unit {name!r}: metadata {sorted(clash)} are the store's own")
-    if name in store.units:
-        _check_digest(store, store.units[name], digest)
+    if name in store.units and _stays(store, store.units[name], digest):
         return
     more = journal.plain(metadata, f"metadata of unit {name!r}")
     if name in store.lost and store.lost[name]["digest"] != digest:
@@ -123,12 +126,11 @@ def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
         Refusal: as `commit` does.
     """
     values, digest = _checked(store, "snapshot", name, arrays)
-    for record in store.snapshots:
-        if record["name"] == name:
-            _check_digest(store, record, digest)
-            return
-    before = store.snapshots[-1:]
-    outdated = [record["file"] for record in store.snapshots[:-1]]
+    same = [record for record in store.snapshots if record["name"] == name]
+    if any([_stays(store, record, digest) for record in same]):
+        return
+    others = [record for record in store.snapshots if record["name"] != name]
+    before, outdated = others[-1:], [record["file"] for record in others[:-1]]
     keeps = {"keeps": [record["name"] for record in before]}
     added = _keep(store, "snapshot", "snapshot", name, values, digest, keeps)
     store.snapshots[:] = [*before, added]
@@ -168,13 +170,32 @@ def _check_open(store: Store) -> None:
         raise Refusal(f"{store.folder} was closed; create_or_open it again")
 
 
-def _check_digest(store: Store, record: dict[str, Any], digest: str) -> None:
-    if record["digest"] != digest:
+def _stays(store: Store, record: dict[str, Any], digest: str) -> bool:
+    """Whether what was committed under this name is what was computed again.
+
+    What another environment gave is replaced: all that follows was computed from the
+    new values, and the next reading has to see the same.
+
+    Raises:
+        Refusal: it differs, in the environment that it was committed in.
+    """
+    if record["digest"] == digest:
+        return True
+    path = store.folder / record["file"]
+    if _mark(store) == {key: record[key] for key in ("environment",) if key in record}:
         raise Refusal(
-            f"{store.folder / record['file']} is not deterministic: computed again it"
-            f" gave sha256 {digest[:12]}, committed was {record['digest'][:12]}; the"
-            " first one stays"
+            f"{path} is not deterministic: computed again it gave sha256"
+            f" {digest[:12]}, committed was {record['digest'][:12]}; the first one"
+            " stays"
         )
+    store.say(f"{path}: of another environment, replaced by what this one gives")
+    return False
+
+
+def _mark(store: Store) -> dict[str, int]:
+    """What the line of a file says of the environment it was computed in."""
+    count = len(environments(store.events))
+    return {"environment": count} if count else {}
 
 
 def _keep(
@@ -188,7 +209,8 @@ def _keep(
 ) -> dict[str, Any]:
     """Writes the file, then its line; gives the line."""
     content = npz_bytes(arrays)
-    record = {**archive.described(kind, name, content), "digest": digest, **more}
+    about = {**archive.described(kind, name, content), "digest": digest}
+    record = {**about, **_mark(store), **more}
     path = store.folder / record["file"]
     with disk_errors(path):
         write_file(path, content, stage)

@@ -1,9 +1,10 @@
 """A sweep as a person reads it: how far it is, what was best, and what to doubt."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,31 +16,76 @@ from gradjax.report import terminal
 from gradjax.report.terminal import number
 from gradjax.sweeps import choose
 from gradjax.sweeps.choose import Done, Scored
-from gradjax.sweeps.points import Trial
 from gradjax.trials import Going
 from gradjax.types import Target
 
+_SAY_EVERY_S = 2.0
+
+
+class _Sofar(NamedTuple):
+    """What a round came to before the cohort that is on its way."""
+
+    trials: int = 0
+    diverged: int = 0
+    stopped: int = 0
+    best: float | None = None
+
 
 def progress(
-    label: str, own: list[Trial], target: Target
+    label: str, num_trials: int, target: Target
 ) -> Callable[[int, int, Going], None]:
-    """Says after each stretch: trials that go on, diverged, best so far, time left."""
-    started, first = time.monotonic(), [0]
+    """Says after each stretch: trials done, diverged, best so far, time left.
+
+    Args:
+      label: the round.
+      num_trials: of all groups and cohorts of it.
+      target: what ranks.
+
+    Returns:
+      Called with (steps done, steps of a run, the trials of a cohort).
+    """
+    first, before, said_at = [], [_Sofar()], [-math.inf]
 
     def on_stretch(taken: int, num_steps: int, going: Going) -> None:
-        first[0] = first[0] or taken
-        passed = time.monotonic() - started
-        left = passed / taken * (num_steps - taken)
-        diverged = int((going.book.diverged_step > 0).sum())
-        stopped = int((going.book.stopped_step > 0).sum())
-        said = f"{label}  step {taken}/{num_steps}  {len(own)} trials"
-        said += f", {diverged} diverged" if diverged else ""
-        said += f", {stopped} stopped" if stopped else ""
-        best = _best_so_far(going, target)
-        said += f"  best {target.metric} {number(best)}" if best is not None else ""
-        terminal.say(f"{said}  {left:.0f} s left")
+        now, is_over = time.monotonic(), taken == num_steps or not len(going.alive)
+        size, so_far = len(going.seeds), _with(before[0], going, target)
+        done = before[0].trials + (size if is_over else size * taken / num_steps)
+        first.extend([] if first else [(now, done)])
+        started, was = first[0]
+        is_known = done > was
+        pace = (now - started) / (done - was) if is_known else 0.0
+        left = f"  {pace * (num_trials - done):,.0f} s left" if is_known else ""
+        if is_over:
+            before[0] = so_far
+        if is_over or now - said_at[0] > _SAY_EVERY_S:
+            said_at[0] = now
+            ended = int(done) if is_over else before[0].trials
+            step = "" if is_over else f", {size} more at step {taken:,}/{num_steps:,}"
+            said = f"{label}  {ended:,}/{num_trials:,} trials{step}"
+            terminal.say(f"{said}{_counts(so_far, target)}{left}")
 
     return on_stretch
+
+
+def _with(before: _Sofar, going: Going, target: Target) -> _Sofar:
+    """The same, with the cohort that is on its way."""
+    seen = [before.best, _best_so_far(going, target)]
+    known = [value for value in seen if value is not None]
+    best = (max if target.mode == "max" else min)(known) if known else None
+    return _Sofar(
+        before.trials + len(going.seeds),
+        before.diverged + int((going.book.diverged_step > 0).sum()),
+        before.stopped + int((going.book.stopped_step > 0).sum()),
+        best,
+    )
+
+
+def _counts(so_far: _Sofar, target: Target) -> str:
+    said = f", {so_far.diverged:,} diverged" if so_far.diverged else ""
+    said += f", {so_far.stopped:,} stopped" if so_far.stopped else ""
+    if so_far.best is None:
+        return said
+    return f"{said}  best {target.metric} {number(so_far.best)}"
 
 
 def show(
@@ -81,6 +127,9 @@ def summarize(done: list[Done], fresh: list[Done], target: Target) -> dict[str, 
         "num_trials": len(rows),
         "num_diverged": sum(row.diverged_step > 0 for row in rows),
         "num_stopped": sum(row.stopped_step > 0 for row in rows),
+        "num_set_aside": sum(
+            int(one.found.is_set_aside.sum()) for one in [*done, *fresh]
+        ),
         "num_programs": len({row.trial.group for row in rows}),
         "run_s": sum(one.found.run_s for one in [*done, *fresh]),
         "compile_s": sum({one.found.compile_s for one in done}),
@@ -124,9 +173,9 @@ def _interval(values: np.ndarray) -> dict[str, Any]:
 def table(summary: dict[str, Any]) -> None:
     """Prints what a sweep came to, from its summary."""
     rows = [("trials", f"{summary['num_trials']:,}")]
-    for name in ("diverged", "stopped"):
+    for name in ("diverged", "stopped", "set_aside"):
         if summary[f"num_{name}"]:
-            rows.append((name, f"{summary[f'num_{name}']:,}"))
+            rows.append((name.replace("_", " "), f"{summary[f'num_{name}']:,}"))
     rows.append(("compile time", f"{summary['compile_s']:.1f} s"))
     rows.append(("run time", f"{summary['run_s']:.1f} s"))
     terminal.table(f"sweep: {summary['status']}", rows)

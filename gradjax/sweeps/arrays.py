@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import spec, training, trials
+from gradjax import lanes, spec, training, trials
 from gradjax.errors import Refusal
 from gradjax.types import Problem, Trials
 
@@ -22,6 +22,7 @@ def sweep(
     eval_every: int | None = None,
     width: int | None = None,
     num_devices: int | None = None,
+    trace_every: int = 1,
 ) -> Trials:
     """Trains every setting with every seed, as one compiled program.
 
@@ -40,6 +41,7 @@ def sweep(
         be fast. Bits depend on it, and on nothing else but the setting and the seed.
       num_devices: None: all there are. On a CPU, one for each core is fast:
         `jax.config.update("jax_num_cpu_devices", 2)` before anything else of jax.
+      trace_every: steps a point of the training curves; 0: at most 1,000 points.
 
     Returns:
       Trials: setting 0 with every seed, then setting 1, ...
@@ -63,9 +65,9 @@ def sweep(
     settings = _settings(hparams or {}, program.hparams)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
-    chosen = trials.usual_width(program) if width is None else width
+    chosen = lanes.usual_width(program) if width is None else width
     return trials.run(
-        trials.lanes(program, chosen, num_devices),
+        lanes.lanes(program, chosen, num_devices, trace_every),
         [one for one in settings for _ in seeds],
         [seed for _ in settings for seed in seeds],
     )

@@ -65,8 +65,7 @@ def scored(rows: list[Row]) -> list[Scored]:
     """The settings, in the order in which they came; the seeds of one together."""
     own: dict[str, list[Row]] = {}
     for row in rows:
-        key = digest([row.trial.group, sorted(row.trial.numbers.items())])
-        own.setdefault(key, []).append(row)
+        own.setdefault(_setting(row.trial), []).append(row)
     return [
         Scored(
             of[0].trial.point,
@@ -108,13 +107,21 @@ def rungs(plan: Plan, eta: int) -> tuple[int, ...]:
 
 
 def halving(
-    plan: Plan, eta: int, target: Target
+    plan: Plan, eta: int, target: Target, group: list[Trial]
 ) -> Callable[[Going, tuple[int, int]], None]:
-    """Stops all but the best 1 / eta of the living at each rung.
+    """Stops all but the best 1 / eta of the settings that live at each rung.
 
-    They are ranked by the validation metric just seen; diverged ones are gone already.
+    A setting is ranked by the mean of the validation metric just seen over its seeds,
+    and stays or goes with all of them; one of which a seed diverged has no mean.
+
+    Args:
+      plan: of the run.
+      eta: one in so many stays.
+      target: whose metric ranks.
+      group: all trials of the program, as `going` has them.
     """
     stops = set(rungs(plan, eta))
+    setting = np.unique([_setting(one) for one in group], return_inverse=True)[1]
 
     def halve(going: Going, stretch: tuple[int, int]) -> None:
         block, book = sum(stretch), going.book
@@ -122,12 +129,17 @@ def halving(
         if block not in stops or not len(alive):
             return
         is_known = target.metric in book.validation
-        metric = book.validation[target.metric if is_known else "loss"]
+        metric = book.validation[target.metric if is_known else "loss"][:, block - 1]
         sign = -1.0 if target.mode == "max" and is_known else 1.0
-        scores = np.nan_to_num(sign * metric[alive, block - 1], nan=np.inf)
-        order = np.argsort(scores, kind="stable")
-        keep = max(1, len(alive) // eta)
-        book.stopped_step[alive[order[keep:]]] = block * plan.block_steps
+        is_bad = ~np.isfinite(metric) | (book.diverged_step > 0)
+        scores = np.where(is_bad, np.inf, sign * metric.astype(np.float64))
+        living = list(dict.fromkeys(setting[alive]))  # in the order of the trials
+        means = [scores[setting == one].mean() for one in living]
+        order = np.argsort(means, kind="stable")
+        gone = np.asarray(living)[order[max(1, len(living) // eta) :]]
+        book.stopped_step[alive[np.isin(setting[alive], gone)]] = (
+            block * plan.block_steps
+        )
 
     return halve
 
@@ -150,6 +162,11 @@ def warnings(settings: list[Scored]) -> list[str]:
     if second is not None and len(winner.rows) > 1 and _overlap(winner, second):
         said.append("the seeds of the two best settings overlap")
     return said
+
+
+def _setting(trial: Trial) -> str:
+    """The same for all seeds of one point."""
+    return digest([trial.group, sorted(trial.numbers.items())])
 
 
 def _is_number(value: object) -> bool:

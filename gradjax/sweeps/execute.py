@@ -1,19 +1,20 @@
 """Trains the trials of a group with everything kept: killed at any instant, it goes on.
 
-A unit is one stretch of all trials of a group that live; it is computed, committed, and
-never computed again. The states between two stretches are kept apart, the last two of
-them: they are as large as all networks together.
+A unit is one stretch of all trials of a cohort that live; it is computed, committed,
+and never computed again. The states between two stretches are kept apart, the last two
+of them: they are as large as all networks together.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from gradjax import ledger, trials
 from gradjax.records import store as kept_in
+from gradjax.sweeps import attempts
 from gradjax.sweeps.points import Trial
 from gradjax.trials import Going, Lanes
 from gradjax.types import Trials
@@ -23,32 +24,35 @@ OnStretch = Callable[[int, int, Going], None]  # (block steps done, of all, tria
 _SNAPSHOT_S = 2.0  # what a kill may cost; a state is written no more often than that
 
 
+class Hooks(NamedTuple):
+    """What is done between two stretches."""
+
+    stops: tuple[int, ...] = ()  # blocks at which `halve` has to be asked
+    halve: Halving = lambda *_: None  # called after each stretch
+    on_stretch: OnStretch = lambda *_: None  # after each, computed or read
+    on_ready: Callable[[], None] = lambda: None  # compiled, and about to run
+    on_commit: Callable[[], None] = lambda: None  # may raise, to leave
+
+
 def run_group(
-    store: Any,
-    prefix: str,
-    lanes: Lanes,
-    group: list[Trial],
-    stops: tuple[int, ...] = (),
-    halve: Halving = lambda *_: None,
-    on_stretch: OnStretch = lambda *_: None,
+    store: Any, prefix: str, lanes: Lanes, group: list[Trial], hooks: Hooks
 ) -> Trials:
-    """Runs a group to its end, from wherever an earlier process left it.
+    """Runs a cohort to its end, from wherever an earlier process left it.
 
     Args:
       store: open, of this sweep.
-      prefix: of the names of its units: the round and the group.
-      lanes: the compiled program of the group.
+      prefix: of the names of its units: the round, the group and the cohort.
+      lanes: the program of the group.
       group: its trials.
-      stops: blocks at which `halve` is asked.
-      halve: called after each stretch.
-      on_stretch: called after each stretch, computed or read.
+      hooks: what is done between two stretches.
 
     Returns:
       Trials, in the order of `group`.
     """
     plan, times = lanes.program.plan, [0.0, 0.0]
     going = trials.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
-    stretches = list(trials.segments(lanes, stops))
+    ids = np.asarray([one.id for one in group])
+    stretches = list(trials.segments(lanes, hooks.stops))
     names = [f"{prefix}-{first:06d}" for first, _ in stretches]
     known, snapshot = _resumed(store, names)
     written = time.monotonic()
@@ -61,19 +65,28 @@ def run_group(
         else:
             if k == known and snapshot is not None:
                 _put_states(going, rows, snapshot)
-            (_, times[0]), start = lanes.compiled(), time.perf_counter()
-            trials.advanced(lanes, going, stretch)
+            times[0] = lanes.ready().compile_s
+            hooks.on_ready()
+            start = time.perf_counter()
+            attempts.advance(store, name, lanes, going, stretch)
             times[1] += time.perf_counter() - start
             entries = ledger.entries(plan, going.book, rows, stretch)
-            kept_in.commit(store, name, entries, trials=len(rows))
-        halve(going, stretch)
+            kept_in.commit(
+                store,
+                name,
+                entries | {"trial": ids[rows]},
+                steps=min(sum(stretch) * plan.block_steps, plan.num_steps),
+                num_steps=plan.num_steps,
+            )
+            hooks.on_commit()
+        hooks.halve(going, stretch)
         going = trials.survivors(going)
         is_last = k == len(names) - 1
         if k >= known and not is_last and time.monotonic() - written > _SNAPSHOT_S:
             kept_in.snapshot(store, name, _states(going))
             written = time.monotonic()
         taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
-        on_stretch(taken, plan.num_steps, going)
+        hooks.on_stretch(taken, plan.num_steps, going)
     return trials.ended(lanes, going, (times[0], times[1]))
 
 

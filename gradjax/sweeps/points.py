@@ -1,8 +1,9 @@
 """From a point of the space to a trial: what compiles, what is traced, and its id.
 
-A name that is a setting (`optimizer`, `schedule`, `batch_size`, ...) is static: trials
-that differ in it are of different programs. `learning_rate` and every dotted name are
-numbers: trials that differ in them share one program.
+A name that is a setting (`optimizer`, `schedule`, `batch_size`, ...) is static, and so
+is `model.<argument>`: trials that differ in it are of different programs.
+`learning_rate` and every other dotted name are numbers: trials that differ in them
+share one program.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from gradjax.types import Call, Hparams, Point, Settings, Space
 
 RATE = "learning_rate"
 _PLACEHOLDER = 0.5
+_DOTTED = ("optimizer", "schedule", "model")  # what takes arguments
 _STATIC = ("optimizer", "schedule", "batch_size", "model", "steps", "epochs")
 
 
@@ -43,9 +45,11 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
         Refusal: a name that is neither a setting nor a number of the optimizer or the
             schedule.
     """
+    known = {*_STATIC, *dict(base.own)}
     static = {name: value for name, value in point.items() if name in _STATIC}
-    numbers = {name: value for name, value in point.items() if name not in _STATIC}
-    settings = base._replace(**static, seed=0, seeds=1)
+    numbers = {name: value for name, value in point.items() if name not in known}
+    own = {name: point.get(name, value) for name, value in base.own}
+    settings = base._replace(**static, seed=0, seeds=1, own=tuple(own.items()))
     if RATE not in numbers and base.learning_rate is not None:
         numbers[RATE] = base.learning_rate
     settings = settings._replace(learning_rate=None)
@@ -66,19 +70,24 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
     )
 
 
-def check_names(space: Space) -> None:
+def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
     """Refuses names that nothing could stand for, before anything is made.
+
+    Args:
+      space: what varies.
+      own: settings that the experiment alone has.
 
     Raises:
         Refusal: the line says what there is.
     """
     for one in space.dimensions:
         head = one.name.partition(".")[0]
-        is_dotted = "." in one.name and head in ("optimizer", "schedule")
-        if one.name not in (*_STATIC, RATE) and not is_dotted:
-            known = [*_STATIC, RATE, "optimizer.<argument>", "schedule.<argument>"]
+        is_dotted = "." in one.name and head in _DOTTED
+        if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
+            known = [*_STATIC, *own, RATE, *(f"{name}.<argument>" for name in _DOTTED)]
             raise Refusal(f"--sweep: {spec.unknown(one.name, known, 'name')}")
-        if one.name in _STATIC and one.kind in ("log", "linear"):
+        is_static = head == "model" or one.name in (*_STATIC, *own)
+        if is_static and one.kind in ("log", "linear"):
             raise Refusal(
                 f"--sweep: {one.name} is a part of the program: give a list, as in"
                 f" {one.name}=[a, b]"
@@ -108,7 +117,13 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
     field, _, argument = name.partition(".")
     if not argument or "." in argument:
         return settings, False  # a path into nested calls has to be there already
-    call = spec.parse(getattr(settings, field))
+    call = spec.parse(getattr(settings, field) or "")
+    if field == "model":
+        others = [pair for pair in call.kwargs if pair[0] != argument]
+        is_text = isinstance(value, str)  # as a list keeps tuples and calls
+        literal = spec.parse(f"choice({value})").args[0] if is_text else value
+        itself = call._replace(kwargs=(*others, (argument, literal)))
+        return settings._replace(model=spec.unparse(itself)), True
     if call.args or any(key == argument for key, _ in call.kwargs):
         return settings, False
 

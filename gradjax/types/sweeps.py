@@ -44,6 +44,7 @@ class Sweep(NamedTuple):
     halving: int | None = None  # keep one in so many at each rung; None: all go on
     width: int | None = None  # trials mapped together; None: as measured to be fast
     num_devices: int | None = None  # None: all
+    accept_changes: bool = False  # of versions, code or device since it began
 
 
 class Trials(NamedTuple):
@@ -53,9 +54,14 @@ class Trials(NamedTuple):
     seeds: Any  # u32[trials]
     params: Params  # at evaluation; of a diverged trial those before it diverged
     trace: dict[str, Series]  # values f32[trials, points], NaN after divergence
-    evaluation: dict[str, dict[str, Any]]  # split -> metric -> f32[trials]; NaN if so
+    evaluation: dict[str, dict[str, Any]]  # split -> metric -> f32[trials]; NaN if so.
+    # Not of the training split, where there is another one: it would cost too much
     diverged_step: Any  # i64[trials]: the first step with a non-finite loss, or 0
     stopped_step: Any  # i64[trials]: where successive halving ended it, or 0
+    is_set_aside: Any  # bool[trials]: it ended the process each time, and has no result
     num_gradients: Any  # i64[trials]
+    best: Any  # f32[trials]: of the target's metric on validation; NaN: never finite
+    best_step: Any  # i64[trials]: the first step at which it was seen; or 0
+    target_step: Any  # i64[trials]: the first evaluation that met the target; or 0
     compile_s: float
     run_s: float  # all of them, evaluation and the host's part included

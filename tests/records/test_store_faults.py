@@ -271,7 +271,7 @@ def test_every_point_that_is_named_in_the_code_is_listed():
                     named.add(argument.value)
                 elif isinstance(argument, ast.JoinedStr):
                     stages.add(ast.unparse(argument).split(":")[-1].strip("'\""))
-    listed = set(faults.POINTS)
+    listed = {*faults.POINTS, *faults.COMPUTING}
     assert named <= listed
     rest = listed - named
     assert {point.split(":")[1] for point in rest} == stages

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import trials
+from gradjax import lanes, trials
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import Cost, Measured, Task, cores
 from scripts.baselines.sweeps.datasets import problem_of
@@ -27,9 +27,9 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
             batch_size=task.settings.batch_size,
             eval_every=task.eval_every,
         )
-        lanes = trials.lanes(program, trials.usual_width(program))
+        made = lanes.lanes(program, lanes.usual_width(program), trace_every=0)
         hparams = [{"learning_rate": rate} for rate in rates]
-        found = trials.run(lanes, hparams, [0] * len(rates))
+        found = trials.run(made, hparams, [0] * len(rates))
         once_s = time.perf_counter() - start - found.run_s
         means = found.trace["loss"].values.mean(axis=1)
         loss = float(np.nan_to_num(means, nan=np.inf).min())

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import trials
+from gradjax import lanes, trials
 from gradjax.problems.classification import classification
 from gradjax.types import Dataset, Program
 from scripts.baselines.sweeps import cores
@@ -50,15 +50,15 @@ def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
     is_cpu = jax.default_backend() == "cpu"
     program = _program(size, dataset)
     every = _WIDTHS["cpu" if is_cpu else "accelerator"]
-    made = [trials.lanes(program, width) for width in every if width <= num_trials]
-    for lanes in made:
-        _run(lanes, 1)  # compiles; and the first run of a program is slower
+    made = [lanes.lanes(program, width) for width in every if width <= num_trials]
+    for one in made:
+        _run(one, 1)  # compiles; and the first run of a program is slower
     devices = jax.devices()
     said = f"{len(devices)} x {devices[0].device_kind}"
-    state_bytes, usual = _state_bytes(program), trials.usual_width(program)
+    state_bytes, usual = _state_bytes(program), lanes.usual_width(program)
 
     def measure() -> Table:
-        cells = tuple(_run(lanes, num_trials) for lanes in made)
+        cells = tuple(_run(one, num_trials) for one in made)
         return Table(said, state_bytes, usual, cells)
 
     return measure
@@ -77,16 +77,16 @@ def _program(size: Size, dataset: Dataset) -> Program:
     )
 
 
-def _run(lanes: trials.Lanes, asked: int) -> Cell:
+def _run(made: lanes.Lanes, asked: int) -> Cell:
     """About that many trials, in whole batches: as many on every device.
 
     Adam at a learning rate up to 0.1 diverges nowhere here: every trial ends.
     """
-    together = lanes.width * len(jax.devices())
+    together = made.width * len(jax.devices())
     count = min(-(-asked // together), _MOST_BATCHES) * together
     hparams = [{"learning_rate": rate} for rate in np.geomspace(1e-4, 1e-1, count)]
-    found = trials.run(lanes, hparams, [0] * count)
-    return Cell(lanes.width, count, found.run_s, found.compile_s)
+    found = trials.run(made, hparams, [0] * count)
+    return Cell(made.width, count, found.run_s, found.compile_s)
 
 
 def _state_bytes(program: Program) -> int:

@@ -1,0 +1,82 @@
+"""How much memory a batch of lanes takes, and how many of them there is memory for."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gradjax.errors import Refusal
+
+_CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+
+
+def needed_bytes(executable: jax.stages.Compiled) -> int:
+    """What one call takes on its device: arguments, results and what is in between.
+
+    As the compiler says; 0 where it does not say.
+    """
+    stats: Any = executable.memory_analysis()
+    if stats is None:
+        return 0
+    return (
+        stats.argument_size_in_bytes
+        + stats.output_size_in_bytes
+        + stats.temp_size_in_bytes
+        - stats.alias_size_in_bytes  # donated: argument and result at once
+    )
+
+
+def available_bytes(device: Any) -> int | None:
+    """Of a device: its own memory that is free, or that of the host; None: unknown."""
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        limit, used = stats.get("bytes_limit"), stats.get("bytes_in_use", 0)
+        return None if limit is None else limit - used
+    known = [left for left in (_left_in_cgroup(), _left_on_host()) if left is not None]
+    return min(known, default=None)
+
+
+def in_flight(batch_bytes: int, devices: tuple[Any, ...]) -> int:
+    """How many batches may run at once; on the CPU all devices share the memory.
+
+    Raises:
+        Refusal: not one of them fits; the line says how much it needs.
+    """
+    available = available_bytes(devices[0])
+    if available is None or batch_bytes == 0:
+        return len(devices)
+    fitting = available // batch_bytes
+    if fitting == 0:
+        raise too_large(batch_bytes, available)
+    is_shared = devices[0].platform == "cpu"
+    return min(len(devices), fitting) if is_shared else len(devices)
+
+
+def too_large(batch_bytes: int, available: int | None = None) -> Refusal:
+    """The line for a batch that memory does not hold."""
+    there = "" if available is None else f", and {available:,} are free"
+    return Refusal(
+        f"one batch of trials needs {batch_bytes:,} bytes of memory{there}: ask for a"
+        " smaller --batch_size, a smaller model, or fewer lanes with --width"
+    )
+
+
+def _left_on_host() -> int | None:
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:  # no Linux
+        return None
+    named = dict(line.split(":", 1) for line in lines if ":" in line)
+    kilobytes = named.get("MemAvailable", "").split()
+    return int(kilobytes[0]) * 1024 if kilobytes else None
+
+
+def _left_in_cgroup() -> int | None:
+    """Of the container that this process may run in."""
+    try:
+        limit = (_CGROUP / "memory.max").read_text().strip()
+        used = int((_CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    return max(0, int(limit) - used) if limit.isdigit() else None
