@@ -212,7 +212,9 @@ def _best(
     if series is None:
         return np.full(num_trials, np.nan, np.float32), zero, zero
     sign = 1.0 if target.mode == "max" else -1.0
-    scores = np.where(np.isfinite(series.values), sign * series.values, -np.inf)
+    losses = trace.get("validation_loss", series)  # an accuracy is finite on NaN
+    is_finite = np.isfinite(series.values) & np.isfinite(losses.values)
+    scores = np.where(is_finite, sign * series.values, -np.inf)
     at = scores.argmax(axis=1)
     best = np.take_along_axis(series.values, at[:, None], axis=1)[:, 0]
     is_known = np.isfinite(scores).any(axis=1)

@@ -12,8 +12,9 @@ from typing import Any
 
 from gradjax import lanes as lanes_of
 from gradjax import launch, records, search, signals, training
-from gradjax.errors import Interrupted, Refusal
+from gradjax.errors import Refusal
 from gradjax.records import store as kept_in
+from gradjax.records.inspection import environments
 from gradjax.report import sweep as report
 from gradjax.report import terminal
 from gradjax.sweeps import points, rounds, space
@@ -69,7 +70,7 @@ def run(state: State, base: Settings, asked: Sweep, options: Options) -> dict[st
                 functools.partial(_announce, lanes),
                 _estimate,
                 report.progress,
-                functools.partial(_leave_if_asked, stop_requested),
+                stop_requested,
             )
             return _ran(sweeping, method, folder, problem, options)
     finally:
@@ -85,13 +86,8 @@ def _ran(
 ) -> dict[str, Any]:
     done = rounds.searched(sweeping, method)
     fresh = rounds.fresh(sweeping, done)
-    return report.show(folder, done, fresh, problem.target, options.plot)
-
-
-def _leave_if_asked(stop_requested: signals.StopRequested) -> None:
-    number = stop_requested()
-    if number is not None:
-        raise Interrupted(number, "a stretch, which is kept")
+    changes = len(environments(kept_in.events(sweeping.store)))
+    return report.show(folder, done, fresh, problem.target, changes, options.plot)
 
 
 def _space(asked: Sweep) -> Space:

@@ -89,7 +89,12 @@ def _counts(so_far: _Sofar, target: Target) -> str:
 
 
 def show(
-    folder: Path, done: list[Done], fresh: list[Done], target: Target, plot: bool
+    folder: Path,
+    done: list[Done],
+    fresh: list[Done],
+    target: Target,
+    num_changes: int,
+    plot: bool,
 ) -> dict[str, Any]:
     """Keeps and prints the summary, draws the pictures.
 
@@ -98,12 +103,13 @@ def show(
       done: the groups of the search.
       fresh: the groups of the fresh seeds.
       target: what ranks.
+      num_changes: of the environment, which were accepted on the way.
       plot: draw sensitivity.png and curves.png.
 
     Returns:
       The summary, as in summary.json.
     """
-    summary = summarize(done, fresh, target)
+    summary = summarize(done, fresh, target) | {"num_changes": num_changes}
     with named_disk_errors(folder):
         if plot:
             for name, picture in _pictures(done).items():
@@ -176,6 +182,9 @@ def table(summary: dict[str, Any]) -> None:
     for name in ("diverged", "stopped", "set_aside"):
         if summary[f"num_{name}"]:
             rows.append((name.replace("_", " "), f"{summary[f'num_{name}']:,}"))
+    if summary["num_changes"]:
+        said = "not all in one environment: `environment` of gradjax.frames says which"
+        rows.append(("beware", said))
     rows.append(("compile time", f"{summary['compile_s']:.1f} s"))
     rows.append(("run time", f"{summary['run_s']:.1f} s"))
     terminal.table(f"sweep: {summary['status']}", rows)
@@ -218,7 +227,7 @@ def _best_so_far(going: Going, target: Target) -> float | None:
     rows = going.book.validation.get(target.metric)
     if rows is None:
         return None
-    seen = rows[np.isfinite(rows)]
+    seen = rows[np.isfinite(rows + going.book.validation.get("loss", rows))]
     if not seen.size:
         return None
     return float(seen.max() if target.mode == "max" else seen.min())

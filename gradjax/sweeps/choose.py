@@ -44,7 +44,10 @@ def rows(group: list[Trial], found: Trials, target: Target) -> list[Row]:
     split, name = _measured(found, target)
     values = np.asarray(found.evaluation[split][name], np.float64)
     sign = -1.0 if target.mode == "max" and name == target.metric else 1.0
-    scores = np.where(np.isfinite(values), sign * values, np.inf)
+    losses = np.asarray(found.evaluation[split].get("loss", values))
+    # An accuracy is finite even where all outputs are NaN.
+    is_finite = np.isfinite(values) & np.isfinite(losses)
+    scores = np.where(is_finite, sign * values, np.inf)
     return [
         Row(
             one,
@@ -129,9 +132,11 @@ def halving(
         if block not in stops or not len(alive):
             return
         is_known = target.metric in book.validation
-        metric = book.validation[target.metric if is_known else "loss"][:, block - 1]
+        name = target.metric if is_known else "loss"
+        metric = book.validation[name][:, block - 1]
         sign = -1.0 if target.mode == "max" and is_known else 1.0
-        is_bad = ~np.isfinite(metric) | (book.diverged_step > 0)
+        losses = book.validation.get("loss", book.validation[name])[:, block - 1]
+        is_bad = ~np.isfinite(metric + losses) | (book.diverged_step > 0)
         scores = np.where(is_bad, np.inf, sign * metric.astype(np.float64))
         living = list(dict.fromkeys(setting[alive]))  # in the order of the trials
         means = [scores[setting == one].mean() for one in living]

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from gradjax import ledger, trials
+from gradjax.errors import Interrupted
 from gradjax.records import store as kept_in
 from gradjax.sweeps import attempts
 from gradjax.sweeps.points import Trial
@@ -31,7 +32,7 @@ class Hooks(NamedTuple):
     halve: Halving = lambda *_: None  # called after each stretch
     on_stretch: OnStretch = lambda *_: None  # after each, computed or read
     on_ready: Callable[[], None] = lambda: None  # compiled, and about to run
-    on_commit: Callable[[], None] = lambda: None  # may raise, to leave
+    stop_requested: Callable[[], int | None] = lambda: None  # the signal's number
 
 
 def run_group(
@@ -48,6 +49,9 @@ def run_group(
 
     Returns:
       Trials, in the order of `group`.
+
+    Raises:
+        Interrupted: a signal asked for a stop; the stretch and its states are kept.
     """
     plan, times = lanes.program.plan, [0.0, 0.0]
     going = trials.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
@@ -78,13 +82,16 @@ def run_group(
                 steps=min(sum(stretch) * plan.block_steps, plan.num_steps),
                 num_steps=plan.num_steps,
             )
-            hooks.on_commit()
         hooks.halve(going, stretch)
         going = trials.survivors(going)
         is_last = k == len(names) - 1
-        if k >= known and not is_last and time.monotonic() - written > _SNAPSHOT_S:
+        number = hooks.stop_requested()
+        is_due = number is not None or time.monotonic() - written > _SNAPSHOT_S
+        if k >= known and not is_last and is_due:
             kept_in.snapshot(store, name, _states(going))
             written = time.monotonic()
+        if number is not None:
+            raise Interrupted(number, f"unit {name}")
         taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
         hooks.on_stretch(taken, plan.num_steps, going)
     return trials.ended(lanes, going, (times[0], times[1]))

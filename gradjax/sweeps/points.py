@@ -6,6 +6,7 @@ is `model.<argument>`: trials that differ in it are of different programs.
 share one program.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -131,10 +132,17 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
         kwargs = (*call.kwargs, (argument, value))
         return settings._replace(**{field: spec.unparse(Call(call.name, (), kwargs))})
 
-    itself = written(value)
-    if field == "optimizer":
-        _, numbers = optimizers.split(itself.optimizer)
-        if name not in numbers:
-            return itself, True
     # Any legal number will do: each trial has its own in its place.
-    return written(_PLACEHOLDER), False
+    placed = written(_PLACEHOLDER)
+    if field == "optimizer" and name not in _numbers(
+        placed.optimizer if type(value) is float else written(value).optimizer
+    ):
+        return written(value), True
+    return placed, False
+
+
+@functools.lru_cache(maxsize=1_000)
+def _numbers(optimizer: str) -> frozenset[str]:
+    """The names of the numbers that are traced."""
+    _, numbers = optimizers.split(optimizer)
+    return frozenset(numbers)

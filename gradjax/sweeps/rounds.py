@@ -37,7 +37,7 @@ class Sweeping(NamedTuple):
     announce: Callable[[str, Groups], None]  # what a round is, before it starts
     estimate: Callable[[Lanes, int, Settings], None]  # (_, trials, _), once compiled
     progress: Callable[[str, int, Target], OnStretch]  # (label, trials, target)
-    on_commit: Callable[[], None]  # may raise, to leave
+    stop_requested: Callable[[], int | None]  # the number of the signal that asked
 
 
 def searched(sweeping: Sweeping, method: Search) -> list[Done]:
@@ -139,7 +139,7 @@ def _ran(sweeping: Sweeping, prefix: str, made: list[Trial]) -> list[Done]:
 def _hooks(sweeping: Sweeping, prefix: str, lanes: Lanes, own: list[Trial]) -> Hooks:
     """Halving in the search alone."""
     plan, eta = lanes.program.plan, sweeping.asked.halving
-    hooks = Hooks(on_commit=sweeping.on_commit)
+    hooks = Hooks(stop_requested=sweeping.stop_requested)
     if eta is None or not prefix.startswith("search"):
         return hooks
     halve = choose.halving(plan, eta, plan.problem.target, own)
