@@ -36,6 +36,17 @@ def eval_params(plan: Plan, state: TrainState) -> Params:
     return jax.tree.map(lambda a, x: jnp.where(state.alive, a, x), own, state.params)
 
 
+def metric_names(plan: Plan, state: TrainState) -> list[str]:
+    """Of what `evaluate` gives; seen from the shapes of one example."""
+    source = getattr(plan.problem.data, "train", None)
+
+    def measured() -> Measures:
+        batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
+        return _metrics(plan.problem, state.params, batch, jax.random.key(0))
+
+    return sorted(jax.eval_shape(measured))
+
+
 def evaluate(
     problem: Problem, params: Params, source: Source | None, arrays: Any
 ) -> dict[str, jax.Array]:

@@ -24,15 +24,6 @@ from gradjax.types import Hparams, Program
 
 MAX_SEGMENT_STEPS = 20_000  # what a stretch reports is kept on the device
 _NUM_SEGMENTS = 4  # at least, so that the diverged leave early
-Widths = tuple[tuple[int | None, int], ...]
-# (bytes of a trial's state, lanes mapped together), in rising order; None: any.
-_WIDTHS: dict[str, Widths] = {
-    "cpu": ((4_000, 64), (150_000, 16), (None, 1)),
-    "accelerator": ((None, 256),),  # not measured
-}
-_MAX_COHORT_BYTES = 2**31  # of states, which are kept on the host between stretches
-_COHORT = 64  # trials, at least: a stretch of them is seconds
-
 Call = Callable[..., Any]  # (state or None, hparams, seeds, first, count) -> (state,
 # Seen), both on the host; None is initialised
 
@@ -41,7 +32,7 @@ class Ready(NamedTuple):
     """What is compiled."""
 
     calls: tuple[Call, ...]  # one a device
-    compile_s: float
+    compile_s: float  # tracing included
     batch_bytes: int  # that a batch takes on its device while it runs
     in_flight: int  # batches at once that there is memory for
 
@@ -88,34 +79,22 @@ def lanes(
             raise Refusal(
                 f"{name}={value!r}: must be a whole number from {least} to {most}"
             )
-    capacity, own = _capacity(program), tuple(devices[:used])
+    started, capacity = time.perf_counter(), _capacity(program)
+    own = tuple(devices[:used])
     arguments = _arguments(program, width)
     init = _mapped(functools.partial(steps.init, program.plan), width, 0)
     stretch = functools.partial(segment, program.plan, capacity)
     stretch = _mapped(stretch, width, num_shared=3)
+    shapes = jax.eval_shape(stretch, *arguments)
+    traced_s = time.perf_counter() - started
     return Lanes(
         program,
         width,
         capacity,
         trace_every or traces.usual_every(program.plan),
-        jax.eval_shape(stretch, *arguments),
+        shapes,
         own,
-        functools.cache(lambda: _ready(init, stretch, arguments, own)),
-    )
-
-
-def usual_widths() -> Widths:
-    """The rule that was measured, for the device there is."""
-    return _WIDTHS["cpu" if jax.default_backend() == "cpu" else "accelerator"]
-
-
-def usual_width(program: Program, widths: Widths | None = None) -> int:
-    """The width that was measured to be fast for a program of this size."""
-    size = _state_bytes(program)
-    return next(
-        width
-        for most_bytes, width in widths or usual_widths()
-        if most_bytes is None or size <= most_bytes
+        functools.cache(lambda: _ready(init, stretch, arguments, own, traced_s)),
     )
 
 
@@ -139,16 +118,6 @@ def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
     return took * turns * num_blocks(program.plan)
 
 
-def cohort(program: Program, width: int) -> int:
-    """Trials that are on their way together; a function of the program alone.
-
-    As many as a person may wait for between two commits, and no more than the host has
-    memory for the states of.
-    """
-    most = max(width, _MAX_COHORT_BYTES // max(1, _state_bytes(program)))
-    return min(max(_COHORT, 4 * width), most // width * width)
-
-
 def stacked(
     program: Program, hparams: list[Hparams], seeds: list[int]
 ) -> tuple[Hparams, np.ndarray]:
@@ -165,10 +134,14 @@ def stacked(
 
 
 def _ready(
-    init: Call, stretch: Call, arguments: tuple[Any, ...], devices: tuple[Any, ...]
+    init: Call,
+    stretch: Call,
+    arguments: tuple[Any, ...],
+    devices: tuple[Any, ...],
+    traced_s: float,
 ) -> Ready:
     """Both programs on every device, which then holds the data."""
-    begun = time.perf_counter()
+    begun = time.perf_counter() - traced_s
     _, hparams, seeds, *_, arrays = arguments
     quick = executables.quick_options()
     inits = executables.compiled(init, (hparams, seeds), devices, options=quick)
@@ -214,12 +187,6 @@ def _arguments(program: Program, width: int) -> tuple[Any, ...]:
     init = functools.partial(steps.init, program.plan)
     state, zero = jax.eval_shape(jax.vmap(init), hparams, seeds), np.uint32(0)
     return state, hparams, seeds, zero, zero, _arrays(program)
-
-
-def _state_bytes(program: Program) -> int:
-    """Of one trial."""
-    state = _arguments(program, 1)[0]
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
 
 
 def _capacity(program: Program) -> int:

@@ -49,17 +49,29 @@ def segment(
       count: u32[], at most `capacity`.
       arrays: split -> what its source takes from.
     """
-    room = jax.eval_shape(lambda: _block(plan, state, hparams, seed, first, arrays)[1])
-    seen = _nothing(room, (capacity,))
-    held_out = _nothing(_shapes(plan, state, "validation", arrays), (capacity,))
+    shapes = steps.info_shapes(plan, state, hparams, arrays.get("train"))
+    names = evaluation.metric_names(plan, state)
+    seen = _nothing(shapes, (capacity, plan.block_steps))
+    is_held_out = "validation" in arrays
+    held_out = {name: jnp.full(capacity, jnp.nan) for name in names if is_held_out}
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, seen, held_out = carry
         number = first + k
-        state, info = _block(plan, state, hparams, seed, number, arrays)
+        start = number * jnp.uint32(plan.block_steps)
+        state, info = steps.block_until(
+            plan,
+            plan.block_steps,
+            shapes,
+            state,
+            hparams,
+            seed,
+            start,
+            arrays.get("train"),
+        )
         taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
         is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
-        means = _when(is_due, plan, state, "validation", arrays)
+        means = _when(is_due, plan, state, "validation", names, arrays)
         put = _putting(k)
         return state, jax.tree.map(put, seen, info), jax.tree.map(put, held_out, means)
 
@@ -69,7 +81,8 @@ def segment(
     )
     is_over = first + count == num_blocks(plan)
     last = {
-        name: _when(is_over, plan, state, name, arrays) for name in last_splits(arrays)
+        name: _when(is_over, plan, state, name, names, arrays)
+        for name in last_splits(arrays)
     }
     own = optimizers.has_eval_params(plan.optimizer)
     params = evaluation.eval_params(plan, state) if own else {}
@@ -86,27 +99,21 @@ def last_splits(arrays: dict[str, Any]) -> list[str]:
     return [name for name in held_out or arrays if name != "validation"]
 
 
-def _block(
-    plan: Plan, state: TrainState, hparams: Hparams, seed: Any, number: Any, arrays: Any
-) -> tuple[TrainState, StepInfo]:
-    """One block; of a shorter last one the surplus is NaN: f32[block_steps]."""
-    start = number * jnp.uint32(plan.block_steps)
-    return steps.block_until(
-        plan, plan.block_steps, state, hparams, seed, start, arrays.get("train")
-    )
-
-
 def _when(
-    is_due: jax.Array, plan: Plan, state: TrainState, split: str, arrays: Any
+    is_due: jax.Array,
+    plan: Plan,
+    state: TrainState,
+    split: str,
+    names: list[str],
+    arrays: Any,
 ) -> Means:
-    """The metrics over a split where they are due, else NaN."""
-    shapes = _shapes(plan, state, split, arrays)
-    if not shapes:
+    """The metrics over a split where they are due, else NaN; {} without the split."""
+    if split not in arrays:
         return {}
     return jax.lax.cond(
         is_due,
         lambda: _evaluated(plan, state, split, arrays),
-        lambda: _nothing(shapes, ()),
+        lambda: {name: jnp.float32(jnp.nan) for name in names},
     )
 
 
@@ -115,12 +122,6 @@ def _evaluated(plan: Plan, state: TrainState, split: str, arrays: Any) -> Means:
     source = getattr(plan.problem.data, split, None)
     means = evaluation.evaluate(plan.problem, params, source, arrays[split])
     return {name: jnp.asarray(mean, jnp.float32) for name, mean in means.items()}
-
-
-def _shapes(plan: Plan, state: TrainState, split: str, arrays: Any) -> Any:
-    if split not in arrays:
-        return {}
-    return jax.eval_shape(lambda: _evaluated(plan, state, split, arrays))
 
 
 def _nothing(shapes: Any, leading: tuple[int, ...]) -> Any:

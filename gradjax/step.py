@@ -188,32 +188,44 @@ def block(
     return jax.lax.scan(body, state, (counted, _indices(plan, seed, start, num_steps)))
 
 
+def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
+    """What a step reports, as shapes."""
+    zero = jnp.uint32(0)
+
+    def taken() -> StepInfo:
+        batch = _taken(plan, arrays, _indices(plan, zero, zero, 1)[0])
+        return step(plan, state, batch, hparams, jax.random.key(0), zero)[1]
+
+    return jax.eval_shape(taken)
+
+
 def block_until(
     plan: Plan,
     num_steps: int,
+    infos: Any,
     state: TrainState,
     hparams: Hparams,
     seed: jax.Array,
     start: jax.Array,
     arrays: Any,
 ) -> tuple[TrainState, StepInfo]:
-    """As `block`, but it ends where the run ends: the infos of no step are NaN."""
+    """As `block`, but it ends where the run ends: the infos of no step are NaN.
+
+    `infos` is what `info_shapes` gives: tracing need not look again.
+    """
     _, step_key = jax.random.split(jax.random.key(seed))
     indices = _indices(plan, seed, start, num_steps)
 
-    def taken(state: TrainState, k: Any) -> tuple[TrainState, StepInfo]:
-        i = start + k.astype(jnp.uint32)
-        batch = _taken(plan, arrays, None if indices is None else indices[k])
-        return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
-
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos = carry
-        state, info = taken(state, k)
+        i = start + k.astype(jnp.uint32)
+        batch = _taken(plan, arrays, None if indices is None else indices[k])
+        key = jax.random.fold_in(step_key, i)
+        state, info = step(plan, state, batch, hparams, key, i)
         put = jax.lax.dynamic_update_index_in_dim
         return state, jax.tree.map(lambda xs, x: put(xs, x, k, 0), infos, info)
 
-    shapes = jax.eval_shape(taken, state, jnp.int32(0))[1]
-    infos = jax.tree.map(lambda x: jnp.full((num_steps, *x.shape), jnp.nan), shapes)
+    infos = jax.tree.map(lambda x: jnp.full((num_steps, *x.shape), jnp.nan), infos)
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(num_steps), left)
     return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))

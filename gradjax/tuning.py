@@ -12,12 +12,15 @@ from typing import Any
 
 from gradjax import lanes as lanes_of
 from gradjax import launch, records, search, signals, training
+from gradjax import widths as widths_of
 from gradjax.errors import Refusal
 from gradjax.records import store as kept_in
 from gradjax.records.inspection import environments
+from gradjax.records.plan import PLAN, read_plan
 from gradjax.report import sweep as report
 from gradjax.report import terminal
 from gradjax.sweeps import points, rounds, space
+from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import Sweeping
 from gradjax.trials import Lanes
 from gradjax.types import Options, Problem, Search, Settings, Space, Sweep
@@ -47,10 +50,14 @@ def run(state: State, base: Settings, asked: Sweep, options: Options) -> dict[st
     _check_counts(asked)
     launch.check(base)
     problem, base, about_data = state(base, options)
-    widths = lanes_of.usual_widths() if asked.width is None else asked.width
-    lanes = functools.cache(functools.partial(_lanes, state, options, asked, widths))
-    _check_trials(lanes, base, asked, varied, method)
     folder = launch.chosen_folder(base, options, "sweep", *_words(varied))
+    made = _first_trials(base, asked, varied, method)
+    widths = _widths(folder, asked, made)
+    lanes = functools.cache(functools.partial(_lanes, state, options, asked, widths))
+    for own in points.grouped(made).values():
+        program = lanes(own[0].settings).program
+        for one in own:
+            training.checked_hparams(program, one.numbers)
     if options.workdir is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
     store = kept_in.create_or_open(
@@ -108,21 +115,24 @@ def _check_counts(asked: Sweep) -> None:
             raise Refusal(f"--{name}={value}: must be at least {low}")
 
 
-def _check_trials(
-    lanes: Callable[[Settings], Lanes],
-    base: Settings,
-    asked: Sweep,
-    varied: Space,
-    method: Search,
-) -> None:
-    """Refuses what no trial could be, before anything is written or compiled."""
+def _first_trials(
+    base: Settings, asked: Sweep, varied: Space, method: Search
+) -> list[Trial]:
+    """Those of the first round, to look at before anything is written or compiled."""
     count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
     _, found = method.ask(method.init(varied, base.seed), count)
-    made = rounds.trials_of(base, found, range(base.seed, base.seed + 1))
-    for own in points.grouped(made).values():
-        program = lanes(own[0].settings).program
-        for one in own:
-            training.checked_hparams(program, one.numbers)
+    return rounds.trials_of(base, found, range(base.seed, base.seed + base.seeds))
+
+
+def _widths(folder: Path, asked: Sweep, made: list[Trial]) -> int | widths_of.Widths:
+    """How wide programs are: chosen once, then as the plan that is there has it."""
+    if asked.width is not None:
+        return asked.width
+    if (folder / PLAN).is_file():
+        there = read_plan(folder)["width"]
+        return there if isinstance(there, int) else tuple(map(tuple, there))
+    largest = max((len(own) for own in points.grouped(made).values()), default=1)
+    return widths_of.capped(widths_of.usual_widths(), largest, asked.num_devices)
 
 
 def _words(varied: Space) -> list[str]:
@@ -154,13 +164,15 @@ def _lanes(
     state: State,
     options: Options,
     asked: Sweep,
-    widths: int | lanes_of.Widths,
+    widths: int | widths_of.Widths,
     settings: Settings,
 ) -> Lanes:
     """The program of a group, over lanes."""
     problem, settings, _ = state(settings, options)
     program, _ = launch.stated_program(problem, settings)
-    width = widths if isinstance(widths, int) else lanes_of.usual_width(program, widths)
+    width = (
+        widths if isinstance(widths, int) else widths_of.usual_width(program, widths)
+    )
     return lanes_of.lanes(program, width, asked.num_devices, settings.trace_every)
 
 

@@ -24,6 +24,7 @@ FLOORS = [
     "executables",
     "training",
     "memory",
+    "widths",
     "lanes",
     "ledger",
     "trials",
@@ -49,6 +50,8 @@ HEAVY = {
     "rich",
     "pandas",
     "optuna",
+    "sacrebleu",
+    "tokenizers",
 }
 MAX_LINES = 300
 

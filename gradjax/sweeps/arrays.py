@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradjax import lanes, spec, training, trials
+from gradjax import widths as widths_of
 from gradjax.errors import Refusal
 from gradjax.types import Problem, Trials
 
@@ -65,7 +66,9 @@ def sweep(
     settings = _settings(hparams or {}, program.hparams)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
-    chosen = lanes.usual_width(program) if width is None else width
+    num_trials = len(settings) * len(seeds)
+    widths = widths_of.capped(widths_of.usual_widths(), num_trials, num_devices)
+    chosen = widths_of.usual_width(program, widths) if width is None else width
     return trials.run(
         lanes.lanes(program, chosen, num_devices, trace_every),
         [one for one in settings for _ in seeds],

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax import lanes as lanes_of
+from gradjax import widths as widths_of
 from gradjax.records import store as kept_in
 from gradjax.sweeps import choose, points
 from gradjax.sweeps.choose import Done
@@ -148,7 +148,7 @@ def _hooks(sweeping: Sweeping, prefix: str, lanes: Lanes, own: list[Trial]) -> H
 
 def _cohorts(lanes: Lanes, own: list[Trial], hooks: Hooks) -> Iterator[list[Trial]]:
     """Trials that go side by side; where some are stopped at rungs, all of them."""
-    size = len(own) if hooks.stops else lanes_of.cohort(lanes.program, lanes.width)
+    size = len(own) if hooks.stops else widths_of.cohort(lanes.program, lanes.width)
     for at in range(0, len(own), size):
         yield own[at : at + size]
 

@@ -133,7 +133,7 @@ def _caption(contest: Contest) -> str:
     num, steps = contest.num_trials, contest.task.num_steps
     every = contest.task.eval_every or steps
     evaluated = (
-        f"gradjax evaluates validation after every {every} steps, and all three splits"
+        f"gradjax evaluates validation after every {every} steps, and the test split"
         " at the end of a trial"
         if contest.task.is_evaluated
         else "nothing is evaluated"
@@ -181,7 +181,7 @@ def _widths_caption(table: Table) -> str:
 def _width_rows(size: Size, tables: Sequence[Table]) -> list[str]:
     first = tables[0]
     head = [
-        f"### {size.title}: {first.state_bytes:,} bytes a trial",
+        f"### {size.title}: {first.touched_bytes:,} bytes a step",
         "",
         f"{size.num_steps} steps a trial.",
         "",
@@ -211,7 +211,7 @@ def _cell_us(size: Size, tables: Sequence[Table], k: int) -> np.ndarray:
 
 
 def _rule(found: Mapping[Size, list[Table]]) -> str:
-    """Which width was fastest at which size of a trial's state."""
+    """Which width was fastest at how many bytes that a step touches."""
     parts = []
     for size, tables in found.items():
         first = tables[0]
@@ -220,6 +220,6 @@ def _rule(found: Mapping[Size, list[Table]]) -> str:
         ]
         best = first.cells[int(np.argmin(medians))].width
         parts.append(
-            f"{first.state_bytes:,} bytes: {best} (gradjax takes {first.usual_width})"
+            f"{first.touched_bytes:,} bytes: {best} (gradjax takes {first.usual_width})"
         )
-    return f"Fastest width by the size of a trial's state: {'; '.join(parts)}."
+    return f"Fastest width by what a step of a trial touches: {'; '.join(parts)}."

@@ -8,12 +8,13 @@ import numpy as np
 
 import gradjax
 from gradjax import lanes, trials
+from gradjax import widths as widths_of
 from gradjax.problems.classification import classification
 from gradjax.types import Dataset, Program
 from scripts.baselines.sweeps import cores
 from scripts.baselines.sweeps.datasets import without_evaluation
 
-_WIDTHS = {"cpu": (1, 4, 16, 64), "accelerator": (1, 16, 64, 256, 1024)}
+_WIDTHS = {"cpu": (1, 2, 4, 16, 64), "accelerator": (1, 16, 64, 256, 1024)}
 _MOST_BATCHES = 16  # a device runs in turn: narrow lanes need not run all trials
 BATCH_SIZE = 32
 
@@ -39,7 +40,7 @@ class Table(NamedTuple):
     """Every width of one network in one round."""
 
     devices: str  # what ran it
-    state_bytes: int  # of one trial
+    touched_bytes: int  # by a step of one trial
     usual_width: int  # what `gradjax.sweep` takes
     cells: tuple[Cell, ...]  # from narrow to wide
 
@@ -55,11 +56,11 @@ def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
         _run(one, 1)  # compiles; and the first run of a program is slower
     devices = jax.devices()
     said = f"{len(devices)} x {devices[0].device_kind}"
-    state_bytes, usual = _state_bytes(program), lanes.usual_width(program)
+    touched, usual = widths_of.touched_bytes(program), widths_of.usual_width(program)
 
     def measure() -> Table:
         cells = tuple(_run(one, num_trials) for one in made)
-        return Table(said, state_bytes, usual, cells)
+        return Table(said, touched, usual, cells)
 
     return measure
 
@@ -87,8 +88,3 @@ def _run(made: lanes.Lanes, asked: int) -> Cell:
     hparams = [{"learning_rate": rate} for rate in np.geomspace(1e-4, 1e-1, count)]
     found = trials.run(made, hparams, [0] * count)
     return Cell(made.width, count, found.run_s, found.compile_s)
-
-
-def _state_bytes(program: Program) -> int:
-    state = jax.eval_shape(program.init, program.hparams, np.uint32(0))
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
