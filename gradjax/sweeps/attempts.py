@@ -39,7 +39,7 @@ def advance(
     if not deaths[name]:
         trials.advanced(lanes, going, stretch)
         return
-    store.say(f"{name} did not end {deaths[name]} times: now one batch at a time")
+    store.say(f"{name} was begun and never ended: now one batch at a time")
     for at in range(0, len(going.alive), lanes.width):
         rows = going.alive[at : at + lanes.width]
         label = f"{name}/{rows[0]}"

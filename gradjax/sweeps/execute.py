@@ -22,7 +22,8 @@ from gradjax.types import Trials
 
 Halving = Callable[[Going, tuple[int, int]], None]  # writes stopped_step
 OnStretch = Callable[[int, int, Going], None]  # (block steps done, of all, trials)
-_SNAPSHOT_S = 2.0  # what a kill may cost; a state is written no more often than that
+_SNAPSHOT_S = 2.0  # what a kill may cost: states are written no more often than that,
+_SNAPSHOT_PART = 30  # and no more often than they take a thirtieth of the time
 
 
 class Hooks(NamedTuple):
@@ -59,7 +60,7 @@ def run_group(
     stretches = list(trials.segments(lanes, hooks.stops))
     names = [f"{prefix}-{first:06d}" for first, _ in stretches]
     known, snapshot = _resumed(store, names)
-    written = time.monotonic()
+    due = time.monotonic() + _SNAPSHOT_S
     for k, (name, stretch) in enumerate(zip(names, stretches, strict=True)):
         rows = going.alive
         if not len(rows):
@@ -86,10 +87,12 @@ def run_group(
         going = trials.survivors(going)
         is_last = k == len(names) - 1
         number = hooks.stop_requested()
-        is_due = number is not None or time.monotonic() - written > _SNAPSHOT_S
+        is_due = number is not None or time.monotonic() > due
         if k >= known and not is_last and is_due:
+            start = time.monotonic()
             kept_in.snapshot(store, name, _states(going))
-            written = time.monotonic()
+            now = time.monotonic()
+            due = now + max(_SNAPSHOT_S, _SNAPSHOT_PART * (now - start))
         if number is not None:
             raise Interrupted(number, f"unit {name}")
         taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
