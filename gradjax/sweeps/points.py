@@ -18,6 +18,17 @@ from gradjax.types import Call, Hparams, Point, Settings, Space
 
 RATE = "learning_rate"
 _PLACEHOLDER = 0.5
+# What the tuning spaces of AlgoPerf (Dahl et al. 2023) call them, and whether the file
+# has 1 minus the number.
+_ALGOPERF = {
+    "beta1": ("optimizer.b1", False),
+    "beta2": ("optimizer.b2", False),
+    "epsilon": ("optimizer.eps", False),
+    "one_minus_beta1": ("optimizer.b1", True),
+    "one_minus_beta2": ("optimizer.b2", True),
+    "warmup_factor": ("schedule.warmup", False),
+    "weight_decay": ("optimizer.weight_decay", False),
+}
 _DOTTED = ("optimizer", "schedule", "model")  # what takes arguments
 _STATIC = ("optimizer", "schedule", "batch_size", "model", "steps", "epochs")
 
@@ -48,7 +59,9 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
     """
     known = {*_STATIC, *dict(base.own)}
     static = {name: value for name, value in point.items() if name in _STATIC}
-    numbers = {name: value for name, value in point.items() if name not in known}
+    numbers = dict(
+        _renamed(name, value) for name, value in point.items() if name not in known
+    )
     own = {name: point.get(name, value) for name, value in base.own}
     settings = base._replace(**static, seed=0, seeds=1, own=tuple(own.items()))
     if RATE not in numbers and base.learning_rate is not None:
@@ -82,8 +95,9 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
         Refusal: the line says what there is.
     """
     for one in space.dimensions:
-        head = one.name.partition(".")[0]
-        is_dotted = "." in one.name and head in _DOTTED
+        name, _ = _renamed(one.name, 0.0)
+        head = name.partition(".")[0]
+        is_dotted = "." in name and head in _DOTTED
         if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
             known = [*_STATIC, *own, RATE, *(f"{name}.<argument>" for name in _DOTTED)]
             raise Refusal(f"--sweep: {spec.unknown(one.name, known, 'name')}")
@@ -93,6 +107,12 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
                 f"--sweep: {one.name} is a part of the program: give a list, as in"
                 f" {one.name}=[a, b]"
             )
+
+
+def _renamed(name: str, value: Any) -> tuple[str, Any]:
+    """A number as gradjax calls it."""
+    ours, is_complement = _ALGOPERF.get(name, (name, False))
+    return ours, 1.0 - value if is_complement else value
 
 
 def digest(value: Any) -> str:
