@@ -193,7 +193,8 @@ def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) ->
     zero = jnp.uint32(0)
 
     def taken() -> StepInfo:
-        batch = _taken(plan, arrays, _indices(plan, zero, zero, 1)[0])
+        indices = _indices(plan, zero, zero, 1)
+        batch = _taken(plan, arrays, None if indices is None else indices[0])
         return step(plan, state, batch, hparams, jax.random.key(0), zero)[1]
 
     return jax.eval_shape(taken)

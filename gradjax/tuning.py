@@ -20,7 +20,7 @@ from gradjax.records.plan import PLAN, read_plan
 from gradjax.report import sweep as report
 from gradjax.report import terminal
 from gradjax.sweeps import points, rounds, space
-from gradjax.sweeps.points import Trial
+from gradjax.sweeps.points import RATE, Trial
 from gradjax.sweeps.rounds import Sweeping
 from gradjax.trials import Lanes
 from gradjax.types import Options, Problem, Search, Settings, Space, Sweep
@@ -49,7 +49,9 @@ def run(state: State, base: Settings, asked: Sweep, options: Options) -> dict[st
     points.check_names(varied, tuple(name for name, _ in base.own))
     _check_counts(asked)
     launch.check(base)
-    problem, base, about_data = state(base, options)
+    problem, stated, about_data = state(base, options)
+    # A rate that was not asked for is usual for one optimizer, not for all of them.
+    base = stated._replace(learning_rate=base.learning_rate)
     folder = launch.chosen_folder(base, options, "sweep", *_words(varied))
     made = _first_trials(base, asked, varied, method)
     widths = _widths(folder, asked, made)
@@ -170,6 +172,9 @@ def _lanes(
     """The program of a group, over lanes."""
     problem, settings, _ = state(settings, options)
     program, _ = launch.stated_program(problem, settings)
+    if settings.learning_rate is not None and RATE in program.hparams:
+        usual = {**program.hparams, RATE: settings.learning_rate}
+        program = program._replace(hparams=usual)
     width = (
         widths if isinstance(widths, int) else widths_of.usual_width(program, widths)
     )
