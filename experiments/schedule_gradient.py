@@ -35,12 +35,14 @@ from gradjax import flags, launch, optimizers, problems, schedules, study, trial
 from gradjax.errors import Refusal
 from gradjax.flags import Flag
 from gradjax.hypergradients import checked, hypergradient
+from gradjax.lanes import lanes as made_lanes
 from gradjax.plots.schedule_gradient import schedule_gradient
 from gradjax.problems import arguments
 from gradjax.report import learned, terminal
 from gradjax.report.learned import LEARNED, Learned, Tuned
 from gradjax.trials import Lanes
 from gradjax.types import Finding, Options, Program, Series
+from gradjax.widths import usual_width
 
 _BELOW, _ABOVE, _NUM_RATES = (
     1 / 30,
@@ -128,7 +130,7 @@ def _check(settings: Settings) -> None:
 def _find(settings: Settings, program: Program, split: str, gradient: Any) -> Finding:
     """Tunes, descends, and compares with fresh seeds."""
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
-    lanes = trials.lanes(program, trials.usual_width(program), 1)
+    lanes = made_lanes(program, usual_width(program), num_devices=1)
     shapes = {name: _points(name, settings) for name in ("constant", "cosine")}
     shapes[settings.start] = _points(settings.start, settings)
     tuned = {

@@ -14,6 +14,7 @@ from gradjax.records import frames, load
 from gradjax.sweeps import sweep
 from gradjax.training import program, run
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials
+from gradjax.workloads import SUITES as suites
 
 __all__ = [
     "Problem",
@@ -30,5 +31,6 @@ __all__ = [
     "problem",
     "program",
     "run",
+    "suites",
     "sweep",
 ]

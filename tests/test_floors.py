@@ -32,6 +32,7 @@ FLOORS = [
     "search",
     "records",
     "sweeps",
+    "workloads",
     "analysis",
     "plots",
     "report",

@@ -8,6 +8,7 @@ import numpy as np
 from gradjax.data.cache import Arrays, cached
 from gradjax.data.order import order
 
+WINE_CLASSES = 3
 _SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
 
 
@@ -38,6 +39,24 @@ def breast_cancer() -> dict[str, Arrays]:
       (Diagnostic)", UCI Machine Learning Repository, 1993, as scikit-learn ships it.
     """
     return _standardised(_splits(_kept("breast_cancer")), "x")
+
+
+def wine() -> dict[str, Arrays]:
+    """Which of three growers made a wine, of 178, from 13 measurements of it.
+
+    Returns:
+      train, validation and test -> "x" f64[124 | 18 | 36, 13], standardised by the mean
+      and the deviation of the train split, and "y" i32[...], 0 to 2.
+
+    Source:
+      S. Aeberhard and M. Forina, "Wine", UCI Machine Learning Repository, 1991, as
+      scikit-learn ships it.
+    """
+    splits = _standardised(_splits(_kept("wine")), "x")
+    return {
+        split: part | {"y": part["y"].astype(np.int32)}
+        for split, part in splits.items()
+    }
 
 
 def _kept(name: str, **options: Any) -> Arrays:

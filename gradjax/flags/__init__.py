@@ -17,6 +17,7 @@ from gradjax import signals, tuning
 from gradjax.errors import Interrupted, Refusal
 from gradjax.flags import compiled
 from gradjax.flags.catalog import (
+    DATA_DIR,
     IMAGES,
     KEPT,
     LEARNING_RATE,
@@ -27,11 +28,13 @@ from gradjax.flags.catalog import (
     SWEEP,
     TRACE_EVERY,
     Flag,
+    training,
 )
 from gradjax.report import terminal
 from gradjax.types import Options, Settings, Sweep
 
 __all__ = [
+    "DATA_DIR",
     "IMAGES",
     "KEPT",
     "LEARNING_RATE",
@@ -47,6 +50,7 @@ __all__ = [
     "help_text",
     "parse",
     "run",
+    "training",
 ]
 
 REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes

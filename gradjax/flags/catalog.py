@@ -59,9 +59,57 @@ KEPT = [
     Flag("overwrite", "boolean", "do it again over what is there"),
     Flag("plot", "boolean", "draw the picture"),
 ]
+DATA_DIR = Flag(
+    "data_dir",
+    "string",
+    "where TFDS keeps its data. Unset: $TFDS_DATA_DIR or ~/tensorflow_datasets",
+)
+
+
+def training(
+    examples: str, epochs: str, rate: str = "the optimizer's own"
+) -> dict[str, list[Flag]]:
+    """The flags of every run over data, in groups.
+
+    Args:
+      examples: what a batch holds, as --help says it.
+      epochs: how many there are where none are asked for.
+      rate: the learning rate, where none is asked for.
+    """
+    return {
+        "How": [
+            OPTIMIZER,
+            LEARNING_RATE._replace(
+                help=f"the peak, which the schedule multiplies. Unset: {rate}"
+            ),
+            SCHEDULE,
+            Flag("batch_size", "integer", f"{examples} a step"),
+        ],
+        "How long": [
+            Flag(
+                "epochs", "integer", f"passes over the training split. Unset: {epochs}"
+            ),
+            Flag("steps", "integer", "optimizer steps, instead of epochs"),
+            Flag(
+                "eval_every",
+                "integer",
+                "steps between two evaluations on the validation split. Unset: an"
+                " epoch",
+            ),
+        ],
+        "Chance": [SEED, SEEDS],
+        "What is kept": [*KEPT, TRACE_EVERY],
+    }
+
+
 IMAGES: dict[str, list[Flag]] = {
     "What is trained, on what": [
-        Flag("model", "string", f"the network: {', '.join(models.MODELS)}"),
+        Flag(
+            "model",
+            "string",
+            f"the network: {', '.join(models.MODELS)}, or a call such as"
+            " 'mlp(widths=(128, 64))' or 'cnn(channels=(16, 32))'",
+        ),
         Flag(
             "dataset",
             "string",
@@ -69,31 +117,9 @@ IMAGES: dict[str, list[Flag]] = {
             " data set: mnist, fashion_mnist, ... Unset: mnist where it is prepared,"
             " else digits",
         ),
-        Flag(
-            "data_dir",
-            "string",
-            "where TFDS keeps its data. Unset: $TFDS_DATA_DIR or ~/tensorflow_datasets",
-        ),
+        DATA_DIR,
     ],
-    "How": [
-        OPTIMIZER,
-        LEARNING_RATE,
-        SCHEDULE,
-        Flag("batch_size", "integer", "examples a step"),
-    ],
-    "How long": [
-        Flag(
-            "epochs", "integer", "passes over the training split. Unset: 5; digits: 30"
-        ),
-        Flag("steps", "integer", "optimizer steps, instead of epochs"),
-        Flag(
-            "eval_every",
-            "integer",
-            "steps between two evaluations on the validation split. Unset: an epoch",
-        ),
-    ],
-    "Chance": [SEED, SEEDS],
-    "What is kept": [*KEPT, TRACE_EVERY],
+    **training("examples", "5; digits: 30"),
 }
 
 

@@ -2,17 +2,37 @@
 
 from collections.abc import Callable
 
+from gradjax.models.all_cnn import all_cnn
 from gradjax.models.bag import bag
 from gradjax.models.cnn import cnn
 from gradjax.models.factorisation import factorisation
+from gradjax.models.logistic import logistic
 from gradjax.models.mlp import mlp
 from gradjax.models.recommender import Recommender
 from gradjax.models.recurrent import bidirectional_gru, gru, lstm
+from gradjax.models.resnet import resnet
+from gradjax.models.suite_cnns import cnn_2c2d, cnn_3c3d
 from gradjax.models.transformer import decoder, encoder
+from gradjax.models.translator import Translator, encoder_decoder
 from gradjax.models.two_tower import two_tower
+from gradjax.models.vae import Autoencoder, vae
+from gradjax.models.vit import vit
 from gradjax.types import Model
 
-MODELS: dict[str, Callable[..., Model]] = {"cnn": cnn, "mlp": mlp}
+# (input_shape, num_classes, ...) -> Model of images: what they show
+MODELS: dict[str, Callable[..., Model]] = {
+    "all_cnn": all_cnn,
+    "cnn": cnn,
+    "cnn_2c2d": cnn_2c2d,
+    "cnn_3c3d": cnn_3c3d,
+    "logistic": logistic,
+    "mlp": mlp,
+    "resnet": resnet,
+    "vit": vit,
+}
+
+# (input_shape, ...) -> Autoencoder of images
+AUTOENCODERS: dict[str, Callable[..., Autoencoder]] = {"vae": vae}
 
 # (num_tokens, num_classes, ...) -> Model of (tokens, lengths): what a text is about
 TEXT_MODELS: dict[str, Callable[..., Model]] = {
@@ -33,3 +53,6 @@ RECOMMENDERS: dict[str, Callable[..., Recommender]] = {
     "factorisation": factorisation,
     "two_tower": two_tower,
 }
+
+# (num_tokens, ...) -> Translator: a sentence in another language
+TRANSLATORS: dict[str, Callable[..., Translator]] = {"transformer": encoder_decoder}

@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 
-from gradjax.models.convolution import Convolution, max_pool
+from gradjax.errors import Refusal
+from gradjax.models.convolution import SMALL, Convolution, bias, max_pool
 from gradjax.models.module import from_module
 from gradjax.types import Model
 
@@ -21,8 +22,7 @@ class _CNN(nn.Module):
             # relu are monotone, so they commute with a maximum: pooled first, they run
             # over a quarter of the values, and the network is the same function.
             hidden = max_pool(Convolution(features, is_padded=self.is_padded)(hidden))
-            bias = self.param(f"bias_{layer}", nn.initializers.zeros, (features,))
-            hidden = nn.relu(hidden + bias[None, None, None])
+            hidden = nn.relu(bias(self, f"bias_{layer}", hidden))
         hidden = hidden.reshape(hidden.shape[0], -1)
         return nn.Dense(self.num_outputs, kernel_init=nn.initializers.glorot_uniform())(
             hidden
@@ -48,6 +48,22 @@ def cnn(
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
+
+    Raises:
+      Refusal: more layers than the image has room for.
     """
-    is_padded = min(input_shape[:2]) < 10
+    is_padded = min(input_shape[:2]) < SMALL
+    most = _most_layers(min(input_shape[:2]), is_padded)
+    if len(channels) > most:
+        size = f"{input_shape[0]}x{input_shape[1]}"
+        said = f"cnn: channels={tuple(channels)}: {len(channels)} layers"
+        raise Refusal(f"{said}; an image of {size} has room for {most}")
     return from_module(_CNN(tuple(channels), num_outputs, is_padded), input_shape)
+
+
+def _most_layers(side: int, is_padded: bool) -> int:
+    """How many layers leave at least one pixel."""
+    num_layers = 0
+    while (side := (side if is_padded else side - 2) // 2) > 0:
+        num_layers += 1
+    return num_layers

@@ -9,55 +9,71 @@ The weight gradient of lax.conv falls off XLA's fast path inside a loop on the C
 GPU or TPU lax.conv is the fast form, so it is taken there.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+SMALL = 10  # pixels; where a side has fewer, valid convolutions would leave nothing
 
 
 class Convolution(nn.Module):
     """A convolution without bias: [b, h, w, c] -> [b, h', w', f].
 
-    h' = h and w' = w where it is padded, else size - 1 less.
+    h' = ceil(h / stride) where it is padded (with an odd size), else
+    ceil((h - size + 1) / stride); w' likewise.
     """
 
     features: int
     size: int = 3
     is_padded: bool = False
+    stride: int = 1
+    kernel_init: Callable[..., jax.Array] = nn.initializers.glorot_uniform()
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Convolves; the kernel is [size, size, channels, features] in either form."""
         shape = (self.size, self.size, inputs.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         if self.is_padded:
             margin = (self.size // 2, (self.size - 1) // 2)
             inputs = jnp.pad(inputs, ((0, 0), margin, margin, (0, 0)))
         if jax.default_backend() == "cpu":
-            return convolve_patches(inputs, kernel)
-        return convolve_lax(inputs, kernel)
+            return convolve_patches(inputs, kernel, self.stride)
+        return convolve_lax(inputs, kernel, self.stride)
 
 
-def convolve_lax(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+def bias(module: nn.Module, name: str, inputs: jax.Array) -> jax.Array:
+    """Adds a parameter of that name, one number a channel, zero at first."""
+    values = module.param(name, nn.initializers.zeros, inputs.shape[-1:])
+    return inputs + values[None, None, None]
+
+
+def convolve_lax(inputs: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """The library's convolution."""
+    layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
-        inputs, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        inputs, kernel, (stride, stride), "VALID", dimension_numbers=layout
     )
 
 
-def convolve_patches(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
+def convolve_patches(
+    inputs: jax.Array, kernel: jax.Array, stride: int = 1
+) -> jax.Array:
     """The same function: every patch as a row, times the kernel as a matrix."""
     size, _, channels, features = kernel.shape
-    batch, height, width, _ = inputs.shape
+    _, height, width, _ = inputs.shape
     height, width = height - size + 1, width - size + 1
     shifted = [
-        inputs[:, row : row + height, column : column + width]
+        inputs[:, row : row + height : stride, column : column + width : stride]
         for row in range(size)
         for column in range(size)
     ]
     patches = jnp.concatenate(shifted, axis=-1)
-    rows = patches.reshape(batch * height * width, size * size * channels)
+    rows = patches.reshape(-1, size * size * channels)
     outputs = rows @ kernel.reshape(size * size * channels, features)
-    return outputs.reshape(batch, height, width, features)
+    return outputs.reshape(*patches.shape[:3], features)
 
 
 def max_pool(inputs: jax.Array) -> jax.Array:
@@ -68,3 +84,25 @@ def max_pool(inputs: jax.Array) -> jax.Array:
     upper = jnp.maximum(quads[:, :, 0, :, 0], quads[:, :, 0, :, 1])
     lower = jnp.maximum(quads[:, :, 1, :, 0], quads[:, :, 1, :, 1])
     return jnp.maximum(upper, lower)
+
+
+def max_pool_overlapping(inputs: jax.Array) -> jax.Array:
+    """3x3 max-pooling with stride 2, padded: [b, h, w, c] -> [b, ceil(h / 2), ...].
+
+    An odd size has a margin on either side, an even one on the far side alone: the
+    "SAME" of the libraries.
+    """
+    return _greatest_of_three(_greatest_of_three(inputs, 1), 2)
+
+
+def _greatest_of_three(values: jax.Array, axis: int) -> jax.Array:
+    """The maximum over three neighbours along an axis, at every second place."""
+    size = values.shape[axis]
+    margins = [(0, 0)] * values.ndim
+    margins[axis] = (size % 2, 1)
+    padded = jnp.pad(values, margins, constant_values=-jnp.inf)
+    stop = 2 * ((size + 1) // 2) - 1
+    first, second, third = (
+        jax.lax.slice_in_dim(padded, start, start + stop, 2, axis) for start in range(3)
+    )
+    return jnp.maximum(jnp.maximum(first, second), third)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from gradjax import data
+from gradjax.problems import autoencoder as _autoencoder
 from gradjax.problems import expression as _expression
 from gradjax.problems import surfaces
 from gradjax.problems.check import check
@@ -18,6 +19,7 @@ from gradjax.problems.noisy import noisy_quadratic, sparse_gradients
 from gradjax.problems.quadratic import quadratic
 from gradjax.problems.regression import least_squares, logistic_regression, ridge
 from gradjax.problems.surfaces import SURFACES
+from gradjax.problems.tabular import wine, wine_mlp
 from gradjax.types import Call, Problem
 
 __all__ = [
@@ -34,28 +36,43 @@ __all__ = [
 ]
 
 
-def _images(dataset_name: str, model_name: str) -> Callable[[], Problem]:
+def _images(dataset_name: str, model: str) -> Callable[[], Problem]:
     def make() -> Problem:
         dataset = data.load(dataset_name)
-        return classification(dataset, model_for(model_name, dataset))
+        return classification(dataset, model_for(model, dataset))
 
-    make.__doc__ = (
-        f"Classify the images of {dataset_name} with the network {model_name}."
-    )
+    make.__doc__ = f"Classify the images of {dataset_name} with the network {model}."
+    return make
+
+
+def _codes(dataset_name: str, model: str) -> Callable[[], Problem]:
+    def make() -> Problem:
+        dataset = data.load(dataset_name)
+        made = _autoencoder.autoencoder_of(model, dataset)
+        return _autoencoder.autoencoder(dataset, made)
+
+    make.__doc__ = f"Compress the images of {dataset_name} with the network {model}."
     return make
 
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
+    "digits_cnn": _images("digits", "cnn"),
+    "digits_logistic": _images("digits", "logistic"),
     "digits_mlp": _images("digits", "mlp"),
+    "digits_vae": _codes("digits", "vae(widths=(64,), latent=8)"),
     "least_squares": least_squares,
     "logistic_regression": logistic_regression,
     "mnist_cnn": _images("mnist", "cnn"),
+    "mnist_logistic": _images("mnist", "logistic"),
     "mnist_mlp": _images("mnist", "mlp"),
+    "mnist_vae": _codes("mnist", "vae"),
     "noisy_quadratic": noisy_quadratic,
     "quadratic": quadratic,
     "ridge": ridge,
     "sparse_gradients": sparse_gradients,
+    "wine": wine,
+    "wine_mlp": wine_mlp,
 }
 
 

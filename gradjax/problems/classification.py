@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gradjax import spec
 from gradjax.data import arrays
+from gradjax.problems.augmentation import Augment
+from gradjax.problems.network import network
 from gradjax.types import Batch, Dataset, Key, Measures, Model, Params, Problem, Target
 
 # Solved, by data set: what the default network reaches with a tuned optimizer.
@@ -16,7 +17,10 @@ _TARGETS = {"digits": 0.96, "mnist": 0.974}
 
 
 def classification(
-    dataset: Dataset, model: Model, with_accuracy: bool = True
+    dataset: Dataset,
+    model: Model,
+    with_accuracy: bool = True,
+    augment: Augment | None = None,
 ) -> Problem:
     """Images to classes.
 
@@ -27,6 +31,8 @@ def classification(
       dataset: images u8[examples, height, width, channels] and labels.
       model: apply(params, f32[batch, height, width, channels]) -> f32[batch, classes].
       with_accuracy: report the accuracy of each training batch beside its loss.
+      augment: how training sees an image, (images, key) -> images; evaluation sees it
+        as it is.
     """
     scale = 1.0 / dataset.max_value
 
@@ -37,6 +43,9 @@ def classification(
     def loss(
         params: Params, batch: Batch, key: Key
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        if augment is not None:
+            augment_key, key = jax.random.split(key)
+            batch = batch | {"image": augment(batch["image"], augment_key)}
         logits = logits_of(params, batch, key)
         aux = {"accuracy": _hits(logits, batch).mean()} if with_accuracy else {}
         return _cross_entropy(logits, batch).mean(), aux
@@ -58,21 +67,29 @@ def classification(
     )
 
 
-def model_for(name: str, dataset: Dataset) -> Model:
-    """The registered model, with the data set's input shape and number of classes.
+def model_for(expression: str, dataset: Dataset) -> Model:
+    """The model of an expression, for the data set's input shape and classes.
 
-    Raises:
-        Refusal: unknown name.
+    Args and Raises: see `model_of`.
     """
     shape = tuple(dataset.train["image"].shape[1:])
-    return model_of(name, shape, dataset.num_classes)
+    return model_of(expression, shape, dataset.num_classes)
 
 
-def model_of(name: str, input_shape: tuple[int, ...], num_classes: int) -> Model:
-    """As `model_for`, from the shapes alone: how a record is opened again."""
+def model_of(expression: str, input_shape: tuple[int, ...], num_classes: int) -> Model:
+    """As `model_for`, from the shapes alone: how a record is opened again.
+
+    Args:
+      expression: a name, or a call such as `mlp(widths=(128, 64))`.
+      input_shape: of one image.
+      num_classes: logits.
+
+    Raises:
+        Refusal: unknown name or argument, or a value that the model cannot have.
+    """
     from gradjax import models  # flax: a third of what importing gradjax would cost
 
-    return spec.lookup(name, models.MODELS, "model")(input_shape, num_classes)
+    return network(expression, models.MODELS, input_shape, num_classes)
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

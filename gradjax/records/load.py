@@ -54,7 +54,7 @@ def load(workdir: str | Path, trial: int = 0) -> Run:
 def _predict(config: dict[str, Any], params: Params) -> Callable[[Any], Any] | None:
     """The trained model, where the record says which images it was trained on."""
     data, name = config["data"], config["settings"]["model"]
-    if name is None or "input_shape" not in data:
+    if name is None or not {"input_shape", "num_classes"} <= data.keys():
         return None
     model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
     predict = predictor(model, data["max_value"])

@@ -40,6 +40,18 @@ COUNTS = [
     ("cnn", {}, (28, 28, 1), 34_826),
     ("cnn", {}, (8, 8, 1), 9 * 32 + 32 + 9 * 32 * 64 + 64 + 2 * 2 * 64 * 10 + 10),
     ("cnn", {"channels": (8, 8)}, (28, 28, 1), 9 * 8 + 8 + 9 * 64 + 8 + 200 * 10 + 10),
+    ("logistic", {}, (28, 28, 1), 7_850),
+    ("all_cnn", {"width": 4}, (8, 8, 1), 40 + 2 * 148 + 296 + 3 * 584 + 72 + 90),
+    ("resnet", {"width": 8}, (8, 8, 1), 72 + 18 * 64 + 54 * 64 + 54 * 256 + 240 + 330),
+    (
+        "vit",
+        {"width": 8, "heads": 2, "depth": 1},
+        (8, 8, 1),
+        (16 * 8 + 8) + 4 * 8 + 4 * 8 + 4 * 72 + (8 * 32 + 32) + (32 * 8 + 8) + 16 + 90,
+    ),
+    # Images as small as digits: padded, and not refused.
+    ("cnn_2c2d", {"width": 32}, (8, 8, 1), 832 + 51_264 + 256 * 32 + 32 + 330),
+    ("cnn_3c3d", {"widths": ()}, (8, 8, 1), 1_664 + 55_392 + 110_720 + 1_290),
 ]
 
 
@@ -58,7 +70,7 @@ def test_every_model_is_counted_here():
     assert {name for name, *_ in COUNTS} == set(MODELS)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["cnn", "cnn_2c2d", "cnn_3c3d", "mlp"])
 def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
     model = MODELS[name]((28, 28, 1), 10)
     init = jax.jit(model.init)
@@ -75,7 +87,7 @@ def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
         assert (leaf != changed).any()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"all_cnn"}))  # dropout
 def test_bits_do_not_depend_on_the_key_of_apply(name):
     model, params = made(name, (8, 8, 1))
     x = normal("x", 2, 8, 8, 1)

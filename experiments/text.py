@@ -1,0 +1,108 @@
+r"""Train a network to say what a text is about.
+
+Claim:    of 150 intents (clinc_oos, in scope) a bag of embeddings names the right
+          one for 0.91 of the test requests. (0.88 is the goal of the bidirectional GRU
+          and of the Transformer, not measured yet over their whole runs.)
+Cost:     a minute or two on two CPU cores.
+Command:  python -m experiments.text
+          python -m experiments.text --model=gru
+          python -m experiments.text --model='transformer(depth=2)' --learning_rate=1e-3
+          python -m experiments.text --dataset=my_labels.tsv --model='bag(width=64)'
+"""
+
+from typing import Any, NamedTuple
+
+from gradjax import flags, launch, models, types
+from gradjax.data import texts, tokens
+from gradjax.flags import Flag
+from gradjax.problems import text as problems
+from gradjax.types import Options, Problem
+
+_RATE = 2e-3  # of the default optimizer
+_EPOCHS = 12
+
+
+class Settings(NamedTuple):
+    """What decides a run."""
+
+    experiment: str
+    dataset: str = "clinc_oos"  # a TFDS name, or a file of labels and texts
+    model: str = "bag"  # an expression
+    tokenizer: str = "word"  # or "bpe"
+    vocab_size: int = 8_000  # tokens at most
+    max_length: int = 128  # tokens of a text that are read
+    optimizer: str = "adam"  # an expression
+    learning_rate: float | None = None  # None: 2e-3, or another optimizer's own
+    schedule: str = "warmup_cosine(warmup=0.05)"  # an expression
+    epochs: int | None = None  # passes over the texts; None: 12
+    steps: int | None = None  # instead of epochs
+    batch_size: int = 64  # texts
+    eval_every: int | None = None  # steps; None: an epoch
+    seed: int = 0  # the first one
+    seeds: int = 1  # how many
+    trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
+
+
+def state(
+    settings: types.Settings, options: Options
+) -> tuple[Problem, types.Settings, dict[str, Any]]:
+    """The problem of these settings, which then say how long and at which rate."""
+    own = dict(settings.own)
+    dataset = texts.load_labelled(settings.dataset or "", options.data_dir)
+    sizes = own["tokenizer"], own["vocab_size"], own["max_length"]
+    tokenized = tokens.tokenized(dataset, *sizes)
+    counts = tokenized.tokenizer.num_tokens, len(dataset.class_names)
+    model = problems.text_model(settings.model or "", *counts)
+    problem = problems.text(dataset, tokenized, model)
+    if settings.epochs is None and settings.steps is None:
+        settings = settings._replace(epochs=_EPOCHS)
+    is_usual = settings.optimizer == Settings._field_defaults["optimizer"]
+    if settings.learning_rate is None and is_usual:
+        settings = settings._replace(learning_rate=_RATE)
+    return problem, settings, problems.about_text(dataset, tokenized)
+
+
+def main(settings: Settings, options: Options) -> None:
+    """States the problem, trains, prints what the network says of some texts."""
+    run = flags.as_run(settings)
+    launch.check(run)
+    problem, run, about = state(run, options)
+    launch.train(problem, run, options, about)
+
+
+COMMAND = flags.Command(
+    "text",
+    Settings,
+    {
+        "What is trained, on what": [
+            Flag(
+                "model",
+                "string",
+                f"the network: {', '.join(models.TEXT_MODELS)}, or a call such as"
+                " 'gru(width=256, dropout=0.5)'",
+            ),
+            Flag(
+                "dataset",
+                "string",
+                "the TFDS name of prepared texts with labels, or your own: a file of"
+                " lines LABEL<tab>TEXT, or a folder with train.tsv, validation.tsv and"
+                " test.tsv",
+            ),
+            Flag(
+                "tokenizer",
+                "string",
+                f"of the train split: {' or '.join(tokens.KINDS)} (parts of words)",
+            ),
+            Flag("vocab_size", "integer", "tokens at most"),
+            Flag("max_length", "integer", "tokens of a text that are read"),
+            flags.DATA_DIR,
+        ],
+        **flags.training(
+            "texts", f"{_EPOCHS}", f"{_RATE:g}, or another optimizer's own"
+        ),
+    },
+    state,
+)
+
+if __name__ == "__main__":
+    flags.run(main, COMMAND)

@@ -1,0 +1,201 @@
+"""Translations of one's own: two text files, line by line each other's translation.
+
+Every line that is wrong is refused by file and line number. An empty line is wrong: a
+sentence is missing, and what follows it may be out of step.
+"""
+
+import gzip
+import hashlib
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from gradjax import spec
+from gradjax.errors import Refusal
+
+MAX_BYTES = 2**29  # of one unpacked file: it is kept in memory as a whole
+_VALIDATION = ("validation", "valid", "val", "dev")
+_LANGUAGE = r"(?!gz\b)([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*)"  # en, pt-br, zh_Hans
+
+
+class Pairs(NamedTuple):
+    """Sentences and what they are in the other language."""
+
+    sources: list[str]
+    targets: list[str]
+
+
+class Read(NamedTuple):
+    """What a user's files hold."""
+
+    languages: tuple[str, str]  # source, target
+    parts: dict[str, Pairs]  # train, and validation and test where there are files
+    fingerprint: str  # sha256 of their contents
+
+
+def is_path(name: str) -> bool:
+    """Whether a data set's name means files of the user's own, not a TFDS name."""
+    is_spelt = name.startswith(("/", "./", "../", "~"))
+    path = Path(name)
+    return is_spelt or path.is_dir() or bool(_by_language(path.parent, path.name))
+
+
+def read(name: str, source: str | None, target: str | None, test: str | None) -> Read:
+    """Reads aligned files: a folder of splits, or two files.
+
+    A folder holds `train.en` and `train.de` (for en and de), the same for `validation`
+    (or valid, val, dev) and for `test` (or any name that starts so); `.gz` may follow.
+    Two files `books.en` and `books.de` are named `books`.
+
+    Args:
+      name: the folder, or what two files' names begin with.
+      source: the language that is read, as files end in it; None: the one that is not
+        the target.
+      target: the language that is said; None: the one that is not the source.
+      test: which files of a folder are the test split, such as `test_2016_flickr`;
+        None: those that start with "test", if there are no others.
+
+    Raises:
+      Refusal: a file missing, damaged, not UTF-8; files of different lengths, with the
+        first line that has no partner; an empty line; a direction that is not clear.
+    """
+    path = Path(name).expanduser()
+    stems = _stems(path, test) if path.is_dir() else {"train": path}
+    first = stems["train"]
+    there = tuple(_by_language(first.parent, first.name))
+    if len(there) < 2:
+        found = ", ".join(f"{first.name}.{one}" for one in there) or "none"
+        raise Refusal(
+            f"{first}.*: files of two languages are expected, such as"
+            f" {first.name}.en and {first.name}.de; found {found}"
+        )
+    languages = direction(there, source, target, is_ordered=False)
+    parts, contents = {}, []
+    for split, stem in stems.items():
+        parts[split], read_bytes = _aligned(stem, languages)
+        contents += read_bytes
+    digests = (hashlib.sha256(content).hexdigest() for content in contents)
+    fingerprint = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    return Read(languages, parts, fingerprint)
+
+
+def direction(
+    there: tuple[str, ...], source: str | None, target: str | None, is_ordered: bool
+) -> tuple[str, str]:
+    """From which language to which.
+
+    Args:
+      there: the languages that there are.
+      source: asked for, or None.
+      target: asked for, or None.
+      is_ordered: whether `there` itself is a direction, where none is asked for.
+
+    Raises:
+      Refusal: a language that is not there, or a choice that is still open.
+    """
+    for wanted in (source, target):
+        if wanted is not None and wanted not in there:
+            raise Refusal(spec.unknown(wanted, there, "language"))
+    listed = ", ".join(there)
+    if source is not None and source == target:
+        raise Refusal(f"--source and --target are both {source!r}; there are {listed}")
+    if source is None and target is None and is_ordered and len(there) == 2:
+        return there[0], there[1]
+    sources = [source] if source else [one for one in there if one != target]
+    targets = [target] if target else [one for one in there if one != source]
+    if len(sources) > 1 or len(targets) > 1:
+        raise Refusal(f"languages {listed}: choose with --source and --target")
+    return sources[0], targets[0]
+
+
+def _stems(folder: Path, test: str | None) -> dict[str, Path]:
+    """The path of each split, without its language."""
+    pattern = re.compile(rf"(.+)\.{_LANGUAGE}(?:\.gz)?")
+    matches = (pattern.fullmatch(name) for name in _names(folder))
+    names = sorted({match[1] for match in matches if match})
+    stems = {"train": folder / "train"}
+    if validation := [name for name in _VALIDATION if name in names]:
+        stems["validation"] = folder / validation[0]
+    tests = [name for name in names if name.startswith("test")]
+    if test is not None:
+        if test not in names:
+            raise Refusal(spec.unknown(test, tests or names, f"test split of {folder}"))
+        tests = [test]
+    if len(tests) > 1 and "test" not in tests:
+        raise Refusal(f"{folder}: choose with --test: {' or '.join(tests)}")
+    if tests:
+        stems["test"] = folder / ("test" if "test" in tests and not test else tests[0])
+    return stems
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(child.name for child in folder.iterdir())
+    except OSError:
+        return []
+
+
+def _by_language(folder: Path, stem: str) -> dict[str, Path]:
+    """Language -> file; a plain one before its .gz."""
+    pattern = re.compile(rf"{re.escape(stem)}\.{_LANGUAGE}(?:\.gz)?")
+    found: dict[str, Path] = {}
+    for name in _names(folder):
+        if match := pattern.fullmatch(name):
+            found.setdefault(match[1], folder / name)
+    return found
+
+
+def _aligned(stem: Path, languages: tuple[str, str]) -> tuple[Pairs, list[bytes]]:
+    there = _by_language(stem.parent, stem.name)
+    for language in languages:
+        if language not in there:
+            found = ", ".join(path.name for path in there.values()) or "none"
+            raise Refusal(f"{stem}.{language}: no such file, nor .gz; found {found}")
+    paths = [there[language] for language in languages]
+    contents = [_content(path) for path in paths]
+    sources, targets = (
+        _decoded(*pair).removesuffix("\n").split("\n")
+        for pair in zip(paths, contents, strict=True)
+    )
+    sizes = len(sources), len(targets)
+    if sizes[0] != sizes[1]:
+        longer = paths[0] if sizes[0] > sizes[1] else paths[1]
+        said = " and ".join(f"{p} has {n}" for p, n in zip(paths, sizes, strict=True))
+        line = min(sizes) + 1
+        raise Refusal(f"{said} lines: line {line} of {longer} has no partner")
+    cleaned = (
+        [_sentence(path, number, line) for number, line in enumerate(lines, 1)]
+        for path, lines in zip(paths, (sources, targets), strict=True)
+    )
+    return Pairs(*cleaned), contents
+
+
+def _sentence(path: Path, number: int, line: str) -> str:
+    if not (sentence := line.strip()):
+        raise Refusal(f"{path}:{number}: an empty line; expected a sentence")
+    return sentence
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Refusal(f"{path}: damaged ({error}); expected gzip") from error
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}; expected a text file") from error
+    if len(content) > MAX_BYTES:
+        raise Refusal(f"{path}: more than {MAX_BYTES} bytes of text; that is the most")
+    if not content.strip():
+        raise Refusal(f"{path}: empty; expected a sentence on each line")
+    return content
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte {content[error.start]:#04x} is not UTF-8"
+        raise Refusal(f"{path}:{line}: {found}; expected text in UTF-8") from error

@@ -1,0 +1,247 @@
+"""Who rated what, how and when: a MovieLens set that TFDS prepared, or a CSV file.
+
+A prepared set is read without TensorFlow and without a network, once, and kept (see
+`data.tfds`). Measured for MovieLens latest-small on 2 CPU cores: 13 s first, then
+0.3 s.
+"""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.data import prepared, ratings_csv, shards
+from gradjax.data.cache import Arrays, cached
+from gradjax.data.order import order
+from gradjax.errors import Refusal
+from gradjax.files import sha256
+
+SPLITS = ("random", "time")
+_TEST = _VALIDATION = 0.1  # of all ratings, each; the rest is for training
+_FEWEST = 10  # ratings: none of the three parts may be empty
+_RECORD_BYTES = 4096  # the most that one record may unpack to, on average
+_CHUNK = 10_000  # records in memory at once
+_NEEDED = ("user_id", "movie_id", "user_rating", "timestamp", "movie_title")
+
+
+class Ratings(NamedTuple):
+    """Every rating of a data set, the earliest first."""
+
+    name: str  # its TFDS name, or the CSV's file name
+    user: np.ndarray  # i32[ratings], in [0, users)
+    item: np.ndarray  # i32[ratings], in [0, items)
+    rating: np.ndarray  # f32[ratings]
+    time: np.ndarray  # f64[ratings], rising
+    users: np.ndarray  # str[users]: what each is called in the source
+    items: np.ndarray  # str[items]
+    titles: np.ndarray  # str[items]; the item's name where it has no title
+    genres: np.ndarray  # bool[items, genres]; no columns where none are told
+    fingerprint: str  # sha256 of where it came from
+    origin: str  # one readable line: the folder or the file
+
+
+class Parts(NamedTuple):
+    """Which ratings each split holds: indices i64[...] into Ratings' arrays, rising."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def load(name: str, data_dir: str | Path | None = None) -> Ratings:
+    """Loads ratings by name.
+
+    Args:
+      name: a TFDS name such as `movielens/latest-small-ratings`, or a path that ends in
+        `.csv`: a file with the columns user, item, rating and time (also as MovieLens
+        writes them: userId, movieId, rating, timestamp), and, where there are any,
+        title and genres (separated by |).
+      data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+
+    Returns:
+      The ratings in the order of their times; of equal times in the source's order.
+
+    Raises:
+      Refusal: not prepared, other features than these, damaged, or fewer than ten
+        ratings; of a CSV with the file and the line.
+    """
+    if name.lower().endswith(".csv"):
+        path = Path(name).expanduser()
+        columns, fingerprint = ratings_csv.read(path)
+        plain_name, origin = path.name, str(path)
+    else:
+        folder = _folder(name, data_dir)
+        plain_name, origin = prepared.parse(name)[0], str(folder)
+        columns, fingerprint = _kept(folder, plain_name)
+    num_ratings = len(columns["rating"])
+    if num_ratings < _FEWEST:
+        raise Refusal(f"{origin}: {num_ratings} ratings; expected at least {_FEWEST}")
+    _check_ratings(columns["rating"], origin)
+    return _dense(plain_name, columns, fingerprint, origin)
+
+
+def split(ratings: Ratings, by: str = "random", index: int = 0) -> Parts:
+    """A tenth of the ratings for test, a tenth for validation, the rest for training.
+
+    The parts are a constant of the data set: no seed of a run moves them.
+
+    Args:
+      ratings: what is split.
+      by: "random": drawn without regard to user or time; "time": the latest tenth is
+        the test split, the tenth before it validation.
+      index: which of the random splits, from 0: for comparisons paired over splits.
+
+    Raises:
+      Refusal: another word, or an index that is none.
+    """
+    if by not in SPLITS:
+        raise Refusal(f"split={by!r}: expected {' or '.join(map(repr, SPLITS))}")
+    if not 0 <= index < 2**32:
+        raise Refusal(f"split_index={index}: expected a whole number from 0 to 2**32-1")
+    num_ratings = len(ratings.rating)
+    num_test = round(num_ratings * _TEST)
+    num_validation = round(num_ratings * _VALIDATION)
+    if by == "time":
+        if index:
+            raise Refusal(f"split_index={index}: there is one split by time, index 0")
+        places = np.arange(num_ratings)
+    else:
+        positions = np.arange(num_ratings, dtype=np.uint32)
+        places = order(index, 0, positions, num_ratings).astype(np.int64)
+    cuts = [num_ratings - num_test - num_validation, num_ratings - num_test]
+    return Parts(*map(np.sort, np.split(places, cuts)))
+
+
+def is_new(ids: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Which held-out ratings are of a user (or an item) that training never sees.
+
+    Args:
+      ids: i32[ratings], the users or the items of all ratings.
+      train: indices of the training ratings.
+      held_out: indices of others.
+
+    Returns:
+      bool[held_out].
+    """
+    return ~np.isin(ids[held_out], ids[train])
+
+
+def _folder(name: str, data_dir: str | Path | None) -> Path:
+    folder = prepared.find(name, data_dir)
+    if folder is None:
+        error = str(prepared.not_prepared(name, data_dir))
+        looked = error.partition("; prepare ")[0]
+        how = f"python -m scripts.prepare_data {name}"
+        raise Refusal(f"{looked}; prepare it with `{how}`, or give a CSV: ratings.csv")
+    return folder
+
+
+def _kept(folder: Path, name: str) -> tuple[Arrays, str]:
+    """The columns of a prepared folder, decoded once, and its fingerprint."""
+    try:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        fingerprint = sha256(*files)
+    except OSError as error:
+        raise Refusal(f"{error.filename or folder}: {error.strerror}") from error
+    key = f"{name.replace('/', '-')}-{fingerprint[:16]}"
+    return cached(key, functools.partial(_decode, folder)), fingerprint
+
+
+def _decode(folder: Path) -> Arrays:
+    """One array a feature, in the order of the records."""
+    import tensorflow_datasets as tfds
+
+    prepared.check_format(folder)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        features: Any = builder.info.features
+        splits = builder.info.splits
+    except Exception as error:  # whatever TFDS trips over in a damaged description
+        reason = _first_line(error)
+        raise Refusal(f"{folder}: unreadable description ({reason})") from error
+    if not set(_NEEDED) <= set(features) or "train" not in splits:
+        found = ", ".join(sorted(features))
+        expected = f"expected {', '.join(_NEEDED)} in a split train"
+        raise Refusal(f"{folder}: features {found}; {expected}")
+    columns: dict[str, list[Any]] = {name: [] for name in _NEEDED}
+    genres: list[str] = []
+    has_genres = "movie_genres" in features
+    name_of = features["movie_genres"].feature.int2str if has_genres else str
+    for record in _records(builder):
+        for name in _NEEDED:
+            columns[name].append(record[name])
+        told = record["movie_genres"] if has_genres else []
+        genres.append("|".join(name_of(int(label)) for label in told))
+    return {
+        "user": np.array(columns["user_id"]).astype(str),
+        "item": np.array(columns["movie_id"]).astype(str),
+        "rating": np.array(columns["user_rating"], np.float32),
+        "time": np.array(columns["timestamp"], np.float64),
+        "title": _decoded(columns["movie_title"]),
+        "genres": np.array(genres),
+    }
+
+
+def _decoded(texts: list[bytes]) -> np.ndarray:
+    return np.array([text.decode("utf-8", "replace") for text in texts])
+
+
+def _records(builder: Any) -> Iterable[Any]:
+    """The records of the train split, every shard checked before it is opened."""
+    info = builder.info.splits["train"]
+    for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
+        shards.check(Path(path), length, length * _RECORD_BYTES + 2**20)
+    source, num_records = builder.as_data_source("train"), info.num_examples
+    for start in range(0, num_records, _CHUNK):
+        keys = range(start, min(start + _CHUNK, num_records))
+        try:
+            yield from source.__getitems__(list(keys))
+        except Exception as error:  # a hash that differs, a record that does not parse
+            reason = _first_line(error)
+            raise Refusal(f"{builder.data_dir}: damaged ({reason})") from error
+
+
+def _check_ratings(values: np.ndarray, origin: str) -> None:
+    is_bad = ~np.isfinite(values)
+    if is_bad.any():
+        place = int(is_bad.argmax())
+        raise Refusal(f"{origin}: rating {place} is {values[place]}; expected finite")
+
+
+def _dense(name: str, columns: Arrays, fingerprint: str, origin: str) -> Ratings:
+    """Names to dense ids, and the rows in the order of their times."""
+    rows = np.argsort(columns["time"], kind="stable")
+    users, user = np.unique(columns["user"], return_inverse=True)
+    items, first, item = np.unique(
+        columns["item"], return_index=True, return_inverse=True
+    )
+    titles = columns["title"][first]
+    return Ratings(
+        name=name,
+        user=user[rows].astype(np.int32),
+        item=item[rows].astype(np.int32),
+        rating=columns["rating"][rows].astype(np.float32),
+        time=columns["time"][rows].astype(np.float64),
+        users=users,
+        items=items,
+        titles=np.where(titles == "", items, titles),
+        genres=_genres(columns["genres"][first]),
+        fingerprint=fingerprint,
+        origin=origin,
+    )
+
+
+def _genres(told: np.ndarray) -> np.ndarray:
+    """`"Comedy|Drama"` of each item to bool[items, genres], genres sorted."""
+    sets = [set(filter(None, text.split("|"))) for text in told]
+    names = sorted(set().union(*sets))
+    return np.array([[name in one for name in names] for one in sets], bool).reshape(
+        len(told), len(names)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"

@@ -1,0 +1,129 @@
+"""A CSV file of ratings: read with the standard library, refused line by line."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+from gradjax.data.cache import Arrays
+from gradjax.errors import Refusal
+from gradjax.files import sha256
+
+# Column -> what its header may say, in any case: our names, and MovieLens's.
+NAMES = {
+    "user": ("user", "userid", "user_id"),
+    "item": ("item", "itemid", "item_id", "movieid", "movie_id"),
+    "rating": ("rating", "user_rating"),
+    "time": ("time", "timestamp"),
+    "title": ("title", "movie_title"),
+    "genres": ("genres", "movie_genres"),
+}
+_OPTIONAL = ("title", "genres")
+
+
+def read(path: Path) -> tuple[Arrays, str]:
+    """The columns of a CSV file whose first line names them.
+
+    Args:
+      path: a file in UTF-8; a field that holds a comma is quoted.
+
+    Returns:
+      "user", "item", "title" and "genres" str[ratings] (the last two are "" where the
+      file has no such column), "rating" f32[ratings] and "time" f64[ratings], in the
+      order of the lines; and the file's sha256.
+
+    Raises:
+      Refusal: the file and the line: no such file, not UTF-8, empty, a column that is
+        missing, a line of another length, an empty name, or a number that is none.
+    """
+    try:
+        fingerprint = sha256(path)
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise Refusal(f"{path}, line {line}: not UTF-8 ({error.reason})") from error
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror or error}") from error
+    return _columns(path, text), fingerprint
+
+
+def _columns(path: Path, text: str) -> Arrays:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: dict[str, list[str]] = {name: [] for name in NAMES}
+    lines: list[int] = []
+    try:
+        header = next(reader, [])
+        places = _places(path, header)
+        for row in reader:
+            if not row:
+                continue  # a blank line
+            _check_row(path, reader.line_num, row, header, places)
+            lines.append(reader.line_num)
+            for name, values in columns.items():
+                values.append(row[places[name]] if name in places else "")
+    except csv.Error as error:
+        raise Refusal(f"{path}, line {reader.line_num}: {error}") from error
+    if not lines:
+        raise Refusal(f"{path}: no rating below its header")
+    return {
+        "user": np.array(columns["user"]),
+        "item": np.array(columns["item"]),
+        "rating": _numbers(path, "rating", columns["rating"], lines, np.float32),
+        "time": _numbers(path, "time", columns["time"], lines, np.float64),
+        "title": np.array(columns["title"]),
+        "genres": np.array(columns["genres"]),
+    }
+
+
+def _places(path: Path, header: list[str]) -> dict[str, int]:
+    """Column -> where it is in a line."""
+    if not header:
+        raise Refusal(f"{path}: empty; expected a first line user,item,rating,time")
+    said = [name.strip().lower() for name in header]
+    places = {}
+    for column, names in NAMES.items():
+        found = [place for place, name in enumerate(said) if name in names]
+        if len(found) > 1:
+            shown = header[found[0]], header[found[1]]
+            raise Refusal(f"{path}, line 1: two columns for {column}: {shown}")
+        if found:
+            places[column] = found[0]
+        elif column not in _OPTIONAL:
+            shown = ", ".join(header)[:80]
+            expected = f"expected one of {', '.join(names)}"
+            raise Refusal(f"{path}, line 1: no column {column} in {shown}; {expected}")
+    return places
+
+
+def _check_row(
+    path: Path, line: int, row: list[str], header: list[str], places: dict[str, int]
+) -> None:
+    if len(row) != len(header):
+        raise Refusal(
+            f"{path}, line {line}: {len(row)} fields; expected {len(header)}, as in"
+            " the header (quote a title that holds a comma)"
+        )
+    for name in ("user", "item"):
+        if not row[places[name]].strip():
+            raise Refusal(f"{path}, line {line}: an empty {name}")
+
+
+def _numbers(
+    path: Path, column: str, texts: list[str], lines: list[int], dtype: type
+) -> np.ndarray:
+    """Finite numbers; the first text that is none is refused with its line."""
+    largest = float(np.finfo(dtype).max)
+    values = []
+    for text, line in zip(texts, lines, strict=True):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not abs(value) <= largest:
+            shown = repr(text[:40])
+            expected = "expected a finite number"
+            raise Refusal(f"{path}, line {line}: {column} {shown}; {expected}")
+        values.append(value)
+    return np.array(values, dtype)

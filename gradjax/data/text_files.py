@@ -1,0 +1,166 @@
+"""Text of one's own: a table of labels and texts, or any text file.
+
+Every line that is wrong is refused by file and line number.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from gradjax.data.order import order
+from gradjax.data.strings import LabelledTexts, Part, PlainText
+from gradjax.errors import Refusal
+
+MAX_BYTES = 2**29  # of one file: it is kept in memory as a whole
+_MIN_LINES = 10  # so that a tenth of a single file is at least one line
+_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
+_LINE = "expected LABEL<tab>TEXT"
+
+
+def is_path(name: str) -> bool:
+    """Whether a data set's name means a file of the user's own.
+
+    It does where it ends in .tsv or .txt, starts like a path, or is there; all else is
+    a TFDS name, such as `glue/sst2`.
+    """
+    is_spelt = name.endswith((".tsv", ".txt")) or name.startswith(("/", "./", "../"))
+    return is_spelt or name.startswith("~") or Path(name).is_file()
+
+
+def read_table(name: str) -> LabelledTexts:
+    """Reads lines `LABEL<tab>TEXT`: one file, or a folder with a file for each split.
+
+    A single file is split once and for all: a fifth for test, a tenth for validation.
+    A folder holds train.tsv, validation.tsv and test.tsv. Labels are words; the classes
+    are those of the train split (of the whole of a single file), in alphabetical order.
+
+    Args:
+      name: the path.
+
+    Raises:
+      Refusal: missing, not UTF-8, a line without a tab, an empty label or text, a label
+        that training never shows, too few lines; the line has the file and the number.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        files = [path / f"{split}.tsv" for split in ("train", "validation", "test")]
+        contents = [_content(file) for file in files]
+        tables = [_rows(*pair) for pair in zip(files, contents, strict=True)]
+        class_names = _classes(files[0], tables[0])
+    else:
+        files, contents = [path], [_content(path)]
+        rows = _rows(path, contents[0])
+        if len(rows) < _MIN_LINES:
+            raise Refusal(
+                f"{path}: {len(rows)} lines; expected at least {_MIN_LINES}, so that"
+                " train, validation and test have some each"
+            )
+        files, tables = [path] * 3, _split(rows)
+        class_names = _classes(path, rows)
+    numbers = {label: number for number, label in enumerate(class_names)}
+    train, validation, test = (
+        _part(*pair, numbers) for pair in zip(files, tables, strict=True)
+    )
+    fingerprint = _digest(*contents)
+    return LabelledTexts(
+        path.name, train, validation, test, class_names, fingerprint, str(path)
+    )
+
+
+def read_text(name: str) -> PlainText:
+    """Reads any UTF-8 text: the first nine tenths train, then validation, then test.
+
+    Raises:
+      Refusal: missing, empty, not UTF-8, or too short to be split.
+    """
+    path = Path(name).expanduser()
+    content = _content(path)
+    text = _decoded(path, content)
+    first, second = len(text) * 90 // 100, len(text) * 95 // 100
+    train, validation, test = text[:first], text[first:second], text[second:]
+    if not (train and validation and test):
+        raise Refusal(
+            f"{path}: {len(text)} characters; expected at least 20: nine tenths"
+            " train and a twentieth each is for validation and test"
+        )
+    return PlainText(path.name, train, validation, test, _digest(content), str(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise Refusal(f"{path}: {size} bytes; expected at most {MAX_BYTES}")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: NUL in a path
+        if isinstance(error, Refusal):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Refusal(f"{str(path)!r}: {reason}; expected a text file") from error
+    if not content.strip():
+        raise Refusal(f"{path}: empty; expected text")
+    return content
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte {content[error.start]:#04x} is not UTF-8"
+        raise Refusal(f"{path}:{line}: {found}; expected text in UTF-8") from error
+
+
+def _rows(path: Path, content: bytes) -> list[tuple[int, str, str]]:
+    """(line number, label, text) of each line."""
+    lines = _decoded(path, content).removesuffix("\n").split("\n")
+    return [_row(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _row(path: Path, number: int, line: str) -> tuple[int, str, str]:
+    label, tab, text = line.partition("\t")
+    if not tab:
+        shown = repr(line if len(line) <= 40 else f"{line[:37]}...")
+        raise Refusal(f"{path}:{number}: no tab in {shown}; {_LINE}")
+    label, text = label.strip(), text.strip()
+    if not label:
+        raise Refusal(f"{path}:{number}: an empty label; {_LINE}")
+    if not text:
+        raise Refusal(f"{path}:{number}: an empty text for label {label!r}; {_LINE}")
+    return number, label, text
+
+
+def _split(rows: list[tuple[int, str, str]]) -> list[list[tuple[int, str, str]]]:
+    """Train, validation and test of a single file."""
+    positions = np.arange(len(rows), dtype=np.uint32)
+    places = order(_SPLIT_SEED, 0, positions, len(rows))
+    num_test, num_validation = round(len(rows) / 5), round(len(rows) / 10)
+    test, validation, train = np.split(places, [num_test, num_test + num_validation])
+    return [[rows[k] for k in part] for part in (train, validation, test)]
+
+
+def _classes(path: Path, rows: list[tuple[int, str, str]]) -> tuple[str, ...]:
+    names = sorted({label for _, label, _ in rows})
+    if len(names) < 2:
+        raise Refusal(f"{path}: one label, {names[0]!r}; expected at least two")
+    return tuple(names)
+
+
+def _part(
+    path: Path, rows: list[tuple[int, str, str]], numbers: dict[str, int]
+) -> Part:
+    for line, label, _ in rows:
+        if label not in numbers:
+            known = ", ".join(sorted(numbers)[:5])
+            raise Refusal(
+                f"{path}:{line}: label {label!r} is not among the {len(numbers)} of the"
+                f" train split: {known}{', ...' if len(numbers) > 5 else ''}"
+            )
+    labels = np.asarray([numbers[label] for _, label, _ in rows], np.int32)
+    return Part([text for _, _, text in rows], labels)
+
+
+def _digest(*contents: bytes) -> str:
+    parts = (hashlib.sha256(content).hexdigest() for content in contents)
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()

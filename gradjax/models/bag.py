@@ -1,0 +1,60 @@
+"""A bag of embeddings: what a text is about, without the order of its words."""
+
+import flax.linen as nn
+import jax
+
+from gradjax.models.sequences import (
+    dropout,
+    embedding,
+    example_lengths,
+    example_tokens,
+    from_tokens,
+    mean_of_real,
+)
+from gradjax.types import Model
+
+
+class _Bag(nn.Module):
+    num_tokens: int
+    num_classes: int
+    width: int
+    hidden: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+        table = embedding(self, self.num_tokens, self.width)
+        rows = dropout(self, table[tokens], self.dropout)
+        features = mean_of_real(rows, lengths)
+        if self.hidden:
+            features = nn.relu(nn.Dense(self.hidden)(features))
+            features = dropout(self, features, self.dropout)
+        return nn.Dense(self.num_classes)(features)
+
+
+def bag(
+    num_tokens: int,
+    num_classes: int,
+    width: int = 256,
+    hidden: int = 0,
+    dropout: float = 0.3,
+) -> Model:
+    """The mean of the embeddings of a text's real tokens, then Dense.
+
+    Args:
+      num_tokens: of the tokenizer.
+      num_classes: logits.
+      width: of an embedding.
+      hidden: units of a relu layer in between; 0: none, a linear model of counts.
+      dropout: of embeddings (and of the relu layer).
+
+    Returns:
+      A Model: apply(params, (tokens i32[batch, time], lengths i32[batch])) ->
+      f32[batch, num_classes].
+
+    Source:
+      Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text
+      Classification", 2016. Differs from it: no n-grams.
+    """
+    module = _Bag(num_tokens, num_classes, width, hidden, dropout)
+    return from_tokens(module, example_tokens(), example_lengths())

@@ -1,0 +1,93 @@
+"""A Transformer that reads an image as a sequence of patches."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gradjax.errors import Refusal
+from gradjax.models.module import from_module
+from gradjax.models.sequences import rows
+from gradjax.models.transformer import Stack, check_heads
+from gradjax.types import Model
+
+
+class _ViT(nn.Module):
+    patch: int
+    width: int
+    stack: Stack
+    num_outputs: int
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        stream = rows(
+            nn.Dense(self.width, name="embedding"), patches_of(inputs, self.patch)
+        )
+        places = stream.shape[1:]
+        stream += self.param("places", nn.initializers.normal(0.02), places)[None]
+        everything = jnp.ones((1, 1, 1, 1), bool)
+        stream = self.stack(stream, everything)
+        return nn.Dense(self.num_outputs)(stream.mean(axis=1))
+
+
+def patches_of(images: jax.Array, patch: int) -> jax.Array:
+    """The squares of an image in reading order, each as one row.
+
+    Args:
+      images: f32[batch, height, width, channels], sides multiples of `patch`.
+      patch: pixels of a square's side.
+
+    Returns:
+      f32[batch, height / patch * width / patch, patch * patch * channels].
+    """
+    batch, height, width, channels = images.shape
+    down, across = height // patch, width // patch
+    grid = images.reshape(batch, down, patch, across, patch, channels)
+    row_size = patch * patch * channels
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, down * across, row_size)
+
+
+def vit(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    patch: int = 4,
+    width: int = 64,
+    depth: int = 3,
+    heads: int = 4,
+    dropout: float = 0.0,
+) -> Model:
+    """Patches, a Dense embedding with learned places, blocks, their mean, Dense.
+
+    Args:
+      input_shape: (height, width, channels) of one image.
+      num_outputs: logits.
+      patch: pixels of a patch's side; both sides of the image are multiples.
+      width: of the stream, a multiple of 2 * heads.
+      depth: blocks, each with a relu layer of 4 * width units.
+      heads: of each attention.
+      dropout: of the embeddings and of what each part of a block adds.
+
+    Returns:
+      A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
+
+    Raises:
+      Refusal: an image that does not split into patches, a width that does not split
+        into heads.
+
+    Source:
+      Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021. Differs from the
+      paper: the mean over all places instead of a class token (as in Beyer, Zhai and
+      Kolesnikov, "Better plain ViT baselines for ImageNet-1k", 2022), relu instead of
+      gelu, and the blocks' rotary positions beside the learned ones.
+    """
+    height, across = input_shape[:2]
+    if height % patch or across % patch:
+        fitting = [
+            n for n in range(1, min(height, across) + 1) if height % n + across % n == 0
+        ]
+        raise Refusal(
+            f"vit: patch={patch}: an image of {height}x{across} splits into patches of"
+            f" {', '.join(map(str, fitting))}"
+        )
+    check_heads(width, heads)
+    stack = Stack(depth, heads, 4 * width, dropout)
+    return from_module(_ViT(patch, width, stack, num_outputs), input_shape)

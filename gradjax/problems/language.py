@@ -1,0 +1,207 @@
+"""Model a language character by character: what comes next, in bits.
+
+A split is cut into windows; the state is reset at the start of each. A window's first
+character is predicted from the one before it (from START at the start of the split), so
+every character of a split is predicted, and counted, exactly once.
+"""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.data.strings import PlainText
+from gradjax.errors import Refusal
+from gradjax.problems.network import network
+from gradjax.types import (
+    Batch,
+    Key,
+    Measures,
+    Model,
+    Params,
+    Problem,
+    Report,
+    Source,
+    Splits,
+    Target,
+)
+
+START = 0  # also what a character is that training never showed
+_TARGETS = {"tiny_shakespeare": 2.2}  # bits per character that count as solved
+_SAMPLE_CHARACTERS = 400
+_SAMPLE_SEED = 0
+
+
+def alphabet(text: PlainText) -> str:
+    """The characters of the train split, sorted; character i is token i + 1."""
+    return "".join(sorted(set(text.train)))
+
+
+def language(text: PlainText, model: Model, window: int = 128) -> Problem:
+    """Characters to the next one.
+
+    The loss is the mean over the characters of a batch of -log p(character | those
+    before it in the window), in nats; bits per character are that over ln 2. A batch
+    holds "tokens" i32[batch, 2 * window + 1], a window and the one behind it, and
+    "num_left" i32[batch], the characters from the window's start to the split's end.
+
+    In training each window begins at a place drawn anew, up to a window further on, so
+    that every pass over the text cuts it elsewhere.
+
+    Args:
+      text: what is modelled.
+      model: apply(params, i32[batch, window], key) -> f32[batch, window, tokens].
+      window: characters of a window.
+
+    Raises:
+      Refusal: a train split that is shorter than a window.
+    """
+    letters = alphabet(text)
+    if not 1 <= window <= len(text.train):
+        expected = f"expected from 1 to the {len(text.train)} characters of training"
+        raise Refusal(f"window={window}: {expected}")
+
+    def nats_of(
+        params: Params, batch: Batch, start: jax.Array, key: Key | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The sum of the nats, and of how many characters."""
+        places = start[:, None] + jnp.arange(window, dtype=jnp.int32)[None]
+        inputs = jnp.take_along_axis(batch["tokens"], places, axis=1)
+        targets = jnp.take_along_axis(batch["tokens"], places + 1, axis=1)
+        is_real = places < batch["num_left"][:, None]
+        nats = _nats(model.apply(params, inputs, key), targets)
+        return jnp.where(is_real, nats, 0.0).sum(), is_real.sum().astype(jnp.float32)
+
+    def loss(
+        params: Params, batch: Batch, key: Key
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        start_key, model_key = jax.random.split(key)
+        most = jnp.clip(batch["num_left"] - window, 0, window - 1)
+        start = jax.random.randint(start_key, most.shape, 0, most + 1)
+        nats, count = nats_of(params, batch, start, model_key)
+        mean = nats / count
+        return mean, {"bits_per_character": mean / math.log(2)}
+
+    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+        start = jnp.zeros_like(batch["num_left"])
+        nats, count = nats_of(params, batch, start, None)
+        bits = nats / math.log(2)
+        return {"loss": (nats, count), "bits_per_character": (bits, count)}
+
+    def report(params: Params, _data: Splits) -> Report:
+        said = sample(model, params, letters, window, _SAMPLE_CHARACTERS, _SAMPLE_SEED)
+        return Report({}, {"a sample": said.splitlines()})
+
+    return Problem(
+        init=model.init,
+        loss=loss,
+        metrics=metrics,
+        data=Splits(
+            *(
+                _windows(encoded(characters, letters), window)
+                for characters in (text.train, text.validation, text.test)
+            )
+        ),
+        target=Target("bits_per_character", _TARGETS.get(text.name), "min"),
+        report=report,
+    )
+
+
+def encoded(characters: str, letters: str) -> np.ndarray:
+    """START, then a token a character: i32[characters + 1]."""
+    numbers = {letter: number for number, letter in enumerate(letters, 1)}
+    return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)
+
+
+def language_model(expression: str, num_tokens: int) -> Model:
+    """The model that an expression names, such as `lstm(width=256)`.
+
+    Raises:
+      Refusal: an unknown name or argument, or a value out of its range.
+    """
+    from gradjax import models  # flax: a third of what importing gradjax would cost
+
+    return network(expression, models.LANGUAGE_MODELS, num_tokens)
+
+
+def sample(
+    model: Model,
+    params: Params,
+    letters: str,
+    window: int,
+    num_characters: int,
+    seed: int,
+    temperature: float = 0.8,
+) -> str:
+    """A text that the model makes up, character by character.
+
+    Each is drawn from softmax(logits / temperature) given the last `window` ones, START
+    before the first. The whole window is read anew for each: any causal model will do.
+
+    Args:
+      model: as in `language`.
+      params: trained.
+      letters: the alphabet.
+      window: characters that are looked back on.
+      num_characters: how many to make.
+      seed: of the draws.
+      temperature: below 1: fewer surprises.
+    """
+
+    def draw(
+        params: Params, tokens: jax.Array, k: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        last = jnp.minimum(k, window - 1)
+        logits = model.apply(params, tokens[None])[0, last] / temperature
+        key = jax.random.fold_in(jax.random.key(seed), k)
+        drawn = jax.random.categorical(key, logits.at[START].set(-jnp.inf))
+        drawn = drawn.astype(tokens.dtype)
+        grown = tokens.at[jnp.minimum(k + 1, window - 1)].set(drawn)
+        slid = jnp.roll(tokens, -1).at[window - 1].set(drawn)
+        return jnp.where(k + 1 < window, grown, slid), drawn
+
+    @jax.jit
+    def drawn(params: Params) -> jax.Array:
+        start = jnp.full(window, START, jnp.int32)
+        steps = jnp.arange(num_characters)
+        return jax.lax.scan(functools.partial(draw, params), start, steps)[1]
+
+    return "".join(letters[token - 1] for token in np.asarray(drawn(params)))
+
+
+def about_language(text: PlainText, window: int) -> dict[str, Any]:
+    """What a record must say of the text."""
+    splits = ("train", "validation", "test")
+    return {
+        "name": text.name,
+        "origin": text.origin,
+        "fingerprint": text.fingerprint,
+        "num_examples": {split: len(getattr(text, split)) for split in splits},
+        "alphabet": alphabet(text),
+        "window": window,
+    }
+
+
+def _windows(tokens: np.ndarray, window: int) -> Source:
+    """Windows one after the other, each with the one behind it."""
+    num_characters = len(tokens) - 1
+
+    def take(arrays: Any, indices: jax.Array) -> Batch:
+        start = indices.astype(jnp.int32) * window
+        places = start[:, None] + jnp.arange(2 * window + 1, dtype=jnp.int32)[None]
+        return {
+            "tokens": arrays["tokens"][jnp.minimum(places, num_characters)],
+            "num_left": num_characters - start,
+        }
+
+    num_windows = -(-num_characters // window)
+    return Source(num_windows, {"tokens": jnp.asarray(tokens)}, take)
+
+
+def _nats(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """-log p of each target: [batch, window, tokens], [batch, window] to the latter."""
+    chosen = jnp.take_along_axis(logits, targets[:, :, None], axis=-1)[:, :, 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen

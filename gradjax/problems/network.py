@@ -1,0 +1,79 @@
+"""From `"gru(width=128)"` to a model, its arguments checked."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gradjax import spec
+from gradjax.errors import Refusal
+from gradjax.problems.arguments import number, truth, whole
+from gradjax.types import Call
+
+Made = TypeVar("Made")  # a Model, or another NamedTuple of functions
+
+_MOST = {
+    "width": 2**13,
+    "hidden": 2**15,
+    "depth": 64,
+    "heads": 64,
+    "widths": 2**13,
+    "channels": 2**11,
+    "groups": 2**11,
+    "latent": 2**11,
+    "patch": 2**8,
+}
+_LEAST = {"hidden": 0}  # 0: there is none
+_MOST_LAYERS = 32  # numbers in a tuple
+_MOST_DROPOUT = 0.95
+
+
+def network(
+    expression: str, registry: dict[str, Callable[..., Made]], *given: Any
+) -> Made:
+    """The registered model that an expression names.
+
+    Args:
+      expression: a name, or a call with literal arguments given by name.
+      registry: name -> factory(*given, **arguments with defaults).
+      given: what the data decide: tokens, classes, the shape of an image.
+
+    Raises:
+      Refusal: an unknown name or argument, with the nearest; a value out of its range.
+    """
+    call = spec.parse(expression)
+    factory = spec.lookup(call.name, registry, "model")
+    own = list(inspect.signature(factory).parameters.values())[len(given) :]
+    defaults = {parameter.name: parameter.default for parameter in own}
+    if call.args:
+        known = ", ".join(defaults) or "none"
+        raise Refusal(f"{expression}: arguments go by name; {call.name} has {known}")
+    for name, _ in call.kwargs:
+        if name not in defaults:
+            kind = f"argument of {call.name}:"
+            raise Refusal(spec.unknown(name, defaults, kind))
+    checked = {
+        name: _checked(call, name, value, defaults[name]) for name, value in call.kwargs
+    }
+    return factory(*given, **checked)
+
+
+def _checked(call: Call, name: str, value: Any, default: Any) -> Any:
+    """The value, of the kind that the default has and within bounds."""
+    said = f"{call.name}: {name}"
+    if isinstance(value, Call):
+        raise Refusal(f"{said}={spec.unparse(value)}: expected a number")
+    if isinstance(default, bool):
+        return truth(said, value)
+    if isinstance(default, tuple):
+        return _wholes(said, name, value)
+    if isinstance(default, int):
+        return whole(said, value, _LEAST.get(name, 1), _MOST[name])
+    return number(said, value, 0.0, _MOST_DROPOUT)
+
+
+def _wholes(said: str, name: str, value: Any) -> tuple[int, ...]:
+    """One number a layer."""
+    if not isinstance(value, tuple) or len(value) > _MOST_LAYERS:
+        expected = f"expected at most {_MOST_LAYERS} numbers, as in (128,) or (128, 64)"
+        raise Refusal(f"{said}={value!r}: {expected}")
+    return tuple(whole(said, one, _LEAST.get(name, 1), _MOST[name]) for one in value)

@@ -1,0 +1,138 @@
+"""Classes from a table of measurements: wine."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gradjax.data import arrays, tables
+from gradjax.problems import arguments
+from gradjax.types import (
+    Batch,
+    Key,
+    Measures,
+    Minimum,
+    Model,
+    Params,
+    Problem,
+    Splits,
+    Target,
+)
+
+_MOST_UNITS = 2**13
+
+
+def wine(l2: float = 1e-2) -> Problem:
+    """Three classes: mean -log softmax(x'W + b)[y] + l2 / 2 (|W|^2 + |b|^2).
+
+    On the wine table. The classes are separable, so without a penalty the minimum would
+    be nowhere; b has it too, because the same number added to each output changes no
+    probability, and only with a penalty is the minimum one point. It is that of
+    `scipy.optimize.minimize(method="trust-exact")`. A run starts at 0.
+
+    Args:
+      l2: the weight of the penalty, from 1e-6 to 1e6.
+
+    Raises:
+        Refusal: l2 out of range.
+
+    Source of the data: `gradjax.data.tables.wine`.
+    """
+    penalty = arguments.number("l2", l2, 1e-6, 1e6)
+    table = tables.wine()
+    num_features = table["train"]["x"].shape[1]
+
+    def init(_key: Key) -> Params:
+        shape = (num_features, tables.WINE_CLASSES)
+        return {"w": jnp.zeros(shape, float), "b": jnp.zeros(shape[1:], float)}
+
+    def apply(params: Params, x: jax.Array, _key: Key | None = None) -> jax.Array:
+        return x @ params["w"] + params["b"][None]
+
+    problem = _classes(table, Model(init, apply), penalty)
+    minimum = _minimum(table["train"]["x"], table["train"]["y"], penalty)
+    return problem._replace(minimum=minimum)
+
+
+def wine_mlp(width: int = 16) -> Problem:
+    """Three classes, by a network with one hidden layer: 13-width relu-3.
+
+    On the wine table; the loss is the mean of -log softmax(outputs)[y].
+
+    Args:
+      width: hidden units, from 1 to 8192.
+
+    Raises:
+        Refusal: a width out of range.
+
+    Source of the data: `gradjax.data.tables.wine`.
+    """
+    units = arguments.whole("width", width, 1, _MOST_UNITS)
+    from gradjax.models.mlp import mlp  # flax: imported where it is used
+
+    table = tables.wine()
+    shape = table["train"]["x"].shape[1:]
+    return _classes(table, mlp(shape, tables.WINE_CLASSES, (units,)), 0.0)
+
+
+def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
+    """Minimise mean -log softmax(model(x))[y] + l2 / 2 |params|^2."""
+
+    def outputs_and_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        outputs = model.apply(params, batch["x"])
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["y"])
+        squares = sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
+        return outputs, losses + 0.5 * l2 * squares
+
+    def loss(params: Params, batch: Batch, _key: Key) -> tuple[jax.Array, dict]:
+        return outputs_and_losses(params, batch)[1].mean(), {}
+
+    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+        outputs, losses = outputs_and_losses(params, batch)
+        count = jnp.float32(len(losses))
+        hits = (outputs.argmax(axis=-1) == batch["y"]).astype(jnp.float32)
+        return {"loss": (losses.sum(), count), "accuracy": (hits.sum(), count)}
+
+    names = ("train", "validation", "test")
+    data = Splits(*(arrays.source(table[name]) for name in names))
+    return Problem(model.init, loss, metrics, data, Target("accuracy", None, "max"))
+
+
+def _minimum(x: np.ndarray, y: np.ndarray, l2: float) -> Minimum:
+    """Where the penalised loss is least, in float64: x f64[n, d], y i32[n]."""
+    from scipy.optimize import minimize
+
+    columns = np.column_stack([x, np.ones(len(x))])
+    is_class = np.eye(tables.WINE_CLASSES)[y]
+    shape = (columns.shape[1], tables.WINE_CLASSES)
+
+    def value(flat: np.ndarray) -> float:
+        outputs = columns @ flat.reshape(shape)
+        losses = np.logaddexp.reduce(outputs, axis=1) - (outputs * is_class).sum(axis=1)
+        return float(losses.mean() + 0.5 * l2 * flat @ flat)
+
+    def gradient(flat: np.ndarray) -> np.ndarray:
+        residuals = _softmax(columns @ flat.reshape(shape)) - is_class
+        return (columns.T @ residuals / len(x)).ravel() + l2 * flat
+
+    def hessian(flat: np.ndarray) -> np.ndarray:
+        chances = _softmax(columns @ flat.reshape(shape))
+        blocks = -chances[:, :, None] * chances[:, None]
+        blocks += chances[:, :, None] * np.eye(shape[1])[None]
+        summed = np.einsum("ni,njk,nl->ijlk", columns, blocks, columns, optimize=True)
+        return summed.reshape(flat.size, flat.size) / len(x) + l2 * np.eye(flat.size)
+
+    start = np.zeros(shape[0] * shape[1])
+    near = minimize(value, start, method="trust-exact", jac=gradient, hess=hessian).x
+    # A step of Newton's: scipy stops where the gradient is below 1e-4.
+    solution = near - np.linalg.solve(hessian(near), gradient(near))
+    smallest, *_, largest = np.linalg.eigvalsh(hessian(solution))
+    both = solution.reshape(shape)
+    params = {"w": both[:-1], "b": both[-1]}
+    return Minimum((params,), value(solution), (float(smallest), float(largest)))
+
+
+def _softmax(outputs: np.ndarray) -> np.ndarray:
+    return np.exp(outputs - np.logaddexp.reduce(outputs, axis=1, keepdims=True))

@@ -1,0 +1,145 @@
+"""Classify texts: mean softmax cross-entropy, and accuracy."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gradjax.data import arrays
+from gradjax.data.strings import LabelledTexts
+from gradjax.data.tokens import TokenizedTexts
+from gradjax.problems.network import network
+from gradjax.types import (
+    Batch,
+    Key,
+    Measures,
+    Model,
+    Params,
+    Problem,
+    Report,
+    Splits,
+    Target,
+)
+
+_TARGETS = {"clinc_oos": 0.88}  # solved: what a GRU or a Transformer must reach
+_NUM_SHOWN = 5
+
+
+def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:
+    """Texts to classes.
+
+    The loss is the mean over the batch of -log softmax(logits)[label]. A batch holds
+    "tokens" i32[batch, time], "lengths" i32[batch] and "label" i32[batch]; what is
+    behind a text's length is padding, which changes nothing.
+
+    Args:
+      dataset: the texts.
+      tokenized: the same as numbers.
+      model: apply(params, (tokens, lengths), key) -> f32[batch, classes].
+    """
+
+    def logits_of(params: Params, batch: Batch, key: Key | None) -> jax.Array:
+        return model.apply(params, (batch["tokens"], batch["lengths"]), key)
+
+    def loss(
+        params: Params, batch: Batch, key: Key
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        logits = logits_of(params, batch, key)
+        aux = {"accuracy": _hits(logits, batch).mean()}
+        return _cross_entropy(logits, batch).mean(), aux
+
+    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+        logits = logits_of(params, batch, None)
+        count = jnp.float32(logits.shape[0])
+        return {
+            "loss": (_cross_entropy(logits, batch).sum(), count),
+            "accuracy": (_hits(logits, batch).sum(), count),
+        }
+
+    def report(params: Params, _data: Splits) -> Report:
+        return Report({}, {"texts of the test split": _shown(params)})
+
+    def _shown(params: Params) -> list[str]:
+        part = tokenized.test
+        inputs = part.tokens[:_NUM_SHOWN], part.lengths[:_NUM_SHOWN]
+        found = np.asarray(jax.jit(model.apply)(params, inputs)).argmax(axis=-1)
+        names = dataset.class_names
+        return [
+            f"{_short(said)} -> {names[guess]}"
+            + ("" if guess == label else f" (it is {names[label]})")
+            for said, guess, label in zip(
+                dataset.test.texts, found, part.labels, strict=False
+            )
+        ]
+
+    return Problem(
+        init=model.init,
+        loss=loss,
+        metrics=metrics,
+        data=splits(dataset, tokenized),
+        target=Target("accuracy", _TARGETS.get(dataset.name), "max"),
+        report=report,
+    )
+
+
+def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
+    """The three parts on the device.
+
+    Raises:
+      Refusal: a label outside [0, classes), or a split without texts.
+    """
+    parts = (tokenized.train, tokenized.validation, tokenized.test)
+    for split, part in zip(("train", "validation", "test"), parts, strict=True):
+        where = f"data set {dataset.name!r}, {split} split"
+        arrays.check_labels(part.labels, len(dataset.class_names), where)
+    return Splits(
+        *(
+            arrays.source(
+                {"tokens": part.tokens, "lengths": part.lengths, "label": part.labels}
+            )
+            for part in parts
+        )
+    )
+
+
+def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
+    """The model that an expression names, such as `gru(width=128)`.
+
+    Raises:
+      Refusal: an unknown name or argument, or a value out of its range.
+    """
+    from gradjax import models  # flax: a third of what importing gradjax would cost
+
+    return network(expression, models.TEXT_MODELS, num_tokens, num_classes)
+
+
+def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, Any]:
+    """What a record must say of the texts."""
+    return {
+        "name": dataset.name,
+        "origin": dataset.origin,
+        "fingerprint": dataset.fingerprint,
+        "num_examples": {
+            split: len(getattr(dataset, split).texts)
+            for split in ("train", "validation", "test")
+        },
+        "num_classes": len(dataset.class_names),
+        "num_tokens": tokenized.tokenizer.num_tokens,
+        "max_length": int(tokenized.train.tokens.shape[1]),
+        "num_cut": tokenized.num_cut,
+    }
+
+
+def _cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:
+    return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+
+
+def _hits(logits: jax.Array, batch: Batch) -> jax.Array:
+    return (logits.argmax(axis=-1) == batch["label"]).astype(jnp.float32)
+
+
+def _short(said: str) -> str:
+    line = " ".join(said.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."

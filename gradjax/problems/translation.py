@@ -1,0 +1,244 @@
+"""Translate: smoothed cross-entropy to learn from, BLEU to be judged by."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.data import arrays
+from gradjax.data.pairs import SPLITS, Translations
+from gradjax.data.token_pairs import Rows, TokenizedPairs
+from gradjax.data.tokens import END, PAD, Tokenizer
+from gradjax.errors import Refusal
+from gradjax.problems import decoding
+from gradjax.problems.arguments import number
+from gradjax.problems.network import network
+from gradjax.types import Batch, Key, Measures, Params, Problem, Report, Splits, Target
+
+if TYPE_CHECKING:  # flax: a third of what importing gradjax would cost
+    from gradjax.models.translator import Translator
+
+_MOST_SMOOTHING = 0.9
+_NUM_SHOWN = 5
+_BATCH = 64  # sentences that are said at once
+_TIME = 16  # a source is padded to a multiple of it: a compilation each
+_NUM_BEAMS = 4
+
+
+class _Sums(NamedTuple):
+    """Over the real target tokens of a batch, f32[] each."""
+
+    smoothed: jax.Array
+    cross_entropy: jax.Array
+    hits: jax.Array
+    count: jax.Array
+
+
+def translation(
+    translations: Translations,
+    tokenized: TokenizedPairs,
+    model: "Translator",
+    label_smoothing: float = 0.1,
+) -> Problem:
+    """Sentences to their translations.
+
+    The loss is the mean over the real target tokens of a batch, END included, of
+    -sum_v q(v) log p(v), q = (1 - s) onehot(token) + s / vocabulary (label smoothing:
+    Szegedy et al., "Rethinking the Inception Architecture", 2016). The measures are
+    that, the plain cross-entropy in nats and the share of tokens that are the
+    likeliest, given those before them. A batch holds the fields of `Rows`.
+
+    The report translates the whole test split, greedily and with 4 beams, and compares
+    with what it should be: BLEU of the whole (Papineni et al. 2002) by sacrebleu.
+
+    Args:
+      translations: the sentences.
+      tokenized: the same as numbers.
+      model: from rows to logits, and token by token.
+      label_smoothing: s.
+
+    Raises:
+      Refusal: a smoothing outside [0, 0.9].
+    """
+    smoothing = number("label_smoothing", label_smoothing, 0.0, _MOST_SMOOTHING)
+
+    def sums(params: Params, batch: Batch, key: Key | None) -> _Sums:
+        rows = (
+            batch["source"],
+            batch["source_part"],
+            batch["inputs"],
+            batch["target_part"],
+        )
+        logits = model.apply(params, rows, key)
+        return _sums(logits, batch["labels"], batch["target_part"] > 0, smoothing)
+
+    def loss(
+        params: Params, batch: Batch, key: Key
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        found = sums(params, batch, key)
+        aux = {"cross_entropy": found.cross_entropy / found.count}
+        return found.smoothed / found.count, aux
+
+    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+        found = sums(params, batch, None)
+        return {
+            "loss": (found.smoothed, found.count),
+            "cross_entropy": (found.cross_entropy, found.count),
+            "accuracy": (found.hits, found.count),
+        }
+
+    def report(params: Params, _data: Splits) -> Report:
+        return _report(translations, tokenized, model, params)
+
+    return Problem(
+        init=model.init,
+        loss=loss,
+        metrics=metrics,
+        data=Splits(
+            *(arrays.source(getattr(tokenized, split)._asdict()) for split in SPLITS)
+        ),
+        target=Target("cross_entropy", None, "min"),
+        report=report,
+    )
+
+
+def translation_model(expression: str, num_tokens: int) -> "Translator":
+    """The model that an expression names, such as `transformer(width=256)`.
+
+    Raises:
+      Refusal: an unknown name or argument, or a value out of its range.
+    """
+    from gradjax import models
+
+    registry: Any = models.TRANSLATORS
+    found: Any = network(expression, registry, num_tokens)
+    return found
+
+
+def about_translation(
+    translations: Translations, tokenized: TokenizedPairs
+) -> dict[str, Any]:
+    """What a record must say of the pairs."""
+    return {
+        "name": translations.name,
+        "origin": translations.origin,
+        "fingerprint": translations.fingerprint,
+        "source": translations.source,
+        "target": translations.target,
+        "num_examples": {
+            split: len(getattr(translations, split).sources) for split in SPLITS
+        },
+        "num_rows": len(tokenized.train.source),
+        "num_tokens": tokenized.tokenizer.num_tokens,
+        "max_length": int(tokenized.train.source.shape[1]),
+        "num_cut": tokenized.num_cut,
+    }
+
+
+def said(
+    search: Callable[..., decoding.Found],
+    model: "Translator",
+    tokenizer: Tokenizer,
+    params: Params,
+    rows: Rows,
+) -> tuple[list[str], np.ndarray]:
+    """Translations of a split, and their scores f32[sentences], in its order.
+
+    Sentences of about one length are translated together; padding changes nothing.
+
+    Args:
+      search: `decoding.greedy` or `decoding.beam`, its options filled in.
+      model: trained.
+      tokenizer: of its tokens.
+      params: of the model.
+      rows: one pair each, of which the source is read.
+    """
+    lengths = (rows.source_part > 0).sum(axis=1).astype(np.int32)
+    found = jax.jit(functools.partial(search, model))
+    texts, scores = [""] * len(lengths), np.zeros(len(lengths), np.float32)
+    places = np.argsort(lengths, kind="stable")
+    size = min(_BATCH, len(places))
+    for first in range(0, len(places), size):
+        there = places[first : first + size]
+        time = -(-int(lengths[there[-1]]) // _TIME) * _TIME
+        source = np.full((size, time), PAD, np.int32)
+        source[: len(there), : rows.source.shape[1]] = rows.source[there][:, :time]
+        real = np.ones(size, np.int32)  # what fills up the last batch is one token long
+        real[: len(there)] = lengths[there]
+        made = jax.tree.map(np.asarray, found(params, source, real))
+        for row, place in enumerate(there):
+            texts[place] = _text(tokenizer, made.tokens[row])
+            scores[place] = made.scores[row]
+    return texts, scores
+
+
+def bleu(found: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
+    """BLEU of translations against one reference each, and sacrebleu's signature.
+
+    Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
+
+    Raises:
+      Refusal: there is no `sacrebleu`.
+    """
+    measure = _sacrebleu().BLEU()
+    score = measure.corpus_score(list(found), [list(expected)])
+    return float(score.score), str(measure.get_signature())
+
+
+def _sacrebleu() -> Any:
+    try:
+        import sacrebleu
+    except ImportError as error:
+        raise Refusal(
+            "BLEU needs the package sacrebleu: pip install 'gradjax[text]'"
+        ) from error
+    return sacrebleu
+
+
+def _report(
+    translations: Translations,
+    tokenized: TokenizedPairs,
+    model: "Translator",
+    params: Params,
+) -> Report:
+    beam = functools.partial(decoding.beam, num_beams=_NUM_BEAMS)
+    given = model, tokenized.tokenizer, params, tokenized.test
+    (plain, _), (best, _) = said(decoding.greedy, *given), said(beam, *given)
+    sources, targets = translations.test
+    (greedy_bleu, _), (beam_bleu, signature) = bleu(plain, targets), bleu(best, targets)
+    shown = zip(sources, best, targets, strict=True)
+    lines = [
+        line
+        for source, found, expected in list(shown)[:_NUM_SHOWN]
+        for line in (source, f"  -> {found}", f"  (it is: {expected})")
+    ]
+    how = f"{_NUM_BEAMS} beams, length penalty {decoding.ALPHA:g}"
+    return Report(
+        {"bleu": beam_bleu, "greedy_bleu": greedy_bleu},
+        {"translations of the test split": lines, "bleu": [f"{signature}, {how}"]},
+    )
+
+
+def _sums(
+    logits: jax.Array, labels: jax.Array, is_real: jax.Array, smoothing: float
+) -> _Sums:
+    """Of logits f32[batch, time, tokens] and labels i32[batch, time]."""
+    total = jax.nn.logsumexp(logits, axis=-1)
+    chosen = jnp.take_along_axis(logits, labels[:, :, None], axis=-1)[:, :, 0]
+    plain = total - chosen
+    smoothed = (1 - smoothing) * plain + smoothing * (total - logits.mean(axis=-1))
+    hits = logits.argmax(axis=-1) == labels
+    return _Sums(
+        jnp.where(is_real, smoothed, 0.0).sum(),
+        jnp.where(is_real, plain, 0.0).sum(),
+        (is_real & hits).sum().astype(jnp.float32),
+        is_real.sum().astype(jnp.float32),
+    )
+
+
+def _text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
+    ends = np.flatnonzero(tokens == END)
+    return tokenizer.decode(tokens[: ends[0]].tolist())

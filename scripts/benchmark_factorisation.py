@@ -1,0 +1,118 @@
+"""What a step of matrix factorisation costs: against PyTorch, and by table size.
+
+Command:  python -m scripts.benchmark_factorisation
+
+Both take the same ratings, Adam and the same penalty, and run by turns. The gradient of
+a table is dense, and Adam moves every row at every step, so a step's cost grows with
+the rows; the table of sizes says from where on that is most of it.
+"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+import gradjax
+from gradjax.data.ratings import Parts, Ratings
+from gradjax.problems import recommendation
+from gradjax.types import Program
+
+_USERS, _RANK, _NUM_RATINGS = 610, 32, 80_000
+_ITEMS = (1_000, 9_724, 30_000, 100_000, 300_000, 1_000_000)
+_BATCH_SIZES = (128, 512)
+_ROUNDS = 5  # the median is shown
+_TORCH_STEPS = 200
+
+
+def main() -> None:
+    """Prints two tables in Markdown."""
+    _against_torch(9_724)
+    print("\n| rows | parameters | adam, us a step | sgd, us a step |")
+    print("|---|---|---|---|")
+    for num_items in _ITEMS:
+        drawn, num_steps = _drawn(num_items), max(20, 2_000_000 // num_items)
+        cells = []
+        for optimizer in ("adam(1e-2)", "sgd(1e-2)"):
+            run = _ours(drawn, optimizer, 128, min(500, num_steps))
+            cells.append(np.median([run() for _ in range(_ROUNDS)]) * 1e6)
+        rows = _USERS + num_items
+        shown = " | ".join(f"{cell:,.0f}" for cell in cells)
+        print(f"| {rows:,} | {rows * (_RANK + 1):,} | {shown} |", flush=True)
+
+
+def _against_torch(num_items: int) -> None:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    from scripts.baselines.torch_factorisation import step_s
+
+    drawn, threads = _drawn(num_items), (1, torch.get_num_threads())
+    user, item = (
+        torch.from_numpy(column.astype(np.int64)) for column in (drawn.user, drawn.item)
+    )
+    rating, sizes = torch.from_numpy(drawn.rating), (_USERS, num_items, _RANK)
+    print(
+        "| batch | gradjax, us a step | PyTorch eager, 1 thread |"
+        f" {threads[1]} threads | share of the faster |"
+    )
+    print("|---|---|---|---|---|")
+    for size in _BATCH_SIZES:
+        run, rounds = _ours(drawn, "adam(1e-2)", size, 500), []
+        for _ in range(_ROUNDS):
+            theirs = [
+                step_s(user, item, rating, sizes, size, _TORCH_STEPS, count)
+                for count in threads
+            ]
+            rounds.append((run(), *theirs))
+        cells = np.median(np.array(rounds), axis=0) * 1e6
+        shown = " | ".join(f"{cell:,.0f}" for cell in cells)
+        print(f"| {size} | {shown} | {cells[0] / min(cells[1:]):.2f} |", flush=True)
+
+
+def _drawn(num_items: int) -> Ratings:
+    """Ratings of no meaning: only their number and their places matter here."""
+    rng = np.random.default_rng(0)
+    return Ratings(
+        "drawn",
+        rng.integers(0, _USERS, _NUM_RATINGS).astype(np.int32),
+        rng.integers(0, num_items, _NUM_RATINGS).astype(np.int32),
+        rng.integers(1, 6, _NUM_RATINGS).astype(np.float32),
+        np.arange(_NUM_RATINGS, dtype=np.float64),
+        np.arange(_USERS).astype(str),
+        np.arange(num_items).astype(str),
+        np.arange(num_items).astype(str),
+        np.zeros((num_items, 0), bool),
+        "",
+        "drawn",
+    )
+
+
+def _ours(
+    drawn: Ratings, optimizer: str, batch_size: int, num_steps: int
+) -> Callable[[], float]:
+    """A function that runs a block and says the seconds a step of it took."""
+    rows = np.arange(_NUM_RATINGS)
+    parts = Parts(rows, rows[:100], rows[:100])
+    task = recommendation.task(drawn, parts, f"factorisation(rank={_RANK})")
+    problem = recommendation.recommendation(task)
+    program: Program = gradjax.program(
+        problem, optimizer, num_steps=num_steps, batch_size=batch_size
+    )
+    numbers = {name: np.float32(value) for name, value in program.hparams.items()}
+    length = program.plan.block_steps
+    block, seed = program.compiled("block", length), np.uint32(0)
+    arrays = problem.data.train.arrays  # pyright: ignore
+
+    def run() -> float:
+        state = jax.block_until_ready(program.compiled("init")(numbers, seed))
+        start = time.perf_counter()
+        state, _ = block(state, numbers, seed, np.uint32(0), arrays)
+        jax.block_until_ready(state)
+        return (time.perf_counter() - start) / length
+
+    run()  # the first touches memory
+    return run
+
+
+if __name__ == "__main__":
+    main()

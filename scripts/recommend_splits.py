@@ -1,0 +1,54 @@
+"""Factorisation against tuned biases, paired over random splits of the ratings.
+
+Command:  python -m scripts.recommend_splits [dataset [splits]]
+
+Each split trains `experiments.recommend`'s default once, and fits user and item biases
+whose two strengths its validation split chose. Both are scored on the same test rows.
+"""
+
+import sys
+
+import numpy as np
+
+import gradjax
+from experiments.recommend import COMMAND, usual
+from gradjax import flags, launch, optimizers
+from gradjax.analysis.statistics import student_interval
+from gradjax.data import ratings
+from gradjax.problems import bias_baseline, recommendation
+
+_DATASET = "movielens/latest-small-ratings"
+
+
+def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
+    """Prints a line a split, then the mean difference with Student's interval."""
+    print("| split | factorisation | user and item biases | difference |")
+    print("|---|---|---|---|")
+    pairs = []
+    for index in range(int(num_splits)):
+        ours, theirs = _scored(dataset, index)
+        pairs.append((ours, theirs))
+        print(f"| {index} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+    ours, theirs = np.array(pairs).T
+    mean, low, high = student_interval(ours - theirs)
+    print(f"| mean | {ours.mean():.4f} | {theirs.mean():.4f} | {mean:+.4f} |")
+    print(f"\nStudent's 95 % interval of the difference: {low:+.4f} to {high:+.4f}")
+
+
+def _scored(dataset: str, index: int) -> tuple[float, float]:
+    """The RMSE of factorisation and of biases on the test rows of one split."""
+    loaded = ratings.load(dataset)
+    task = recommendation.task(loaded, ratings.split(loaded, "random", index))
+    problem = recommendation.recommendation(task)
+    given = COMMAND.settings("recommend", dataset=dataset, split_index=index)
+    program, run = launch.stated_program(problem, usual(flags.as_run(given)))
+    result = gradjax.run(program, {optimizers.RATE: run.learning_rate}, run.seed)
+    rows = task.parts.test
+    columns = (loaded.user[rows], loaded.item[rows], loaded.rating[rows])
+    biases = recommendation.tuned_baseline(task).biases
+    theirs = bias_baseline.rmse(biases, bias_baseline.Rows(*columns))
+    return recommendation.rmse(task, result.params, rows), theirs
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,79 @@
+"""Runs the rule that sets the targets of the suites: `python -m scripts.set_targets`.
+
+usage: python -m scripts.set_targets [SUITE ...] [--out=FILE]
+
+For each workload of the suites named (all, if none is) it prints what the rule found,
+and the target to be written into gradjax/workloads. With --out the table is kept there.
+MNIST has to be prepared for the suite `small`.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gradjax import spec
+from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors, write_bytes
+from gradjax.report import terminal
+from gradjax.workloads import SUITES, Workload, rule
+
+_HEAD = (
+    "| problem | batch | steps | metric | best | learning rate | median of 10 fresh"
+    " seeds | target | met by other seeds | seconds |\n"
+    "|---|---:|---:|---|---|---:|---:|---:|---:|---:|"
+)
+
+
+def row(workload: Workload, found: rule.Found, seconds: float) -> str:
+    """A line of the table."""
+    cells = (
+        f"`{workload.problem}`",
+        "" if workload.batch_size is None else f"{workload.batch_size}",
+        f"{workload.num_steps:,}",
+        workload.target.metric,
+        f"`{found.optimizer}`",
+        f"{found.learning_rate:.3g}",
+        f"{np.median(found.values):.5g}",
+        f"{found.value:g}",
+        f"{found.num_met} of {len(rule.OTHER_SEEDS)}",
+        f"{seconds:.0f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns its exit code: 2 after one line on stderr."""
+    if arguments == ["--help"]:
+        terminal.say((__doc__ or "").strip())
+        return 0
+    outs = [one.partition("=")[2] for one in arguments if one.startswith("--out=")]
+    names = [one for one in arguments if not one.startswith("--out=")] or list(SUITES)
+    try:
+        workloads = [
+            workload
+            for name in names
+            for workload in spec.lookup(name, SUITES, "suite")
+        ]
+        lines = [_HEAD]
+        terminal.say(_HEAD)
+        for workload in workloads:
+            started = time.monotonic()
+            found = rule.find(workload)
+            lines.append(row(workload, found, time.monotonic() - started))
+            terminal.say(lines[-1])
+        for out in outs:
+            with named_disk_errors(Path(out)):
+                write_bytes(Path(out), ("\n".join(lines) + "\n").encode())
+    except Refusal as error:
+        print(f"set_targets: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    sys.exit(main(sys.argv[1:]))

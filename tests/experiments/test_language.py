@@ -1,0 +1,94 @@
+"""The command as its user types it, on a text file of their own and on the real one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradjax
+
+ROOT = Path(__file__).resolve().parents[2]
+STORY = "the cat sat on the mat. a dog sat on a log!\n" * 40
+QUICK = ("--model=gru(width=8)", "--window=16", "--batch_size=8", "--noplot")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def command(tmp_path, cache):
+    """Runs `python -m experiments.language` in a folder with story.txt."""
+    (tmp_path / "story.txt").write_text(STORY)
+
+    def run(*flags, **more):
+        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
+        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.language", *flags],
+            cwd=tmp_path,
+            env=kept | paths | {"HOME": str(cache)} | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def test_trains_on_a_file_and_prints_a_sample(command, tmp_path):
+    done = command("--dataset=story.txt", "--steps=2", *QUICK, "--workdir=here")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "a sample:" in done.stdout
+    assert "validation bits per character" in done.stdout
+    run = gradjax.load(tmp_path / "here")
+    figures = run.summary
+    bits = figures["validation_bits_per_character"]
+    assert bits == pytest.approx(figures["validation_loss"] / 0.6931472, rel=1e-4)
+    assert run.config["data"]["num_examples"]["validation"] == len(STORY) // 20
+    assert run.config["settings"]["learning_rate"] == 5e-3
+
+
+def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
+    flags = ("--dataset=story.txt", "--steps=20", *QUICK, "--width=2")
+    sweep = "--sweep=learning_rate=[1e-4, 3e-2]"
+    done = command(*flags, sweep, "--workdir=swept")
+    assert done.returncode == 0, done.stderr
+    assert "2 trials = 1 program" in done.stdout
+    summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
+    assert summary["num_trials"] == 2 and summary["num_diverged"] == 0
+    (one,) = summary["optimizers"].values()
+    assert one["best"]["learning_rate"] == 3e-2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--dataset=none.txt",), "'none.txt': No such file or directory"),
+        (("--dataset=tiny_shakespeare",), "not prepared"),
+        (("--dataset=story.txt", "--model=lsmt"), "did you mean 'lstm'?"),
+        (("--dataset=story.txt", "--window=0"), "window=0: expected from 1 to"),
+        (("--dataset=story.txt", "--batch_size=9999"), "training examples"),
+    ],
+)
+def test_refuses_in_one_line(command, flags, expected):
+    done = command(*flags)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_real_text_is_learned(command, data_dir):
+    flags = ("--steps=100", "--eval_every=50", "--model=gru(width=64)", "--noplot")
+    done = command(*flags, "--workdir=here", TFDS_DATA_DIR=str(data_dir))
+    if "tiny_shakespeare' is not prepared" in done.stderr:
+        pytest.skip("tiny_shakespeare is not prepared in TFDS_DATA_DIR")
+    assert done.returncode == 0, done.stderr
+    assert "7,843 train, 436 validation, 436 test" in done.stdout

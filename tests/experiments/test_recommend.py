@@ -1,0 +1,170 @@
+"""The command on a CSV file of its user's own, and on MovieLens where it is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradjax
+from experiments import recommend
+from gradjax import flags
+from gradjax.errors import Refusal
+from gradjax.types import Options
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Ratings of rank 1 by 30 users of 25 films, the last ten users arriving late."""
+    rng = np.random.default_rng(0)
+    p, q = rng.normal(size=30), rng.normal(size=25)
+    lines = ["user,item,rating,time,title"]
+    for k in range(600):
+        user = rng.integers(0, 20 if k < 480 else 30)
+        item = rng.integers(0, 25)
+        rating = np.clip(3.0 + p[user] * q[item], 0.5, 5.0)
+        lines.append(f'u{user},i{item},{rating:.2f},{k},"Film, the {item}th (1999)"')
+    path = tmp_path_factory.mktemp("data") / "mine.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def command(tmp_path, cache, table):
+    """Runs `python -m experiments.recommend` on the table, in an empty folder."""
+
+    def run(*given, dataset=table):
+        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
+        paths = {
+            "PYTHONPATH": str(ROOT),
+            "XDG_CACHE_HOME": str(cache),
+            "HOME": str(cache),
+        }
+        words = [f"--dataset={dataset}", "--batch_size=32", *given]
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.recommend", *words],
+            cwd=tmp_path,
+            env=kept | paths,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def only_run(folder):
+    (found,) = (folder / "runs" / "recommend").iterdir()
+    return found
+
+
+def test_trains_reports_and_recommends(command, tmp_path):
+    done = command("--steps=40", "--user=u3", "--list_length=4")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "% of the test ratings are of users that training never sees" in done.stdout
+    lines = done.stdout.splitlines()
+    place = next(k for k, x in enumerate(lines) if x.startswith("recommended to user"))
+    assert "user u3, who rated" in lines[place]
+    assert all("Film, the " in line for line in lines[place + 1 : place + 5])
+    summary = json.loads((only_run(tmp_path) / "summary.json").read_text())
+    for name in ("rmse", "bias_baseline_rmse", "recall@4", "ndcg@4"):
+        assert np.isfinite(summary[name]) and summary[name] >= 0
+    squared = summary["test_squared_error"]
+    assert summary["rmse"] == pytest.approx(np.sqrt(squared), rel=1e-5)
+    run = gradjax.load(only_run(tmp_path))
+    assert run.params["user"]["vector"].shape == (30, 32)
+
+
+def test_learns_on_and_draws_it(command, tmp_path):
+    done = command("--online", "--steps=40", "--online_chunk=2")
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = only_run(tmp_path)
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+    run = gradjax.load(folder)
+    for name in ("online", "frozen"):
+        curve = run.trace[f"{name}_rmse"]
+        assert curve.values.shape == (1, 120)
+        last = run.summary[f"later_{name}_rmse"]
+        assert curve.values[0, -1] == pytest.approx(last, rel=1e-5)
+    assert run.summary["share_of_new_users"] > 0.2
+    assert run.summary["test_online_rmse"] != run.summary["test_frozen_rmse"]
+    assert (
+        "has it already" in command("--online", "--steps=40", "--online_chunk=2").stdout
+    )
+
+
+def test_sweeps_with_lanes(command):
+    done = command("--steps=6", "--sweep=learning_rate=[0.01, 0.03]", "--fresh_seeds=1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "learning_rate" in done.stdout
+
+
+REFUSED = {
+    ("split", "tme"): "'random' or 'time'",
+    ("split_index", -1): "split_index=-1",
+    ("model", "factorisaton"): "'factorisation'",
+    ("dataset", "movielens/none"): "not prepared",
+    ("dataset", "none.csv"): "none.csv: No such file",
+    ("list_length", 0): "list_length=0",
+    ("list_length", 26): "from 1 to 25",
+    ("online_chunk", 0): "--online_chunk=0",
+    ("online_learning_rate", -1.0): "--online_learning_rate",
+    ("online_optimizer", "sdg"): "'sgd'",
+    ("seeds", 2): "--online runs one seed",
+}
+
+
+@pytest.mark.parametrize(("flag", "value"), REFUSED)
+def test_refuses(table, tmp_path, monkeypatch, flag, value):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = recommend.Settings("recommend", dataset=str(table), steps=2)
+    settings = settings._replace(online=True, **{flag: value})
+    with pytest.raises(Refusal) as caught:
+        recommend.main(settings, Options())
+    assert REFUSED[flag, value] in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_learning_on_needs_a_split_by_time(table):
+    settings = recommend.Settings("recommend", dataset=str(table), split="random")
+    with pytest.raises(Refusal, match="--online needs --split=time"):
+        recommend.main(settings._replace(online=True), Options())
+
+
+def test_plain_adam_has_its_usual_rate_and_nothing_else():
+    given = recommend.Settings("recommend")
+    for changes, rate in (
+        ({}, 0.01),
+        ({"learning_rate": 0.5}, 0.5),
+        ({"optimizer": "sgd"}, None),
+    ):
+        run = recommend.usual(flags.as_run(given._replace(**changes)))
+        assert run.learning_rate == rate
+
+
+@pytest.mark.slow
+def test_movielens_reaches_its_targets(data_dir, tmp_path):
+    """About a minute: the two claims of the experiment's header."""
+    options = Options(data_dir=str(data_dir), workdir=str(tmp_path / "random"))
+    recommend.main(recommend.Settings("recommend"), options)
+    summary = gradjax.load(tmp_path / "random").summary
+    assert summary["rmse"] <= 0.855
+    assert summary["rmse"] <= summary["bias_baseline_rmse"] - 0.01
+    options = options._replace(workdir=str(tmp_path / "online"))
+    recommend.main(recommend.Settings("recommend", online=True), options)
+    summary = gradjax.load(tmp_path / "online").summary
+    assert summary["test_online_rmse"] <= 0.81
+    assert summary["test_online_rmse"] <= summary["test_frozen_rmse"] - 0.15

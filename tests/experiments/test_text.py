@@ -1,0 +1,106 @@
+"""The command as its user types it, on a table of their own and on real requests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradjax
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ("alpha", "beta", "gamma")
+LINES = [f"{WORDS[k % 3]}\tit is {WORDS[k % 3]} of {k}" for k in range(90)]
+QUICK = ("--dataset=mine.tsv", "--batch_size=8", "--noplot")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def command(tmp_path, cache):
+    """Runs `python -m experiments.text` in a folder with mine.tsv."""
+    (tmp_path / "mine.tsv").write_text("\n".join(LINES))
+
+    def run(*flags, **more):
+        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
+        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.text", *flags],
+            cwd=tmp_path,
+            env=kept | paths | {"HOME": str(cache)} | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "bpe"])
+def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
+    flags = ("--model=bag(width=16)", "--steps=60", f"--tokenizer={tokenizer}")
+    done = command(*QUICK, *flags, "--learning_rate=0.05", "--workdir=here")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    run = gradjax.load(tmp_path / "here")
+    assert run.summary["test_accuracy"] == 1.0, "the label is a word of the text"
+    assert "it is alpha of" in done.stdout and " -> " in done.stdout
+    assert run.config["data"]["num_classes"] == 3
+    assert run.config["data"]["num_examples"] == {
+        "train": 63,
+        "validation": 9,
+        "test": 18,
+    }
+
+
+@pytest.mark.parametrize("model", ["gru(width=8)", "transformer(width=8, depth=1)"])
+def test_two_steps_of_each_network(command, model):
+    done = command(*QUICK, f"--model={model}", "--steps=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
+    flags = ("--model=bag(width=16)", "--steps=40", "--width=2")
+    sweep = "--sweep=learning_rate=[1e-4, 5e-2]"
+    done = command(*QUICK, *flags, sweep, "--workdir=swept")
+    assert done.returncode == 0, done.stderr
+    assert "2 trials = 1 program" in done.stdout
+    summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
+    assert summary["num_trials"] == 2 and summary["num_diverged"] == 0
+    assert summary["optimizers"]["adam"]["best"]["learning_rate"] == 5e-2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--dataset=none.tsv",), "'none.tsv': No such file or directory"),
+        (("--dataset=clinc_oos",), "not prepared"),
+        (("--dataset=mine.tsv", "--model=bga"), "did you mean 'bag'?"),
+        (("--dataset=mine.tsv", "--tokenizer=words"), "expected 'word' or 'bpe'"),
+        (("--dataset=mine.tsv", "--max_length=0"), "max_length=0: expected from 1"),
+        (("--dataset=mine.tsv", "--batch_size=64"), "63 training examples"),
+        (("--dataset=mine.tsv", "--steps=2", "--epochs=1"), "give one"),
+    ],
+)
+def test_refuses_in_one_line(command, flags, expected):
+    done = command(*flags)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_requests_of_clinc_are_told_apart(command, tmp_path, data_dir):
+    flags = ("--epochs=4", "--noplot", "--workdir=here")
+    done = command(*flags, TFDS_DATA_DIR=str(data_dir))
+    if "clinc_oos' is not prepared" in done.stderr:
+        pytest.skip("clinc_oos is not prepared in TFDS_DATA_DIR")
+    assert done.returncode == 0, done.stderr
+    assert "15,000 train, 3,000 validation, 4,500 test" in done.stdout
+    assert gradjax.load(tmp_path / "here").summary["test_accuracy"] > 0.85

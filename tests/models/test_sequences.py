@@ -1,0 +1,231 @@
+"""Models of token sequences against what must hold of them, and against loops."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gradjax.errors import Refusal
+from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
+from gradjax.models.attention import attend, causal_mask, padding_mask, rotated
+from gradjax.models.recurrent import gru_states, lstm_states, reversal
+from gradjax.models.sequences import dropout, mean_of_real
+from gradjax.models.transformer import EncoderDecoder
+
+KEY = jax.random.key(0)
+SMALL = {"width": 16, "dropout": 0.5}
+LENGTHS = jnp.asarray([3, 1, 7], jnp.int32)
+
+
+def drawn(name, *shape):
+    return jax.random.normal(jax.random.fold_in(KEY, sum(map(ord, name))), shape)
+
+
+def tokens_of(*shape):
+    return jax.random.randint(jax.random.key(5), shape, 1, 11)
+
+
+@pytest.mark.parametrize("name", sorted(TEXT_MODELS))
+def test_padding_never_changes_a_text(name):
+    model = TEXT_MODELS[name](11, 4, **SMALL)
+    params = jax.jit(model.init)(KEY)
+    apply, tokens = jax.jit(model.apply), tokens_of(3, 7)
+    out = apply(params, (tokens, LENGTHS))
+    assert (out.shape, out.dtype) == ((3, 4), jnp.float32)
+    real = np.arange(7)[None] < np.asarray(LENGTHS)[:, None]
+    for filler in (0, 9):  # other values in the padding, then more of it
+        other = jnp.where(real, tokens, filler)
+        np.testing.assert_allclose(apply(params, (other, LENGTHS)), out, atol=1e-6)
+        longer = jnp.pad(other, ((0, 0), (0, 5)), constant_values=filler)
+        np.testing.assert_allclose(apply(params, (longer, LENGTHS)), out, atol=1e-5)
+    alone = apply(params, (tokens[:1, :3], LENGTHS[:1]))
+    np.testing.assert_allclose(alone, out[:1], atol=1e-5)
+    changed = tokens.at[0, 2].set(tokens[0, 2] % 10 + 1)
+    assert not np.allclose(apply(params, (changed, LENGTHS))[0], out[0])
+
+
+@pytest.mark.parametrize("name", ["gru", "transformer"])
+def test_the_order_of_words_counts(name):
+    model = TEXT_MODELS[name](11, 4, **SMALL)
+    params, lengths = jax.jit(model.init)(KEY), jnp.asarray([3])
+    one, other = (
+        jax.jit(model.apply)(params, (jnp.asarray([row]), lengths))
+        for row in ([1, 2, 3], [3, 2, 1])
+    )
+    assert not np.allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("registry", [TEXT_MODELS, LANGUAGE_MODELS])
+def test_dropout_needs_a_key(registry):
+    for name, factory in registry.items():
+        is_text = registry is TEXT_MODELS
+        depth = {"depth": 1} if name == "transformer" else {}
+        model = factory(11, *([4] if is_text else []), **SMALL, **depth)
+        params, tokens = jax.jit(model.init)(KEY), tokens_of(3, 7)
+        inputs = (tokens, LENGTHS) if is_text else tokens
+        apply = jax.jit(model.apply)
+        plain = apply(params, inputs)
+        one, same, other = (
+            apply(params, inputs, jax.random.key(seed)) for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(one, same, err_msg=name)
+        assert not np.allclose(one, plain) and not np.allclose(one, other), name
+
+
+def test_dropout_keeps_the_mean():
+    class Module:
+        def has_rng(self, _name):
+            return True
+
+        def make_rng(self, _name):
+            return KEY
+
+    kept = np.asarray(dropout(Module(), jnp.ones((400, 500)), 0.3))
+    assert np.unique(kept).tolist() == [0.0, np.float32(256 / 179)]  # 77 of 256 dropped
+    assert kept.mean() == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(LANGUAGE_MODELS))
+def test_no_place_sees_what_comes_after_it(name):
+    """Not even by its gradient: that of place 4's output in the embedding of token 9,
+    which stands behind it alone, is zero, and of token 8 before it is not."""
+    model = LANGUAGE_MODELS[name](11, **({"width": 16} | _untied(name)))
+    params = jax.jit(model.init)(KEY)
+    tokens = jnp.asarray([[1, 8, 2, 3, 4, 9, 9]])
+    apply = jax.jit(model.apply)
+    out = apply(params, tokens)
+    assert (out.shape, out.dtype) == ((1, 7, 11), jnp.float32)
+    cut = apply(params, tokens[:, :5])
+    np.testing.assert_allclose(out[:, :5], cut, atol=1e-5)
+
+    grads = jax.jit(jax.grad(lambda params: apply(params, tokens)[0, 4].sum()))(params)
+    (table,) = (
+        leaf
+        for path, leaf in jax.tree.leaves_with_path(grads)
+        if "embedding" in jax.tree_util.keystr(path)
+    )
+    assert np.abs(table[9]).max() == 0.0
+    assert np.abs(table[8]).max() > 1e-6
+
+
+def _untied(name):
+    return {"tied": False} if name == "transformer" else {}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_lstm_is_its_loop():
+    time, batch, width = 5, 2, 3
+    x, kernel = drawn("x", time, batch, 4 * width), drawn("w", width, 4 * width)
+    hidden = cell = np.zeros((batch, width))
+    expected = []
+    for t in range(time):
+        i, f, o, u = np.split(np.asarray(x[t]) + hidden @ np.asarray(kernel), 4, axis=1)
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(u)
+        hidden = sigmoid(o) * np.tanh(cell)
+        expected.append(hidden)
+    np.testing.assert_allclose(lstm_states(x, kernel), expected, atol=1e-5)
+
+
+def test_gru_is_its_loop():
+    time, batch, width = 5, 2, 3
+    x, kernel = drawn("x", time, batch, 3 * width), drawn("w", width, 3 * width)
+    bias = drawn("b", width)
+    hidden, expected = np.zeros((batch, width)), []
+    for t in range(time):
+        xr, xz, xn = np.split(np.asarray(x[t]), 3, axis=1)
+        hr, hz, hn = np.split(hidden @ np.asarray(kernel), 3, axis=1)
+        r, z = sigmoid(xr + hr), sigmoid(xz + hz)
+        n = np.tanh(xn + r * (hn + np.asarray(bias)))
+        hidden = (1 - z) * n + z * hidden
+        expected.append(hidden)
+    np.testing.assert_allclose(gru_states(x, kernel, bias), expected, atol=1e-5)
+
+
+def test_only_real_tokens_are_reversed():
+    places = reversal(jnp.asarray([4, 1, 3]), 4)
+    np.testing.assert_array_equal(places, [[3, 2, 1, 0], [0, 1, 2, 3], [2, 1, 0, 3]])
+    np.testing.assert_array_equal(
+        jnp.take_along_axis(places, places, axis=1), np.tile(np.arange(4), (3, 1))
+    )
+
+
+def test_few_tokens_or_many_give_one_recurrent_network():
+    """The table is projected, or the sequence: 11 tokens and 3 * 7 places, or 1 * 5."""
+    model = LANGUAGE_MODELS["lstm"](11, width=16, depth=2)
+    params, tokens = jax.jit(model.init)(KEY), tokens_of(3, 7)
+    many = jax.jit(model.apply)(params, tokens)
+    few = jax.jit(model.apply)(params, tokens[1:2, :5])
+    np.testing.assert_allclose(few, many[1:2, :5], atol=1e-5)
+
+
+def test_the_mean_is_of_real_tokens_alone():
+    values = drawn("v", 3, 7, 2).at[0, 3:].set(jnp.inf)
+    mean = mean_of_real(values, LENGTHS)
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(
+            mean[row], np.asarray(values[row, :length]).mean(axis=0), atol=1e-6
+        )
+
+
+def test_rotary_products_depend_on_the_distance_alone():
+    q, k = drawn("q", 1, 1, 1, 8), drawn("k", 1, 1, 1, 8)
+
+    def product(m, n):
+        return float(
+            (rotated(q, jnp.asarray([m])) * rotated(k, jnp.asarray([n]))).sum()
+        )
+
+    assert product(0, 0) == pytest.approx(float((q * k).sum()), abs=1e-5)
+    for shift in (1, 7, 40):
+        assert product(5 + shift, 2 + shift) == pytest.approx(product(5, 2), abs=1e-4)
+    assert abs(product(2, 5) - product(5, 2)) > 1e-2
+    assert abs(product(5, 2) - product(5, 3)) > 1e-2
+    np.testing.assert_allclose(
+        jnp.linalg.norm(rotated(q, jnp.asarray([9]))), jnp.linalg.norm(q), rtol=1e-5
+    )
+
+
+def test_attention_is_its_loop():
+    q, k, v = (drawn(name, 2, 3, 4, 6) for name in "qkv")
+    lengths = np.asarray([4, 2])
+    mask = padding_mask(jnp.asarray(lengths), 4) & causal_mask(4)
+    found = attend(q, k, v, mask)
+    for b, h, t in np.ndindex(2, 3, 4):
+        seen = [s for s in range(t + 1) if s < lengths[b]]
+        weights = np.exp([float(q[b, h, t] @ k[b, h, s]) / np.sqrt(6) for s in seen])
+        mixed = np.asarray(v[b, h])[seen].T @ (weights / weights.sum())
+        np.testing.assert_allclose(found[b, h, t], mixed, atol=1e-5)
+
+
+def test_a_decoder_looks_at_the_real_source_and_not_ahead():
+    module = EncoderDecoder(11, 13, 16, 1, 2, 32)
+    source, target = tokens_of(3, 7), tokens_of(3, 5)
+    params = jax.jit(module.init)(KEY, source, LENGTHS, target)
+    apply = jax.jit(module.apply)
+    out = apply(params, source, LENGTHS, target)
+    assert out.shape == (3, 5, 13)
+    real = jnp.arange(7)[None] < LENGTHS[:, None]
+    other = apply(params, jnp.where(real, source, 0), LENGTHS, target)
+    np.testing.assert_allclose(other, out, atol=1e-5)
+    later = apply(params, source, LENGTHS, target.at[:, 3:].set(1))
+    np.testing.assert_allclose(later[:, :3], out[:, :3], atol=1e-5)
+    assert not np.allclose(later[:, 3:], out[:, 3:], atol=1e-3)
+    changed = apply(params, source.at[:, 0].set(10 - source[:, 0]), LENGTHS, target)
+    assert not np.allclose(changed, out, atol=1e-3)
+    encode, decode = (
+        jax.jit(functools.partial(module.apply, method=name))
+        for name in ("encode", "decode")
+    )
+    two = decode(params, encode(params, source, LENGTHS), LENGTHS, target)
+    np.testing.assert_allclose(two, out, atol=1e-5)
+
+
+def test_heads_must_divide_the_width():
+    for factory, given in ((TEXT_MODELS, (11, 4)), (LANGUAGE_MODELS, (11,))):
+        with pytest.raises(Refusal, match=r"width=20: .* multiple of 2 \* heads=8"):
+            factory["transformer"](*given, width=20, heads=4)

@@ -1,0 +1,94 @@
+"""Suites: what is in them runs, and their targets are those that the rule found."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax import Target, problems
+from gradjax.workloads import SUITES, Workload, rule
+
+ROOT = Path(__file__).resolve().parents[2]
+EMBEDDED = sorted(
+    {
+        workload
+        for suite in SUITES.values()
+        for workload in suite
+        if not workload.problem.startswith("mnist")
+    }
+)
+BOWL = Workload("quadratic(condition=2)", None, 30, Target("loss", None, "min"))
+
+
+def test_suites_are_named():
+    assert gradjax.suites is SUITES and {"toy", "small"} <= SUITES.keys()
+
+
+@pytest.mark.parametrize("workload", EMBEDDED, ids=lambda one: one.problem)
+def test_what_is_embedded_measures_its_target(workload):
+    found = gradjax.sweep(
+        problems.make(workload.problem),
+        "sgd",
+        {"learning_rate": [1e-3]},
+        num_steps=2,
+        batch_size=workload.batch_size,
+    )
+    assert np.isfinite(rule.reached(found, workload)).all()
+
+
+def test_targets_are_those_of_the_record():
+    text = (ROOT / "docs" / "results" / "targets.md").read_text()
+    rows = re.findall(r"^\| `(.+?)` \|.*$", text, re.MULTILINE)
+    kept = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 10 and cells[0].startswith("`"):
+            kept[cells[0].strip("`")] = (int(cells[2].replace(",", "")), cells[7])
+    assert len(kept) == len(rows)
+    for suite in SUITES.values():
+        for workload in suite:
+            steps, value = kept[workload.problem]
+            assert (workload.num_steps, workload.target.value) == (steps, float(value))
+
+
+def test_the_rule_tunes_and_takes_the_median_of_fresh_seeds(monkeypatch):
+    monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd", "adam"))
+    monkeypatch.setattr(rule, "RATES", np.asarray([1e-3, 0.5, 1e8]))
+    found = rule.find(BOWL)
+    assert found.learning_rate == 0.5, "1e-3 is slow and 1e8 diverges"
+    assert len(found.values) == 10
+    median = float(np.median(found.values))
+    assert median <= found.value <= median * 1.01
+    assert found.num_met == sum(
+        value <= found.value for value in _other(found.optimizer, found.learning_rate)
+    )
+
+
+def _other(optimizer, rate):
+    found = gradjax.sweep(
+        problems.make(BOWL.problem),
+        optimizer,
+        {"learning_rate": [rate]},
+        rule.OTHER_SEEDS,
+        rule.SCHEDULE,
+        num_steps=BOWL.num_steps,
+        trace_every=0,
+    )
+    return rule.reached(found, BOWL)
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "eased"),
+    [
+        (0.97654, "max", 0.976),
+        (0.13372, "min", 0.134),
+        (2.5683e-10, "min", 2.57e-10),
+        (-1.2345, "max", -1.24),
+        (0.0, "min", 0.0),
+    ],
+)
+def test_a_target_is_rounded_to_the_easier_side(value, mode, eased):
+    assert math.isclose(rule._eased(value, mode), eased, rel_tol=1e-12)
