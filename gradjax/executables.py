@@ -52,9 +52,8 @@ def compiled(
         )
         return jitted.lower(*arguments).compile(compiler_options=options)
 
-    if jax.config.read(
-        "jax_compilation_cache_dir"
-    ):  # what came from it cannot be moved
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir:  # what came from it cannot be moved
         with _one_key_for_all_devices():
             return tuple(compiled_for(device) for device in devices)
     first, *others = devices
