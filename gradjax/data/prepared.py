@@ -82,7 +82,9 @@ def check_format(folder: Path) -> None:
         raise Refusal(f"{path}: prepared as {found}; expected array_record: {how}")
 
 
-def not_prepared(name: str, data_dir: str | Path | None = None) -> Refusal:
+def not_prepared(
+    name: str, data_dir: str | Path | None = None, instead: str = "a file of your own"
+) -> Refusal:
     """The line that says what was looked for, how to get it, and what runs now."""
     base, version = parse(name)
     root = _root(data_dir)
@@ -90,7 +92,7 @@ def not_prepared(name: str, data_dir: str | Path | None = None) -> Refusal:
     how = "make data" if name == "mnist" else f"python -m scripts.prepare_data {name}"
     return Refusal(
         f"data set {name!r} is not prepared: {looked}{_hint(root, base)}; prepare "
-        f"{name} with `{how}`, or use --dataset=digits, which runs without a download"
+        f"{name} with `{how}`, or use {instead}, which runs without a download"
     )
 
 

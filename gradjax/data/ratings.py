@@ -5,18 +5,16 @@ A prepared set is read without TensorFlow and without a network, once, and kept 
 0.3 s.
 """
 
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data import prepared, ratings_csv, shards
-from gradjax.data.cache import Arrays, cached
+from gradjax.data import prepared, ratings_csv, records, shards
+from gradjax.data.cache import Arrays
 from gradjax.data.order import order
 from gradjax.errors import Refusal
-from gradjax.files import sha256
 
 SPLITS = ("random", "time")
 _TEST = _VALIDATION = 0.1  # of all ratings, each; the rest is for training
@@ -72,9 +70,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Ratings:
         columns, fingerprint = ratings_csv.read(path)
         plain_name, origin = path.name, str(path)
     else:
-        folder = _folder(name, data_dir)
+        folder, fingerprint, columns = records.kept("ratings", name, data_dir, _decode)
         plain_name, origin = prepared.parse(name)[0], str(folder)
-        columns, fingerprint = _kept(folder, plain_name)
     num_ratings = len(columns["rating"])
     if num_ratings < _FEWEST:
         raise Refusal(f"{origin}: {num_ratings} ratings; expected at least {_FEWEST}")
@@ -128,43 +125,13 @@ def is_new(ids: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> np.ndarr
     return ~np.isin(ids[held_out], ids[train])
 
 
-def _folder(name: str, data_dir: str | Path | None) -> Path:
-    folder = prepared.find(name, data_dir)
-    if folder is None:
-        error = str(prepared.not_prepared(name, data_dir))
-        looked = error.partition("; prepare ")[0]
-        how = f"python -m scripts.prepare_data {name}"
-        raise Refusal(f"{looked}; prepare it with `{how}`, or give a CSV: ratings.csv")
-    return folder
-
-
-def _kept(folder: Path, name: str) -> tuple[Arrays, str]:
-    """The columns of a prepared folder, decoded once, and its fingerprint."""
-    try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        fingerprint = sha256(*files)
-    except OSError as error:
-        raise Refusal(f"{error.filename or folder}: {error.strerror}") from error
-    key = f"{name.replace('/', '-')}-{fingerprint[:16]}"
-    return cached(key, functools.partial(_decode, folder)), fingerprint
-
-
 def _decode(folder: Path) -> Arrays:
     """One array a feature, in the order of the records."""
-    import tensorflow_datasets as tfds
-
-    prepared.check_format(folder)
-    try:
-        builder = tfds.builder_from_directory(folder)
-        features: Any = builder.info.features
-        splits = builder.info.splits
-    except Exception as error:  # whatever TFDS trips over in a damaged description
-        reason = _first_line(error)
-        raise Refusal(f"{folder}: unreadable description ({reason})") from error
-    if not set(_NEEDED) <= set(features) or "train" not in splits:
+    builder = records.builder(folder)
+    features: Any = builder.info.features
+    if not set(_NEEDED) <= set(features):
         found = ", ".join(sorted(features))
-        expected = f"expected {', '.join(_NEEDED)} in a split train"
-        raise Refusal(f"{folder}: features {found}; {expected}")
+        raise Refusal(f"{folder}: features {found}; expected {', '.join(_NEEDED)}")
     columns: dict[str, list[Any]] = {name: [] for name in _NEEDED}
     genres: list[str] = []
     has_genres = "movie_genres" in features

@@ -47,7 +47,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """
     folder = prepared.find(name, data_dir)
     if folder is None:
-        raise prepared.not_prepared(name, data_dir)
+        raise prepared.not_prepared(name, data_dir, "--dataset=digits")
     plain_name, _ = prepared.parse(name)
     try:
         files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -83,7 +83,7 @@ def test_refuses_what_is_no_text_or_no_file(tmp_path):
 
 
 def test_refuses_a_set_that_is_not_prepared(tmp_path):
-    with pytest.raises(Refusal, match="is not prepared: .*prepare it with .*or give a"):
+    with pytest.raises(Refusal, match="is not prepared: .*prepare .*a file of"):
         ratings.load("movielens/1m-ratings", tmp_path)
 
 
