@@ -1,7 +1,7 @@
 r"""Train a network to write, character by character.
 
-Claim:    a GRU learns to write: the characters of tiny_shakespeare's validation text (all
-          of it, in windows of 128, the state reset) cost it 2.2 bits each or less.
+Claim:    a GRU learns to write: the characters of tiny_shakespeare's validation text
+          (all of it, in windows of 128, the state reset) cost it 2.2 bits or less each.
 Cost:     three minutes on two CPU cores.
 Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=400
           python -m experiments.language
