@@ -50,11 +50,8 @@ def state(
     num_tokens = len(problems.alphabet(text)) + 1
     model = problems.language_model(settings.model or "", num_tokens)
     problem = problems.language(text, model, window)
-    if settings.epochs is None and settings.steps is None:
-        settings = settings._replace(epochs=_EPOCHS)
-    is_usual = settings.optimizer == Settings._field_defaults["optimizer"]
-    if settings.learning_rate is None and is_usual:
-        settings = settings._replace(learning_rate=_RATE)
+    optimizer = Settings._field_defaults["optimizer"]
+    settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
     return problem, settings, problems.about_language(text, window)
 
 

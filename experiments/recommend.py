@@ -120,9 +120,7 @@ def _task(settings: types.Settings, options: Options) -> Task:
 
 def usual(settings: types.Settings) -> types.Settings:
     """Plain adam has a rate that was found for it; others have their own defaults."""
-    if settings.learning_rate is None and settings.optimizer == "adam":
-        return settings._replace(learning_rate=_ADAM_RATE)
-    return settings
+    return flags.with_usual(settings, "adam", _ADAM_RATE)
 
 
 def _online_program(

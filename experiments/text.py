@@ -54,11 +54,8 @@ def state(
     counts = tokenized.tokenizer.num_tokens, len(dataset.class_names)
     model = problems.text_model(settings.model or "", *counts)
     problem = problems.text(dataset, tokenized, model)
-    if settings.epochs is None and settings.steps is None:
-        settings = settings._replace(epochs=_EPOCHS)
-    is_usual = settings.optimizer == Settings._field_defaults["optimizer"]
-    if settings.learning_rate is None and is_usual:
-        settings = settings._replace(learning_rate=_RATE)
+    optimizer = Settings._field_defaults["optimizer"]
+    settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
     return problem, settings, problems.about_text(dataset, tokenized)
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "parse",
     "run",
     "training",
+    "with_usual",
 ]
 
 REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes
@@ -179,6 +180,24 @@ def as_run(settings: Any) -> Settings:
     shared = {name: v for name, v in values.items() if name in Settings._fields}
     own = (*kept, *((name, v) for name, v in values.items() if name not in shared))
     return Settings(**{"model": None, **shared}, own=own)
+
+
+def with_usual(
+    settings: Settings, optimizer: str, rate: float, epochs: int | None = None
+) -> Settings:
+    """What was not asked for, as an experiment found it to be good.
+
+    Args:
+      settings: of a run.
+      optimizer: whose learning rate `rate` is; any other one has its own.
+      rate: where no learning rate is given.
+      epochs: where neither epochs nor steps are given.
+    """
+    if settings.epochs is None and settings.steps is None:
+        settings = settings._replace(epochs=epochs)
+    if settings.learning_rate is None and settings.optimizer == optimizer:
+        settings = settings._replace(learning_rate=rate)
+    return settings
 
 
 def _described(flag: Flag, default: Any) -> list[str]:
