@@ -13,7 +13,6 @@ Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=4
 from typing import Any, NamedTuple
 
 from gradjax import flags, launch, models, types
-from gradjax.data import texts
 from gradjax.flags import Flag
 from gradjax.problems import language as problems
 from gradjax.types import Options, Problem
@@ -45,14 +44,13 @@ def state(
     settings: types.Settings, options: Options
 ) -> tuple[Problem, types.Settings, dict[str, Any]]:
     """The problem of these settings, which then say how long and at which rate."""
-    window = dict(settings.own)["window"]
-    text = texts.load_plain(settings.dataset or "", options.data_dir)
-    num_tokens = len(problems.alphabet(text)) + 1
-    model = problems.language_model(settings.model or "", num_tokens)
-    problem = problems.language(text, model, window)
+    named = settings.dataset or "", settings.model or ""
+    problem, about = problems.load(
+        *named, **dict(settings.own), data_dir=options.data_dir
+    )
     optimizer = Settings._field_defaults["optimizer"]
     settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
-    return problem, settings, problems.about_language(text, window)
+    return problem, settings, about
 
 
 def main(settings: Settings, options: Options) -> None:

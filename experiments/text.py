@@ -13,7 +13,7 @@ Command:  python -m experiments.text
 from typing import Any, NamedTuple
 
 from gradjax import flags, launch, models, types
-from gradjax.data import texts, tokens
+from gradjax.data import tokens
 from gradjax.flags import Flag
 from gradjax.problems import text as problems
 from gradjax.types import Options, Problem
@@ -47,16 +47,13 @@ def state(
     settings: types.Settings, options: Options
 ) -> tuple[Problem, types.Settings, dict[str, Any]]:
     """The problem of these settings, which then say how long and at which rate."""
-    own = dict(settings.own)
-    dataset = texts.load_labelled(settings.dataset or "", options.data_dir)
-    sizes = own["tokenizer"], own["vocab_size"], own["max_length"]
-    tokenized = tokens.tokenized(dataset, *sizes)
-    counts = tokenized.tokenizer.num_tokens, len(dataset.class_names)
-    model = problems.text_model(settings.model or "", *counts)
-    problem = problems.text(dataset, tokenized, model)
+    named = settings.dataset or "", settings.model or ""
+    problem, about = problems.load(
+        *named, **dict(settings.own), data_dir=options.data_dir
+    )
     optimizer = Settings._field_defaults["optimizer"]
     settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
-    return problem, settings, problems.about_text(dataset, tokenized)
+    return problem, settings, about
 
 
 def main(settings: Settings, options: Options) -> None:

@@ -14,7 +14,6 @@ Command:  python -m experiments.translation --dataset=multi30k --source=en \
 from typing import Any, NamedTuple
 
 from gradjax import flags, launch, models, types
-from gradjax.data import pairs, token_pairs
 from gradjax.flags import Flag
 from gradjax.problems import translation as problems
 from gradjax.report import terminal
@@ -53,15 +52,12 @@ def state(
 ) -> tuple[Problem, types.Settings, dict[str, Any]]:
     """The problem of these settings, which then say how long and at which rate."""
     own = dict(settings.own)
-    asked = own["source"], own["target"], own["test"]
-    found = pairs.load(settings.dataset or "", *asked, options.data_dir)
-    tokenized = token_pairs.tokenized(found, own["vocab_size"], own["max_length"])
-    num_tokens = tokenized.tokenizer.num_tokens
-    model = problems.translation_model(settings.model or "", num_tokens)
-    problem = problems.translation(found, tokenized, model, own["label_smoothing"])
+    named = settings.dataset or "", settings.model or ""
+    languages = own.pop("source"), own.pop("target")
+    problem, about = problems.load(*named, languages, **own, data_dir=options.data_dir)
     optimizer = Settings._field_defaults["optimizer"]
     settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
-    return problem, settings, problems.about_translation(found, tokenized)
+    return problem, settings, about
 
 
 def main(settings: Settings, options: Options) -> None:

@@ -21,17 +21,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax import data, spec
+from gradjax import spec
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from scripts.baselines import Settings, worker
+from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
 from scripts.baselines.sweeps.cases import Sizes
 from scripts.baselines.sweeps.run import report
 from scripts.baselines.table import LABELS, Timing, header, rotated, table
-
-_CHANCE = float(np.log(10))  # the loss of a network that knows nothing of ten classes
-_NUM_RANDOM = 55_000  # images, where MNIST is not prepared
 
 
 class Case(NamedTuple):
@@ -40,7 +38,8 @@ class Case(NamedTuple):
     title: str
     settings: Settings
     rivals: tuple[str, ...]  # modules of scripts.baselines, gradjax first
-    num_steps: int  # a round: about a second
+    num_steps: int  # a round: seconds
+    inputs: str = "images"  # of INPUTS
 
 
 CASES = {
@@ -66,14 +65,31 @@ CASES = {
             50,
         ),
     ),
+    "lstm": (
+        Case(
+            "LSTM of 256 over windows of 128 characters, batch 32, loss",
+            Settings("lstm", 32, with_accuracy=False),
+            ("gradjax_run", "torch_eager"),
+            20,
+            "characters",
+        ),
+    ),
+    "transformer": (
+        Case(
+            "Transformer 3 x 128 over windows of 128 characters, batch 32, loss",
+            Settings("transformer", 32, with_accuracy=False),
+            ("gradjax_run", "torch_eager"),
+            20,
+            "characters",
+        ),
+    ),
 }
 
 
-def measure(
-    case: Case, num_rounds: int, images: np.ndarray, labels: np.ndarray
-) -> list[Timing]:
+def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     """Times every rival of a case; the first round of each is not counted."""
-    with worker.running(case.rivals, case.settings, images, labels) as workers:
+    arrays = of.inputs, of.targets
+    with worker.running(case.rivals, case.settings, *arrays) as workers:
         rounds = {rival: [] for rival in case.rivals}
         for number in range(num_rounds + 1):
             _say(f"{case.title}: round {number} of {num_rounds}")
@@ -90,35 +106,6 @@ def measure(
     ]
 
 
-def check_losses(timings: list[Timing], is_random: bool) -> None:
-    """Refuses figures of a network that does not learn: nobody is timed on a wreck.
-
-    Raises:
-      Refusal: a loss above half of chance, or on random labels well above chance.
-    """
-    bound = _CHANCE * (1.5 if is_random else 0.5)
-    for timing in timings:
-        if not timing.loss < bound:
-            raise Refusal(
-                f"{LABELS[timing.rival]}: training loss {timing.loss:.3f} after the"
-                f" rounds; expected under {bound:.3f}, so its time means nothing"
-            )
-
-
-def load_images() -> tuple[np.ndarray, np.ndarray, bool]:
-    """(images u8[n, 28, 28, 1], labels i32[n], whether they are random).
-
-    Raises:
-      Refusal: MNIST is prepared and damaged.
-    """
-    if data.is_prepared("mnist"):
-        train = data.load("mnist").train
-        return train["image"], train["label"], False
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (_NUM_RANDOM, 28, 28, 1), np.uint8)
-    return images, rng.integers(0, 10, _NUM_RANDOM, np.int32), True
-
-
 def run(models: list[str], num_rounds: int, out: Path) -> None:
     """Measures, prints and writes the tables.
 
@@ -128,13 +115,17 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
     """
     _check_rivals()
     _check_place(out)
-    images, labels, is_random = load_images()
+    cases = [case for model in models for case in CASES[model]]
+    names = dict.fromkeys(case.inputs for case in cases)
+    inputs = {name: INPUTS[name]() for name in names}
     flags = f"--model={','.join(models)} --rounds={num_rounds}"
-    parts = [header(flags, num_rounds, len(labels), is_random)]
+    parts = [header(flags, num_rounds, [of.about for of in inputs.values()])]
     print(parts[0])
-    for case in (case for model in models for case in CASES[model]):
-        timings = measure(case, num_rounds, images, labels)
-        check_losses(timings, is_random)
+    for case in cases:
+        of = inputs[case.inputs]
+        timings = measure(case, num_rounds, of)
+        for timing in timings:
+            check_loss(LABELS[timing.rival], timing.loss, of)
         parts.append(table(case.title, case.num_steps, timings) + "\n")
         print(parts[-1])
     with named_disk_errors(out.parent):
@@ -212,7 +203,10 @@ def _parser() -> argparse.ArgumentParser:
     single = what.add_parser("single", help="one training run", **quiet)
     sweep = what.add_parser("sweep", help="many learning rates", **quiet)
     single.add_argument(
-        "--model", type=_names(CASES, "model"), default=list(CASES), help="mlp,cnn"
+        "--model",
+        type=_names(CASES, "model"),
+        default=list(CASES),
+        help=",".join(CASES),
     )
     single.add_argument("--rounds", type=_count(1, 1000), default=7, help="timed; 7")
     _add_sweep_flags(sweep)

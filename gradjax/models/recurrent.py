@@ -1,9 +1,9 @@
-"""LSTM and GRU: a scan over time, with all that does not depend on the state outside.
+"""Networks of LSTM and GRU layers.
 
 The projection of the inputs is one product before the scan, over all steps at once; in
-the scan there is only the product with the state. Where there are fewer different
-tokens than places in the batch, as with characters, the table of embeddings is
-projected instead of the sequence, and the projected rows are gathered.
+the scan there is only the product with the state (`models.cells`). Where there are
+fewer different tokens than places in the batch, as with characters, the table of
+embeddings is projected instead of the sequence, and the projected rows are gathered.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gradjax.models.cells import gru_states, lstm_states
 from gradjax.models.sequences import (
     dropout,
     embedding,
@@ -23,67 +24,6 @@ from gradjax.models.sequences import (
     mean_of_real,
 )
 from gradjax.types import Model
-
-
-def lstm_states(projected: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The hidden states of an LSTM that starts at zero.
-
-    i, f, o = sigmoid, u = tanh of x_t + h W; c <- f c + i u; h <- o tanh(c).
-
-    Args:
-      projected: f32[time, batch, 4 * width], the inputs' part of i, f, o, u.
-      kernel: f32[width, 4 * width].
-
-    Returns:
-      f32[time, batch, width].
-
-    Source:
-      Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
-    """
-
-    def step(carry: Any, x: jax.Array) -> Any:
-        hidden, cell = carry
-        gates = x + hidden @ kernel
-        i, f, o = jnp.split(nn.sigmoid(gates[:, : 3 * width]), 3, axis=1)
-        cell = f * cell + i * jnp.tanh(gates[:, 3 * width :])
-        hidden = o * jnp.tanh(cell)
-        return (hidden, cell), hidden
-
-    width = kernel.shape[0]
-    zeros = jnp.zeros((projected.shape[1], width), projected.dtype)
-    return jax.lax.scan(step, (zeros, zeros), projected)[1]
-
-
-def gru_states(projected: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """The hidden states of a GRU that starts at zero.
-
-    r, z = sigmoid(x + h W); n = tanh(x + r (h W + b)); h <- (1 - z) n + z h.
-
-    Args:
-      projected: f32[time, batch, 3 * width], the inputs' part of r, z, n.
-      kernel: f32[width, 3 * width].
-      bias: f32[width], of the state's part of n.
-
-    Returns:
-      f32[time, batch, width].
-
-    Source:
-      Cho et al. 2014. Differs from the paper in the place of the reset gate, after the
-      product, as in cuDNN and PyTorch: one product a step instead of two.
-    """
-
-    def step(hidden: jax.Array, x: jax.Array) -> Any:
-        state = hidden @ kernel
-        gates = nn.sigmoid(x[:, : 2 * width] + state[:, : 2 * width])
-        reset, keep = jnp.split(gates, 2, axis=1)
-        own = state[:, 2 * width :] + bias[None]
-        new = jnp.tanh(x[:, 2 * width :] + reset * own)
-        hidden = new + keep * (hidden - new)
-        return hidden, hidden
-
-    width = kernel.shape[0]
-    zeros = jnp.zeros((projected.shape[1], width), projected.dtype)
-    return jax.lax.scan(step, zeros, projected)[1]
 
 
 def reversal(lengths: jax.Array, time: int) -> jax.Array:

@@ -10,7 +10,7 @@ import jax
 from gradjax.errors import Refusal
 from gradjax.models.attention import (
     Attention,
-    causal_mask,
+    no_mask,
     padding_mask,
     same_part,
 )
@@ -32,6 +32,7 @@ class Block(nn.Module):
     heads: int
     hidden: int  # units of the relu layer
     dropout: float = 0.0
+    is_causal: bool = False
 
     @nn.compact
     def __call__(
@@ -42,7 +43,7 @@ class Block(nn.Module):
         memory_mask: jax.Array | None = None,
     ) -> jax.Array:
         """f32[batch, time, width] to the same; the masks as in `Attention`."""
-        looks = Attention(self.heads, self.dropout, name="self")
+        looks = Attention(self.heads, self.dropout, self.is_causal, name="self")
         stream = stream + looks(nn.LayerNorm()(stream), mask)
         if memory is not None and memory_mask is not None:
             looks = Attention(self.heads, self.dropout, name="cross")
@@ -53,12 +54,13 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks and a last norm: an encoder, or with a causal mask a decoder."""
+    """Blocks and a last norm: an encoder, or if it is causal a decoder."""
 
     depth: int
     heads: int
     hidden: int
     dropout: float = 0.0
+    is_causal: bool = False
 
     @nn.compact
     def __call__(
@@ -71,7 +73,7 @@ class Stack(nn.Module):
         """f32[batch, time, width] to the same, as `Block`."""
         stream = dropout(self, stream, self.dropout)
         for _ in range(self.depth):
-            block = Block(self.heads, self.hidden, self.dropout)
+            block = Block(self.heads, self.hidden, self.dropout, self.is_causal)
             stream = block(stream, mask, memory, memory_mask)
         return nn.LayerNorm()(stream)
 
@@ -124,7 +126,7 @@ class EncoderDecoder(nn.Module):
             if self.is_shared
             else Vocabulary(self.num_source_tokens, self.width, is_tied=True)
         )
-        self.encoder, self.decoder = Stack(*sizes), Stack(*sizes)
+        self.encoder, self.decoder = Stack(*sizes), Stack(*sizes, is_causal=True)
 
     def __call__(
         self, source: jax.Array, lengths: jax.Array, target: jax.Array
@@ -165,7 +167,7 @@ class EncoderDecoder(nn.Module):
         """
         mask = same_part(source_part, source_part)
         memory = self.encoder(self.source.embed(source), mask)
-        mask = same_part(target_part, target_part) & causal_mask(target.shape[1])
+        mask = same_part(target_part, target_part)
         memory_mask = same_part(target_part, source_part)
         stream = self.target.embed(target)
         return self.target.logits(self.decoder(stream, mask, memory, memory_mask))
@@ -179,10 +181,10 @@ class EncoderDecoder(nn.Module):
         self, memory: jax.Array, lengths: jax.Array, target: jax.Array
     ) -> jax.Array:
         """Logits f32[batch, time, num_target_tokens], given the memory."""
-        mask = causal_mask(target.shape[1])
         memory_mask = padding_mask(lengths, memory.shape[1])
         stream = self.target.embed(target)
-        return self.target.logits(self.decoder(stream, mask, memory, memory_mask))
+        stream = self.decoder(stream, no_mask(), memory, memory_mask)
+        return self.target.logits(stream)
 
 
 class _Language(nn.Module):
@@ -194,8 +196,8 @@ class _Language(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
         vocabulary = Vocabulary(self.num_tokens, self.width, self.is_tied)
-        mask = causal_mask(tokens.shape[1])
-        return vocabulary.logits(self.stack(vocabulary.embed(tokens), mask))
+        stream = self.stack(vocabulary.embed(tokens), no_mask())
+        return vocabulary.logits(stream)
 
 
 class _Classifier(nn.Module):
@@ -246,7 +248,7 @@ def decoder(
       f32[batch, time, num_tokens].
     """
     check_heads(width, heads)
-    stack = Stack(depth, heads, 4 * width, dropout)
+    stack = Stack(depth, heads, 4 * width, dropout, is_causal=True)
     return from_tokens(_Language(num_tokens, width, stack, tied), example_tokens())
 
 

@@ -118,7 +118,7 @@ def _look_back(
     queries, keys, values = (
         part.reshape(batch * beams, heads, 1, size) for part in parts
     )
-    queries, keys = (rotated(part, place[None]) for part in (queries, keys))
+    queries, keys = (rotated(part, place.reshape(1, 1, 1)) for part in (queries, keys))
     grown = {
         name: jax.lax.dynamic_update_slice_in_dim(
             kept[name], one.reshape(batch, beams, heads, 1, size), place, axis=3

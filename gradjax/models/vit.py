@@ -2,9 +2,9 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gradjax.errors import Refusal
+from gradjax.models.attention import no_mask
 from gradjax.models.module import from_module
 from gradjax.models.sequences import rows
 from gradjax.models.transformer import Stack, check_heads
@@ -24,8 +24,7 @@ class _ViT(nn.Module):
         )
         places = stream.shape[1:]
         stream += self.param("places", nn.initializers.normal(0.02), places)[None]
-        everything = jnp.ones((1, 1, 1, 1), bool)
-        stream = self.stack(stream, everything)
+        stream = self.stack(stream, no_mask())
         return nn.Dense(self.num_outputs)(stream.mean(axis=1))
 
 

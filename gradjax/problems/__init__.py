@@ -5,7 +5,10 @@ from collections.abc import Callable
 from gradjax import data
 from gradjax.problems import autoencoder as _autoencoder
 from gradjax.problems import expression as _expression
+from gradjax.problems import language as _language
 from gradjax.problems import surfaces
+from gradjax.problems import text as _text
+from gradjax.problems import translation as _translation
 from gradjax.problems.check import check
 from gradjax.problems.classification import (
     about,
@@ -17,6 +20,7 @@ from gradjax.problems.classification import (
 from gradjax.problems.custom import problem
 from gradjax.problems.noisy import noisy_quadratic, sparse_gradients
 from gradjax.problems.quadratic import quadratic
+from gradjax.problems.recommendation import movielens
 from gradjax.problems.regression import least_squares, logistic_regression, ridge
 from gradjax.problems.surfaces import SURFACES
 from gradjax.problems.tabular import wine, wine_mlp
@@ -55,8 +59,37 @@ def _codes(dataset_name: str, model: str) -> Callable[[], Problem]:
     return make
 
 
+def _texts(dataset_name: str, model: str) -> Callable[[], Problem]:
+    def make() -> Problem:
+        return _text.load(dataset_name, model)[0]
+
+    make.__doc__ = f"Say what a text of {dataset_name} is about with {model}."
+    return make
+
+
+def _characters(
+    dataset_name: str, model: str, window: int = 128
+) -> Callable[[], Problem]:
+    def make() -> Problem:
+        return _language.load(dataset_name, model, window)[0]
+
+    make.__doc__ = f"Say the next character of {dataset_name} with {model}."
+    return make
+
+
+def _sentences(dataset_name: str, model: str, size: int) -> Callable[[], Problem]:
+    def make() -> Problem:
+        return _translation.load(dataset_name, model, vocab_size=size)[0]
+
+    make.__doc__ = f"Translate the sentences of {dataset_name} with {model}."
+    return make
+
+
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
+    "clinc_bag": _texts("clinc_oos", "bag"),
+    "clinc_gru": _texts("clinc_oos", "gru"),
+    "clinc_transformer": _texts("clinc_oos", "transformer"),
     "digits_cnn": _images("digits", "cnn"),
     "digits_logistic": _images("digits", "logistic"),
     "digits_mlp": _images("digits", "mlp"),
@@ -67,10 +100,17 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "mnist_logistic": _images("mnist", "logistic"),
     "mnist_mlp": _images("mnist", "mlp"),
     "mnist_vae": _codes("mnist", "vae"),
+    "movielens": movielens,
     "noisy_quadratic": noisy_quadratic,
     "quadratic": quadratic,
     "ridge": ridge,
+    "shakespeare_gru": _characters("tiny_shakespeare", "gru(width=64)", 64),
+    "shakespeare_lstm": _characters("tiny_shakespeare", "lstm"),
+    "shakespeare_transformer": _characters("tiny_shakespeare", "transformer"),
     "sparse_gradients": sparse_gradients,
+    "tatoeba_transformer": _sentences(
+        "tatoeba/tatoeba_de", "transformer(width=64, depth=1)", 1_000
+    ),
     "wine": wine,
     "wine_mlp": wine_mlp,
 }

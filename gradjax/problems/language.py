@@ -7,12 +7,14 @@ every character of a split is predicted, and counted, exactly once.
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.data import texts
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
 from gradjax.problems.network import network
@@ -38,6 +40,28 @@ _SAMPLE_SEED = 0
 def alphabet(text: PlainText) -> str:
     """The characters of the train split, sorted; character i is token i + 1."""
     return "".join(sorted(set(text.train)))
+
+
+def load(
+    name: str,
+    model: str = "lstm",
+    window: int = 128,
+    data_dir: str | Path | None = None,
+) -> tuple[Problem, dict[str, Any]]:
+    """The problem of a text by name, and what a record must say of it.
+
+    Args:
+      name: a TFDS name, or a text file.
+      model: an expression, see `language_model`.
+      window: characters of a window.
+      data_dir: of TFDS; None: as `data.default_data_dir` says.
+
+    Raises:
+      Refusal: a text that is missing or damaged, or a value that cannot be.
+    """
+    text = texts.load_plain(name, data_dir)
+    made = language_model(model, len(alphabet(text)) + 1)
+    return language(text, made, window), about_language(text, window)
 
 
 def language(text: PlainText, model: Model, window: int = 128) -> Problem:

@@ -1,5 +1,6 @@
 """Classify texts: mean softmax cross-entropy, and accuracy."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gradjax.data import arrays
+from gradjax.data import arrays, texts, tokens
 from gradjax.data.strings import LabelledTexts
 from gradjax.data.tokens import TokenizedTexts
 from gradjax.problems.network import network
@@ -25,6 +26,34 @@ from gradjax.types import (
 
 _TARGETS = {"clinc_oos": 0.88}  # solved: what a GRU or a Transformer must reach
 _NUM_SHOWN = 5
+
+
+def load(
+    name: str,
+    model: str = "bag",
+    tokenizer: str = "word",
+    vocab_size: int = 8_000,
+    max_length: int = 128,
+    data_dir: str | Path | None = None,
+) -> tuple[Problem, dict[str, Any]]:
+    """The problem of a data set by name, and what a record must say of it.
+
+    Args:
+      name: a TFDS name, or a file of labels and texts.
+      model: an expression, see `text_model`.
+      tokenizer: "word" or "bpe", learned from the train split.
+      vocab_size: tokens at most.
+      max_length: tokens of a text that are read.
+      data_dir: of TFDS; None: as `data.default_data_dir` says.
+
+    Raises:
+      Refusal: texts that are missing or damaged, or a value that cannot be.
+    """
+    dataset = texts.load_labelled(name, data_dir)
+    tokenized = tokens.tokenized(dataset, tokenizer, vocab_size, max_length)
+    counts = tokenized.tokenizer.num_tokens, len(dataset.class_names)
+    problem = text(dataset, tokenized, text_model(model, *counts))
+    return problem, about_text(dataset, tokenized)
 
 
 def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:

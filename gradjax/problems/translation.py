@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.data import arrays
+from gradjax.data import arrays, pairs, token_pairs
 from gradjax.data.pairs import SPLITS, Translations
 from gradjax.data.token_pairs import Rows, TokenizedPairs
 from gradjax.data.tokens import END, PAD, Tokenizer
@@ -35,6 +36,38 @@ class _Sums(NamedTuple):
     cross_entropy: jax.Array
     hits: jax.Array
     count: jax.Array
+
+
+def load(
+    name: str,
+    model: str = "transformer",
+    languages: tuple[str | None, str | None] = (None, None),
+    test: str | None = None,
+    vocab_size: int = 4_000,
+    max_length: int = 64,
+    label_smoothing: float = 0.1,
+    data_dir: str | Path | None = None,
+) -> tuple[Problem, dict[str, Any]]:
+    """The problem of translations by name, and what a record must say of them.
+
+    Args:
+      name: a TFDS name, or aligned files, see `pairs.load`.
+      model: an expression, see `translation_model`.
+      languages: the one that is read, the one that is said; None: as the data set says.
+      test: which files of a folder to test on.
+      vocab_size: tokens at most, of both languages together.
+      max_length: places of a row, in each language.
+      label_smoothing: as in `translation`.
+      data_dir: of TFDS; None: as `data.default_data_dir` says.
+
+    Raises:
+      Refusal: pairs that are missing or damaged, or a value that cannot be.
+    """
+    found = pairs.load(name, *languages, test, data_dir)
+    tokenized = token_pairs.tokenized(found, vocab_size, max_length)
+    made = translation_model(model, tokenized.tokenizer.num_tokens)
+    problem = translation(found, tokenized, made, label_smoothing)
+    return problem, about_translation(found, tokenized)
 
 
 def translation(

@@ -1,22 +1,25 @@
 """The rivals of the benchmark, each written as its own users would write it.
 
-A rival is a module with `make(settings, images, labels) -> Rival`. The networks are the
-same: `mlp` is 784-128-10 with relu, `cnn` the Keras example (3x3 convolutions to 32
-and 64 features without padding, each with relu and 2x2 max-pooling, then 10 logits),
-neither with dropout. So are the data, the batch size, the loss and the optimizer: Adam
-with its usual constants. Initial parameters are each framework's default.
+A rival is a module with `make(settings, inputs, targets) -> Rival`. The networks are
+the same, none with dropout: `mlp` is 784-128-10 with relu, `cnn` the Keras example (3x3
+convolutions to 32 and 64 features without padding, each with relu and 2x2 max-pooling,
+then 10 logits), `lstm` one layer of 256 units over windows of characters, `transformer`
+three causal blocks of width 128 with 4 heads. So are the data, the batch size, the loss
+and the optimizer: Adam with its usual constants. Initial parameters are each
+framework's default.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 LEARNING_RATE = 1e-3
+WINDOW = 128  # characters that a network over a text reads at once
 
 
 class Settings(NamedTuple):
     """What every rival trains."""
 
-    model: str  # "mlp" or "cnn"
+    model: str  # "mlp", "cnn", "lstm" or "transformer"
     batch_size: int
     with_accuracy: bool  # report the training accuracy beside the loss
 

@@ -7,22 +7,26 @@ import numpy as np
 
 import gradjax
 from gradjax import training
+from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
-from gradjax.types import Dataset
-from scripts.baselines import LEARNING_RATE, Rival, Round, Settings
+from gradjax.problems.language import alphabet, language, language_model
+from gradjax.types import Dataset, Problem
+from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
 
-# Steps of one compiled call: about 20 ms of the MLP, about a second of the CNN.
-_BLOCK_STEPS = {"mlp": 100, "cnn": 25}
+# Steps of one compiled call: about 20 ms of the MLP, about a second of the others.
+BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5}
+_EXPRESSIONS = {
+    "lstm": "lstm(width=256)",
+    "transformer": "transformer(width=128, depth=3, heads=4)",
+}
 _NUM_BLOCKS = 10_000  # of the whole run: more than are timed
 
 
-def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
+def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Compiles the initialisation and the block of training steps."""
-    dataset = _dataset(images, labels)
-    model = model_for(settings.model, dataset)
-    problem = classification(dataset, model, with_accuracy=settings.with_accuracy)
+    problem = _problem(settings, inputs, targets)
     assert problem.data is not None
-    arrays, size = problem.data.train.arrays, _BLOCK_STEPS[settings.model]
+    arrays, size = problem.data.train.arrays, BLOCK_STEPS[settings.model]
     start = time.perf_counter()
     program = gradjax.program(
         problem,
@@ -48,6 +52,18 @@ def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
         return Round(time.perf_counter() - start, float(np.mean(losses)))
 
     return Rival(first_s, train)
+
+
+def _problem(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Problem:
+    if settings.model in _EXPRESSIONS:
+        said = inputs.tobytes().decode("latin-1")
+        text = PlainText("benchmark", said, said[:1], said[:1], "", "scripts.benchmark")
+        expression = _EXPRESSIONS[settings.model]
+        model = language_model(expression, len(alphabet(text)) + 1)
+        return language(text, model, WINDOW)
+    dataset = _dataset(inputs, targets)
+    model = model_for(settings.model, dataset)
+    return classification(dataset, model, with_accuracy=settings.with_accuracy)
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray) -> Dataset:

@@ -31,16 +31,15 @@ class Timing(NamedTuple):
     loss: float  # of the last round
 
 
-def header(flags: str, num_rounds: int, num_images: int, is_random: bool) -> str:
+def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
     """Everything but the code that the figures depend on."""
-    data = "RANDOM images, since MNIST is not prepared here" if is_random else "MNIST"
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     return f"""\
 # One training run: gradjax and its rivals
 
 `python -m scripts.benchmark single {flags}`
 
-- Data: {data}; {num_images:,} training images of 28x28 pixels.
+- Data: {", ".join(inputs)}.
 - Adam, learning rate {LEARNING_RATE}; float32.
 - Machine: {os.cpu_count()} cores ({platform.machine()}), no accelerator.
 - Python {platform.python_version()}, {", ".join(versions)}.

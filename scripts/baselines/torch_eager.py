@@ -1,5 +1,6 @@
 """PyTorch, eager: tensors in memory, mini-batches by index, no DataLoader."""
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-from scripts.baselines import LEARNING_RATE, Rival, Round, Settings
+from scripts.baselines import LEARNING_RATE, Rival, Round, Settings, torch_text
 
 _NETWORKS = {
     "mlp": lambda: nn.Sequential(
@@ -27,12 +28,18 @@ _NETWORKS = {
 }
 
 
-def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
+def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Builds the network and takes one step."""
     torch.manual_seed(0)
-    taken = batches(*tensors(images, labels), settings.batch_size)
+    network = _NETWORKS.get(settings.model)
+    if network is None:
+        num_tokens = len(np.unique(inputs))
+        network = functools.partial(torch_text.NETWORKS[settings.model], num_tokens)
+        taken = torch_text.windows(inputs, targets, settings.batch_size)
+    else:
+        taken = batches(*tensors(inputs, targets), settings.batch_size)
     start = time.perf_counter()
-    train = trainer(settings, LEARNING_RATE, taken)
+    train = trainer(settings, LEARNING_RATE, taken, network())
     train(1)
     return Rival(time.perf_counter() - start, train)
 
@@ -41,9 +48,10 @@ def trainer(
     settings: Settings,
     learning_rate: float,
     taken: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    model: nn.Module | None = None,
 ) -> Callable[[int], Round]:
     """A fresh network; the function trains it for that many more steps."""
-    model = _NETWORKS[settings.model]()
+    model = model or _NETWORKS[settings.model]()
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
 

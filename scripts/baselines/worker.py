@@ -25,7 +25,10 @@ class Worker(NamedTuple):
 
 @contextlib.contextmanager
 def running(
-    rivals: tuple[str, ...], settings: Settings, images: np.ndarray, labels: np.ndarray
+    rivals: tuple[str, ...],
+    settings: Settings,
+    inputs: np.ndarray,
+    targets: np.ndarray,
 ) -> Iterator[list[Worker]]:
     """A worker for each rival, built one after the other; all are ended at the exit.
 
@@ -34,7 +37,7 @@ def running(
     """
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(_started(rival, (settings, images, labels)))
+            stack.enter_context(_started(rival, (settings, inputs, targets)))
             for rival in rivals
         ]
 
@@ -68,10 +71,10 @@ def _started(rival: str, arguments: tuple[Any, ...]) -> Iterator[Worker]:
 
 
 def _serve(
-    pipe: Connection, rival: str, settings: Settings, images: np.ndarray, labels: Any
+    pipe: Connection, rival: str, settings: Settings, inputs: np.ndarray, targets: Any
 ) -> None:
     module = importlib.import_module(f"scripts.baselines.{rival}")
-    made = module.make(settings, images, labels)
+    made = module.make(settings, inputs, targets)
     with contextlib.suppress(EOFError):  # the parent has closed its end: we are done
         pipe.send(made.first_s)
         while True:

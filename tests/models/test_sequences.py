@@ -9,8 +9,15 @@ import pytest
 
 from gradjax.errors import Refusal
 from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
-from gradjax.models.attention import attend, causal_mask, padding_mask, rotated
-from gradjax.models.recurrent import gru_states, lstm_states, reversal
+from gradjax.models.attention import (
+    attend,
+    attend_back,
+    causal_mask,
+    padding_mask,
+    rotated,
+)
+from gradjax.models.cells import gru_states, lstm_states
+from gradjax.models.recurrent import reversal
 from gradjax.models.sequences import dropout, mean_of_real
 from gradjax.models.transformer import EncoderDecoder
 
@@ -173,7 +180,7 @@ def test_the_mean_is_of_real_tokens_alone():
 
 
 def test_rotary_products_depend_on_the_distance_alone():
-    q, k = drawn("q", 1, 1, 1, 8), drawn("k", 1, 1, 1, 8)
+    q, k = drawn("q", 1, 8), drawn("k", 1, 8)
 
     def product(m, n):
         return float(
@@ -190,12 +197,15 @@ def test_rotary_products_depend_on_the_distance_alone():
     )
 
 
-def test_attention_is_its_loop():
-    q, k, v = (drawn(name, 2, 3, 4, 6) for name in "qkv")
-    lengths = np.asarray([4, 2])
-    mask = padding_mask(jnp.asarray(lengths), 4) & causal_mask(4)
-    found = attend(q, k, v, mask)
-    for b, h, t in np.ndindex(2, 3, 4):
+@pytest.mark.parametrize("time", [4, 64, 67])  # short and long, even and odd
+def test_attention_is_its_loop(time):
+    q, k, v = (drawn(name, 2, 3, time, 6) for name in "qkv")
+    lengths = np.asarray([time, 2])
+    mask = padding_mask(jnp.asarray(lengths), time)
+    found = attend_back(q, k, v, mask)
+    at_once = attend(q, k, v, mask & causal_mask(time))
+    np.testing.assert_allclose(found, at_once, atol=1e-6)
+    for b, h, t in np.ndindex(2, 3, time):
         seen = [s for s in range(t + 1) if s < lengths[b]]
         weights = np.exp([float(q[b, h, t] @ k[b, h, s]) / np.sqrt(6) for s in seen])
         mixed = np.asarray(v[b, h])[seen].T @ (weights / weights.sum())

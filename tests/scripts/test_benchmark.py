@@ -5,7 +5,9 @@ import pytest
 
 from gradjax.errors import Refusal
 from scripts import benchmark
-from scripts.baselines import Settings, table, worker
+from scripts.baselines import Settings, inputs, table, worker
+from scripts.baselines.gradjax_run import BLOCK_STEPS
+from scripts.baselines.inputs import Inputs, check_loss
 
 
 def _timing(rival, run_s, loss=0.1):
@@ -41,12 +43,10 @@ def test_table_has_a_row_for_each_rival_and_a_ratio_for_all_but_ours():
     assert len({line.count("|") for line in lines[4:]}) == 1
 
 
-@pytest.mark.parametrize("is_random", [True, False])
-def test_header_says_what_data_it_was(is_random, monkeypatch):
+def test_header_says_what_data_it_was(monkeypatch):
     monkeypatch.setattr(table.importlib.metadata, "version", lambda _: "1.2.3")
-    text = table.header("--rounds=7", 7, 55_000, is_random)
-    assert ("RANDOM" in text) == is_random
-    assert "55,000" in text
+    text = table.header("--rounds=7", 7, ["55,000 images", "RANDOM characters"])
+    assert "- Data: 55,000 images, RANDOM characters.\n" in text
     assert "torch 1.2.3" in text
 
 
@@ -56,12 +56,12 @@ def test_header_says_what_data_it_was(is_random, monkeypatch):
     + [(2.3, True, False), (7.0, True, True)],
 )
 def test_a_network_that_does_not_learn_is_not_timed(loss, is_random, is_refused):
-    timings = [_timing("gradjax_run", [1.0]), _timing("keras_fit", [1.0], loss)]
+    of = Inputs(np.zeros(1), np.zeros(1), "", float(np.log(10)), is_random)
     if not is_refused:
-        benchmark.check_losses(timings, is_random)
+        check_loss("Keras", loss, of)
         return
-    with pytest.raises(Refusal, match="Keras on JAX.*expected under"):
-        benchmark.check_losses(timings, is_random)
+    with pytest.raises(Refusal, match="Keras.*expected under"):
+        check_loss("Keras", loss, of)
 
 
 def test_every_case_names_rivals_there_are_and_whole_blocks():
@@ -70,7 +70,7 @@ def test_every_case_names_rivals_there_are_and_whole_blocks():
         assert set(case.rivals) <= set(table.LABELS)
         for rival in case.rivals:
             assert importlib.util.find_spec(f"scripts.baselines.{rival}")
-        assert case.num_steps % {"mlp": 100, "cnn": 25}[case.settings.model] == 0
+        assert case.num_steps % BLOCK_STEPS[case.settings.model] == 0
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,16 @@ def test_a_folder_is_refused_as_the_file_to_write(tmp_path, monkeypatch):
         benchmark.run(["mlp"], 1, tmp_path)
 
 
-def test_without_mnist_the_images_are_random_and_known_to_be(monkeypatch):
-    monkeypatch.setattr(benchmark.data, "is_prepared", lambda _: False)
-    images, labels, is_random = benchmark.load_images()
-    assert is_random
-    assert images.shape == (len(labels), 28, 28, 1)
-    assert images.dtype == np.uint8
-    assert set(labels) == set(range(10))
+def test_what_is_not_prepared_is_random_and_known_to_be(monkeypatch):
+    monkeypatch.setattr(inputs.data, "is_prepared", lambda _: False)
+    images, characters = inputs.images(), inputs.characters()
+    for of in (images, characters):
+        assert of.is_random and "RANDOM" in of.about
+        assert of.inputs.dtype == np.uint8
+    assert images.inputs.shape == (len(images.targets), 28, 28, 1)
+    assert set(images.targets) == set(range(10))
+    assert (characters.inputs[1:] == characters.targets[:-1]).all()
+    assert characters.chance == pytest.approx(np.log(65), rel=1e-4)
 
 
 def test_gradjax_and_flax_learn_in_workers_of_their_own():
@@ -129,10 +132,11 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
     case = benchmark.Case(
         "a toy", Settings("mlp", 32, True), ("gradjax_run", "flax_loop"), 100
     )
-    timings = benchmark.measure(case, 2, images, labels)
+    of = Inputs(images, labels, "rows", float(np.log(10)), is_random=False)
+    timings = benchmark.measure(case, 2, of)
     assert [timing.rival for timing in timings] == ["gradjax_run", "flax_loop"]
-    benchmark.check_losses(timings, is_random=False)
     for timing in timings:
+        check_loss(timing.rival, timing.loss, of)
         assert timing.run_s.shape == (2,)
         assert 0 < timing.run_s.min() < timing.first_s
 

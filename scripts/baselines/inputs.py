@@ -1,0 +1,79 @@
+"""What the rivals train on, the same arrays for each of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradjax import data
+from gradjax.data import texts
+from gradjax.errors import Refusal
+
+_NUM_IMAGES = 55_000  # drawn where MNIST is not prepared
+_NUM_CHARACTERS, _NUM_LETTERS = 1_000_000, 65  # where tiny_shakespeare is not
+
+
+class Inputs(NamedTuple):
+    """Pairs of an input and what is to be said of it."""
+
+    inputs: np.ndarray  # u8[n, 28, 28, 1], or the characters of a text u8[n]
+    targets: np.ndarray  # i32[n] in [0, 10), or the characters behind those u8[n]
+    about: str  # a line of the report
+    chance: float  # the loss of a network that knows nothing of the inputs
+    is_random: bool  # nothing can be learned
+
+
+def images() -> Inputs:
+    """MNIST's training images, or random ones where it is not prepared.
+
+    Raises:
+      Refusal: MNIST is prepared and damaged.
+    """
+    chance = float(np.log(10))
+    if data.is_prepared("mnist"):
+        train = data.load("mnist").train
+        count = len(train["label"])
+        about = f"MNIST; {count:,} training images of 28x28 pixels"
+        return Inputs(train["image"], train["label"], about, chance, False)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 256, (_NUM_IMAGES, 28, 28, 1), np.uint8)
+    labels = rng.integers(0, 10, _NUM_IMAGES, np.int32)
+    about = f"{_NUM_IMAGES:,} RANDOM images, since MNIST is not prepared here"
+    return Inputs(drawn, labels, about, chance, True)
+
+
+def characters() -> Inputs:
+    """The train split of tiny_shakespeare, or random characters.
+
+    Raises:
+      Refusal: it is prepared and damaged.
+    """
+    if data.is_prepared("tiny_shakespeare"):
+        said = texts.load_plain("tiny_shakespeare").train
+        codes = np.frombuffer(said.encode("ascii", "replace"), np.uint8)
+        about, is_random = f"tiny_shakespeare; {len(codes):,} characters", False
+    else:
+        rng = np.random.default_rng(0)
+        codes = rng.integers(32, 32 + _NUM_LETTERS, _NUM_CHARACTERS, np.uint8)
+        why = "since tiny_shakespeare is not prepared here"
+        about, is_random = f"{len(codes):,} RANDOM characters, {why}", True
+    shares = np.bincount(codes) / len(codes)
+    shares = shares[shares > 0]
+    chance = float(-(shares * np.log(shares)).sum())
+    return Inputs(codes[:-1], codes[1:], about, chance, is_random)
+
+
+INPUTS = {"images": images, "characters": characters}
+
+
+def check_loss(who: str, loss: float, of: Inputs) -> None:
+    """Refuses figures of a network that does not learn: nobody is timed on a wreck.
+
+    Raises:
+      Refusal: a loss above four fifths of chance, or on what is random well above it.
+    """
+    bound = of.chance * (1.5 if of.is_random else 0.8)
+    if not loss < bound:
+        raise Refusal(
+            f"{who}: training loss {loss:.3f} after the rounds; expected under"
+            f" {bound:.3f}, so its time means nothing"
+        )
