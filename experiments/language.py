@@ -1,9 +1,12 @@
 r"""Train a network to write, character by character.
 
 Claim:    a GRU learns to write: the characters of tiny_shakespeare's validation text
-          (all of it, in windows of 128, the state reset) cost it 2.2 bits or less each.
-Cost:     three minutes on two CPU cores.
+          (all of it, in windows of 128, the state reset) cost it 2.2 bits or less each,
+          and a larger one 2.05 or less.
+Cost:     three minutes on two CPU cores, the larger one thirteen.
 Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=400
+          python -m experiments.language --model='gru(width=512, dropout=0.3)' \
+              --learning_rate=3e-3 --steps=2800 --eval_every=700
           python -m experiments.language
           python -m experiments.language --model='transformer(depth=3)' \
               --learning_rate=2e-3

@@ -183,7 +183,7 @@ def chosen_folder(settings: Any, options: Options, *words: str) -> Path:
 
 def name_of(settings: Settings) -> str:
     """The problem: its expression, or the data set with the model."""
-    return settings.problem or f"{settings.dataset}_{settings.model}"
+    return settings.problem or f"{_data_name(settings)}_{settings.model}"
 
 
 def seeds(settings: Settings) -> list[int]:
@@ -227,6 +227,12 @@ def _with_rate(settings: Settings, program: Program) -> Settings:
     return settings
 
 
+def _data_name(settings: Settings) -> str:
+    """The data set as a person says it: of a path, what it ends in."""
+    name = settings.dataset or ""
+    return Path(name).name if name.startswith(("/", ".", "~")) else name
+
+
 def _words(settings: Settings) -> tuple[str, ...]:
     """What the folder's name says of a run."""
     rate = settings.learning_rate
@@ -234,7 +240,7 @@ def _words(settings: Settings) -> tuple[str, ...]:
         settings.optimizer,
         *([] if rate is None else [f"lr{rate:g}".replace("+", "")]),
     ]
-    what = settings.problem or f"{settings.dataset}-{settings.model}"
+    what = settings.problem or f"{_data_name(settings)}-{settings.model}"
     return (what, *said, f"seed{settings.seed}")
 
 
@@ -246,7 +252,7 @@ def _announce(
 ) -> None:
     if there is records.State.UNFINISHED:
         terminal.say("an unfinished run of these settings is there: it starts again")
-    data, what = problem.data, settings.problem or settings.dataset
+    data, what = problem.data, settings.problem or _data_name(settings)
     origin = f" ({about_data['origin']})" if about_data else ""
     parts = [] if data is None else zip(data._fields, data, strict=True)
     sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]

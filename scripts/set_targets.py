@@ -1,10 +1,12 @@
 """Runs the rule that sets the targets of the suites: `python -m scripts.set_targets`.
 
-usage: python -m scripts.set_targets [SUITE ...] [--out=FILE]
+usage: python -m scripts.set_targets [SUITE ...] [--problem=NAME] [--out=FILE]
 
 For each workload of the suites named (all, if none is) it prints what the rule found,
-and the target to be written into gradjax/workloads. With --out the table is kept there.
-MNIST has to be prepared for the suite `small`.
+and the target to be written into gradjax/workloads. --problem keeps that one alone, and
+with --out the table is kept there. The data sets of `small` and `standard` have to be
+prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
+movielens/latest-small-ratings.
 """
 
 import os
@@ -23,13 +25,14 @@ from gradjax.workloads import SUITES, Workload, rule
 
 _HEAD = (
     "| problem | batch | steps | metric | best | learning rate | median of 10 fresh"
-    " seeds | target | met by other seeds | seconds |\n"
-    "|---|---:|---:|---|---|---:|---:|---:|---:|---:|"
+    " seeds | target | met by other seeds | tried | seconds |\n"
+    "|---|---:|---:|---|---|---:|---:|---:|---:|---:|---:|"
 )
 
 
 def row(workload: Workload, found: rule.Found, seconds: float) -> str:
     """A line of the table."""
+    search = rule.search_of(workload)
     cells = (
         f"`{workload.problem}`",
         "" if workload.batch_size is None else f"{workload.batch_size}",
@@ -40,9 +43,14 @@ def row(workload: Workload, found: rule.Found, seconds: float) -> str:
         f"{np.median(found.values):.5g}",
         f"{found.value:g}",
         f"{found.num_met} of {len(rule.OTHER_SEEDS)}",
+        f"{len(rule.OPTIMIZERS)} x {len(search.rates)} x {len(search.seeds)}",
         f"{seconds:.0f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _given(arguments: list[str], flag: str) -> list[str]:
+    return [one.removeprefix(flag) for one in arguments if one.startswith(flag)]
 
 
 def main(arguments: list[str]) -> int:
@@ -50,14 +58,18 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--help"]:
         terminal.say((__doc__ or "").strip())
         return 0
-    outs = [one.partition("=")[2] for one in arguments if one.startswith("--out=")]
-    names = [one for one in arguments if not one.startswith("--out=")] or list(SUITES)
+    outs, only = (_given(arguments, flag) for flag in ("--out=", "--problem="))
+    flags = ("--out=", "--problem=")
+    names = [one for one in arguments if not one.startswith(flags)] or list(SUITES)
     try:
         workloads = [
             workload
             for name in names
             for workload in spec.lookup(name, SUITES, "suite")
+            if not only or workload.problem in only
         ]
+        if not workloads:
+            raise Refusal(f"no problem {', '.join(only)} in {', '.join(names)}")
         lines = [_HEAD]
         terminal.say(_HEAD)
         for workload in workloads:

@@ -17,14 +17,28 @@ class Workload(NamedTuple):
     batch_size: int | None  # None: the problem has no data
     num_steps: int
     target: Target  # of validation, where there is one; else of the loss
+    is_slow: bool = False  # a run takes seconds: the rule tries less
 
 
-def _low(problem: str, batch_size: int | None, num_steps: int, loss: float) -> Workload:
-    return Workload(problem, batch_size, num_steps, Target("loss", loss, "min"))
+def _low(
+    problem: str,
+    batch_size: int | None,
+    num_steps: int,
+    value: float,
+    metric: str = "loss",
+) -> Workload:
+    return Workload(problem, batch_size, num_steps, Target(metric, value, "min"))
 
 
-def _reads(problem: str, num_steps: int, accuracy: float) -> Workload:
-    return Workload(problem, 32, num_steps, Target("accuracy", accuracy, "max"))
+def _reads(
+    problem: str, num_steps: int, accuracy: float, batch_size: int = 32
+) -> Workload:
+    target = Target("accuracy", accuracy, "max")
+    return Workload(problem, batch_size, num_steps, target)
+
+
+def _slow(workload: Workload) -> Workload:
+    return workload._replace(is_slow=True)
 
 
 SUITES: dict[str, tuple[Workload, ...]] = {
@@ -36,13 +50,22 @@ SUITES: dict[str, tuple[Workload, ...]] = {
         _low("logistic_regression", 32, 200, 0.134),
         _reads("wine_mlp", 100, 0.944),
     ),
-    # Within two minutes, one run of each; MNIST has to be prepared.
+    # Within two minutes, one run of each, once the data sets are prepared.
     "small": (
-        _reads("digits_logistic", 500, 0.972),
         _reads("digits_mlp", 500, 0.972),
         _reads("digits_cnn", 500, 0.983),
         _low("digits_vae", 32, 500, 25.5),
         _reads("mnist_logistic", 1_719, 0.924),
         _reads("mnist_mlp", 1_719, 0.97),
+        _slow(_reads("clinc_bag", 470, 0.9, 64)),
+        _slow(_low("shakespeare_gru", 32, 400, 3.0, "bits_per_character")),
+        _slow(_low("tatoeba_transformer", 16, 200, 3.0, "cross_entropy")),
+        _slow(_low("movielens", 512, 790, 0.75, "squared_error")),
+    ),
+    # Half a minute a run, on two cores.
+    "standard": (
+        _slow(_reads("mnist_cnn", 430, 0.98, 128)),
+        _slow(_reads("clinc_gru", 470, 0.85, 64)),
+        _slow(_low("shakespeare_lstm", 32, 245, 2.5, "bits_per_character")),
     ),
 }

@@ -10,12 +10,21 @@ from gradjax.types import Problem, Trials
 from gradjax.workloads import Workload
 
 OPTIMIZERS = ("sgd", "sgd(momentum=0.9)", "rmsprop", "adam")
-RATES = np.geomspace(1e-4, 10, 16)
 SCHEDULE = "cosine"
-SEARCH_SEEDS = range(3)
 FRESH_SEEDS = range(2**31, 2**31 + 10)  # which set the target
 OTHER_SEEDS = range(2**31 + 10, 2**31 + 20)  # which say how often it is met
 _DIGITS = 3  # of a target
+
+
+class Search(NamedTuple):
+    """What is tried of each optimizer."""
+
+    rates: np.ndarray  # f64[rates]
+    seeds: range
+
+
+FINE = Search(np.geomspace(1e-4, 10, 16), range(3))
+COARSE = Search(np.geomspace(1e-3, 1, 5), range(1))
 
 
 class Found(NamedTuple):
@@ -28,21 +37,28 @@ class Found(NamedTuple):
     num_met: int  # of ten other seeds
 
 
-def find(workload: Workload) -> Found:
+def search_of(workload: Workload) -> Search:
+    """What the rule tries on a workload."""
+    return COARSE if workload.is_slow else FINE
+
+
+def find(workload: Workload, search: Search | None = None) -> Found:
     """Runs the rule.
 
-    Each of four optimizers, over sixteen learning rates and three seeds, with a cosine
+    Each of four optimizers, over the search's learning rates and seeds, with a cosine
     schedule; the setting with the best mean at the end is run on ten fresh seeds, and
     the median of what they reach is the target.
 
     Args:
       workload: whose target's value is not looked at.
+      search: what is tried; None: `search_of` says it.
 
     Raises:
         ValueError: every setting diverged.
     """
+    search = search or search_of(workload)
     problem = problems.make(workload.problem)
-    tried = [_searched(problem, workload, name) for name in OPTIMIZERS]
+    tried = [_searched(problem, workload, name, search) for name in OPTIMIZERS]
     scores = np.asarray([score for score, _ in tried])
     if not np.isfinite(scores).any():
         raise ValueError(f"{workload.problem}: every setting diverged")
@@ -73,16 +89,16 @@ def num_met(values: np.ndarray, value: float, workload: Workload) -> int:
 
 
 def _searched(
-    problem: Problem, workload: Workload, optimizer: str
+    problem: Problem, workload: Workload, optimizer: str, search: Search
 ) -> tuple[float, float]:
     """(the best score, less being better; its learning rate)."""
-    settings = {"learning_rate": RATES}
-    found = _run(problem, workload, optimizer, settings, SEARCH_SEEDS)
+    settings = {"learning_rate": search.rates}
+    found = _run(problem, workload, optimizer, settings, search.seeds)
     sign = -1.0 if workload.target.mode == "max" else 1.0
-    scores = sign * reached(found, workload).reshape(len(RATES), -1).mean(axis=1)
+    scores = sign * reached(found, workload).reshape(len(search.rates), -1).mean(axis=1)
     scores = np.where(np.isfinite(scores), scores, np.inf)
     best = int(scores.argmin())
-    return float(scores[best]), float(RATES[best])
+    return float(scores[best]), float(search.rates[best])
 
 
 def _run(
