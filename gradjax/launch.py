@@ -230,7 +230,8 @@ def _with_rate(settings: Settings, program: Program) -> Settings:
 def _data_name(settings: Settings) -> str:
     """The data set as a person says it: of a path, what it ends in."""
     name = settings.dataset or ""
-    return Path(name).name if name.startswith(("/", ".", "~")) else name
+    is_path = name.startswith(("/", ".", "~"))
+    return Path(name).expanduser().absolute().name if is_path else name
 
 
 def _words(settings: Settings) -> tuple[str, ...]:

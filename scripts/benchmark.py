@@ -2,7 +2,7 @@
 
 `single`: every rival trains the same network on the same data in a process of its own.
 A round is the same number of steps for each, one after the other, in an order that
-rotates from round to round. About five minutes on two quiet cores.
+rotates from round to round. About seven minutes on two quiet cores.
 
 `sweep`: the same for many learning rates, whole wall times with compiling. About eight
 minutes on two quiet cores. `--case=widths` runs on whatever device jax finds, and needs

@@ -4,9 +4,8 @@ usage: python -m scripts.set_targets [SUITE ...] [--problem=NAME] [--out=FILE]
 
 For each workload of the suites named (all, if none is) it prints what the rule found,
 and the target to be written into gradjax/workloads. --problem keeps that one alone, and
-with --out the table is kept there. The data sets of `small` and `standard` have to be
-prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
-movielens/latest-small-ratings.
+with --out the table is kept there. The data sets of `small` have to be prepared: mnist,
+clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and movielens/latest-small-ratings.
 """
 
 import os
@@ -62,14 +61,9 @@ def main(arguments: list[str]) -> int:
     flags = ("--out=", "--problem=")
     names = [one for one in arguments if not one.startswith(flags)] or list(SUITES)
     try:
-        workloads = [
-            workload
-            for name in names
-            for workload in spec.lookup(name, SUITES, "suite")
-            if not only or workload.problem in only
-        ]
-        if not workloads:
-            raise Refusal(f"no problem {', '.join(only)} in {', '.join(names)}")
+        suites = [spec.lookup(name, SUITES, "suite") for name in names]
+        known = {one.problem: one for suite in suites for one in suite}
+        workloads = [spec.lookup(one, known, "problem") for one in only or known]
         lines = [_HEAD]
         terminal.say(_HEAD)
         for workload in workloads:
@@ -80,7 +74,7 @@ def main(arguments: list[str]) -> int:
         for out in outs:
             with named_disk_errors(Path(out)):
                 write_bytes(Path(out), ("\n".join(lines) + "\n").encode())
-    except Refusal as error:
+    except (Refusal, rule.Diverged) as error:
         print(f"set_targets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

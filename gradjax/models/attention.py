@@ -46,7 +46,7 @@ def rotated(values: jax.Array, positions: jax.Array) -> jax.Array:
 
     The pair (x_i, x_{i + d/2}) is turned by the angle position * 10000^(-2i/d), so
     <rotated(q, m), rotated(k, n)> depends on m - n and not on m or n. The other half of
-    each pair comes from a product with a matrix of zeros and ones: on the CPU that is
+    each pair comes from a product with a signed permutation: on the CPU that is
     a third of what taking the halves apart and together costs, gradient included.
 
     Args:
@@ -108,7 +108,7 @@ def attend_back(
     time = queries.shape[2]
     half = time // 2 if time >= _SPLIT_FROM else 0
     mask = mask & causal_mask(time)
-    mask = jnp.broadcast_to(mask, (mask.shape[0], 1, time, time))
+    mask = jnp.broadcast_to(mask, (*mask.shape[:2], time, time))
     parts = [(0, half), (half, time)] if half else [(0, time)]
     seen = [
         attend(
@@ -152,7 +152,7 @@ class Attention(nn.Module):
             queries = self._heads(rows(nn.Dense(width, name="q"), inputs), 1)[:, :, 0]
             parts = self._heads(rows(nn.Dense(2 * width, name="kv"), memory), 2)
             keys, values = parts[:, :, 0], parts[:, :, 1]
-        looks = attend_back if self.is_causal else attend
+        looks = attend_back if self.is_causal and memory is None else attend
         queries, keys, values = (
             part.transpose(0, 2, 1, 3) for part in (queries, keys, values)
         )

@@ -16,6 +16,10 @@ OTHER_SEEDS = range(2**31 + 10, 2**31 + 20)  # which say how often it is met
 _DIGITS = 3  # of a target
 
 
+class Diverged(ValueError):
+    """No setting of the search ended with finite numbers."""
+
+
 class Search(NamedTuple):
     """What is tried of each optimizer."""
 
@@ -54,14 +58,14 @@ def find(workload: Workload, search: Search | None = None) -> Found:
       search: what is tried; None: `search_of` says it.
 
     Raises:
-        ValueError: every setting diverged.
+        Diverged: every setting did.
     """
     search = search or search_of(workload)
     problem = problems.make(workload.problem)
     tried = [_searched(problem, workload, name, search) for name in OPTIMIZERS]
     scores = np.asarray([score for score, _ in tried])
     if not np.isfinite(scores).any():
-        raise ValueError(f"{workload.problem}: every setting diverged")
+        raise Diverged(f"{workload.problem}: every setting diverged")
     best = int(scores.argmin())
     optimizer, rate = OPTIMIZERS[best], tried[best][1]
     settings = {"learning_rate": [rate]}

@@ -6,7 +6,10 @@ convolutions to 32 and 64 features without padding, each with relu and 2x2 max-p
 then 10 logits), `lstm` one layer of 256 units over windows of characters, `transformer`
 three causal blocks of width 128 with 4 heads. So are the data, the batch size, the loss
 and the optimizer: Adam with its usual constants. Initial parameters are each
-framework's default.
+framework's default. What the two networks over characters differ in is how each side's
+users write them: PyTorch's Transformer learns a vector a place where gradjax's rotates,
+and has weights of its own for the output where gradjax's shares the embeddings'; its
+LSTM projects each character where gradjax's projects the alphabet once and gathers.
 """
 
 from collections.abc import Callable

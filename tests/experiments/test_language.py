@@ -1,44 +1,21 @@
 """The command as its user types it, on a text file of their own and on the real one."""
 
+import functools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import gradjax
 
-ROOT = Path(__file__).resolve().parents[2]
 STORY = "the cat sat on the mat. a dog sat on a log!\n" * 40
 QUICK = ("--model=gru(width=8)", "--window=16", "--batch_size=8", "--noplot")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def command(tmp_path, cache):
+def command(tmp_path, typed):
     """Runs `python -m experiments.language` in a folder with story.txt."""
     (tmp_path / "story.txt").write_text(STORY)
-
-    def run(*flags, **more):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.language", *flags],
-            cwd=tmp_path,
-            env=kept | paths | {"HOME": str(cache)} | more,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(typed, "experiments.language")
 
 
 def test_trains_on_a_file_and_prints_a_sample(command, tmp_path):

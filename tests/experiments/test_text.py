@@ -1,45 +1,22 @@
 """The command as its user types it, on a table of their own and on real requests."""
 
+import functools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import gradjax
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("alpha", "beta", "gamma")
 LINES = [f"{WORDS[k % 3]}\tit is {WORDS[k % 3]} of {k}" for k in range(90)]
 QUICK = ("--dataset=mine.tsv", "--batch_size=8", "--noplot")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def command(tmp_path, cache):
+def command(tmp_path, typed):
     """Runs `python -m experiments.text` in a folder with mine.tsv."""
     (tmp_path / "mine.tsv").write_text("\n".join(LINES))
-
-    def run(*flags, **more):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.text", *flags],
-            cwd=tmp_path,
-            env=kept | paths | {"HOME": str(cache)} | more,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(typed, "experiments.text")
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "bpe"])

@@ -1,17 +1,13 @@
 """The command as its user types it, on aligned files of their own and on real ones."""
 
+import functools
 import gzip
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import gradjax
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK = (
     "--dataset=multi",
     "--source=en",
@@ -24,13 +20,8 @@ QUICK = (
 )
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def command(tmp_path, cache):
+def command(tmp_path, typed):
     """Runs `python -m experiments.translation` beside a folder of splits."""
     (tmp_path / "multi").mkdir()
     for language, word in (("en", "cat"), ("de", "Katze")):
@@ -38,21 +29,7 @@ def command(tmp_path, cache):
             lines = "".join(f"{word} {k} {k % 3}\n" for k in range(count))
             path = tmp_path / "multi" / f"{split}.{language}.gz"
             path.write_bytes(gzip.compress(lines.encode()))
-
-    def run(*flags, **more):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.translation", *flags],
-            cwd=tmp_path,
-            env=kept | paths | {"HOME": str(cache)} | more,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(typed, "experiments.translation")
 
 
 def test_trains_on_files_and_prints_translations(command, tmp_path):

@@ -1,3 +1,4 @@
+import importlib
 import importlib.util
 
 import numpy as np
@@ -139,6 +140,19 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
         check_loss(timing.rival, timing.loss, of)
         assert timing.run_s.shape == (2,)
         assert 0 < timing.run_s.min() < timing.first_s
+
+
+@pytest.mark.parametrize("model", ["lstm", "transformer"])
+@pytest.mark.parametrize("rival", ["gradjax_run", "torch_eager"])
+def test_networks_over_characters_train(rival, model):
+    if rival == "torch_eager":
+        pytest.importorskip("torch")
+    module = importlib.import_module(f"scripts.baselines.{rival}")
+    codes = np.random.default_rng(0).integers(97, 100, 3_000, np.uint8)
+    made = module.make(Settings(model, 2, False), codes[:-1], codes[1:])
+    timed = made.train(BLOCK_STEPS[model])
+    assert timed.run_s > 0
+    assert timed.loss < 1.5 * np.log(3)
 
 
 def test_a_worker_that_dies_is_named(capfd):
