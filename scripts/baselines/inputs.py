@@ -69,7 +69,8 @@ def check_loss(who: str, loss: float, of: Inputs) -> None:
     """Refuses figures of a network that does not learn: nobody is timed on a wreck.
 
     Raises:
-      Refusal: a loss that is not clearly below chance, or on what is random well above it.
+      Refusal: a loss that is not clearly below chance, or, where nothing can be
+        learned, well above it.
     """
     bound = of.chance * (1.5 if of.is_random else 0.95)
     if not loss < bound:

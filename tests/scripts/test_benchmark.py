@@ -150,9 +150,9 @@ def test_networks_over_characters_train(rival, model):
     module = importlib.import_module(f"scripts.baselines.{rival}")
     codes = np.random.default_rng(0).integers(97, 100, 3_000, np.uint8)
     made = module.make(Settings(model, 2, False), codes[:-1], codes[1:])
-    timed = made.train(BLOCK_STEPS[model])
-    assert timed.run_s > 0
-    assert timed.loss < 1.5 * np.log(3)
+    rounds = [made.train(BLOCK_STEPS[model]) for _ in range(4)]
+    assert all(timed.run_s > 0 and np.isfinite(timed.loss) for timed in rounds)
+    assert rounds[-1].loss < rounds[0].loss
 
 
 def test_a_worker_that_dies_is_named(capfd):
