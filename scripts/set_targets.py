@@ -22,6 +22,7 @@ from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from gradjax.workloads import SUITES, Workload, rule
 
+_FLAGS = ("--out=", "--problem=")
 _HEAD = (
     "| problem | batch | steps | metric | best | learning rate | median of 10 fresh"
     " seeds | target | met by other seeds | tried | seconds |\n"
@@ -57,9 +58,8 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--help"]:
         terminal.say((__doc__ or "").strip())
         return 0
-    outs, only = (_given(arguments, flag) for flag in ("--out=", "--problem="))
-    flags = ("--out=", "--problem=")
-    names = [one for one in arguments if not one.startswith(flags)] or list(SUITES)
+    outs, only = (_given(arguments, flag) for flag in _FLAGS)
+    names = [one for one in arguments if not one.startswith(_FLAGS)] or list(SUITES)
     try:
         suites = [spec.lookup(name, SUITES, "suite") for name in names]
         known = {one.problem: one for suite in suites for one in suite}

@@ -6,12 +6,30 @@ from pathlib import Path
 import jax
 import pytest
 
+from gradjax import problems
+from gradjax.errors import Refusal
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _CACHE = tempfile.TemporaryDirectory(prefix="gradjax-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name  # tests leave the user's cache alone
+
+
+@pytest.fixture(scope="session")
+def made():
+    """The problem of a name; skips where its data set is not prepared."""
+
+    def make(name):
+        try:
+            return problems.make(name)
+        except Refusal as refusal:
+            if "not prepared" not in str(refusal):
+                raise
+            pytest.skip(str(refusal))
+
+    return make
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """WHAT is minimised. A new problem is a file here and a line in PROBLEMS."""
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 from gradjax import data
 from gradjax.problems import autoencoder as _autoencoder
@@ -59,31 +61,19 @@ def _codes(dataset_name: str, model: str) -> Callable[[], Problem]:
     return make
 
 
-def _texts(dataset_name: str, model: str) -> Callable[[], Problem]:
-    def make() -> Problem:
-        return _text.load(dataset_name, model)[0]
-
-    make.__doc__ = f"Say what a text of {dataset_name} is about with {model}."
-    return make
-
-
-def _characters(
-    dataset_name: str, model: str, window: int = 128
+def _loaded(
+    what: str, load: Callable[..., tuple[Problem, Any]], *args: Any, **more: Any
 ) -> Callable[[], Problem]:
     def make() -> Problem:
-        return _language.load(dataset_name, model, window)[0]
+        return load(*args, **more)[0]
 
-    make.__doc__ = f"Say the next character of {dataset_name} with {model}."
+    make.__doc__ = f"{what} of {args[0]} with the network {args[1]}."
     return make
 
 
-def _sentences(dataset_name: str, model: str, size: int) -> Callable[[], Problem]:
-    def make() -> Problem:
-        return _translation.load(dataset_name, model, vocab_size=size)[0]
-
-    make.__doc__ = f"Translate the sentences of {dataset_name} with {model}."
-    return make
-
+_texts = functools.partial(_loaded, "Classify the texts", _text.load)
+_characters = functools.partial(_loaded, "Say the next character", _language.load)
+_sentences = functools.partial(_loaded, "Translate the sentences", _translation.load)
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
@@ -109,7 +99,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "shakespeare_transformer": _characters("tiny_shakespeare", "transformer"),
     "sparse_gradients": sparse_gradients,
     "tatoeba_transformer": _sentences(
-        "tatoeba/tatoeba_de", "transformer(width=64, depth=1)", 1_000
+        "tatoeba/tatoeba_de", "transformer(width=64, depth=1)", vocab_size=1_000
     ),
     "wine": wine,
     "wine_mlp": wine_mlp,

@@ -1,10 +1,6 @@
 """The command on a CSV file of its user's own, and on MovieLens where it is."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +10,6 @@ from experiments import recommend
 from gradjax import flags
 from gradjax.errors import Refusal
 from gradjax.types import Options
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +29,12 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture
-def command(tmp_path, cache, table):
+def command(typed, table):
     """Runs `python -m experiments.recommend` on the table, in an empty folder."""
 
     def run(*given, dataset=table):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {
-            "PYTHONPATH": str(ROOT),
-            "XDG_CACHE_HOME": str(cache),
-            "HOME": str(cache),
-        }
         words = [f"--dataset={dataset}", "--batch_size=32", *given]
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.recommend", *words],
-            cwd=tmp_path,
-            env=kept | paths,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return typed("experiments.recommend", *words)
 
     return run
 

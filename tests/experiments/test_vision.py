@@ -1,10 +1,8 @@
 """The command as its user types it, on the bundled digits and on prepared images."""
 
+import functools
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,33 +10,13 @@ import pytest
 import gradjax
 from gradjax import data
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--dataset=digits", "--batch_size=32", "--noplot")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def command(tmp_path, cache):
+def command(typed):
     """Runs `python -m experiments.vision` in an empty folder, without a terminal."""
-
-    def run(*flags):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-        return subprocess.run(
-            [sys.executable, "-m", "experiments.vision", *flags],
-            cwd=tmp_path,
-            env=kept | paths | {"HOME": str(cache)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(typed, "experiments.vision")
 
 
 def test_a_network_from_an_expression_is_kept_and_opens_again(command, tmp_path):

@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax import Target, data, problems
+from gradjax import Target, problems
 from gradjax.workloads import SUITES, Workload, rule
 from scripts import set_targets
 
-SOURCES = {  # what is not bundled, by how the problem's name begins
-    "clinc_": "clinc_oos",
-    "mnist_": "mnist",
-    "movielens": "movielens/latest-small-ratings",
-    "shakespeare_": "tiny_shakespeare",
-    "tatoeba_": "tatoeba/tatoeba_de",
-}
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = sorted({workload for suite in SUITES.values() for workload in suite})
 BOWL = Workload("quadratic(condition=2)", None, 30, Target("loss", None, "min"))
@@ -30,12 +23,9 @@ def test_suites_are_named():
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one.problem)
-def test_every_problem_measures_its_target(workload):
-    for begin, source in SOURCES.items():
-        if workload.problem.startswith(begin) and not data.is_prepared(source):
-            pytest.skip(f"needs {source}, prepared for TFDS in $TFDS_DATA_DIR")
+def test_every_problem_measures_its_target(workload, made):
     found = gradjax.sweep(
-        problems.make(workload.problem),
+        made(workload.problem),
         "sgd",
         {"learning_rate": [1e-3]},
         num_steps=2,
