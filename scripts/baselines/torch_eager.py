@@ -11,7 +11,7 @@ from torch import nn  # pyright: ignore[reportMissingImports]
 
 from scripts.baselines import LEARNING_RATE, Rival, Round, Settings, torch_text
 
-_NETWORKS = {
+NETWORKS = {
     "mlp": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)
     ),
@@ -31,13 +31,13 @@ _NETWORKS = {
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Builds the network and takes one step."""
     torch.manual_seed(0)
-    network = _NETWORKS.get(settings.model)
-    if network is None:
+    if settings.model in NETWORKS:
+        network = NETWORKS[settings.model]
+        taken = batches(*tensors(inputs, targets), settings.batch_size)
+    else:
         num_tokens = len(np.unique(inputs))
         network = functools.partial(torch_text.NETWORKS[settings.model], num_tokens)
         taken = torch_text.windows(inputs, targets, settings.batch_size)
-    else:
-        taken = batches(*tensors(inputs, targets), settings.batch_size)
     start = time.perf_counter()
     train = trainer(settings, LEARNING_RATE, taken, network())
     train(1)
@@ -48,10 +48,9 @@ def trainer(
     settings: Settings,
     learning_rate: float,
     taken: Iterator[tuple[torch.Tensor, torch.Tensor]],
-    model: nn.Module | None = None,
+    model: nn.Module,
 ) -> Callable[[int], Round]:
-    """A fresh network; the function trains it for that many more steps."""
-    model = model or _NETWORKS[settings.model]()
+    """Trains the network for that many more steps at each call."""
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
 

@@ -5,13 +5,17 @@ import jax.numpy as jnp
 import pytest
 
 import gradjax
-from gradjax import Refusal, problems
+from gradjax import Refusal
 from gradjax.optimizers import OPTIMIZERS
 from gradjax.problems import PROBLEMS
 
 ARGUMENTS = {"dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1"}
-HERE = sorted(name for name in PROBLEMS if not name.startswith("mnist_"))  # bundled
+PREPARED = ("clinc_", "mnist_", "movielens", "shakespeare_", "tatoeba_")  # not bundled
+BUNDLED = {name for name in PROBLEMS if not name.startswith(PREPARED)}
+# A prepared problem of each kind beside them: what is refused rests on the parameters.
+HERE = sorted(BUNDLED | {"clinc_bag", "movielens", "shakespeare_lstm"})
 WITH_DATA = (
+    *("clinc_bag", "movielens", "shakespeare_lstm"),
     *("digits_cnn", "digits_logistic", "digits_mlp", "digits_vae"),
     *("least_squares", "logistic_regression", "ridge", "wine", "wine_mlp"),
 )
@@ -24,35 +28,24 @@ NOT_DEFINED = {
 }
 
 
-@pytest.fixture(scope="module")
-def problem_of():
-    made = {}
-
-    def problem(name):
-        if name not in made:
-            made[name] = problems.make(name)
-        return made[name]
-
-    return problem
-
-
-def test_the_lists_name_what_there_is(problem_of):
-    for name in HERE:
-        problem = problem_of(name)
-        leaves = jax.tree.leaves(jax.eval_shape(problem.init, jax.random.key(0)))
-        assert (problem.data is not None) is (name in WITH_DATA)
-        assert any(leaf.ndim == 0 for leaf in leaves) is (name in WITH_A_SCALAR)
+@pytest.mark.parametrize("name", HERE)
+def test_the_lists_name_what_there_is(name, made):
+    problem = made(name)
+    leaves = jax.tree.leaves(jax.eval_shape(problem.init, jax.random.key(0)))
+    assert (problem.data is not None) is (name in WITH_DATA)
+    assert any(leaf.ndim == 0 for leaf in leaves) is (name in WITH_A_SCALAR)
 
 
 @pytest.mark.parametrize(
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in HERE],
 )
-def test_every_optimizer_is_defined_on_it_or_refused(name, problem_of):
-    problem = problem_of(name)
+def test_every_optimizer_is_defined_on_it_or_refused(name, made):
+    problem = made(name)
     batch = None
     if problem.data is not None:
-        batch = jax.tree.map(lambda leaf: leaf[:4], problem.data.train.arrays)
+        train = problem.data.train
+        batch = train.take(train.arrays, jnp.arange(4))
     key, i = jax.random.key(0), jnp.uint32(0)
     for optimizer in OPTIMIZERS:
         expression = f"{optimizer}({ARGUMENTS.get(optimizer, '')})"

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import Cost, Measured, Task, cores, cost_of
-from scripts.baselines.torch_eager import batches, tensors, torch, trainer
+from scripts.baselines.torch_eager import NETWORKS, batches, tensors, torch, trainer
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
@@ -19,7 +19,8 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
         start = time.perf_counter()
         torch.manual_seed(0)
         taken = batches(inputs, targets, task.settings.batch_size)
-        loss = trainer(task.settings, rate, taken)(task.num_steps).loss
+        network = NETWORKS[task.settings.model]()
+        loss = trainer(task.settings, rate, taken, network)(task.num_steps).loss
         return time.perf_counter() - start, loss
 
     def measure() -> Measured:
