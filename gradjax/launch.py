@@ -121,20 +121,17 @@ def train(
         "dataset": settings.dataset,
         "seeds": seeds(settings),
     }
+    reports = _reports(problem, results)
     summary = summarize(
-        results,
-        problem,
-        about,
-        program.plan.batch_size,
-        epoch_steps,
-        _reports(problem, results),
+        results, problem, about, program.plan.batch_size, epoch_steps, reports
     )
     picture = None
     if options.plot:
         shown = examples(results[0].params) if examples else None
         title = f"{about['problem']}: {settings.optimizer}, {settings.schedule}"
         picture = curves(title, [r.trace for r in results], epoch_steps, shown)
-    records.save(folder, results, summary, picture, settings.trace_every)
+    files = {name: of for report in reports for name, of in report.files.items()}
+    records.save(folder, results, summary, picture, settings.trace_every, files)
     _show(summary, folder, "keeps this run")
     return summary
 

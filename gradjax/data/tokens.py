@@ -131,8 +131,16 @@ def _normalizer(library: Any, is_lowered: bool) -> Any:
 
 
 def from_state(state: str) -> Tokenizer:
-    """The tokenizer whose `state` this is."""
-    return _wrapped(library().Tokenizer.from_str(state))
+    """The tokenizer whose `state` this is.
+
+    Raises:
+      Refusal: it is damaged, or `tokenizers` is not installed.
+    """
+    read = library().Tokenizer.from_str
+    try:
+        return _wrapped(read(state))
+    except Exception as error:  # the library raises nothing narrower
+        raise Refusal(f"a damaged tokenizer ({error})") from error
 
 
 def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.ndarray]:

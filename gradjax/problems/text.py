@@ -1,5 +1,6 @@
 """Classify texts: mean softmax cross-entropy, and accuracy."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import optax
 
 from gradjax.data import arrays, texts, tokens
 from gradjax.data.strings import LabelledTexts
-from gradjax.data.tokens import TokenizedTexts
+from gradjax.data.tokens import TokenizedTexts, Tokenizer
+from gradjax.errors import Refusal
 from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
@@ -88,7 +90,8 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         }
 
     def report(params: Params, _data: Splits) -> Report:
-        return Report({}, {"texts of the test split": _shown(params)})
+        said = {"texts of the test split": _shown(params)}
+        return Report({}, said, {"tokenizer.json": tokenized.tokenizer.state.encode()})
 
     def _shown(params: Params) -> list[str]:
         part = tokenized.test
@@ -155,10 +158,33 @@ def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, A
             for split in ("train", "validation", "test")
         },
         "num_classes": len(dataset.class_names),
+        "class_names": list(dataset.class_names),
         "num_tokens": tokenized.tokenizer.num_tokens,
         "max_length": int(tokenized.train.tokens.shape[1]),
         "num_cut": tokenized.num_cut,
     }
+
+
+def predictor(
+    model: Model, tokenizer: Tokenizer, max_length: int
+) -> Callable[[Params, Sequence[str]], jax.Array]:
+    """(params, texts) -> probabilities f32[texts, classes].
+
+    Args:
+      model: that of the parameters.
+      tokenizer: that of the texts it was trained on.
+      max_length: tokens of a text that are read.
+    """
+    apply = jax.jit(model.apply)
+
+    def predict(params: Params, said: Sequence[str]) -> jax.Array:
+        if isinstance(said, str) or not len(said):
+            raise Refusal('predict takes a list of texts, as in predict(["a text"])')
+        return jax.nn.softmax(
+            apply(params, tokens.pad(tokenizer.encode(said), max_length))
+        )
+
+    return predict
 
 
 def _cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:

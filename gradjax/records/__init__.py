@@ -6,6 +6,7 @@ axis of steps.
     config.json    what was asked, the data, versions, git revision, device
     trace.npz      "<series>" f32[trials, points] and "<series>.step" i32[points]
     params.npz     "<path/to/leaf>" [trials, ...]; a study has none
+    tokenizer.json where texts were read: how, as the library `tokenizers` keeps it
     curves.png     the picture; a study's is picture.png, and animation.gif
     summary.json   the result; written last, so where it is, the folder is whole
 """

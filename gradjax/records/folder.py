@@ -12,7 +12,10 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_json
 
 PICTURES = ("curves.png", "picture.png", "animation.gif")
-NAMES = ("config.json", "trace.npz", "params.npz", *PICTURES, "summary.json")
+NAMES = (
+    *("config.json", "trace.npz", "params.npz", "tokenizer.json"),
+    *(*PICTURES, "summary.json"),
+)
 _MAX_NAME_BYTES = 255  # of one path component, on every common file system
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.data.tokens import Tokenizer, from_state
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
-from gradjax.problems import model_of, predictor
+from gradjax.problems import model_of, predictor, text
 from gradjax.types import Params, Run, Series
 
 
@@ -23,8 +24,9 @@ def load(workdir: str | Path, trial: int = 0) -> Run:
     Returns:
       A Run. `predict(images [batch, ...])` gives class probabilities
       f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
-      It is None where the problem is not one of images, and so are the parameters of a
-      study.
+      Of a classifier of texts it is `predict(["a text", ...])`, and
+      `config["data"]["class_names"]` says the classes. It is None where the problem is
+      another one, and so are the parameters of a study.
 
     Raises:
         Refusal: no finished run there, a damaged file, or no such trial.
@@ -48,17 +50,34 @@ def load(workdir: str | Path, trial: int = 0) -> Run:
     if not 0 <= trial < num_trials:
         raise Refusal(f"{folder}: trial={trial}, but it has {num_trials}")
     params = _nested({name: values[trial] for name, values in arrays.items()})
-    return Run(config, summary, trace, params, _predict(config, params))
+    return Run(config, summary, trace, params, _predict(folder, config, params))
 
 
-def _predict(config: dict[str, Any], params: Params) -> Callable[[Any], Any] | None:
-    """The trained model, where the record says which images it was trained on."""
+def _predict(
+    folder: Path, config: dict[str, Any], params: Params
+) -> Callable[[Any], Any] | None:
+    """The trained model, where the record says which inputs it was trained on."""
     data, name = config["data"], config["settings"]["model"]
-    if name is None or not {"input_shape", "num_classes"} <= data.keys():
+    if name is None or "num_classes" not in data:
         return None
-    model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
-    predict = predictor(model, data["max_value"])
+    if "input_shape" in data:
+        model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
+        predict = predictor(model, data["max_value"])
+    elif (folder / "tokenizer.json").is_file():
+        tokenizer = _read_tokenizer(folder / "tokenizer.json")
+        sizes = data["num_tokens"], data["num_classes"]
+        model = text.text_model(name, *sizes)
+        predict = text.predictor(model, tokenizer, data["max_length"])
+    else:
+        return None
     return lambda inputs: predict(params, inputs)
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return from_state(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Refusal(f"{path}: {error}") from error
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """From results in memory to files on disk: the summary is written last."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -18,6 +20,7 @@ def save(
     summary: dict[str, Any],
     picture: bytes | None,
     trace_every: int = 0,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Writes everything but config.json, which `begin` wrote.
 
@@ -27,6 +30,7 @@ def save(
       summary: what summary.json will hold.
       picture: the PNG, if one was drawn.
       trace_every: steps a point of the curves; 0 keeps at most 1,000 points.
+      files: of the problem, such as a tokenizer: names of `folder.NAMES`.
 
     Raises:
         Refusal: the disk is full or the folder cannot be written; summary.json is then
@@ -37,6 +41,8 @@ def save(
         write_npz(folder / "params.npz", stacked_params([r.params for r in results]))
         if picture is not None:
             write_bytes(folder / "curves.png", picture)
+        for name, content in files.items():
+            write_bytes(folder / name, content)
         write_json(folder / "summary.json", summary)
 
 

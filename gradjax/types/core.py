@@ -89,6 +89,7 @@ class Report(NamedTuple):
 
     figures: dict[str, float]  # name -> value: BLEU, recall@10
     texts: dict[str, list[str]] = {}  # heading -> lines as printed: samples
+    files: dict[str, bytes] = {}  # name -> content, what the record needs to open again
 
 
 class TrainState(NamedTuple):
@@ -244,7 +245,8 @@ class Run(NamedTuple):
     trace: dict[str, Series]  # values are [trials, points]
     params: Params  # of one trial; None of a study, which trains many
     predict: Callable[[Any], Any] | None
-    # inputs [batch, ...] -> class probabilities; None where the problem has no model
+    # images [batch, ...] or a list of texts -> class probabilities; None where the
+    # problem is another one
 
 
 class Finding(NamedTuple):

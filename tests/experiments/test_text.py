@@ -29,6 +29,16 @@ def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
     assert run.summary["test_accuracy"] == 1.0, "the label is a word of the text"
     assert "it is alpha of" in done.stdout and " -> " in done.stdout
     assert run.config["data"]["num_classes"] == 3
+    assert run.config["data"]["class_names"] == sorted(WORDS)
+    found = run.predict(["is it gamma?", "it is alpha of 91", "", "beta " * 500])
+    assert found.shape == (4, 3)
+    first, second, _, last = found.argmax(axis=1).tolist()
+    assert (first, second, last) == (2, 0, 1)
+    with pytest.raises(gradjax.Refusal, match="a list of texts"):
+        run.predict("alpha")
+    (tmp_path / "here" / "tokenizer.json").write_text("{}")
+    with pytest.raises(gradjax.Refusal, match="tokenizer.json: a damaged tokenizer"):
+        gradjax.load(tmp_path / "here")
     assert run.config["data"]["num_examples"] == {
         "train": 63,
         "validation": 9,
