@@ -60,7 +60,7 @@ class Settings(NamedTuple):
     steps: int | None = None
     eval_every: int | None = None  # steps; None: an epoch
     user: str | None = None  # None: the first
-    list_length: int = recommendation.LIST_LENGTH
+    list_length: int | None = None  # None: 10, or as many as there are
     online: bool = False
     online_optimizer: str = "sgd"  # an expression
     online_learning_rate: float = 0.05
@@ -82,31 +82,34 @@ def state(
     settings: types.Settings, options: Options
 ) -> tuple[Problem, types.Settings, dict[str, Any]]:
     """The problem of these settings."""
-    own = dict(settings.own)
     task = _task(settings, options)
-    problem = recommendation.recommendation(task, own["user"], own["list_length"])
-    return problem, usual(settings), recommendation.about(task)
+    return _problem(settings, task), usual(settings), recommendation.about(task)
+
+
+def _problem(settings: types.Settings, task: Task) -> Problem:
+    own = dict(settings.own)
+    return recommendation.recommendation(task, own["user"], own["list_length"])
 
 
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains; with --online, learns on."""
     run = flags.as_run(settings)
     launch.check(run)
-    problem, run, about_data = state(run, options)
     task = _task(run, options)
+    problem, run = _problem(run, task), usual(run)
     new = ratings.is_new(task.ratings.user, task.parts.train, task.parts.test)
     terminal.say(
         f"{new.mean():.1%} of the test ratings are of users that training never sees"
     )
     if not settings.online:
-        launch.train(problem, run, options, about_data)
+        launch.train(problem, run, options, recommendation.about(task))
         return
     learns = _online_program(settings, problem)
     study.run(
         settings,
         options,
         lambda: _find(settings, run, problem, task, *learns),
-        {"data": about_data},
+        {"data": recommendation.about(task)},
     )
 
 
@@ -114,8 +117,8 @@ def _task(settings: types.Settings, options: Options) -> Task:
     own = dict(settings.own)
     split = own["split"] or ("time" if own["online"] else "random")
     loaded = ratings.load(settings.dataset or "", options.data_dir)
-    parts = ratings.split(loaded, split, own["split_index"])
-    return recommendation.task(loaded, parts, settings.model or "")
+    model = settings.model or ""
+    return recommendation.task(loaded, model, split, own["split_index"])
 
 
 def usual(settings: types.Settings) -> types.Settings:
@@ -259,7 +262,11 @@ COMMAND = flags.Command(
         ],
         "What is recommended": [
             Flag("user", "string", "to whom, by name. Unset: the first user"),
-            Flag("list_length", "integer", "items listed, and the k of recall@k"),
+            Flag(
+                "list_length",
+                "integer",
+                "items listed, and the k of recall@k. Unset: 10, or all",
+            ),
         ],
         "Learning on": [
             Flag("online", "boolean", "meet later ratings one by one"),

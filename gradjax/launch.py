@@ -3,6 +3,7 @@
 Everything that can be refused is refused before anything is compiled or written.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -228,7 +229,7 @@ def _data_name(settings: Settings) -> str:
     """The data set as a person says it: of a path, what it ends in."""
     name = settings.dataset or ""
     is_path = name.startswith(("/", ".", "~"))
-    return Path(name).expanduser().absolute().name if is_path else name
+    return Path(os.path.expanduser(name)).absolute().name if is_path else name
 
 
 def _words(settings: Settings) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax.data.ratings import Parts, Ratings
+from gradjax.data.ratings import Ratings
 from gradjax.problems import recommendation
 from gradjax.types import Program
 
@@ -91,9 +91,7 @@ def _ours(
     drawn: Ratings, optimizer: str, batch_size: int, num_steps: int
 ) -> Callable[[], float]:
     """A function that runs a block and says the seconds a step of it took."""
-    rows = np.arange(_NUM_RATINGS)
-    parts = Parts(rows, rows[:100], rows[:100])
-    task = recommendation.task(drawn, parts, f"factorisation(rank={_RANK})")
+    task = recommendation.task(drawn, f"factorisation(rank={_RANK})")
     problem = recommendation.recommendation(task)
     program: Program = gradjax.program(
         problem, optimizer, num_steps=num_steps, batch_size=batch_size

@@ -38,7 +38,7 @@ def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
 def _scored(dataset: str, index: int) -> tuple[float, float]:
     """The RMSE of factorisation and of biases on the test rows of one split."""
     loaded = ratings.load(dataset)
-    task = recommendation.task(loaded, ratings.split(loaded, "random", index))
+    task = recommendation.task(loaded, split_index=index)
     problem = recommendation.recommendation(task)
     given = COMMAND.settings("recommend", dataset=dataset, split_index=index)
     program, run = launch.stated_program(problem, usual(flags.as_run(given)))

@@ -6,6 +6,7 @@ sentence is missing, and what follows it may be out of step.
 
 import gzip
 import hashlib
+import os
 import re
 import zlib
 from pathlib import Path
@@ -38,7 +39,7 @@ def is_path(name: str) -> bool:
     """Whether a data set's name means files of the user's own, not a TFDS name."""
     is_spelt = name.startswith(("/", "./", "../", "~"))
     path = Path(name)
-    return is_spelt or path.is_dir() or bool(_by_language(path.parent, path.name))
+    return is_spelt or os.path.isdir(name) or bool(_by_language(path.parent, path.name))
 
 
 def read(name: str, source: str | None, target: str | None, test: str | None) -> Read:
@@ -54,14 +55,16 @@ def read(name: str, source: str | None, target: str | None, test: str | None) ->
         the target.
       target: the language that is said; None: the one that is not the source.
       test: which files of a folder are the test split, such as `test_2016_flickr`;
-        None: those that start with "test", if there are no others.
+        None: those that start with "test", if there are no others. Two files have none.
 
     Raises:
       Refusal: a file missing, damaged, not UTF-8; files of different lengths, with the
         first line that has no partner; an empty line; a direction that is not clear.
     """
-    path = Path(name).expanduser()
-    stems = _stems(path, test) if path.is_dir() else {"train": path}
+    path = Path(os.path.expanduser(name))
+    if test is not None and not os.path.isdir(path):
+        raise Refusal(f"--test={test}: {name} is no folder with a test split")
+    stems = _stems(path, test) if os.path.isdir(path) else {"train": path}
     first = stems["train"]
     there = tuple(_by_language(first.parent, first.name))
     if len(there) < 2:
@@ -71,13 +74,11 @@ def read(name: str, source: str | None, target: str | None, test: str | None) ->
             f" {first.name}.en and {first.name}.de; found {found}"
         )
     languages = direction(there, source, target, is_ordered=False)
-    parts, contents = {}, []
+    parts, said = {}, []
     for split, stem in stems.items():
-        parts[split], read_bytes = _aligned(stem, languages)
-        contents += read_bytes
-    digests = (hashlib.sha256(content).hexdigest() for content in contents)
-    fingerprint = hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    return Read(languages, parts, fingerprint)
+        parts[split], contents = _aligned(stem, languages)
+        said += [split, *(hashlib.sha256(one).hexdigest() for one in contents)]
+    return Read(languages, parts, hashlib.sha256(" ".join(said).encode()).hexdigest())
 
 
 def direction(
@@ -119,8 +120,10 @@ def _stems(folder: Path, test: str | None) -> dict[str, Path]:
         stems["validation"] = folder / validation[0]
     tests = [name for name in names if name.startswith("test")]
     if test is not None:
-        if test not in names:
-            raise Refusal(spec.unknown(test, tests or names, f"test split of {folder}"))
+        taken = [stem.name for stem in stems.values()]
+        known = [name for name in names if name not in taken]
+        if test not in known:
+            raise Refusal(spec.unknown(test, known, f"test split of {folder}"))
         tests = [test]
     if len(tests) > 1 and "test" not in tests:
         raise Refusal(f"{folder}: choose with --test: {' or '.join(tests)}")

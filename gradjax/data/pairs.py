@@ -3,6 +3,7 @@
 Read without TensorFlow and without a network, checked and kept as arrays.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,8 @@ def load(
     if pair_files.is_path(name):
         found = pair_files.read(name, source, target, test)
         languages, parts, fingerprint = found
-        plain_name, origin = Path(name).expanduser().absolute().name, str(Path(name))
+        path = Path(os.path.expanduser(name))
+        plain_name, origin = path.absolute().name, str(Path(name))
     else:
         if test is not None:
             raise Refusal(

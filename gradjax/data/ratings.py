@@ -5,6 +5,7 @@ A prepared set is read without TensorFlow and without a network, once, and kept 
 0.3 s.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +67,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Ratings:
         ratings; of a CSV with the file and the line.
     """
     if name.lower().endswith(".csv"):
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
         columns, fingerprint = ratings_csv.read(path)
         plain_name, origin = path.name, str(path)
     else:
@@ -184,7 +185,7 @@ def _dense(name: str, columns: Arrays, fingerprint: str, origin: str) -> Ratings
     items, first, item = np.unique(
         columns["item"], return_index=True, return_inverse=True
     )
-    titles = columns["title"][first]
+    titles = columns["title"][first].astype(str)
     return Ratings(
         name=name,
         user=user[rows].astype(np.int32),

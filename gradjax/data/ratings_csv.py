@@ -30,9 +30,9 @@ def read(path: Path) -> tuple[Arrays, str]:
       path: a file in UTF-8; a field that holds a comma is quoted.
 
     Returns:
-      "user", "item", "title" and "genres" str[ratings] (the last two are "" where the
-      file has no such column), "rating" f32[ratings] and "time" f64[ratings], in the
-      order of the lines; and the file's sha256.
+      "user" and "item" str[ratings], "title" and "genres" object[ratings] (strings, ""
+      where the file has no such column), "rating" f32[ratings] and "time" f64[ratings],
+      in the order of the lines; and the file's sha256.
 
     Raises:
       Refusal: the file and the line: no such file, not UTF-8, empty, a column that is
@@ -72,8 +72,9 @@ def _columns(path: Path, text: str) -> Arrays:
         "item": np.array(columns["item"]),
         "rating": _numbers(path, "rating", columns["rating"], lines, np.float32),
         "time": _numbers(path, "time", columns["time"], lines, np.float64),
-        "title": np.array(columns["title"]),
-        "genres": np.array(columns["genres"]),
+        # As objects: one long title does not widen them all.
+        "title": np.array(columns["title"], object),
+        "genres": np.array(columns["genres"], object),
     }
 
 

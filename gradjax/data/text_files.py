@@ -4,6 +4,7 @@ Every line that is wrong is refused by file and line number.
 """
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradjax.errors import Refusal
 
 MAX_BYTES = 2**29  # of one file: it is kept in memory as a whole
 _MIN_LINES = 10  # so that a tenth of a single file is at least one line
+_MIN_CHARACTERS = 20  # the same of a twentieth
 _SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
 _LINE = "expected LABEL<tab>TEXT"
 
@@ -25,7 +27,7 @@ def is_path(name: str) -> bool:
     a TFDS name, such as `glue/sst2`.
     """
     is_spelt = name.endswith((".tsv", ".txt")) or name.startswith(("/", "./", "../"))
-    return is_spelt or name.startswith("~") or Path(name).is_file()
+    return is_spelt or name.startswith("~") or os.path.isfile(name)
 
 
 def read_table(name: str) -> LabelledTexts:
@@ -42,8 +44,8 @@ def read_table(name: str) -> LabelledTexts:
       Refusal: missing, not UTF-8, a line without a tab, an empty label or text, a label
         that training never shows, too few lines; the line has the file and the number.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
         files = [path / f"{split}.tsv" for split in ("train", "validation", "test")]
         contents = [_content(file) for file in files]
         tables = [_rows(*pair) for pair in zip(files, contents, strict=True)]
@@ -74,15 +76,15 @@ def read_text(name: str) -> PlainText:
     Raises:
       Refusal: missing, empty, not UTF-8, or too short to be split.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     content = _content(path)
     text = _decoded(path, content)
     first, second = len(text) * 90 // 100, len(text) * 95 // 100
     train, validation, test = text[:first], text[first:second], text[second:]
-    if not (train and validation and test):
+    if len(text) < _MIN_CHARACTERS:
         raise Refusal(
-            f"{path}: {len(text)} characters; expected at least 20: nine tenths"
-            " train and a twentieth each is for validation and test"
+            f"{path}: {len(text)} characters; expected at least {_MIN_CHARACTERS}: nine"
+            " tenths train and a twentieth each is for validation and test"
         )
     return PlainText(path.name, train, validation, test, _digest(content), str(path))
 

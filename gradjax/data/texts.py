@@ -8,6 +8,7 @@ splits of their own (train_oos, validation_oos, test_oos). They are not read: ac
 is that of the in-scope problem.
 """
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledText
     Raises:
       Refusal: not prepared, not such a data set, damaged, or bad lines in a file.
     """
-    if text_files.is_path(name) or Path(name, "train.tsv").is_file():
+    if text_files.is_path(name) or os.path.isfile(Path(name, "train.tsv")):
         return text_files.read_table(name)
     folder, fingerprint, arrays = records.kept("text", name, data_dir, _decode_labelled)
     parts = {

@@ -6,6 +6,7 @@ Training counts words and merges the most frequent pairs, ties by order: the sam
 give the same tokenizer.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -67,7 +68,8 @@ def train(
       is_lowered: read in lower case and without accents.
 
     Raises:
-      Refusal: another kind, a size that cannot be, no text, or no `tokenizers`.
+      Refusal: another kind, a size that cannot be, or does not hold the characters that
+        "bpe" begins with; no text, or no `tokenizers`.
     """
     if kind not in KINDS:
         raise Refusal(f"tokenizer {kind!r}: expected {' or '.join(map(repr, KINDS))}")
@@ -77,6 +79,9 @@ def train(
     made, trainer = (_words if kind == "word" else _pairs)(library(), vocab_size)
     made.normalizer = _normalizer(library(), is_lowered)
     made.train_from_iterator(texts, trainer)
+    if (found := made.get_vocab_size()) > vocab_size:  # the library keeps them all
+        there = f"the texts have {found - len(SPECIAL)} characters"
+        raise Refusal(f"vocab_size={vocab_size}: {there}; expected at least {found}")
     return _wrapped(made)
 
 
@@ -141,6 +146,19 @@ def from_state(state: str) -> Tokenizer:
         return _wrapped(read(state))
     except Exception as error:  # the library raises nothing narrower
         raise Refusal(f"a damaged tokenizer ({error})") from error
+
+
+def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The numbers of a user's texts.
+
+    Raises:
+      Refusal: they are no list of texts.
+    """
+    with contextlib.suppress(TypeError):  # no list, or half of a surrogate pair
+        said = [] if isinstance(texts, str) else list(texts)
+        if said and all(isinstance(one, str) for one in said):
+            return tokenizer.encode(said)
+    raise Refusal('predict takes a list of texts, as in predict(["a text"])')
 
 
 def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.ndarray]:

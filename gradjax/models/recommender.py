@@ -57,7 +57,7 @@ def table(key: Key, seen: np.ndarray, width: int, scale: float) -> Table:
     """Vectors drawn from N(0, scale^2) where the row is seen in training, else zero.
 
     Biases start at zero. A row that no batch touches has no gradient, so a user never
-    seen keeps a zero vector and a zero bias: the mean user.
+    seen keeps a zero vector and a zero bias.
     """
     drawn = scale * jax.random.normal(key, (len(seen), width))
     is_seen = jnp.asarray(seen)[:, None]

@@ -21,10 +21,14 @@ _MOST = {
     "groups": 2**11,
     "latent": 2**11,
     "patch": 2**8,
+    "rank": 2**12,
+    "dropout": 0.95,
+    "l2": 1e6,
+    "l2_bias": 1e6,
+    "scale": 1e3,
 }
 _LEAST = {"hidden": 0}  # 0: there is none
 _MOST_LAYERS = 32  # numbers in a tuple
-_MOST_DROPOUT = 0.95
 
 
 def network(
@@ -35,7 +39,7 @@ def network(
     Args:
       expression: a name, or a call with literal arguments given by name.
       registry: name -> factory(*given, **arguments with defaults).
-      given: what the data decide: tokens, classes, the shape of an image.
+      given: what the data decide: tokens, classes, the shape of an image, a catalogue.
 
     Raises:
       Refusal: an unknown name or argument, with the nearest; a value out of its range.
@@ -68,7 +72,7 @@ def _checked(call: Call, name: str, value: Any, default: Any) -> Any:
         return _wholes(said, name, value)
     if isinstance(default, int):
         return whole(said, value, _LEAST.get(name, 1), _MOST[name])
-    return number(said, value, 0.0, _MOST_DROPOUT)
+    return number(said, value, 0.0, _MOST[name])
 
 
 def _wholes(said: str, name: str, value: Any) -> tuple[int, ...]:

@@ -35,8 +35,7 @@ def best(
     Args:
       scores: users i32[chunk] -> f32[chunk, items].
       users: i32[users].
-      excluded: what each user has already, which is never recommended; it counts below
-        every other item.
+      excluded: what each user has already: it comes behind every other item.
       k: how many, at most the number of items.
 
     Returns:

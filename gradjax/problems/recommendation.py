@@ -1,7 +1,6 @@
 """Predict ratings: squared error over users' vectors and items' vectors."""
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import spec
 from gradjax.data import arrays, ratings
 from gradjax.data.ratings import Parts, Ratings
-from gradjax.errors import Refusal
 from gradjax.problems import arguments, bias_baseline, ranking
+from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
     Key,
@@ -29,7 +27,7 @@ from gradjax.types import (
 LIST_LENGTH = 10  # items recommended, and the k of recall@k
 _CHUNK = 65_536  # ratings predicted at once on the host's side
 # Solved, by data set and split: a mean squared error, the square of an RMSE.
-_TARGETS = {"movielens/latest-small-ratings": 0.855**2}
+_TARGETS = {("movielens/latest-small-ratings", "random"): 0.855**2}
 
 
 class Task(NamedTuple):
@@ -37,36 +35,48 @@ class Task(NamedTuple):
 
     ratings: Ratings
     parts: Parts
+    split: str  # how they were made: "random" or "time"
     model: Any  # models.recommender.Recommender
     mean: float  # of the train split's ratings
     predict: Callable[[Params, Batch], jax.Array]  # -> f32[batch]
     scores: Callable[[Params, jax.Array], jax.Array]  # users -> f32[users, items]
 
 
-def task(all_ratings: Ratings, parts: Parts, model: str = "factorisation") -> Task:
+def task(
+    all_ratings: Ratings,
+    model: str = "factorisation",
+    split: str = "random",
+    split_index: int = 0,
+) -> Task:
     """What is predicted, and by what.
 
     Args:
       all_ratings: from `data.ratings.load`.
-      parts: from `data.ratings.split`.
+      split: "random" or "time", see `data.ratings.split`.
+      split_index: which of the random splits.
       model: an expression: `factorisation(rank=32)`, `two_tower(widths=(64,))`.
 
     Raises:
-        Refusal: an unknown model or argument, or a value that it cannot have.
+        Refusal: an unknown model or argument, or a value that it cannot have; what
+            `data.ratings.split` refuses.
     """
-    from gradjax.models import recommender  # models: flax, imported where it is used
+    from gradjax import models  # flax, imported where it is used
+    from gradjax.models import recommender
 
+    parts = ratings.split(all_ratings, split, split_index)
     num_users, num_items = len(all_ratings.users), len(all_ratings.items)
     catalogue = recommender.Catalogue(
         _is_seen(all_ratings.user[parts.train], num_users),
         _is_seen(all_ratings.item[parts.train], num_items),
         all_ratings.genres,
     )
-    made = _model(model, catalogue)
+    registry: Any = models.RECOMMENDERS
+    made: Any = network(model, registry, catalogue)
     mean = float(all_ratings.rating[parts.train].mean(dtype=np.float64))
     return Task(
         all_ratings,
         parts,
+        split,
         made,
         mean,
         functools.partial(recommender.predict, made, mean),
@@ -75,7 +85,7 @@ def task(all_ratings: Ratings, parts: Parts, model: str = "factorisation") -> Ta
 
 
 def recommendation(
-    what: Task, user: str | None = None, list_length: int = LIST_LENGTH
+    what: Task, user: str | None = None, list_length: int | None = None
 ) -> Problem:
     """Ratings from users and items.
 
@@ -88,8 +98,9 @@ def recommendation(
     Args:
       what: from `task`.
       user: whose recommendations the report lists, by the data set's own name of it;
-        None: the first. One that the data set does not have gets the mean user's.
-      list_length: items in that list, and the k of recall@k and NDCG@k.
+        None: the first. One that the data set does not have is a user never seen.
+      list_length: items in that list, and the k of recall@k and NDCG@k; None: ten, or
+        all that there are.
 
     Returns:
       A Problem whose report has the test split's RMSE, that of tuned biases alone,
@@ -97,7 +108,10 @@ def recommendation(
       (relevant: a test rating in the upper quarter of the scale), and the share of test
       ratings of users that training never sees.
     """
-    arguments.whole("list_length", list_length, 1, len(what.ratings.items))
+    num_items = len(what.ratings.items)
+    usual = min(LIST_LENGTH, num_items)
+    length = usual if list_length is None else list_length
+    arguments.whole("list_length", length, 1, num_items)
 
     def loss(
         params: Params, batch: Batch, _key: Key
@@ -115,8 +129,10 @@ def recommendation(
         loss=loss,
         metrics=metrics,
         data=Splits(*(_source(what.ratings, part) for part in what.parts)),
-        target=Target("squared_error", _TARGETS.get(what.ratings.name), "min"),
-        report=lambda params, _data: report(what, params, user, list_length),
+        target=Target(
+            "squared_error", _TARGETS.get((what.ratings.name, what.split)), "min"
+        ),
+        report=lambda params, _data: report(what, params, user, length),
     )
 
 
@@ -128,9 +144,7 @@ def movielens(
 ) -> Problem:
     """Predict MovieLens ratings by biased matrix factorisation."""
     loaded = ratings.load(dataset)
-    return recommendation(
-        task(loaded, ratings.split(loaded, split, split_index), model)
-    )
+    return recommendation(task(loaded, model, split, split_index))
 
 
 def report(what: Task, params: Params, user: str | None, list_length: int) -> Report:
@@ -195,8 +209,9 @@ def recommended(
 ) -> tuple[str, list[str]]:
     """A heading, and one line an item: its title and the rating expected of the user.
 
-    A user that the data set does not have, or whom training never sees, is the mean
-    user: a zero vector and a zero bias.
+    What the user rated in the train split is left out, so a list may be shorter. A user
+    that the data set does not have, or whom training never sees, has a zero embedding
+    and a zero bias: by factorisation the mean user.
     """
     source = what.ratings
     name = str(source.users[0]) if user is None else user
@@ -205,13 +220,15 @@ def recommended(
     known = _pairs(source, what.parts.train)
     scores = functools.partial(jax.jit(what.scores), params)
     users = np.array([place], np.int32)
+    rated = known.item[known.user == place]
     (items,) = ranking.best(scores, users, known, list_length)
+    items = items[~np.isin(items, rated)]
     expected = np.asarray(scores(users))[0, items]
-    num_rated = int((known.user == place).sum())
+    num_rated = len(rated)
     said = (
         f"who rated {num_rated} in the train split"
         if num_rated
-        else "who has no rating in the train split: the mean user's"
+        else "who has no rating in the train split"
     )
     lines = [
         f"{rating:.2f}  {source.titles[item]}"
@@ -260,36 +277,3 @@ def _rows(source: Ratings, rows: np.ndarray) -> bias_baseline.Rows:
 
 def _is_seen(ids: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(ids, minlength=size) > 0
-
-
-def _widths(name: str, value: Any) -> tuple[int, ...]:
-    values = value if isinstance(value, tuple) else (value,)
-    return tuple(arguments.whole(name, one, 1, 4096) for one in values)
-
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "rank": functools.partial(arguments.whole, low=1, high=4096),
-    "width": functools.partial(arguments.whole, low=1, high=4096),
-    "widths": _widths,
-    "l2": functools.partial(arguments.number, low=0.0, high=1e6),
-    "l2_bias": functools.partial(arguments.number, low=0.0, high=1e6),
-    "scale": functools.partial(arguments.number, low=0.0, high=1e3),
-}
-
-
-def _model(expression: str, catalogue: Any) -> Any:
-    """The Recommender that an expression names."""
-    from gradjax import models
-
-    call = spec.parse(expression)
-    factory = spec.lookup(call.name, models.RECOMMENDERS, "model of ratings")
-    known = [name for name in inspect.signature(factory).parameters][1:]
-    if call.args:
-        named = ", ".join(known)
-        raise Refusal(f"{expression}: name its arguments; they are {named}")
-    given = {}
-    for name, value in call.kwargs:
-        if name not in known:
-            raise Refusal(spec.unknown(name, known, f"argument of {call.name}:"))
-        given[name] = _CHECKS[name](f"{call.name}: {name}", value)
-    return factory(catalogue, **given)

@@ -12,7 +12,6 @@ import optax
 from gradjax.data import arrays, texts, tokens
 from gradjax.data.strings import LabelledTexts
 from gradjax.data.tokens import TokenizedTexts, Tokenizer
-from gradjax.errors import Refusal
 from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
@@ -178,11 +177,8 @@ def predictor(
     apply = jax.jit(model.apply)
 
     def predict(params: Params, said: Sequence[str]) -> jax.Array:
-        if isinstance(said, str) or not len(said):
-            raise Refusal('predict takes a list of texts, as in predict(["a text"])')
-        return jax.nn.softmax(
-            apply(params, tokens.pad(tokenizer.encode(said), max_length))
-        )
+        inputs = tokens.pad(tokens.encoded(tokenizer, said), max_length)
+        return jax.nn.softmax(apply(params, inputs))
 
     return predict
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.data import arrays, pairs, token_pairs
+from gradjax.data import arrays, pairs, token_pairs, tokens
 from gradjax.data.pairs import SPLITS, Translations
 from gradjax.data.token_pairs import Rows, TokenizedPairs
-from gradjax.data.tokens import END, PAD, Tokenizer
+from gradjax.data.tokens import END, PAD, UNKNOWN, Tokenizer
 from gradjax.errors import Refusal
 from gradjax.problems import decoding
 from gradjax.problems.arguments import number
@@ -27,6 +27,7 @@ _NUM_SHOWN = 5
 _BATCH = 64  # sentences that are said at once
 _TIME = 16  # a source is padded to a multiple of it: a compilation each
 _NUM_BEAMS = 4
+_beam = functools.partial(decoding.beam, num_beams=_NUM_BEAMS)
 
 
 class _Sums(NamedTuple):
@@ -94,8 +95,9 @@ def translation(
       label_smoothing: s.
 
     Raises:
-      Refusal: a smoothing outside [0, 0.9].
+      Refusal: a smoothing outside [0, 0.9], or there is no `sacrebleu`.
     """
+    _sacrebleu()  # now, and not when the report needs it, behind all the training
     smoothing = number("label_smoothing", label_smoothing, 0.0, _MOST_SMOOTHING)
 
     def sums(params: Params, batch: Batch, key: Key | None) -> _Sums:
@@ -166,7 +168,7 @@ def about_translation(
         },
         "num_rows": len(tokenized.train.source),
         "num_tokens": tokenized.tokenizer.num_tokens,
-        "max_length": int(tokenized.train.source.shape[1]),
+        "max_length": max(part.shape[1] for part in tokenized.train),
         "num_cut": tokenized.num_cut,
     }
 
@@ -208,6 +210,20 @@ def said(
     return texts, scores
 
 
+def predictor(
+    model: "Translator", tokenizer: Tokenizer
+) -> Callable[[Params, Sequence[str]], list[str]]:
+    """(params, sentences) -> their translations, with 4 beams."""
+
+    def predict(params: Params, sentences: Sequence[str]) -> list[str]:
+        sources = [one or [UNKNOWN] for one in tokens.encoded(tokenizer, sentences)]
+        alone = [[place] for place in range(len(sources))]
+        rows = token_pairs.rows_of(sources, [[END]] * len(sources), alone)
+        return said(_beam, model, tokenizer, params, rows)[0]
+
+    return predict
+
+
 def bleu(found: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
     """BLEU of translations against one reference each, and sacrebleu's signature.
 
@@ -237,9 +253,8 @@ def _report(
     model: "Translator",
     params: Params,
 ) -> Report:
-    beam = functools.partial(decoding.beam, num_beams=_NUM_BEAMS)
     given = model, tokenized.tokenizer, params, tokenized.test
-    (plain, _), (best, _) = said(decoding.greedy, *given), said(beam, *given)
+    (plain, _), (best, _) = said(decoding.greedy, *given), said(_beam, *given)
     sources, targets = translations.test
     (greedy_bleu, _), (beam_bleu, signature) = bleu(plain, targets), bleu(best, targets)
     shown = zip(sources, best, targets, strict=True)
@@ -252,6 +267,7 @@ def _report(
     return Report(
         {"bleu": beam_bleu, "greedy_bleu": greedy_bleu},
         {"translations of the test split": lines, "bleu": [f"{signature}, {how}"]},
+        {"tokenizer.json": tokenized.tokenizer.state.encode()},
     )
 
 

@@ -1,5 +1,6 @@
 """Opens a finished run: configuration, curves, parameters, and a `predict` to use."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gradjax.data.tokens import Tokenizer, from_state
+from gradjax.data.tokens import from_state
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
-from gradjax.problems import model_of, predictor, text
+from gradjax.problems import model_of, predictor, text, translation
 from gradjax.types import Params, Run, Series
 
 
@@ -25,8 +26,9 @@ def load(workdir: str | Path, trial: int = 0) -> Run:
       A Run. `predict(images [batch, ...])` gives class probabilities
       f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
       Of a classifier of texts it is `predict(["a text", ...])`, and
-      `config["data"]["class_names"]` says the classes. It is None where the problem is
-      another one, and so are the parameters of a study.
+      `config["data"]["class_names"]` says the classes; of a translator it gives
+      translations. It is None where the problem is another one, and so are the
+      parameters of a study.
 
     Raises:
         Refusal: no finished run there, a damaged file, or no such trial.
@@ -57,27 +59,33 @@ def _predict(
     folder: Path, config: dict[str, Any], params: Params
 ) -> Callable[[Any], Any] | None:
     """The trained model, where the record says which inputs it was trained on."""
-    data, name = config["data"], config["settings"]["model"]
-    if name is None or "num_classes" not in data:
+    data, name = config["data"] or {}, config["settings"]["model"]
+    if name is None:
         return None
-    if "input_shape" in data:
+    if "input_shape" in data and "num_classes" in data:
         model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
         predict = predictor(model, data["max_value"])
-    elif (folder / "tokenizer.json").is_file():
-        tokenizer = _read_tokenizer(folder / "tokenizer.json")
-        sizes = data["num_tokens"], data["num_classes"]
-        model = text.text_model(name, *sizes)
-        predict = text.predictor(model, tokenizer, data["max_length"])
-    else:
-        return None
-    return lambda inputs: predict(params, inputs)
+        return lambda inputs: predict(params, inputs)
+    if "num_tokens" in data and ("num_classes" in data or "target" in data):
+        make = functools.cache(lambda: _of_texts(folder, name, data))
+        return lambda inputs: make()(params, inputs)
+    return None
 
 
-def _read_tokenizer(path: Path) -> Tokenizer:
+def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., Any]:
+    """The same of texts; made when it is used, for it needs `tokenizers`."""
+    path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
     try:
-        return from_state(path.read_text(encoding="utf-8"))
+        tokenizer = from_state(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
     except ValueError as error:
         raise Refusal(f"{path}: {error}") from error
+    if "target" in data:
+        model = translation.translation_model(name, num_tokens)
+        return translation.predictor(model, tokenizer)
+    model = text.text_model(name, num_tokens, data["num_classes"])
+    return text.predictor(model, tokenizer, data["max_length"])
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -245,8 +245,8 @@ class Run(NamedTuple):
     trace: dict[str, Series]  # values are [trials, points]
     params: Params  # of one trial; None of a study, which trains many
     predict: Callable[[Any], Any] | None
-    # images [batch, ...] or a list of texts -> class probabilities; None where the
-    # problem is another one
+    # images [batch, ...] or a list of texts -> class probabilities; of a translator
+    # sentences -> translations; None where the problem is another one
 
 
 class Finding(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 
 import gradjax
 from gradjax.analysis import online
-from gradjax.data.ratings import Ratings, split
+from gradjax.data.ratings import Ratings
 from gradjax.problems import recommendation
 
 RATE = 0.05
@@ -41,7 +41,7 @@ def drawn(num_users=20, num_items=25, num_ratings=400):
 def setting(optimizer="sgd(0.05)"):
     """A trained model, the program that learns on, and the events after the split."""
     ratings = drawn()
-    task = recommendation.task(ratings, split(ratings, "time"), "factorisation(rank=4)")
+    task = recommendation.task(ratings, "factorisation(rank=4)", "time")
     problem = recommendation.recommendation(task)
     program = gradjax.program(problem, "adam(0.03)", num_steps=100, batch_size=32)
     result = gradjax.run(program)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gradjax.data import pair_files, pairs
+from gradjax.data import pair_files, pairs, ratings, texts
 from gradjax.data.pair_files import Pairs
 from gradjax.errors import Refusal
 
@@ -114,10 +114,36 @@ def test_a_bad_file_is_refused(folder, monkeypatch):
         (("fr", "de", "test_a"), "unknown language 'fr'"),
         (("en", "de", None), "choose with --test: test_a or test_b"),
         (("en", "de", "test_aa"), "did you mean 'test_a'"),
+        (("en", "de", "train"), "unknown test split of"),
+        (("en", "de", "val"), "unknown test split of"),
     ],
 )
 def test_a_choice_that_is_open_or_wrong_is_refused(folder, asked, expected):
     assert expected in refusal(pairs.load, str(folder), *asked)
+
+
+def test_two_files_have_no_test_split_to_choose(tmp_path):
+    put(tmp_path, "books", ENGLISH, GERMAN)
+    message = refusal(pairs.load, str(tmp_path / "books"), "en", "de", "test_a")
+    assert message.startswith("--test=test_a: ") and "no folder" in message
+
+
+def test_the_same_files_as_other_splits_are_other_data(tmp_path):
+    for name, stem in (("one", "val"), ("other", "test")):
+        put(tmp_path / name, "train", ENGLISH[:30], GERMAN[:30])
+        put(tmp_path / name, stem, ENGLISH[30:], GERMAN[30:])
+    one, other = (pairs.load(str(tmp_path / k), "en", "de") for k in ("one", "other"))
+    assert one.fingerprint != other.fingerprint
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "~nobody-of-that-name/x", "./" + "b" * 300]
+)
+def test_no_name_of_a_user_shows_a_traceback(name):
+    for load in (pairs.load, texts.load_labelled, texts.load_plain, ratings.load):
+        refusal(load, name)
+    refusal(ratings.load, f"{name}.csv")
 
 
 @pytest.mark.usefixtures("data_dir")

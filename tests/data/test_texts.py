@@ -316,6 +316,10 @@ def test_no_other_split_speaks_to_the_tokenizer(tmp_path):
         ((["a"], "words"), "tokenizer 'words': expected 'word' or 'bpe'"),
         ((["a"], "word", 4), "vocab_size=4: expected from 5 to 1048576"),
         (([], "word"), "a tokenizer of no text; expected the train split's"),
+        (
+            (["abcdefghij klm nop qrst"], "bpe", 8),
+            "vocab_size=8: the texts have 21 characters; expected at least 25",
+        ),
     ],
 )
 def test_what_cannot_be_a_tokenizer_is_refused(arguments, expected):

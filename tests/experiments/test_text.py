@@ -34,11 +34,15 @@ def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
     assert found.shape == (4, 3)
     first, second, _, last = found.argmax(axis=1).tolist()
     assert (first, second, last) == (2, 0, 1)
-    with pytest.raises(gradjax.Refusal, match="a list of texts"):
-        run.predict("alpha")
+    for given in ("alpha", [], None, 3, ["alpha", 3], ["\ud800"]):
+        with pytest.raises(gradjax.Refusal, match="a list of texts"):
+            run.predict(given)
     (tmp_path / "here" / "tokenizer.json").write_text("{}")
     with pytest.raises(gradjax.Refusal, match="tokenizer.json: a damaged tokenizer"):
-        gradjax.load(tmp_path / "here")
+        gradjax.load(tmp_path / "here").predict(["alpha"])
+    (tmp_path / "here" / "tokenizer.json").unlink()
+    with pytest.raises(gradjax.Refusal, match="tokenizer.json: No such file"):
+        gradjax.load(tmp_path / "here").predict(["alpha"])
     assert run.config["data"]["num_examples"] == {
         "train": 63,
         "validation": 9,

@@ -42,6 +42,9 @@ def test_trains_on_files_and_prints_translations(command, tmp_path):
     assert "greedy bleu" in done.stdout and "nrefs:1|case:mixed" in done.stdout
     run = gradjax.load(tmp_path / "here")
     assert 0.0 <= run.summary["bleu"] <= 100.0
+    lines = run.summary["texts"]["translations of the test split"]
+    said = [line.removeprefix("  -> ") for line in lines[1::3]]
+    assert run.predict(["cat 0 0", "cat 1 1", "cat 2 2"]) == said
     counts = run.config["data"]["num_examples"]
     assert counts == {"train": 40, "validation": 4, "test": 3}
     assert run.config["settings"]["learning_rate"] == 2e-3

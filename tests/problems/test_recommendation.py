@@ -44,7 +44,7 @@ def drawn(num_users=30, num_items=40, num_ratings=700):
 @functools.cache
 def stated(model=MODELS[0], by="random"):
     loaded = drawn()
-    task = recommendation.task(loaded, ratings.split(loaded, by), model)
+    task = recommendation.task(loaded, model, by)
     return task, recommendation.recommendation(task)
 
 
@@ -136,7 +136,10 @@ def test_it_learns_what_biases_cannot():
 def test_the_report_is_for_the_user_asked_or_the_mean_user():
     task, problem = stated()
     params = trained(problem, 50).params
-    for user, said in (("u7", "user u7, who rated"), ("nobody", "the mean user's")):
+    for user, said in (
+        ("u7", "user u7, who rated"),
+        ("nobody", "no rating in the train"),
+    ):
         heading, lines = recommendation.recommended(task, params, user, 3)
         assert said in heading and len(lines) == 3
     bias = np.asarray(params["item"]["bias"]) + task.mean
@@ -144,6 +147,23 @@ def test_the_report_is_for_the_user_asked_or_the_mean_user():
     np.testing.assert_allclose(
         [float(line.split()[0]) for line in lines], top, atol=6e-3
     )
+
+
+def test_what_was_rated_is_not_recommended_however_long_the_list():
+    task, problem = stated()
+    heading, lines = recommendation.recommended(
+        task, trained(problem, 50).params, "u0", len(task.ratings.items)
+    )
+    num_rated = int((task.ratings.user[task.parts.train] == 0).sum())
+    assert f"who rated {num_rated} in" in heading and num_rated
+    assert len(lines) == len(task.ratings.items) - num_rated
+
+
+def test_the_target_is_of_the_random_split():
+    loaded = drawn()._replace(name="movielens/latest-small-ratings")
+    for split, value in (("random", 0.855**2), ("time", None)):
+        task = recommendation.task(loaded, MODELS[0], split)
+        assert recommendation.recommendation(task).target.value == value
 
 
 def test_a_rating_of_the_upper_quarter_is_liked():
@@ -158,9 +178,10 @@ REFUSED = {
     "factorisation(ranks=3)": "'rank'",
     "factorisation(rank=0)": "from 1 to 4096",
     "factorisation(l2=-1.0)": "from 0 to",
-    "factorisation(8)": "name its arguments",
-    "two_tower(widths=(8, 0))": "from 1 to 4096",
-    "two_tower(widths='a')": "from 1 to 4096",
+    "factorisation(8)": "arguments go by name",
+    "factorisation(l2=nan)": "expected a number",
+    "two_tower(widths=(8, 0))": "from 1 to 8192",
+    "two_tower(widths='a')": "expected at most 32 numbers",
 }
 
 
@@ -168,7 +189,7 @@ REFUSED = {
 def test_refuses_a_model_that_is_none(model):
     loaded = drawn()
     with pytest.raises(Refusal, match=REFUSED[model]):
-        recommendation.task(loaded, ratings.split(loaded), model)
+        recommendation.task(loaded, model)
 
 
 def test_the_baseline_is_the_ridge_solution():
