@@ -13,12 +13,12 @@ Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=4
           python -m experiments.language --dataset=my_book.txt --model='gru(width=128)'
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gradjax import flags, launch, models, types
+from gradjax import flags, launch, models
 from gradjax.flags import Flag
 from gradjax.problems import language as problems
-from gradjax.types import Options, Problem
+from gradjax.types import Options
 
 _RATE = 5e-3  # of the default optimizer
 _EPOCHS = 8
@@ -43,17 +43,7 @@ class Settings(NamedTuple):
     trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
 
 
-def state(
-    settings: types.Settings, options: Options
-) -> tuple[Problem, types.Settings, dict[str, Any]]:
-    """The problem of these settings, which then say how long and at which rate."""
-    named = settings.dataset or "", settings.model or ""
-    problem, about = problems.load(
-        *named, **dict(settings.own), data_dir=options.data_dir
-    )
-    optimizer = Settings._field_defaults["optimizer"]
-    settings = flags.with_usual(settings, optimizer, _RATE, _EPOCHS)
-    return problem, settings, about
+state = flags.by_name(problems.load, Settings, _RATE, _EPOCHS)
 
 
 def main(settings: Settings, options: Options) -> None:

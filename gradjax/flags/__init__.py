@@ -31,7 +31,7 @@ from gradjax.flags.catalog import (
     training,
 )
 from gradjax.report import terminal
-from gradjax.types import Options, Settings, Sweep
+from gradjax.types import Options, Problem, Settings, Sweep
 
 __all__ = [
     "DATA_DIR",
@@ -47,6 +47,7 @@ __all__ = [
     "Command",
     "Flag",
     "as_run",
+    "by_name",
     "help_text",
     "parse",
     "run",
@@ -198,6 +199,35 @@ def with_usual(
     if settings.learning_rate is None and settings.optimizer == optimizer:
         settings = settings._replace(learning_rate=rate)
     return settings
+
+
+def by_name(
+    load: Callable[..., tuple[Problem, dict[str, Any]]],
+    kind: Any,
+    rate: float,
+    epochs: int,
+) -> Callable[[Settings, Options], tuple[Problem, Settings, dict[str, Any]]]:
+    """The `state` of an experiment whose problem is loaded by names.
+
+    Args:
+      load: (dataset, model, **the experiment's own settings, data_dir) -> the problem,
+        and what a record must say of its data.
+      kind: the experiment's Settings; `rate` is its default optimizer's.
+      rate: see `with_usual`.
+      epochs: see there.
+    """
+    optimizer = kind._field_defaults["optimizer"]
+
+    def state(
+        settings: Settings, options: Options
+    ) -> tuple[Problem, Settings, dict[str, Any]]:
+        """The problem of these settings, which then say how long and at which rate."""
+        named = settings.dataset or "", settings.model or ""
+        own = dict(settings.own)
+        problem, about = load(*named, **own, data_dir=options.data_dir)
+        return problem, with_usual(settings, optimizer, rate, epochs), about
+
+    return state
 
 
 def _described(flag: Flag, default: Any) -> list[str]:

@@ -42,7 +42,8 @@ class _Sums(NamedTuple):
 def load(
     name: str,
     model: str = "transformer",
-    languages: tuple[str | None, str | None] = (None, None),
+    source: str | None = None,
+    target: str | None = None,
     test: str | None = None,
     vocab_size: int = 4_000,
     max_length: int = 64,
@@ -54,7 +55,8 @@ def load(
     Args:
       name: a TFDS name, or aligned files, see `pairs.load`.
       model: an expression, see `translation_model`.
-      languages: the one that is read, the one that is said; None: as the data set says.
+      source: the language that is read; None: as the data set says.
+      target: the language that is said; None: the other one.
       test: which files of a folder to test on.
       vocab_size: tokens at most, of both languages together.
       max_length: places of a row, in each language.
@@ -64,7 +66,7 @@ def load(
     Raises:
       Refusal: pairs that are missing or damaged, or a value that cannot be.
     """
-    found = pairs.load(name, *languages, test, data_dir)
+    found = pairs.load(name, source, target, test, data_dir)
     tokenized = token_pairs.tokenized(found, vocab_size, max_length)
     made = translation_model(model, tokenized.tokenizer.num_tokens)
     problem = translation(found, tokenized, made, label_smoothing)
