@@ -4,8 +4,9 @@ usage: python -m scripts.set_targets [SUITE ...] [--problem=NAME] [--out=FILE]
 
 For each workload of the suites named (all, if none is) it prints what the rule found,
 and the target to be written into gradjax/workloads. --problem keeps that one alone, and
-with --out the table is kept there. The data sets of `small` have to be prepared: mnist,
-clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and movielens/latest-small-ratings.
+with --out the table is kept there, as far as it is. The data sets of `small` have to be
+prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
+movielens/latest-small-ratings; of `standard` the first three.
 """
 
 import os
@@ -71,9 +72,9 @@ def main(arguments: list[str]) -> int:
             found = rule.find(workload)
             lines.append(row(workload, found, time.monotonic() - started))
             terminal.say(lines[-1])
-        for out in outs:
-            with named_disk_errors(Path(out)):
-                write_bytes(Path(out), ("\n".join(lines) + "\n").encode())
+            for out in outs:
+                with named_disk_errors(Path(out)):
+                    write_bytes(Path(out), ("\n".join(lines) + "\n").encode())
     except (Refusal, rule.Diverged) as error:
         print(f"set_targets: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -10,16 +10,17 @@ import pytest
 import gradjax
 from gradjax import Target, problems
 from gradjax.workloads import SUITES, Workload, rule
-from scripts import set_targets
+from scripts import run_suite, set_targets
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = sorted({workload for suite in SUITES.values() for workload in suite})
-BOWL = Workload("quadratic(condition=2)", None, 30, Target("loss", None, "min"))
+LOW = Target("loss", 1e-3, "min")
+BOWL = Workload("quadratic(condition=2)", None, 30, LOW, "sgd", 0.5)
 
 
 def test_suites_are_named():
     assert gradjax.suites is SUITES
-    assert list(SUITES) == ["toy", "small"]
+    assert list(SUITES) == ["toy", "small", "standard"]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one.problem)
@@ -42,13 +43,16 @@ def test_targets_are_those_of_the_record():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 11 and cells[0].startswith("`"):
             spent = cells[1], int(cells[2].replace(",", ""))
-            kept[cells[0].strip("`")] = (*spent, cells[3], float(cells[7]))
+            tuned = cells[4].strip("`"), float(cells[5])
+            kept[cells[0].strip("`")] = (*spent, cells[3], float(cells[7]), *tuned)
     assert len(kept) == len(rows)
     for suite in SUITES.values():
         for workload in suite:
             batch = "" if workload.batch_size is None else f"{workload.batch_size}"
             goal = workload.target.metric, workload.target.value
-            assert kept[workload.problem] == (batch, workload.num_steps, *goal)
+            tuned = workload.optimizer, workload.learning_rate
+            row = (batch, workload.num_steps, *goal, *tuned)
+            assert kept[workload.problem] == row
 
 
 def test_targets_are_set_by_a_command(capsys, tmp_path):
@@ -58,6 +62,41 @@ def test_targets_are_set_by_a_command(capsys, tmp_path):
     assert "did you mean 'rosenbrock'?" in error and error.count("\n") == 1
     assert set_targets.main(["toy", "--problem=rosenbrock", f"--out={out}"]) == 0
     assert "| `rosenbrock` |  | 1,000 | loss |" in out.read_text()
+
+
+def test_a_suite_is_run_by_a_command(capsys):
+    assert run_suite.main(["toy"]) == 0
+    out = capsys.readouterr().out
+    rows = re.findall(r"^\| `.*\| (yes|no) \|.*$", out, re.MULTILINE)
+    assert len(rows) == len(SUITES["toy"])
+    assert re.search(
+        rf"^{rows.count('yes')} of {len(rows)} met, \d+ s in all$", out, re.M
+    )
+    assert "| `rosenbrock` | `sgd(momentum=0.9) at 0.00215` | loss |" in out
+    assert "yes" in rows
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["toi"], "did you mean 'toy'?"),
+        (["toy", "--optimizer=adm"], "did you mean 'adam'"),
+        (["toy", "--optimizer=adam(3e-3", "--seed=1"], "adam(3e-3"),
+        (["toy", "--seed=-1"], "seed"),
+    ],
+)
+def test_a_suite_is_not_run_with_what_there_is_not(given, said, capsys):
+    assert run_suite.main(given) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err and printed.err.count("\n") == 1 and not printed.out
+
+
+def test_an_optimizer_of_ones_own_is_run(capsys, monkeypatch):
+    monkeypatch.setitem(SUITES, "bowl", (BOWL,))
+    for expression, met in (("sgd(0.5)", "yes"), ("sgd(1e-6)", "no")):
+        assert run_suite.main(["bowl", f"--optimizer={expression}"]) == 0
+        out = capsys.readouterr().out
+        assert f"| `{expression}` | loss |" in out and f"| {met} |" in out
 
 
 def test_the_rule_tunes_and_takes_the_median_of_fresh_seeds(monkeypatch):
@@ -71,6 +110,23 @@ def test_the_rule_tunes_and_takes_the_median_of_fresh_seeds(monkeypatch):
     assert found.num_met == sum(
         value <= found.value for value in _other(found.optimizer, found.learning_rate)
     )
+
+
+def test_a_float32_meets_the_target_that_it_equals():
+    values = np.asarray([0.913, 0.914, 0.915, np.nan], np.float32).astype(np.float64)
+    assert rule.num_met(values, Target("accuracy", 0.914, "max")) == 2
+    assert rule.num_met(values, Target("error", 0.914, "min")) == 2
+    assert rule.num_met(values, Target("accuracy", None, "max")) == 0
+
+
+@pytest.mark.parametrize("rates", [[1e-5, 1e-3], [0.3, 0.45], [0.9, 1.1]])
+def test_the_rule_goes_on_beyond_the_rates_while_that_helps(rates, monkeypatch):
+    monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd",))
+    found = rule.find(BOWL, rule.Search(np.asarray(rates), range(1)))
+    ratio = rates[1] / rates[0]
+    best = found.values.mean()
+    for rate in (found.learning_rate / ratio, found.learning_rate * ratio):
+        assert not _other("sgd", rate).mean() < best
 
 
 def _other(optimizer, rate):
@@ -92,6 +148,11 @@ def _other(optimizer, rate):
         (0.97654, "max", 0.976),
         (0.13372, "min", 0.134),
         (2.5683e-10, "min", 2.57e-10),
+        (0.102, "max", 0.102),
+        (0.91399997, "max", 0.914),
+        (0.110000004, "min", 0.11),
+        (1.11, "min", 1.11),
+        (100.04, "min", 101.0),
         (-1.2345, "max", -1.24),
         (0.0, "min", 0.0),
     ],
