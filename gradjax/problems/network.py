@@ -23,6 +23,7 @@ _MOST = {
     "patch": 2**8,
     "rank": 2**12,
     "dropout": 0.95,
+    "input_dropout": 0.95,
     "l2": 1e6,
     "l2_bias": 1e6,
     "scale": 1e3,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax import problems
+from gradjax import Splits, problems
 from gradjax.problems import PROBLEMS, SURFACES
 
 BEGINNINGS = ("clinc_", "mnist_", "movielens", "shakespeare_", "tatoeba_")
@@ -112,7 +112,19 @@ def test_each_key_draws_what_is_drawn(name, problem):
     assert (values[0] == values[1]) is (name not in DRAWN)
 
 
+def short(problem):
+    """The same with few examples in each split: evaluating them all takes a minute."""
+    if problem.data is None:
+        return problem
+    parts = (
+        part and part._replace(num_examples=min(part.num_examples, 40))
+        for part in problem.data
+    )
+    return problem._replace(data=Splits(*parts))
+
+
 def test_runs_from_every_seed(problem):
+    problem = short(problem)
     sizes = {"batch_size": 8} if problem.data else {}
     program = gradjax.program(problem, "sgd(1e-3)", num_steps=3, **sizes)
     for seed in (0, 1):

@@ -63,7 +63,9 @@ def test_begin_tells_new_unfinished_finished_and_overwritten(tmp_path):
     folder = tmp_path / "run"
     assert records.begin(folder, SETTINGS, config(), False) is records.State.NEW
     assert records.begin(folder, SETTINGS, config(), False) is records.State.UNFINISHED
-    records.save(folder, [result([1.0])], {"status": "finished"}, b"png")
+    files = {"tokenizer.json": b"{}"}
+    summary = {"status": "finished"}
+    records.save(folder, [result([1.0])], summary, b"png", files=files)
     of_a_run = sorted(set(NAMES) - {"picture.png", "animation.gif"})
     assert sorted(p.name for p in folder.iterdir()) == of_a_run
     assert records.begin(folder, SETTINGS, config(), False) is records.State.FINISHED
