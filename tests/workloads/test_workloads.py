@@ -91,6 +91,17 @@ def test_a_suite_is_not_run_with_what_there_is_not(given, said, capsys):
     assert said in printed.err and printed.err.count("\n") == 1 and not printed.out
 
 
+def test_what_is_not_prepared_is_left_out(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    away = next(one for one in SUITES["small"] if one.problem == "mnist_mlp")
+    monkeypatch.setitem(SUITES, "bowl", (away, BOWL))
+    assert run_suite.main(["bowl"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("run_suite: mnist_mlp is left out: ")
+    assert "not prepared" in printed.err and printed.err.count("\n") == 1
+    assert "1 of 1 met, 1 left out, " in printed.out
+
+
 def test_an_optimizer_of_ones_own_is_run(capsys, monkeypatch):
     monkeypatch.setitem(SUITES, "bowl", (BOWL,))
     for expression, met in (("sgd(0.5)", "yes"), ("sgd(1e-6)", "no")):
