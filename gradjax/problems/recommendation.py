@@ -109,8 +109,7 @@ def recommendation(
       ratings of users that training never sees.
     """
     num_items = len(what.ratings.items)
-    usual = min(LIST_LENGTH, num_items)
-    length = usual if list_length is None else list_length
+    length = min(LIST_LENGTH, num_items) if list_length is None else list_length
     arguments.whole("list_length", length, 1, num_items)
 
     def loss(

@@ -173,6 +173,9 @@ def predictor(
       model: that of the parameters.
       tokenizer: that of the texts it was trained on.
       max_length: tokens of a text that are read.
+
+    Returns:
+      A function that raises Refusal where it is given no list of texts.
     """
     apply = jax.jit(model.apply)
 

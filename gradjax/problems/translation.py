@@ -215,7 +215,10 @@ def said(
 def predictor(
     model: "Translator", tokenizer: Tokenizer
 ) -> Callable[[Params, Sequence[str]], list[str]]:
-    """(params, sentences) -> their translations, with 4 beams."""
+    """(params, sentences) -> their translations, with 4 beams.
+
+    What it returns raises Refusal where it is given no list of texts.
+    """
 
     def predict(params: Params, sentences: Sequence[str]) -> list[str]:
         sources = [one or [UNKNOWN] for one in tokens.encoded(tokenizer, sentences)]
