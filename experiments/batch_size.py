@@ -22,15 +22,15 @@ steps; that of the full batch is exact. Validation is over its whole split, ever
 """
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import gradjax
-from gradjax import flags, launch, optimizers, problems, spec, study, types
-from gradjax.analysis import repeats
+from gradjax import expressions, optimizers, problems, types
+from gradjax.analysis import seeds as many
+from gradjax.commands import flags, lesson, train
+from gradjax.commands.flags import Flag
 from gradjax.data import sizes as data
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.optimizers import bounds
 from gradjax.plots.batch_sizes import MAX_SIZES, Trained, batch_sizes
 from gradjax.problems import arguments
@@ -75,10 +75,10 @@ class Measured(NamedTuple):
 
 def main(settings: Settings, options: Options) -> None:
     """Refuses what is wrong; trains once a batch size and seed, and shows."""
-    spec.lookup(settings.scale_rate, _SCALES, "--scale_rate")
+    expressions.lookup(settings.scale_rate, _SCALES, "--scale_rate")
     arguments.whole("--epochs", settings.epochs, 1, 10_000)
     arguments.whole("--seeds", settings.seeds, 1, 100)
-    launch.check(
+    train.check(
         types.Settings(
             settings.experiment,
             optimizer=settings.optimizer,
@@ -95,7 +95,7 @@ def main(settings: Settings, options: Options) -> None:
         settings.batch_size, num_examples, 2, MAX_SIZES, "--batch_size"
     )
     sizes = [_size(settings, problem, count, min(counts)) for count in counts]
-    study.run(settings, options, lambda: _find(settings, sizes))
+    lesson.run(settings, options, lambda: _find(settings, sizes))
 
 
 def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Size:
@@ -106,7 +106,7 @@ def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Si
     """
     assert problem.data is not None
     num_examples = problem.data.train.num_examples
-    epoch_steps = math.ceil(num_examples / count)
+    epoch_steps = -(-num_examples // count)
     num_steps = settings.epochs * epoch_steps
     if num_steps > _MAX_STEPS:
         said = f"{num_steps:,} steps of {count}; at most {_MAX_STEPS:,}"
@@ -165,7 +165,7 @@ def _measured(settings: Settings, size: Size) -> Measured:
         f"batches of {size.name}: {_counted(num_steps, 'step')}, compiled in"
         f" {results[0].compile_s:.1f} s, run in {results[0].run_s:.2f} s"
     )
-    figures = repeats.figures(results, num_steps, timed)
+    figures = many.figures(results, num_steps, timed)
     speed = size.batch_size * figures["gradients_per_s"]
     given = {"batch_size": size.batch_size, "learning_rate": size.rate}
     return Measured(size, results, {**given, **figures, "examples_per_s": speed})
@@ -177,9 +177,9 @@ def _drawn(one: Measured) -> tuple[str, Trained]:
     rate = "" if size.rate is None else f" at {size.rate:.3g}"
     speed = f"{figures['gradients_per_s']:,.0f} gradients/s"
     end = " (diverged)" if figures["diverged"] else ""
-    loss = repeats.stacked(one.results, "loss")
+    loss = many.stacked(one.results, "loss")
     assert loss is not None
-    held_out = repeats.stacked(one.results, "validation_loss")
+    held_out = many.stacked(one.results, "validation_loss")
     shape = (size.batch_size, epoch_steps, figures["step_s"], epoch_steps == 1)
     label = f"{size.name}: {_counted(figures['steps'], 'step')}{rate}, {speed}{end}"
     return label, Trained(loss, held_out, *shape)
@@ -190,7 +190,7 @@ def _sentence(settings: Settings, found: list[Measured]) -> str:
     least = min(found, key=lambda one: one.size.batch_size)
     most = max(found, key=lambda one: one.size.batch_size)
     step = most.figures["steps"]
-    after = [repeats.training_loss(one.results, step) for one in (least, most)]
+    after = [many.training_loss(one.results, step) for one in (least, most)]
     said = [_reached(settings, found)]
     if None not in after:
         said.append(
@@ -251,9 +251,9 @@ def _trace(found: list[Measured]) -> dict[str, Series]:
     trace = {}
     for one in found:
         for name in ("loss", "validation_loss", "validation_accuracy"):
-            series = repeats.stacked(one.results, name)
+            series = many.stacked(one.results, name)
             if series is not None:
-                trace[f"{name}_{one.size.batch_size}"] = repeats.thinned(series)
+                trace[f"{name}_{one.size.batch_size}"] = many.thinned(series)
     return trace
 
 

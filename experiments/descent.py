@@ -12,7 +12,7 @@ Command:  python -m experiments.descent
           python -m experiments.descent --optimizer='sgd(1e-3)' --optimizer='sgd(2e-3)'
 """
 
-from functools import partial
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -20,15 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradjax
-from gradjax import evaluation, flags, optimizers, problems, spec, study, training
-from gradjax.analysis import standstill
-from gradjax.analysis.standstill import Ending
+from gradjax import expressions, optimizers, problems
+from gradjax.analysis import convergence
+from gradjax.commands import flags, lesson
+from gradjax.commands.flags import Flag
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.plots import paths
 from gradjax.problems import SURFACES, arguments
-from gradjax.report import descents
-from gradjax.report.descents import Descended
+from gradjax.report import descent
+from gradjax.report.descent import Descended
+from gradjax.training import evaluation
+from gradjax.training.numbers import checked_hparams
 from gradjax.types import Finding, Hparams, Key, Options, Program, Series, TrainState
 
 _BLOCK_STEPS = 1_000  # of one compiled call; after each the stopping rule is asked
@@ -67,7 +69,7 @@ class Walk(NamedTuple):
 
 def main(settings: Settings, options: Options) -> None:
     """Follows each optimizer over the surface, to where nothing changes."""
-    spec.lookup(settings.surface, SURFACES, "surface")
+    expressions.lookup(settings.surface, SURFACES, "surface")
     start = _start(settings)
     _check(settings)
     problem = problems.PROBLEMS[settings.surface](start)
@@ -82,10 +84,10 @@ def main(settings: Settings, options: Options) -> None:
         found = {name: descend(program, settings) for name, program in programs.items()}
         return finding(settings, start, found)
 
-    study.run(settings, options, find)
+    lesson.run(settings, options, find)
 
 
-def descend(program: Program, settings: Settings) -> tuple[Walk, Ending]:
+def descend(program: Program, settings: Settings) -> tuple[Walk, convergence.Ending]:
     """Steps until nothing changes, the loss is not finite or no steps are left.
 
     Computed in float64: near a minimum a float32 loss stands still too early. The
@@ -94,18 +96,18 @@ def descend(program: Program, settings: Settings) -> tuple[Walk, Ending]:
     rule = (settings.gradient_tolerance, settings.loss_tolerance, settings.patience)
     num_points = program.plan.num_steps + 1
     with jax.enable_x64(True):
-        hparams = training.checked_hparams(program, {})
-        block = jax.jit(partial(walk, program, min(_BLOCK_STEPS, num_points)))
+        hparams = checked_hparams(program, {})
+        block = jax.jit(functools.partial(walk, program, min(_BLOCK_STEPS, num_points)))
         state = jax.jit(program.init)(hparams, np.uint32(_SEED))
         seen, ending = [], None
         for first in range(0, num_points, _BLOCK_STEPS):
             state, points = block(state, hparams, np.uint32(first))
             seen.append(jax.device_get(points))
             whole = jax.tree.map(lambda *x: np.concatenate(x)[:num_points], *seen)
-            ending = standstill.ending(whole.loss, whole.gradient_norm, *rule)
+            ending = convergence.ending(whole.loss, whole.gradient_norm, *rule)
             if ending is not None:
                 break
-    ending = ending or Ending(program.plan.num_steps, "steps")
+    ending = ending or convergence.Ending(program.plan.num_steps, "steps")
     # A point that is not finite is nowhere: the walk ends before it.
     stop = max(ending.step + (ending.reason != "diverged"), 1)
     return jax.tree.map(lambda x: x[:stop], whole), ending
@@ -153,7 +155,7 @@ def walk(
 def finding(
     settings: Settings,
     start: tuple[float, float],
-    found: dict[str, tuple[Walk, Ending]],
+    found: dict[str, tuple[Walk, convergence.Ending]],
 ) -> Finding:
     """What the descents say: a sentence, a line each, and pictures."""
     surface = SURFACES[settings.surface]
@@ -163,16 +165,16 @@ def finding(
         name: paths.Path(
             seen.params,
             seen.loss - surface.minimum,
-            descents.brief(said[name]),
+            descent.brief(said[name]),
             ending.reason == "diverged",
         )
         for name, (seen, ending) in found.items()
     }
     figures = {name: one._asdict() for name, one in said.items()}
     return Finding(
-        sentence=descents.sentence(title, said),
+        sentence=descent.sentence(title, said),
         figures={"start": start, "minimum": surface.minimum, "descents": figures},
-        rows=[(name, descents.row(one)) for name, one in said.items()],
+        rows=[(name, descent.row(one)) for name, one in said.items()],
         trace=_trace([seen for seen, _ in found.values()]),
         pictures={
             "picture.png": lambda: paths.picture(title, surface, drawn),
@@ -181,7 +183,7 @@ def finding(
     )
 
 
-def _said(seen: Walk, ending: Ending, minimum: float) -> Descended:
+def _said(seen: Walk, ending: convergence.Ending, minimum: float) -> Descended:
     return Descended(
         steps=ending.step,
         reason=ending.reason,
@@ -201,10 +203,9 @@ def _trace(walks: list[Walk]) -> dict[str, Series]:
     steps = np.unique(np.rint(counted).astype(int)) - 1
 
     def kept(values: list[np.ndarray]) -> Series:
-        rows = np.full((len(values), last), np.nan)
-        for row, one in zip(rows, values, strict=True):
-            row[: len(one)] = one
-        return Series(steps, rows[:, steps])
+        ends = [(0, last - len(one)) for one in values]
+        rows = map(functools.partial(np.pad, constant_values=np.nan), values, ends)
+        return Series(steps, np.stack(list(rows))[:, steps])
 
     return {
         "loss": kept([one.loss for one in walks]),

@@ -23,11 +23,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax import flags, spec, study
-from gradjax.analysis import differences
-from gradjax.analysis.differences import Exponents, Line, Quotients
+from gradjax import expressions
+from gradjax.commands import flags, lesson
+from gradjax.commands.flags import Flag
+from gradjax.derivatives import differences
+from gradjax.derivatives.differences import Exponents, Line, Quotients
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.plots.gradient_error import Field, gradient_error
 from gradjax.problems import SURFACES, arguments
 from gradjax.problems.surfaces import Surface
@@ -58,14 +59,14 @@ class Measured(NamedTuple):
 
 def main(settings: Settings, options: Options) -> None:
     """Refuses what is wrong; measures and shows."""
-    surface = spec.lookup(settings.surface, SURFACES, "surface")
+    surface = expressions.lookup(settings.surface, SURFACES, "surface")
     arguments.whole("--num_steps", settings.num_steps, 100, 10_000)
     arguments.whole("--seed", settings.seed, 0, 2**32 - 1)
     point = surface.start
     if settings.point is not None:
         point = _parsed(settings.point, surface)
         settings = settings._replace(point=f"{point[0]!r}, {point[1]!r}")
-    study.run(settings, options, lambda: _find(settings, surface, point))
+    lesson.run(settings, options, lambda: _find(settings, surface, point))
 
 
 def _parsed(text: str, surface: Surface) -> tuple[float, float]:

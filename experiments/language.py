@@ -15,8 +15,9 @@ Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=4
 
 from typing import NamedTuple
 
-from gradjax import flags, launch, models
-from gradjax.flags import Flag
+from gradjax import models
+from gradjax.commands import flags, train
+from gradjax.commands.flags import Flag
 from gradjax.problems import language as problems
 from gradjax.types import Options
 
@@ -49,9 +50,9 @@ state = flags.by_name(problems.load, Settings, _RATE, _EPOCHS)
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains, prints what the network writes."""
     run = flags.as_run(settings)
-    launch.check(run)
+    train.check(run)
     problem, run, about = state(run, options)
-    launch.train(problem, run, options, about)
+    train.train(problem, run, options, about)
 
 
 COMMAND = flags.Command(

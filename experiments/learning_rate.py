@@ -23,13 +23,14 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import flags, launch, optimizers, problems, study, types
+from gradjax import optimizers, problems, types
 from gradjax.analysis import stability
 from gradjax.analysis.stability import Edge, Outcome, Sweep
+from gradjax.commands import flags, lesson, train
+from gradjax.commands.flags import Flag
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.plots.sensitivity import Curve, Mark, Notes, Points, sensitivity
-from gradjax.problems import arguments, chance
+from gradjax.problems import arguments, randomness
 from gradjax.report import terminal
 from gradjax.types import Finding, Leaf, Options, Problem, Program, Series
 
@@ -64,17 +65,17 @@ def main(settings: Settings, options: Options) -> None:
     arguments.whole("--steps", settings.steps, 20, 100_000)
     arguments.whole("--num_rates", settings.num_rates, 3, 201)
     optimizer, seed = settings.optimizer, settings.seed
-    launch.check(types.Settings(settings.experiment, optimizer=optimizer, seed=seed))
+    train.check(types.Settings(settings.experiment, optimizer=optimizer, seed=seed))
     rates = _rates(settings)
     with jax.enable_x64(True):  # in float32 a loss above its minimum has few digits
         problem = problems.make(settings.problem)
-        if chance.is_random(problem):
+        if randomness.is_random(problem):
             raise Refusal(
                 f"--problem={settings.problem}: its loss is drawn anew at every step,"
                 " and noise looks like growth"
             )
         program = gradjax.program(problem, optimizer, num_steps=settings.steps)
-        study.run(settings, options, lambda: _find(settings, problem, program, rates))
+        lesson.run(settings, options, lambda: _find(settings, problem, program, rates))
 
 
 def _rates(settings: Settings) -> list[float]:

@@ -12,9 +12,10 @@ Command:  python -m experiments.minimize --problem=rosenbrock --optimizer=lbfgs
 
 from typing import NamedTuple
 
-from gradjax import flags, launch, problems, types
+from gradjax import problems, types
+from gradjax.commands import flags, train
+from gradjax.commands.flags import Flag
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.types import Options, Problem
 
 
@@ -49,9 +50,9 @@ def state(
 def main(settings: Settings, options: Options) -> None:
     """States the problem, minimises it."""
     run = flags.as_run(settings)
-    launch.check(run)
+    train.check(run)
     problem, run, _ = state(run, options)
-    launch.train(problem, run, options)
+    train.train(problem, run, options)
 
 
 COMMAND = flags.Command(

@@ -12,7 +12,8 @@ Command:  python -m experiments.mnist
 
 from typing import Any
 
-from gradjax import data, flags, launch, problems
+from gradjax import data, problems
+from gradjax.commands import flags, train
 from gradjax.plots.curves import Examples
 from gradjax.types import Dataset, Options, Params, Problem, Settings
 
@@ -21,7 +22,7 @@ def state(
     settings: Settings, options: Options
 ) -> tuple[Problem, Settings, dict[str, Any]]:
     """The problem of these settings, which then name its data set."""
-    settings = settings._replace(dataset=launch.choose_dataset(settings, options))
+    settings = settings._replace(dataset=train.choose_dataset(settings, options))
     dataset = _dataset(settings, options)
     model = problems.model_for(settings.model or "", dataset)
     problem = problems.classification(dataset, model)
@@ -30,7 +31,7 @@ def state(
 
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains."""
-    launch.check(settings)
+    train.check(settings)
     problem, settings, about_data = state(settings, options)
     dataset = _dataset(settings, options)
     model = problems.model_for(settings.model or "", dataset)
@@ -40,7 +41,7 @@ def main(settings: Settings, options: Options) -> None:
         images, labels = dataset.test["image"][:10], dataset.test["label"][:10]
         return Examples(images / dataset.max_value, labels, predict(params, images))
 
-    launch.train(problem, settings, options, about_data, examples)
+    train.train(problem, settings, options, about_data, examples)
 
 
 def _dataset(settings: Settings, options: Options) -> Dataset:

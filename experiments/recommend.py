@@ -27,11 +27,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradjax
-from gradjax import flags, launch, optimizers, study, training, types
+from gradjax import optimizers, types
 from gradjax.analysis import online
+from gradjax.commands import flags, lesson, train
+from gradjax.commands.flags import Flag
 from gradjax.data import ratings
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.models import RECOMMENDERS
 from gradjax.optimizers import bounds
 from gradjax.plots.online import Errors
@@ -39,6 +40,7 @@ from gradjax.plots.online import online as draw_online
 from gradjax.problems import arguments, recommendation
 from gradjax.problems.recommendation import Task
 from gradjax.report import terminal
+from gradjax.training.numbers import checked_hparams
 from gradjax.types import Finding, Options, Problem, Result, TrainState
 
 _ADAM_RATE = 1e-2  # found on validation: embeddings bear a larger rate than networks
@@ -94,7 +96,7 @@ def _problem(settings: types.Settings, task: Task) -> Problem:
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains; with --online, learns on."""
     run = flags.as_run(settings)
-    launch.check(run)
+    train.check(run)
     task = _task(run, options)
     problem, run = _problem(run, task), usual(run)
     new = ratings.is_new(task.ratings.user, task.parts.train, task.parts.test)
@@ -102,10 +104,10 @@ def main(settings: Settings, options: Options) -> None:
         f"{new.mean():.1%} of the test ratings are of users that training never sees"
     )
     if not settings.online:
-        launch.train(problem, run, options, recommendation.about(task))
+        train.train(problem, run, options, recommendation.about(task))
         return
     learns = _online_program(settings, problem)
-    study.run(
+    lesson.run(
         settings,
         options,
         lambda: _find(settings, run, problem, task, *learns),
@@ -143,10 +145,10 @@ def _online_program(
         problem, settings.online_optimizer, num_steps=1, batch_size=size
     )
     if optimizers.RATE not in program.hparams:
-        return program, training.checked_hparams(program, {})
+        return program, checked_hparams(program, {})
     rate = settings.online_learning_rate
     bounds.check("learning_rate", rate, "--online_learning_rate")
-    return program, training.checked_hparams(program, {optimizers.RATE: rate})
+    return program, checked_hparams(program, {optimizers.RATE: rate})
 
 
 def _find(
@@ -158,7 +160,7 @@ def _find(
     numbers: types.Hparams,
 ) -> Finding:
     """Trains, replays what came later, compares with the model left alone."""
-    program, run = launch.stated_program(problem, run)
+    program, run = train.stated_program(problem, run)
     has_rate = optimizers.RATE in program.hparams and run.learning_rate is not None
     given = {optimizers.RATE: run.learning_rate} if has_rate else {}
     with terminal.progress("train", program.plan.num_steps, None) as on_block:

@@ -31,18 +31,21 @@ import numpy as np
 import optax
 
 import gradjax
-from gradjax import flags, launch, optimizers, problems, schedules, study, trials, types
+from gradjax import optimizers, problems, schedules, types
+from gradjax.commands import flags, lesson, train
+from gradjax.commands.flags import Flag
+from gradjax.derivatives.hypergradients import checked, hypergradient
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
-from gradjax.hypergradients import checked, hypergradient
-from gradjax.lanes import lanes as made_lanes
-from gradjax.plots.schedule_gradient import schedule_gradient
+from gradjax.plots.schedule_gradient import schedule_gradient as draw_schedules
 from gradjax.problems import arguments
-from gradjax.report import learned, terminal
-from gradjax.report.learned import LEARNED, Learned, Tuned
-from gradjax.trials import Lanes
+from gradjax.report import schedule_gradient as report
+from gradjax.report import terminal
+from gradjax.report.schedule_gradient import LEARNED, Learned, Tuned
+from gradjax.trials import batches
+from gradjax.trials.batches import Lanes
+from gradjax.trials.lane_width import usual_width
+from gradjax.trials.lanes import lanes as made_lanes
 from gradjax.types import Finding, Options, Program, Series
-from gradjax.widths import usual_width
 
 _BELOW, _ABOVE, _NUM_RATES = (
     1 / 30,
@@ -102,7 +105,7 @@ def main(settings: Settings, options: Options) -> None:
     split = "validation" if has_split else "train"
     gradient = hypergradient(program, split)
     find = functools.partial(_find, settings, program, split, gradient)
-    study.run(settings, options, find)
+    lesson.run(settings, options, find)
 
 
 def _check(settings: Settings) -> None:
@@ -114,7 +117,7 @@ def _check(settings: Settings) -> None:
     arguments.whole("--fresh", settings.fresh, 2, 1_000)
     arguments.number("--headroom", settings.headroom, 1.0, 100.0)
     arguments.number("--outer_rate", settings.outer_rate, 1e-6, 1.0)
-    launch.check(
+    train.check(
         types.Settings(
             settings.experiment,
             optimizer=settings.optimizer,
@@ -151,12 +154,12 @@ def _find(settings: Settings, program: Program, split: str, gradient: Any) -> Fi
     descent = Series(np.arange(len(path.losses)), path.losses.T)
     loss_name = "loss" if split == "train" else f"{split} loss"
     draw = functools.partial(
-        schedule_gradient, what, rates, descent, fresh[split], loss_name
+        draw_schedules, what, rates, descent, fresh[split], loss_name
     )
     return Finding(
-        learned.sentence(found),
-        learned.figures(found),
-        learned.rows(found),
+        report.sentence(found),
+        report.figures(found),
+        report.rows(found),
         {**rates, "descent": descent},
         {"picture.png": draw},
     )
@@ -181,7 +184,7 @@ def _losses(
 ) -> dict[str, np.ndarray]:
     """Split -> the loss at the end, f32[settings, trials]; NaN where it diverged."""
     numbers = [{optimizers.RATE: one.peak, _VALUES: one.values} for one in settings]
-    seen = trials.run(
+    seen = batches.run(
         lanes,
         [one for one in numbers for _ in seeds],
         [s for _ in settings for s in seeds],

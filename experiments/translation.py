@@ -13,8 +13,9 @@ Command:  python -m experiments.translation --dataset=multi30k --source=en \
 
 from typing import NamedTuple
 
-from gradjax import flags, launch, models
-from gradjax.flags import Flag
+from gradjax import models
+from gradjax.commands import flags, train
+from gradjax.commands.flags import Flag
 from gradjax.problems import translation as problems
 from gradjax.report import terminal
 from gradjax.types import Options
@@ -53,14 +54,14 @@ state = flags.by_name(problems.load, Settings, _RATE, _EPOCHS)
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains, prints translations and BLEU."""
     run = flags.as_run(settings)
-    launch.check(run)
+    train.check(run)
     problem, run, about = state(run, options)
     terminal.say(
         f"{about['source']} to {about['target']}: {about['num_examples']['train']:,}"
         f" pairs in {about['num_rows']:,} rows of {about['max_length']} tokens at most,"
         f" of {about['num_tokens']:,}; cut to fit: {about['num_cut']:,}"
     )
-    launch.train(problem, run, options, about)
+    train.train(problem, run, options, about)
 
 
 COMMAND = flags.Command(

@@ -12,9 +12,10 @@ Command:  python -m experiments.vision --model=logistic --learning_rate=5e-3
 
 from typing import Any, NamedTuple
 
-from gradjax import data, flags, launch, models, problems, types
+from gradjax import data, models, problems, types
+from gradjax.commands import flags, train
+from gradjax.commands.flags import Flag
 from gradjax.errors import Refusal
-from gradjax.flags import Flag
 from gradjax.plots.curves import Examples
 from gradjax.problems import augmentation, autoencoder
 from gradjax.types import Dataset, Options, Params, Problem
@@ -43,7 +44,7 @@ def state(
     settings: types.Settings, options: Options
 ) -> tuple[Problem, types.Settings, dict[str, Any]]:
     """The problem of these settings, which then name data set and augmentation."""
-    settings = settings._replace(dataset=launch.choose_dataset(settings, options))
+    settings = settings._replace(dataset=train.choose_dataset(settings, options))
     dataset = _dataset(settings, options)
     expression = settings.model or ""
     settings = settings._replace(own=(("augmentation", _augmentation(settings)),))
@@ -63,12 +64,12 @@ def state(
 def main(settings: Settings, options: Options) -> None:
     """States the problem, trains."""
     run = flags.as_run(settings)
-    launch.check(run)
+    train.check(run)
     problem, run, about = state(run, options)
     shown = (
         None if autoencoder.is_autoencoder(settings.model) else _examples(run, options)
     )
-    launch.train(problem, run, options, about, shown)
+    train.train(problem, run, options, about, shown)
 
 
 def _examples(settings: types.Settings, options: Options) -> Any:

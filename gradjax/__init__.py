@@ -6,15 +6,15 @@ Minimise a problem with an optimizer under a schedule: one pure program.
     result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)
 """
 
+from gradjax.derivatives.check import check_gradient
+from gradjax.derivatives.hypergradients import hypergradient
 from gradjax.errors import Refusal
-from gradjax.gradients import check_gradient
-from gradjax.hypergradients import hypergradient
 from gradjax.problems import problem
 from gradjax.records import frames, load
+from gradjax.suites import SUITES as suites
 from gradjax.sweeps import sweep
-from gradjax.training import program, run
+from gradjax.training.program import program, run
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials
-from gradjax.workloads import SUITES as suites
 
 __all__ = [
     "Problem",

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from scripts.baselines import Settings, worker
@@ -173,7 +173,7 @@ def _names(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
         found = list(dict.fromkeys(text.split(",")))
         for name in found:
             if name not in known:
-                raise argparse.ArgumentTypeError(spec.unknown(name, known, what))
+                raise argparse.ArgumentTypeError(expressions.unknown(name, known, what))
         return found
 
     return names

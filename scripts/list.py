@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gradjax import optimizers, problems, schedules, spec
+from gradjax import expressions, optimizers, problems, schedules
 from gradjax.errors import Refusal
 from gradjax.optimizers.arguments import settable
 from gradjax.optimizers.defined import RESTRICTIONS
@@ -89,10 +89,10 @@ def listing(arguments: list[str]) -> list[str]:
     if not arguments:
         raise Refusal(f"usage: python -m scripts.list {'|'.join(KINDS)} [NAME ...]")
     kind, *names = arguments
-    known = spec.lookup(kind, KINDS, "kind")
+    known = expressions.lookup(kind, KINDS, "kind")
     lines = []
     for name in names or sorted(known):
-        lines += [*spec.lookup(name, known, kind.removesuffix("s"))(), ""]
+        lines += [*expressions.lookup(name, known, kind.removesuffix("s"))(), ""]
     return [*lines, f"{len(names or known)} {kind}"]
 
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import optimizers, problems, spec
+from gradjax import expressions, optimizers, problems
 from gradjax.analysis.statistics import student_interval
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
@@ -190,7 +190,7 @@ def _names(text: str) -> list[str]:
     names = sorted(set(text.split(",")))
     for name in names:
         if name not in optimizers.OPTIMIZERS:
-            line = spec.unknown(name, optimizers.OPTIMIZERS, "optimizer")
+            line = expressions.unknown(name, optimizers.OPTIMIZERS, "optimizer")
             raise argparse.ArgumentTypeError(line)
     return names
 

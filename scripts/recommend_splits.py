@@ -12,8 +12,9 @@ import numpy as np
 
 import gradjax
 from experiments.recommend import COMMAND, usual
-from gradjax import flags, launch, optimizers
+from gradjax import optimizers
 from gradjax.analysis.statistics import student_interval
+from gradjax.commands import flags, train
 from gradjax.data import ratings
 from gradjax.problems import bias_baseline, recommendation
 
@@ -41,7 +42,7 @@ def _scored(dataset: str, index: int) -> tuple[float, float]:
     task = recommendation.task(loaded, split_index=index)
     problem = recommendation.recommendation(task)
     given = COMMAND.settings("recommend", dataset=dataset, split_index=index)
-    program, run = launch.stated_program(problem, usual(flags.as_run(given)))
+    program, run = train.stated_program(problem, usual(flags.as_run(given)))
     result = gradjax.run(program, {optimizers.RATE: run.learning_rate}, run.seed)
     rows = task.parts.test
     columns = (loaded.user[rows], loaded.item[rows], loaded.rating[rows])

@@ -15,11 +15,11 @@ import time
 
 import jax
 
-from gradjax import problems, spec
+from gradjax import expressions, problems
 from gradjax.errors import Refusal
 from gradjax.report import terminal
+from gradjax.suites import SUITES, Workload, rule
 from gradjax.types import Problem
-from gradjax.workloads import SUITES, Workload, rule
 
 _HEAD = (
     "| problem | optimizer | metric | reached | target | met | seconds |\n"
@@ -69,7 +69,9 @@ def main(arguments: list[str]) -> int:
     flags = _parser().parse_args(arguments)
     began, met, num_left = time.monotonic(), [], 0
     try:
-        suites = [spec.lookup(name, SUITES, "suite") for name in flags.suite or SUITES]
+        suites = [
+            expressions.lookup(name, SUITES, "suite") for name in flags.suite or SUITES
+        ]
         for workload in (workload for suite in suites for workload in suite):
             started = time.monotonic()
             try:

@@ -17,11 +17,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
-from gradjax.workloads import SUITES, Workload, rule
+from gradjax.suites import SUITES, Workload, rule
 
 _FLAGS = ("--out=", "--problem=")
 _HEAD = (
@@ -62,9 +62,9 @@ def main(arguments: list[str]) -> int:
     outs, only = (_given(arguments, flag) for flag in _FLAGS)
     names = [one for one in arguments if not one.startswith(_FLAGS)] or list(SUITES)
     try:
-        suites = [spec.lookup(name, SUITES, "suite") for name in names]
+        suites = [expressions.lookup(name, SUITES, "suite") for name in names]
         known = {one.problem: one for suite in suites for one in suite}
-        workloads = [spec.lookup(one, known, "problem") for one in only or known]
+        workloads = [expressions.lookup(one, known, "problem") for one in only or known]
         lines = [_HEAD]
         terminal.say(_HEAD)
         for workload in workloads:

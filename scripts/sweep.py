@@ -14,7 +14,8 @@ import json
 import sys
 from pathlib import Path
 
-from gradjax import flags, spec
+from gradjax import expressions
+from gradjax.commands import flags
 from gradjax.errors import Refusal
 from gradjax.records import store
 from gradjax.report import sweep as report
@@ -56,7 +57,7 @@ def command_of(name: str) -> tuple[object, flags.Command]:
     """
     names = sorted(path.stem for path in _EXPERIMENTS.glob("[!_]*.py"))
     if name not in names:
-        raise Refusal(spec.unknown(name, names, "experiment"))
+        raise Refusal(expressions.unknown(name, names, "experiment"))
     module = importlib.import_module(f"experiments.{name}")
     if module.COMMAND.state is None:
         raise Refusal(f"--experiment={name}: is a lesson; a sweep is of one run")
@@ -91,7 +92,11 @@ def _read(arguments: list[str], looks: list[str]) -> tuple[Path, str]:
         one.partition("=")[2] for one in arguments if one.startswith("--workdir=")
     ]
     if len(looks) != 1 or looks[0] not in LOOKS or len(folders) != 1:
-        shown = spec.unknown(looks[0], LOOKS, "word") if looks[0] not in LOOKS else ""
+        shown = (
+            expressions.unknown(looks[0], LOOKS, "word")
+            if looks[0] not in LOOKS
+            else ""
+        )
         usage = "usage: python -m scripts.sweep --workdir=FOLDER status|verify|table"
         raise Refusal(shown or usage)
     folder = Path(folders[0])

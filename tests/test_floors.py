@@ -6,41 +6,25 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "errors",
-    "calling",
     "types",
     "files",
-    "spec",
+    "expressions",
     "schedules",
     "data",
     "models",
     "problems",
-    "gradients",
     "optimizers",
-    "evaluation",
-    "step",
-    "blocks",
-    "segment",
-    "traces",
-    "executables",
     "training",
-    "memory",
-    "widths",
-    "lanes",
-    "ledger",
     "trials",
-    "hypergradients",
+    "derivatives",
     "search",
     "records",
     "sweeps",
-    "workloads",
+    "suites",
     "analysis",
     "plots",
     "report",
-    "signals",
-    "launch",
-    "study",
-    "tuning",
-    "flags",
+    "commands",
     "__init__",
 ]
 HEAVY = {
@@ -120,7 +104,7 @@ def test_imports_only_from_the_floors_above(path):
     assert room in FLOORS, f"{room} has no floor: add it to FLOORS where it belongs"
     allowed = FLOORS[: FLOORS.index(room) + 1]
     if room == "__init__":
-        allowed = [floor for floor in FLOORS if floor != "flags"]
+        allowed = [floor for floor in FLOORS if floor != "commands"]
     ours = [name for name in imported(path) if name.split(".")[0] == "gradjax"]
     wrong = [name for name in ours if room_of(name) not in allowed]
     assert not wrong, f"{name_of(path)} ({room}) reaches down to {wrong}"
@@ -130,7 +114,7 @@ def test_imports_only_from_the_floors_above(path):
 def test_third_parties_stay_in_their_rooms(path):
     room, found = room_of(module_of(path)), imported(path)
     tops = {name.split(".")[0] for name in found}
-    assert "absl" not in tops or room == "flags", "only flags.py knows absl"
+    assert "absl" not in tops or room == "commands", "only commands/ knows absl"
     assert "flax" not in tops or room == "models", "only models/ knows flax"
 
 
@@ -141,10 +125,10 @@ def test_heavy_imports_happen_where_they_are_used(path):
 
 
 def test_the_walk_sees_imports_of_every_form():
-    text = "import a.b\nfrom . import step\nfrom gradjax import spec as s\n"
+    text = "import a.b\nfrom . import files\nfrom gradjax import data as d\n"
     text += "class C:\n    import rich\ndef f():\n    import scipy.stats\n"
     tree = ast.parse(text)
-    everywhere = {"a.b", "gradjax.step", "gradjax.spec", "rich", "scipy.stats"}
+    everywhere = {"a.b", "gradjax.files", "gradjax.data", "rich", "scipy.stats"}
     assert set(imports(tree, "gradjax")) == everywhere
     assert set(imports(tree, "gradjax", at_top=True)) == everywhere - {"scipy.stats"}
 

@@ -62,12 +62,12 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
 
 def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
     from experiments import mnist
-    from gradjax import tuning
+    from gradjax.commands import sweep
     from gradjax.types import Options, Settings, Sweep
 
     monkeypatch.chdir(tmp_path)
     varied = ("learning_rate=[0.001, 0.01]", "optimizer=[adam, sgd]")
-    tuning.run(
+    sweep.run(
         mnist.state,
         Settings("mnist", dataset="digits", steps=20),
         Sweep(varied, fresh_seeds=0),
@@ -84,7 +84,8 @@ def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m")])
 def test_commands_of_python_exist(command, tmp_path, monkeypatch):
-    from gradjax import flags, optimizers, schedules, spec
+    from gradjax import expressions, optimizers, schedules
+    from gradjax.commands import flags
 
     words = shlex.split(command)
     module = ROOT / (words[2].replace(".", "/") + ".py")
@@ -99,7 +100,7 @@ def test_commands_of_python_exist(command, tmp_path, monkeypatch):
             return
         given = values["optimizer"].value
         for text in given if isinstance(given, list) else [given]:
-            call = spec.parse(text)
+            call = expressions.parse(text)
             if ":" not in call.name:
                 optimizers.split(call)
         if "schedule" in values:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import evaluation
+from gradjax.training import evaluation
 from gradjax.types import Batch, Hparams, Params, Program, Series, TrainState
 
 Predict = Callable[[Params, Batch], jax.Array]  # -> f32[batch]

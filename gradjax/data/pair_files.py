@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 
 MAX_BYTES = 2**29  # of one unpacked file: it is kept in memory as a whole
@@ -97,7 +97,7 @@ def direction(
     """
     for wanted in (source, target):
         if wanted is not None and wanted not in there:
-            raise Refusal(spec.unknown(wanted, there, "language"))
+            raise Refusal(expressions.unknown(wanted, there, "language"))
     listed = ", ".join(there)
     if source is not None and source == target:
         raise Refusal(f"--source and --target are both {source!r}; there are {listed}")
@@ -123,7 +123,7 @@ def _stems(folder: Path, test: str | None) -> dict[str, Path]:
         taken = [stem.name for stem in stems.values()]
         known = [name for name in names if name not in taken]
         if test not in known:
-            raise Refusal(spec.unknown(test, known, f"test split of {folder}"))
+            raise Refusal(expressions.unknown(test, known, f"test split of {folder}"))
         tests = [test]
     if len(tests) > 1 and "test" not in tests:
         raise Refusal(f"{folder}: choose with --test: {' or '.join(tests)}")

@@ -8,12 +8,7 @@ import flax.linen as nn
 import jax
 
 from gradjax.errors import Refusal
-from gradjax.models.attention import (
-    Attention,
-    no_mask,
-    padding_mask,
-    same_part,
-)
+from gradjax.models.attention import Attention, no_mask, padding_mask, same_part
 from gradjax.models.sequences import (
     dropout,
     embedding,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.types import Call, Entry
 
@@ -101,5 +101,7 @@ def _check_inner(
     held = [*positional, *(given[name] for name in entry.inner if name in given)]
     for value in held if entry.inner else ():
         if not isinstance(value, Call):
-            shown = spec.unparse(value) if isinstance(value, tuple) else repr(value)
+            shown = (
+                expressions.unparse(value) if isinstance(value, tuple) else repr(value)
+            )
             raise Refusal(f"{call.name}: {shown} is not an optimizer; expected a name")

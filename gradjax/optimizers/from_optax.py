@@ -6,7 +6,7 @@
 import optax
 from optax import contrib
 
-from gradjax.optimizers import measures, thin
+from gradjax.optimizers import adapted, measures
 from gradjax.optimizers.wrappers import schedule_free_params
 from gradjax.types import Entry
 
@@ -37,7 +37,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "amsgrad": Entry(optax.amsgrad, paper="Reddi et al. 2018"),
     "cocob": Entry(contrib.cocob, _rate(1.0), paper="Orabona and Tommasi 2017"),
     "dadapt_adamw": Entry(
-        thin.dadapt_adamw,
+        adapted.dadapt_adamw,
         _rate(1.0),
         step_size=measures.estimated,
         paper="Defazio and Mishchenko 2023",
@@ -55,7 +55,7 @@ OPTIMIZERS: dict[str, Entry] = {
         paper="Khaled et al. 2023",
     ),
     "dpsgd": Entry(
-        thin.dpsgd,
+        adapted.dpsgd,
         _rate(1e-1),
         gradient="per_example",
         key="key",
@@ -103,7 +103,7 @@ OPTIMIZERS: dict[str, Entry] = {
         optax.noisy_sgd, _rate(1e-1), key="key", paper="Neelakantan et al. 2015"
     ),
     "novograd": Entry(optax.novograd, _rate(1e-2), paper="Ginsburg et al. 2019"),
-    "optimistic_adam": Entry(thin.optimistic_adam, paper="Daskalakis et al. 2018"),
+    "optimistic_adam": Entry(adapted.optimistic_adam, paper="Daskalakis et al. 2018"),
     "optimistic_adam_v2": Entry(
         optax.optimistic_adam_v2, paper="Daskalakis et al. 2018"
     ),
@@ -118,7 +118,7 @@ OPTIMIZERS: dict[str, Entry] = {
         paper="Loizou et al. 2021",
     ),
     "prodigy": Entry(
-        thin.prodigy,
+        adapted.prodigy,
         _rate(1.0),
         step_size=measures.estimated,
         paper="Mishchenko and Defazio 2023",
@@ -126,7 +126,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "radam": Entry(optax.radam, paper="Liu et al. 2020"),
     "rmsprop": Entry(optax.rmsprop, paper="Tieleman and Hinton 2012"),
     "rprop": Entry(
-        thin.rprop, step_size=measures.mean_step, paper="Riedmiller and Braun 1993"
+        adapted.rprop, step_size=measures.mean_step, paper="Riedmiller and Braun 1993"
     ),
     "schedule_free_adamw": Entry(
         contrib.schedule_free_adamw,
@@ -150,7 +150,7 @@ OPTIMIZERS: dict[str, Entry] = {
     ),
     "sm3": Entry(optax.sm3, _rate(1e-1), paper="Anil et al. 2019"),
     "sophia": Entry(
-        thin.sophia,
+        adapted.sophia,
         static=("update_interval",),
         needs=("obj_fn",),
         num_gradients=measures.sophia_gradients,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from gradjax import schedules, spec
+from gradjax import expressions, schedules
 from gradjax.errors import Refusal
 from gradjax.optimizers import arguments, bounds, defined, masks
 from gradjax.types import Call, Entry, Hparams, Leaf, OptimizerSpec, ScheduleSpec
@@ -56,14 +56,14 @@ def split(
     if callable(optimizer):
         call, entry = _from_function(optimizer, registry)
     else:
-        call = spec.parse(optimizer) if isinstance(optimizer, str) else optimizer
+        call = expressions.parse(optimizer) if isinstance(optimizer, str) else optimizer
         if not isinstance(call, Call):
             raise Refusal(f"optimizer {call!r}: expected an expression or a function")
         entry = _find(call.name, registry, is_inside=False)
     node = _node(call, entry, "optimizer", taking)
     if not defined.descends(node, registry.transforms):
         raise Refusal(
-            f"{spec.unparse(call)} holds no optimizer, so it does not descend"
+            f"{expressions.unparse(call)} holds no optimizer, so it does not descend"
         )
     defined.check_composition(node)
     scheduled = tuple(taking.scheduled.items())
@@ -90,7 +90,7 @@ class _Constant(NamedTuple):
 
 def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
     if ":" in name:
-        made = spec.load(name)
+        made = expressions.load(name)
         if isinstance(made, Entry):
             return made
         if not callable(made):
@@ -102,7 +102,7 @@ def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
             f"{name!r} changes gradients but does not descend; put it before an"
             f" optimizer: chain({name}(...), sgd)"
         )
-    return spec.lookup(
+    return expressions.lookup(
         name, {**known, **registry.transforms} if is_inside else known, "optimizer"
     )
 
@@ -143,7 +143,7 @@ def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec
                 return child
             return _called(value, entry, name, f"{path}.{name}", where, taking)
         if name in masks.ARGUMENTS and isinstance(value, str):
-            return spec.lookup(value, masks.MASKS, "mask")
+            return expressions.lookup(value, masks.MASKS, "mask")
         if name in masks.ARGUMENTS and value is not None and not callable(value):
             known = ", ".join(map(repr, masks.MASKS))
             raise Refusal(f"{where}={value!r}: expected a mask by name: {known}")
@@ -183,17 +183,17 @@ def _called(
     peaks = [value for key, value in call.kwargs if key == "peak"]
     if not peaks and call.name not in schedules.SCHEDULES:
         if ":" in call.name and not call.args and not call.kwargs:
-            return spec.load(call.name)
-        raise Refusal(f"{where}={spec.unparse(call)}: expected a number")
+            return expressions.load(call.name)
+        raise Refusal(f"{where}={expressions.unparse(call)}: expected a number")
     if entry.rate and name == entry.rate[0]:
         raise Refusal(
-            f"{where}={spec.unparse(call)}: the rate's schedule is --schedule; expected"
-            " a number"
+            f"{where}={expressions.unparse(call)}: the rate's schedule is --schedule;"
+            " expected a number"
         )
     if name in entry.static or not peaks:
         reason = "it is static" if name in entry.static else "it needs peak=..."
         raise Refusal(
-            f"{where}={spec.unparse(call)} cannot follow a schedule: {reason}"
+            f"{where}={expressions.unparse(call)} cannot follow a schedule: {reason}"
         )
     arguments.check_kind(peaks[0], entry, name, where)
     taking.hparams[f"{path}.peak"] = bounds.check(name, peaks[0], f"{where} peak")

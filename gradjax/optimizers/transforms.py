@@ -7,7 +7,7 @@ one that turns the sign and has a rate.
 import optax
 from optax import contrib
 
-from gradjax.optimizers import measures, thin
+from gradjax.optimizers import adapted, measures
 from gradjax.types import Entry
 
 
@@ -33,7 +33,7 @@ TRANSFORMS: dict[str, Entry] = {
     "ema": _plain(optax.ema),
     "identity": _plain(optax.identity),
     "keep_params_nonnegative": _plain(optax.keep_params_nonnegative),
-    "masked": Entry(thin.masked, rate=None, inner=("inner",)),
+    "masked": Entry(adapted.masked, rate=None, inner=("inner",)),
     "normalize": _plain(contrib.normalize),
     "normalize_by_update_norm": _plain(optax.normalize_by_update_norm),
     "reduce_on_plateau": Entry(
@@ -66,7 +66,7 @@ TRANSFORMS: dict[str, Entry] = {
     "scale_by_lbfgs": _plain(optax.scale_by_lbfgs, ("memory_size",)),
     "scale_by_learning_rate": Entry(optax.scale_by_learning_rate),
     "scale_by_lion": _plain(optax.scale_by_lion),
-    "scale_by_muon": _plain(thin.scale_by_muon, ("ns_steps",)),
+    "scale_by_muon": _plain(adapted.scale_by_muon, ("ns_steps",)),
     "scale_by_novograd": _plain(optax.scale_by_novograd),
     "scale_by_optimistic_gradient": _plain(optax.scale_by_optimistic_gradient),
     "scale_by_param_block_norm": _plain(optax.scale_by_param_block_norm),

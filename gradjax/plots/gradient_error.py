@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.analysis.differences import Line, Quotients
+from gradjax.derivatives.differences import Line, Quotients
 from gradjax.plots.surface import draw_arrows, draw_contours
 from gradjax.problems.surfaces import Surface
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.types import Key
 
 Augment = Callable[[jax.Array, Key], jax.Array]  # images to images of the same shape
@@ -74,7 +74,7 @@ def augmentation(name: str) -> Augment | None:
     Raises:
       Refusal: unknown name.
     """
-    return spec.lookup(name, AUGMENTATIONS, "augmentation")
+    return expressions.lookup(name, AUGMENTATIONS, "augmentation")
 
 
 def usual(dataset_name: str) -> str:

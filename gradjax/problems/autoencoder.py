@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.data import arrays
 from gradjax.problems.classification import about as about_images
 from gradjax.problems.network import network
@@ -97,7 +97,7 @@ def autoencoder_of(expression: str, dataset: Dataset) -> Any:
     Raises:
         Refusal: unknown name or argument, or a value that it cannot have.
     """
-    from gradjax import models  # flax: a third of what importing gradjax would cost
+    from gradjax import models
 
     shape = tuple(dataset.train["image"].shape[1:])
     return network(expression, models.AUTOENCODERS, shape)
@@ -111,7 +111,7 @@ def is_autoencoder(expression: str) -> bool:
     """
     from gradjax import models
 
-    return spec.parse(expression).name in models.AUTOENCODERS
+    return expressions.parse(expression).name in models.AUTOENCODERS
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

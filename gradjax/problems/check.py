@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradjax.calling import arity
 from gradjax.errors import Refusal
+from gradjax.problems.calling import arity
 from gradjax.types import Batch, Problem
 
 _RESERVED = ("loss", "learning_rate", "step_size", "num_gradients")

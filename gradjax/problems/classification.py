@@ -87,7 +87,7 @@ def model_of(expression: str, input_shape: tuple[int, ...], num_classes: int) ->
     Raises:
         Refusal: unknown name or argument, or a value that the model cannot have.
     """
-    from gradjax import models  # flax: a third of what importing gradjax would cost
+    from gradjax import models
 
     return network(expression, models.MODELS, input_shape, num_classes)
 

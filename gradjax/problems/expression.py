@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.types import Call, Problem
 
@@ -22,7 +22,7 @@ def make(
     Raises:
         Refusal: an unknown name or argument, or a value that the problem refuses.
     """
-    call = spec.parse(expression) if isinstance(expression, str) else expression
+    call = expressions.parse(expression) if isinstance(expression, str) else expression
     factory = _find(call.name, registry)
     arguments = _bound(call, factory)
     made = factory(*arguments.args, **arguments.kwargs)
@@ -33,8 +33,8 @@ def make(
 
 def _find(name: str, registry: dict[str, Callable[..., Problem]]) -> Callable[..., Any]:
     if ":" not in name:
-        return spec.lookup(name, registry, "problem")
-    found = spec.load(name)
+        return expressions.lookup(name, registry, "problem")
+    found = expressions.load(name)
     if isinstance(found, Problem):
         return lambda: found
     if not callable(found):
@@ -46,7 +46,7 @@ def _bound(call: Call, factory: Callable[..., Any]) -> inspect.BoundArguments:
     """The call's arguments, as the factory takes them."""
     for value in (*call.args, *(value for _, value in call.kwargs)):
         if isinstance(value, Call):
-            text = spec.unparse(value)
+            text = expressions.unparse(value)
             raise Refusal(
                 f"{call.name}: {text} is no number, and a string has quotes: {text!r}"
             )
@@ -56,7 +56,7 @@ def _bound(call: Call, factory: Callable[..., Any]) -> inspect.BoundArguments:
         for name, _ in call.kwargs:
             if name not in signature.parameters:
                 kind = f"argument of {call.name}:"
-                raise Refusal(spec.unknown(name, signature.parameters, kind))
+                raise Refusal(expressions.unknown(name, signature.parameters, kind))
     try:
         return signature.bind(*call.args, **dict(call.kwargs))
     except TypeError as error:

@@ -146,7 +146,7 @@ def language_model(expression: str, num_tokens: int) -> Model:
     Raises:
       Refusal: an unknown name or argument, or a value out of its range.
     """
-    from gradjax import models  # flax: a third of what importing gradjax would cost
+    from gradjax import models
 
     return network(expression, models.LANGUAGE_MODELS, num_tokens)
 

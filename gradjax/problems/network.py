@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.problems.arguments import number, truth, whole
 from gradjax.types import Call
@@ -45,8 +45,8 @@ def network(
     Raises:
       Refusal: an unknown name or argument, with the nearest; a value out of its range.
     """
-    call = spec.parse(expression)
-    factory = spec.lookup(call.name, registry, "model")
+    call = expressions.parse(expression)
+    factory = expressions.lookup(call.name, registry, "model")
     own = list(inspect.signature(factory).parameters.values())[len(given) :]
     defaults = {parameter.name: parameter.default for parameter in own}
     if call.args:
@@ -55,7 +55,7 @@ def network(
     for name, _ in call.kwargs:
         if name not in defaults:
             kind = f"argument of {call.name}:"
-            raise Refusal(spec.unknown(name, defaults, kind))
+            raise Refusal(expressions.unknown(name, defaults, kind))
     checked = {
         name: _checked(call, name, value, defaults[name]) for name, value in call.kwargs
     }
@@ -66,7 +66,7 @@ def _checked(call: Call, name: str, value: Any, default: Any) -> Any:
     """The value, of the kind that the default has and within bounds."""
     said = f"{call.name}: {name}"
     if isinstance(value, Call):
-        raise Refusal(f"{said}={spec.unparse(value)}: expected a number")
+        raise Refusal(f"{said}={expressions.unparse(value)}: expected a number")
     if isinstance(default, bool):
         return truth(said, value)
     if isinstance(default, tuple):

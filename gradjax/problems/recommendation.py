@@ -60,7 +60,7 @@ def task(
         Refusal: an unknown model or argument, or a value that it cannot have; what
             `data.ratings.split` refuses.
     """
-    from gradjax import models  # flax, imported where it is used
+    from gradjax import models
     from gradjax.models import recommender
 
     parts = ratings.split(all_ratings, split, split_index)

@@ -70,7 +70,7 @@ def wine_mlp(width: int = 16) -> Problem:
     Source of the data: `gradjax.data.tables.wine`.
     """
     units = arguments.whole("width", width, 1, _MOST_UNITS)
-    from gradjax.models.mlp import mlp  # flax: imported where it is used
+    from gradjax.models.mlp import mlp
 
     table = tables.wine()
     shape = table["train"]["x"].shape[1:]

@@ -141,7 +141,7 @@ def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
     Raises:
       Refusal: an unknown name or argument, or a value out of its range.
     """
-    from gradjax import models  # flax: a third of what importing gradjax would cost
+    from gradjax import models
 
     return network(expression, models.TEXT_MODELS, num_tokens, num_classes)
 

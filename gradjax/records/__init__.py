@@ -12,13 +12,7 @@ axis of steps.
 """
 
 from gradjax.records.environment import environment
-from gradjax.records.folder import (
-    PICTURES,
-    State,
-    begin,
-    checked_path,
-    default_path,
-)
+from gradjax.records.folder import PICTURES, State, begin, checked_path, default_path
 from gradjax.records.frames import Frames, frames
 from gradjax.records.load import load
 from gradjax.records.save import save, save_study

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 
 from gradjax.errors import Refusal
-from gradjax.spec import lookup, unknown
+from gradjax.expressions import lookup, unknown
 
 VARIABLE = "GRADJAX_FAULT"
 _FILE = ("before", "mid_write", "before_fsync", "before_rename", "after_rename")

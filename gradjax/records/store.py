@@ -17,18 +17,12 @@ from typing import Any
 import numpy as np
 
 from gradjax.errors import Refusal
+from gradjax.expressions import unknown
 from gradjax.files import npz_bytes, read_npz
 from gradjax.records import archive, faults, journal
 from gradjax.records.durable import disk_errors, write_file
 from gradjax.records.inspection import JOURNAL, environments, status, verify
-from gradjax.records.opening import (
-    Store,
-    close,
-    create_or_open,
-    open_to_read,
-    remove,
-)
-from gradjax.spec import unknown
+from gradjax.records.opening import Store, close, create_or_open, open_to_read, remove
 
 __all__ = [
     "Store",

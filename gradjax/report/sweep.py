@@ -16,7 +16,7 @@ from gradjax.report import terminal
 from gradjax.report.terminal import number
 from gradjax.sweeps import choose
 from gradjax.sweeps.choose import Done, Scored
-from gradjax.trials import Going
+from gradjax.trials.batches import Going
 from gradjax.types import Target
 
 _SAY_EVERY_S = 2.0

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import jax
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.types import Call, Hparams
 
@@ -113,7 +113,7 @@ def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def shown(name: str, argument: str, value: Any) -> str:
     """What a refusal begins with: `cosine(end=1.5)`, shortened."""
-    text = spec.unparse(value)
+    text = expressions.unparse(value)
     return f"{name}({argument}={text if len(text) <= 60 else f'{text[:57]}...'})"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.schedules.arguments import check_sum, checked, shown
 from gradjax.schedules.combined import PARTS
@@ -77,8 +77,8 @@ def as_call(expression: Any) -> Call:
         return expression
     if isinstance(expression, str):
         if not expression.lstrip().startswith("["):
-            return spec.parse(expression)
-        call = spec.parse(f"piecewise({expression})")
+            return expressions.parse(expression)
+        call = expressions.parse(f"piecewise({expression})")
         if len(call.args) == 1 and not call.kwargs:
             return call
     elif isinstance(expression, list | tuple):
@@ -122,8 +122,8 @@ def _node(
 
 def _find(name: str, registry: Registry) -> Callable[..., Any]:
     if ":" not in name:
-        return spec.lookup(name, registry, "schedule")
-    shape = spec.load(name)
+        return expressions.lookup(name, registry, "schedule")
+    shape = expressions.load(name)
     try:
         parameters = inspect.signature(shape).parameters if callable(shape) else {}
     except ValueError:  # a builtin without a signature

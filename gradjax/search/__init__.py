@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.search.grid import grid
 from gradjax.search.halton import halton
@@ -32,11 +32,11 @@ def make(expression: str) -> Search:
         Refusal: it cannot be read, there is none of that name, an argument it does not
             have or take, or the path does not give a Search.
     """
-    call = spec.parse(expression)
+    call = expressions.parse(expression)
     if ":" in call.name:
-        factory = spec.load(call.name)
+        factory = expressions.load(call.name)
     else:
-        factory = spec.lookup(call.name, SEARCHES, "search")
+        factory = expressions.lookup(call.name, SEARCHES, "search")
     try:
         bound = inspect.signature(factory).bind(*call.args, **dict(call.kwargs))
     except (TypeError, ValueError) as error:

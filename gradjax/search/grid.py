@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
-from gradjax.search import cube
+from gradjax.search import unit_cube
 from gradjax.types import Dimension, Point, Search, Space
 
 
@@ -31,18 +31,18 @@ def grid(num: int = 10) -> Search:
 
     def init(space: Space, _seed: int) -> State:
         sizes = [_size(dimension, num) for dimension in space.dimensions]
-        if math.prod(sizes) > cube.MAX_POINTS:
+        if math.prod(sizes) > unit_cube.MAX_POINTS:
             raise Refusal(
                 f"a grid of {' x '.join(f'{size:,}' for size in sizes)} ="
-                f" {math.prod(sizes):,} points; at most {cube.MAX_POINTS:,}: give fewer"
-                " points, or another search"
+                f" {math.prod(sizes):,} points; at most {unit_cube.MAX_POINTS:,}: give"
+                " fewer points, or another search"
             )
         return State(space)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
         axes = [values(dimension, num) for dimension in state.space.dimensions]
         size = math.prod(map(len, axes))
-        stop = min(cube.advanced(state.num_asked, count), size)
+        stop = min(unit_cube.advanced(state.num_asked, count), size)
         found = [_at(state.space, axes, k) for k in range(state.num_asked, stop)]
         return state._replace(num_asked=stop), found
 
@@ -58,12 +58,12 @@ def values(dimension: Dimension, num: int = 10) -> list[Any]:
     if dimension.kind == "choice":
         return list(dimension.values)
     if size == 1:
-        return [cube.value(dimension, 0.5)]
+        return [unit_cube.value(dimension, 0.5)]
     if dimension.kind == "int":  # in whole numbers, which have no rounding
-        low, last = cube.value(dimension, 0.0), size - 1
-        span = cube.num_whole(dimension) - 1
+        low, last = unit_cube.value(dimension, 0.0), size - 1
+        span = unit_cube.num_whole(dimension) - 1
         return [low + (k * span + last // 2) // last for k in range(size)]
-    return [cube.value(dimension, k / (size - 1)) for k in range(size)]
+    return [unit_cube.value(dimension, k / (size - 1)) for k in range(size)]
 
 
 def _size(dimension: Dimension, num: int) -> int:
@@ -72,7 +72,7 @@ def _size(dimension: Dimension, num: int) -> int:
         return len(dimension.values)
     size = num if dimension.num is None else dimension.num
     is_int = dimension.kind == "int"
-    return min(size, cube.num_whole(dimension)) if is_int else size
+    return min(size, unit_cube.num_whole(dimension)) if is_int else size
 
 
 def _at(space: Space, axes: list[list[Any]], index: int) -> Point:

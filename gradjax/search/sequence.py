@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradjax.search import cube
+from gradjax.search import unit_cube
 from gradjax.types import Point, Search, Space
 
 Draw = Callable[[int, int, int, int], np.ndarray]
@@ -29,13 +29,13 @@ def sequence(draw: Draw) -> Search:
     """
 
     def init(space: Space, seed: int) -> State:
-        return State(cube.checked(space), seed)
+        return State(unit_cube.checked(space), seed)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
-        stop = cube.advanced(state.num_asked, count)
+        stop = unit_cube.advanced(state.num_asked, count)
         num_dimensions = len(state.space.dimensions)
         coordinates = draw(num_dimensions, state.seed, state.num_asked, count)
-        points = cube.points(state.space, coordinates)
+        points = unit_cube.points(state.space, coordinates)
         return state._replace(num_asked=stop), points
 
     def tell(state: State, _told: list[tuple[Point, float | None]]) -> State:

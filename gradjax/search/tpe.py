@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.search import cube
+from gradjax.search import unit_cube
 from gradjax.search.sobol import draw
 from gradjax.types import Dimension, Point, Search, Space
 
@@ -64,10 +64,10 @@ def tpe(startup: int = 10, every: int = 4) -> Search:
 
     def init(space: Space, seed: int) -> State:
         _optuna()  # refused here, before anything runs
-        return State(cube.checked(space), seed)
+        return State(unit_cube.checked(space), seed)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
-        stop = cube.advanced(state.num_asked, count)
+        stop = unit_cube.advanced(state.num_asked, count)
         known = [worth is not None for _, worth in state.told]
         is_ready = len(known) >= startup and any(known)
         asked = range(state.num_asked, stop)
@@ -91,7 +91,7 @@ def _drawn(state: State, count: int) -> list[Point]:
     """The next points of the Sobol sequence."""
     num_dimensions = len(state.space.dimensions)
     coordinates = draw(num_dimensions, state.seed, state.num_drawn, count)
-    return cube.points(state.space, coordinates)
+    return unit_cube.points(state.space, coordinates)
 
 
 def _suggested(state: State, beside: list[Point], count: int) -> list[Point]:
@@ -138,8 +138,8 @@ def _distribution(optuna: Any, dimension: Dimension) -> Any:
     if dimension.kind == "choice":
         indices = range(len(dimension.values))
         return optuna.distributions.CategoricalDistribution(tuple(indices))
-    low, high = cube.bounds(dimension)
-    if dimension.kind == "int" and cube.num_whole(dimension) <= _MAX_CELLS:
+    low, high = unit_cube.bounds(dimension)
+    if dimension.kind == "int" and unit_cube.num_whole(dimension) <= _MAX_CELLS:
         return optuna.distributions.IntDistribution(int(low), int(high))
     return optuna.distributions.FloatDistribution(
         low, high, log=dimension.kind == "log"
@@ -165,7 +165,7 @@ def _number(dimension: Dimension, value: Any) -> float:
             if other == value and isinstance(other, bool) == isinstance(value, bool):
                 return index
         raise Refusal(f"told of {dimension.name}={value!r}, which is not in the list")
-    low, high = cube.bounds(dimension)
+    low, high = unit_cube.bounds(dimension)
     if not low <= value <= high:
         said = f"{dimension.name}={value!r}"
         raise Refusal(f"told of {said}, which is not within {low:g} to {high:g}")
@@ -182,7 +182,7 @@ def _point(space: Space, numbers: dict[str, Any]) -> Point:
         elif dimension.kind == "int":
             point[dimension.name] = round(number)
         else:
-            low, high = cube.bounds(dimension)  # exp(log(high)) may be beyond it
+            low, high = unit_cube.bounds(dimension)  # exp(log(high)) may be beyond it
             point[dimension.name] = min(max(float(number), low), high)
     return point
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import lanes, spec, training, trials
-from gradjax import widths as widths_of
+from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.training.program import program as make_program
+from gradjax.trials import batches, lanes
+from gradjax.trials import lane_width as widths_of
 from gradjax.types import Problem, Trials
 
 
@@ -55,7 +57,7 @@ def sweep(
         raise Refusal(
             "sweep takes hparams={name: [a value for each setting]}, seeds=[0, 1, ...]"
         )
-    program = training.program(
+    program = make_program(
         problem,
         optimizer,
         schedule,
@@ -69,7 +71,7 @@ def sweep(
     num_trials = len(settings) * len(seeds)
     widths = widths_of.capped(widths_of.usual_widths(), num_trials, num_devices)
     chosen = widths_of.usual_width(program, widths) if width is None else width
-    return trials.run(
+    return batches.run(
         lanes.lanes(program, chosen, num_devices, trace_every),
         [one for one in settings for _ in seeds],
         [seed for _ in settings for seed in seeds],
@@ -82,7 +84,7 @@ def _settings(
     """One dictionary a setting."""
     for name in hparams:
         if name not in known:
-            line = spec.unknown(name, known, "hyperparameter")
+            line = expressions.unknown(name, known, "hyperparameter")
             raise Refusal(
                 f"{line} (an argument becomes one when the expression names it)"
             )

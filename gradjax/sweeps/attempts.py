@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import trials
 from gradjax.records import faults
 from gradjax.records import store as kept_in
-from gradjax.trials import Going, Lanes
+from gradjax.trials import batches
+from gradjax.trials.batches import Going, Lanes
 
 _KILLS = 2  # of a batch that ran alone, before it is set aside
 
@@ -37,7 +37,7 @@ def advance(
         kept_in.append(store, {"begun": name})
     faults.reached("stretch:begun")
     if not deaths[name]:
-        trials.advanced(lanes, going, stretch)
+        batches.advanced(lanes, going, stretch)
         return
     store.say(f"{name} was begun and never ended: now one batch at a time")
     for at in range(0, len(going.alive), lanes.width):
@@ -48,7 +48,7 @@ def advance(
             continue
         kept_in.append(store, {"begun": label})
         faults.reached("batch:begun")
-        trials.advanced(lanes, going._replace(alive=rows), stretch)
+        batches.advanced(lanes, going._replace(alive=rows), stretch)
         kept_in.append(store, {"ended": label})
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradjax.blocks import num_blocks
 from gradjax.sweeps.points import Trial, digest
-from gradjax.trials import Going
+from gradjax.training.blocks import num_blocks
+from gradjax.trials.batches import Going
 from gradjax.types import Plan, Point, Target, Trials
 
 

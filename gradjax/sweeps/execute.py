@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax import ledger, trials
 from gradjax.errors import Interrupted
 from gradjax.records import store as kept_in
 from gradjax.sweeps import attempts
 from gradjax.sweeps.points import Trial
-from gradjax.trials import Going, Lanes
+from gradjax.trials import batches, results
+from gradjax.trials.batches import Going, Lanes
 from gradjax.types import Trials
 
 Halving = Callable[[Going, tuple[int, int]], None]  # writes stopped_step
@@ -55,9 +55,9 @@ def run_group(
         Interrupted: a signal asked for a stop; the stretch and its states are kept.
     """
     plan, times = lanes.program.plan, [0.0, 0.0]
-    going = trials.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
+    going = batches.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
     ids = np.asarray([one.id for one in group])
-    stretches = list(trials.segments(lanes, hooks.stops))
+    stretches = list(batches.segments(lanes, hooks.stops))
     names = [f"{prefix}-{first:06d}" for first, _ in stretches]
     known, snapshot = _resumed(store, names)
     due = time.monotonic() + _SNAPSHOT_S
@@ -66,7 +66,7 @@ def run_group(
         if not len(rows):
             break
         if k < known:
-            ledger.enter_entries(plan, going.book, stretch, kept_in.read(store, name))
+            results.enter_entries(plan, going.book, stretch, kept_in.read(store, name))
         else:
             if k == known and snapshot is not None:
                 _put_states(going, rows, snapshot)
@@ -75,7 +75,7 @@ def run_group(
             start = time.perf_counter()
             attempts.advance(store, name, lanes, going, stretch)
             times[1] += time.perf_counter() - start
-            entries = ledger.entries(plan, going.book, rows, stretch)
+            entries = results.entries(plan, going.book, rows, stretch)
             kept_in.commit(
                 store,
                 name,
@@ -84,7 +84,7 @@ def run_group(
                 num_steps=plan.num_steps,
             )
         hooks.halve(going, stretch)
-        going = trials.survivors(going)
+        going = batches.survivors(going)
         is_last = k == len(names) - 1
         number = hooks.stop_requested()
         is_due = number is not None or time.monotonic() > due
@@ -97,7 +97,7 @@ def run_group(
             raise Interrupted(number, f"unit {name}")
         taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
         hooks.on_stretch(taken, plan.num_steps, going)
-    return trials.ended(lanes, going, (times[0], times[1]))
+    return batches.ended(lanes, going, (times[0], times[1]))
 
 
 def _resumed(store: Any, names: list[str]) -> tuple[int, dict[str, np.ndarray] | None]:

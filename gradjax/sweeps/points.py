@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from gradjax import optimizers, spec
+from gradjax import expressions, optimizers
 from gradjax.errors import Refusal
 from gradjax.types import Call, Hparams, Point, Settings, Space
 
@@ -100,7 +100,7 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
         is_dotted = "." in name and head in _DOTTED
         if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
             known = [*_STATIC, *own, RATE, *(f"{name}.<argument>" for name in _DOTTED)]
-            raise Refusal(f"--sweep: {spec.unknown(one.name, known, 'name')}")
+            raise Refusal(f"--sweep: {expressions.unknown(one.name, known, 'name')}")
         is_static = head == "model" or one.name in (*_STATIC, *own)
         if is_static and one.kind in ("log", "linear"):
             raise Refusal(
@@ -138,19 +138,21 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
     field, _, argument = name.partition(".")
     if not argument or "." in argument:
         return settings, False  # a path into nested calls has to be there already
-    call = spec.parse(getattr(settings, field) or "")
+    call = expressions.parse(getattr(settings, field) or "")
     if field == "model":
         others = [pair for pair in call.kwargs if pair[0] != argument]
         is_text = isinstance(value, str)  # as a list keeps tuples and calls
-        literal = spec.parse(f"choice({value})").args[0] if is_text else value
+        literal = expressions.parse(f"choice({value})").args[0] if is_text else value
         itself = call._replace(kwargs=(*others, (argument, literal)))
-        return settings._replace(model=spec.unparse(itself)), True
+        return settings._replace(model=expressions.unparse(itself)), True
     if call.args or any(key == argument for key, _ in call.kwargs):
         return settings, False
 
     def written(value: Any) -> Settings:
         kwargs = (*call.kwargs, (argument, value))
-        return settings._replace(**{field: spec.unparse(Call(call.name, (), kwargs))})
+        return settings._replace(
+            **{field: expressions.unparse(Call(call.name, (), kwargs))}
+        )
 
     # Any legal number will do: each trial has its own in its place.
     placed = written(_PLACEHOLDER)

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax import widths as widths_of
 from gradjax.records import store as kept_in
 from gradjax.sweeps import choose, points
 from gradjax.sweeps.choose import Done
 from gradjax.sweeps.execute import Hooks, OnStretch, run_group
 from gradjax.sweeps.points import Trial
-from gradjax.trials import Lanes
+from gradjax.trials import lane_width as widths_of
+from gradjax.trials.batches import Lanes
 from gradjax.types import Point, Search, Series, Settings, Space, Sweep, Target, Trials
 
 FRESH_SEED = 2**31  # the first of those that no search uses

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import spec
+from gradjax import expressions
 from gradjax.errors import Refusal
-from gradjax.search.cube import MAX_POINTS
+from gradjax.search.unit_cube import MAX_POINTS
 from gradjax.types import Call, Dimension, Space
 
 RANGES = ("log", "linear", "int")
@@ -31,7 +31,7 @@ def parse(assignments: Sequence[str]) -> Space:
         [a, b, c]               numbers, words, True, False, None, or expressions
 
     n is how many points a grid takes; no other search reads it. An expression, quoted
-    or not, is kept as the text of `spec.unparse`, and so is a tuple.
+    or not, is kept as the text of `expressions.unparse`, and so is a tuple.
 
     Args:
       assignments: `name=range` or `name=list`, in the order of the space.
@@ -89,7 +89,7 @@ def _assignment(text: str) -> Dimension:
         raise Refusal(f"{name}: nothing to vary it over; expected {name}={_FORMS}")
     try:
         # In brackets, as the grammar's outermost form is a call.
-        wrapped = spec.parse(f"choice({right})")
+        wrapped = expressions.parse(f"choice({right})")
     except Refusal as error:
         raise Refusal(f"{name}: {error}") from None
     if wrapped.name != "choice" or wrapped.kwargs or len(wrapped.args) != 1:
@@ -105,13 +105,13 @@ def _assignment(text: str) -> Dimension:
 def _called(name: str, call: Call) -> Dimension:
     """The dimension of `log(low, high[, n])` and its like."""
     if call.name not in RANGES:
-        raise Refusal(f"{name}: {spec.unknown(call.name, RANGES, 'range')}")
+        raise Refusal(f"{name}: {expressions.unknown(call.name, RANGES, 'range')}")
     given = dict(zip(("low", "high", "n"), call.args, strict=False))
     named = dict(call.kwargs)
     is_twice = bool(given.keys() & named.keys()) or len(call.args) > 3
     if is_twice or not {"low", "high"} <= {*given, *named} <= {"low", "high", "n"}:
         form = f"{call.name}(low, high) or {call.name}(low, high, n)"
-        raise Refusal(f"{name}={_short(spec.unparse(call))}: expected {form}")
+        raise Refusal(f"{name}={_short(expressions.unparse(call))}: expected {form}")
     return _range(name, call.name, **given, **named)
 
 
@@ -125,7 +125,9 @@ def _property(name: str, value: Any) -> Dimension:
         )
     for key in value:
         if key not in _PROPERTIES:
-            raise Refusal(f"{name}: {spec.unknown(key, _PROPERTIES, 'property')}")
+            raise Refusal(
+                f"{name}: {expressions.unknown(key, _PROPERTIES, 'property')}"
+            )
     if set(value) == {"feasible_points"}:
         points = value["feasible_points"]
         if not isinstance(points, list):
@@ -205,7 +207,7 @@ def _literal(name: str, value: Any) -> Any:
     if isinstance(value, str):
         value = _canonical(value)
     elif isinstance(value, Call | tuple):
-        value = spec.unparse(value)
+        value = expressions.unparse(value)
     elif not isinstance(value, bool) and value is not None:
         _check_finite(name, value)
     if isinstance(value, str) and value.lower() in ("nan", "inf", "infinity"):
@@ -216,7 +218,7 @@ def _literal(name: str, value: Any) -> Any:
 def _canonical(text: str) -> str:
     """An expression's own text, so that two spellings are one; other words as is."""
     try:
-        return spec.unparse(spec.parse(text))
+        return expressions.unparse(expressions.parse(text))
     except Refusal:
         return text
 

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import training
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
+from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.types import Dataset, Problem
 from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
 
@@ -35,8 +35,8 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
         batch_size=settings.batch_size,
         eval_every=size,
     )
-    hparams = training.checked_hparams(program, {"learning_rate": LEARNING_RATE})
-    seed, taken = training.checked_seed(0), 0
+    hparams = checked_hparams(program, {"learning_rate": LEARNING_RATE})
+    seed, taken = checked_seed(0), 0
     state = jax.block_until_ready(program.compiled("init")(hparams, seed))
     block = program.compiled("block", size)
     first_s = time.perf_counter() - start

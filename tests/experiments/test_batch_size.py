@@ -7,7 +7,7 @@ import pytest
 
 import gradjax
 from experiments import batch_size
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.types import Options
 
 DATA = {

@@ -8,7 +8,8 @@ import pytest
 
 import gradjax
 from experiments import descent
-from gradjax import flags, problems
+from gradjax import problems
+from gradjax.commands import flags
 from gradjax.optimizers import OPTIMIZERS
 from gradjax.types import Options
 

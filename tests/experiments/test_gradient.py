@@ -8,7 +8,7 @@ import pytest
 
 import gradjax
 from experiments import gradient
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.types import Options
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import gradjax
 from experiments import learning_rate
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.types import Options
 
 

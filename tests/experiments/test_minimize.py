@@ -5,7 +5,7 @@ import pytest
 
 import gradjax
 from experiments import minimize
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.types import Options
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import gradjax
 from experiments import recommend
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.errors import Refusal
 from gradjax.types import Options
 

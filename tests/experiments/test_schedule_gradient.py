@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 import gradjax
 from experiments import schedule_gradient
 from experiments.schedule_gradient import Settings
-from gradjax import flags
+from gradjax.commands import flags
 from gradjax.errors import Refusal
 from gradjax.types import Options
 

@@ -119,7 +119,7 @@ REFUSED = {
 @pytest.mark.parametrize("flag", REFUSED)
 def test_refuses_in_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, capsys):
     from experiments import vision
-    from gradjax import flags
+    from gradjax.commands import flags
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)

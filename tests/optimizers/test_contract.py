@@ -15,10 +15,10 @@ import pytest
 
 import gradjax
 from gradjax import Splits, optimizers, problems
-from gradjax import step as steps
 from gradjax.data import arrays
 from gradjax.errors import Refusal
 from gradjax.optimizers import OPTIMIZERS
+from gradjax.training import step as steps
 
 NUM_STEPS = 30
 SCHEDULE = "warmup_linear(warmup=0, end=0.5)"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradjax.analysis import differences
+from gradjax.derivatives import differences
 from gradjax.plots.gradient_error import Field, gradient_error
 from gradjax.problems import SURFACES
 

@@ -9,7 +9,7 @@ import pytest
 import gradjax
 from gradjax import Problem
 from gradjax.schedules import shape_at, split
-from gradjax.step import at
+from gradjax.training.step import at
 
 
 def half_cosine(t):

@@ -8,7 +8,7 @@ import pytest
 from gradjax import search
 from gradjax.errors import Refusal
 from gradjax.search import SEARCHES
-from gradjax.search.cube import MAX_POINTS
+from gradjax.search.unit_cube import MAX_POINTS
 from gradjax.types import Dimension, Search, Space
 
 NEEDS_OPTUNA = {"tpe"}

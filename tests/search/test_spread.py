@@ -4,7 +4,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from gradjax.errors import Refusal
-from gradjax.search import SEARCHES, cube
+from gradjax.search import SEARCHES, unit_cube
 from gradjax.search.halton import draw as halton_draw
 from gradjax.search.sobol import draw as sobol_draw
 from gradjax.search.uniform import draw as random_draw
@@ -98,6 +98,6 @@ def test_more_dimensions_than_sobol_has_are_refused():
     ],
 )
 def test_a_coordinate_is_a_value(kind, low, high, coordinate, expected):
-    found = cube.value(Dimension("x", kind, low, high), coordinate)
+    found = unit_cube.value(Dimension("x", kind, low, high), coordinate)
     assert type(found) is type(expected)
     assert found == pytest.approx(expected, rel=1e-15)

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import lanes, trials
-from gradjax import widths as widths_of
+from gradjax.trials import batches, lanes
+from gradjax.trials import lane_width as widths_of
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import Cost, Measured, Task, cores
 from scripts.baselines.sweeps.datasets import problem_of
@@ -32,7 +32,7 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
         width = widths_of.usual_width(program, rule)
         made = lanes.lanes(program, width, trace_every=0)
         hparams = [{"learning_rate": rate} for rate in rates]
-        found = trials.run(made, hparams, [0] * len(rates))
+        found = batches.run(made, hparams, [0] * len(rates))
         once_s = time.perf_counter() - start - found.run_s
         means = found.trace["loss"].values.mean(axis=1)
         loss = float(np.nan_to_num(means, nan=np.inf).min())

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 import gradjax
-from gradjax import lanes, trials
-from gradjax import widths as widths_of
 from gradjax.problems.classification import classification
+from gradjax.trials import batches, lanes
+from gradjax.trials import lane_width as widths_of
 from gradjax.types import Dataset, Program
 from scripts.baselines.sweeps import cores
 from scripts.baselines.sweeps.datasets import without_evaluation
@@ -86,5 +86,5 @@ def _run(made: lanes.Lanes, asked: int) -> Cell:
     together = made.width * len(jax.devices())
     count = min(-(-asked // together), _MOST_BATCHES) * together
     hparams = [{"learning_rate": rate} for rate in np.geomspace(1e-4, 1e-1, count)]
-    found = trials.run(made, hparams, [0] * count)
+    found = batches.run(made, hparams, [0] * count)
     return Cell(made.width, count, found.run_s, found.compile_s)

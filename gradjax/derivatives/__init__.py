@@ -1,0 +1,1 @@
+"""Derivatives: checked against differences of the loss, and through whole runs."""

@@ -1,0 +1,1 @@
+"""The training step, the one compiled loop around it, and evaluation; pure."""

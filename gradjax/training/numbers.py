@@ -1,0 +1,44 @@
+"""Checks of what a run is given: the numbers of its program, and its seed."""
+
+from typing import Any
+
+import numpy as np
+
+from gradjax import expressions, optimizers, schedules
+from gradjax.errors import Refusal
+from gradjax.optimizers import bounds
+from gradjax.types import Hparams, Program
+
+
+def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
+    """The program's numbers with `hparams` in their place: f32[] each.
+
+    Raises:
+        Refusal: an unknown name, or a number out of bounds.
+    """
+    for name in hparams:
+        if name not in program.hparams:
+            raise Refusal(expressions.unknown(name, program.hparams, "hyperparameter"))
+    numbers = {
+        path: schedules.as_values(value, path, np.shape(program.hparams[path]))
+        if np.ndim(program.hparams[path])
+        else bounds.as_float(value, path)
+        for path, value in {**program.hparams, **hparams}.items()
+    }
+    shape = {path: v for path, v in numbers.items() if path.startswith("schedule.")}
+    schedules.check(shape)
+    own = {path: numbers[path] for path in numbers.keys() - shape.keys()}
+    optimizers.check_numbers(program.plan.optimizer, own)
+    return {path: np.float32(value) for path, value in numbers.items()}
+
+
+def checked_seed(seed: Any) -> np.uint32:
+    """The seed as u32[].
+
+    Raises:
+        Refusal: it is not a whole number in [0, 2**32).
+    """
+    is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not is_whole or not 0 <= seed < 2**32:
+        raise Refusal(f"seed={seed!r}: must be a whole number from 0 to {2**32 - 1}")
+    return np.uint32(seed)

@@ -1,0 +1,159 @@
+"""Ctrl-C and its kin: rows 8 and 9 of what a sweep lives with."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gradjax.commands import signals
+from gradjax.errors import Interrupted
+
+ROOT = Path(__file__).resolve().parents[2]
+names = pytest.mark.parametrize("number", signals.HEARD, ids=lambda n: n.name)
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    before = {number: signal.getsignal(number) for number in signals.HEARD}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """What ends the process raises here instead."""
+
+    def leave(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+
+
+def code_of(number):
+    return 130 if number == signal.SIGINT else 143
+
+
+@names
+def test_row_8_the_first_only_asks_for_a_stop(number, capsys):
+    with signals.heard() as stop_requested:
+        assert stop_requested() is None
+        signal.raise_signal(number)
+        assert stop_requested() == number
+    assert capsys.readouterr().err == (
+        f"{number.name}: finishing this stretch; again to leave at once\n"
+    )
+    stop = Interrupted(number, "unit search-0")
+    assert str(stop) == "stopped after unit search-0; the same command goes on"
+    assert signals.exit_code(stop.number) == code_of(number)
+    assert not isinstance(stop, Exception), "`except Exception` lets it pass"
+
+
+@pytest.mark.usefixtures("left")
+@names
+def test_row_9_the_second_of_any_kind_leaves_at_once(number, capsys):
+    with signals.heard() as stop_requested, pytest.raises(SystemExit) as stopped:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
+        stop_requested()
+    assert stopped.value.code == code_of(number)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("SIGTERM: ") and second.startswith("left at once; ")
+
+
+def test_the_handlers_from_before_are_restored():
+    def mine(_number, _frame):
+        raise AssertionError
+
+    for number in signals.HEARD:
+        signal.signal(number, mine)
+    with pytest.raises(ZeroDivisionError), signals.heard():
+        assert all(signal.getsignal(number) is not mine for number in signals.HEARD)
+        raise ZeroDivisionError
+    assert all(signal.getsignal(number) is mine for number in signals.HEARD)
+
+
+@names
+def test_what_is_ignored_stays_ignored(number, capsys):
+    """As nohup does with SIGHUP, and a shell with Ctrl-C of a background job."""
+    signal.signal(number, signal.SIG_IGN)
+    with signals.heard() as stop_requested:
+        signal.raise_signal(number)
+        assert stop_requested() is None
+    signals.usual()
+    assert signal.getsignal(number) is signal.SIG_IGN
+    assert capsys.readouterr().err == ""
+
+
+def test_in_another_thread_nothing_asks_for_a_stop():
+    found = []
+
+    def work():
+        before = signal.getsignal(signal.SIGINT)
+        with signals.heard() as stop_requested:
+            found.append((stop_requested(), signal.getsignal(signal.SIGINT) is before))
+        signals.usual()
+        signals.ignored()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(None, True)]
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+
+@pytest.mark.parametrize("stream", ["closed", "none"])
+def test_without_a_stderr_it_stops_all_the_same(stream, monkeypatch, tmp_path):
+    file = (tmp_path / "err").open("w")
+    file.close()
+    monkeypatch.setattr(sys, "stderr", file if stream == "closed" else None)
+    with signals.heard() as stop_requested:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop_requested() == signal.SIGTERM
+
+
+def test_on_a_terminal_a_bar_is_left_behind_and_the_cursor_shown(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with signals.heard():
+        signal.raise_signal(signal.SIGTERM)
+    assert capsys.readouterr().err.startswith("\n\x1b[?25hSIGTERM: ")
+
+
+def test_once_it_leaves_nothing_disturbs_it():
+    signals.ignored()
+    for number in signals.HEARD:
+        signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("experiment", ["mnist", "minimize"])
+def test_ctrl_c_while_libraries_are_imported_is_one_line(experiment, tmp_path):
+    (tmp_path / "gradjax").mkdir()
+    (tmp_path / "gradjax" / "__init__.py").write_text(
+        "import time\nprint('importing', flush=True)\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    raise ImportError\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", f"experiments.{experiment}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "importing\n"
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=60)
+    assert (started.returncode, said) == (130, "interrupted\n")
+
+
+def test_imported_by_another_program_an_experiment_leaves_ctrl_c_alone():
+    code = "import signal, experiments; print(signal.getsignal(signal.SIGINT))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == f"{signal.default_int_handler}\n"
