@@ -35,7 +35,7 @@ from gradjax.optimizers import bounds
 from gradjax.plots.batch_sizes import MAX_SIZES, Trained, batch_sizes
 from gradjax.problems import arguments
 from gradjax.report import terminal
-from gradjax.types import Finding, Options, Problem, Program, Result, Series
+from gradjax.types import LessonResult, Options, Problem, Program, Result, Series
 
 _SCALES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # the power of batch / smallest
 _MAX_STEPS = 1_000_000  # of one run: its losses are kept in memory
@@ -135,7 +135,7 @@ def _rate(settings: Settings, program: Program, times: float) -> float | None:
     return bounds.check(optimizers.RATE, rate * times**power, where)
 
 
-def _find(settings: Settings, sizes: list[Size]) -> Finding:
+def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
     """Trains once a batch size and seed."""
     epochs, scale = _counted(settings.epochs, "epoch"), settings.scale_rate
     what = f"{epochs} of {settings.problem}, {settings.optimizer}"
@@ -143,7 +143,7 @@ def _find(settings: Settings, sizes: list[Size]) -> Finding:
     found = [_measured(settings, size) for size in sizes]
     how = "one learning rate" if scale == "none" else f"learning rate by {scale} rule"
     draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_drawn, found)))
-    return Finding(
+    return LessonResult(
         _sentence(settings, found),
         {"num_programs": len(sizes), "sizes": [one.figures for one in found]},
         [(f"batches of {one.size.name}", _spoken(one.figures)) for one in found],

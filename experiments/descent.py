@@ -31,7 +31,15 @@ from gradjax.report import descent
 from gradjax.report.descent import Descended
 from gradjax.training import evaluation
 from gradjax.training.numbers import checked_hparams
-from gradjax.types import Finding, Hparams, Key, Options, Program, Series, TrainState
+from gradjax.types import (
+    Hparams,
+    Key,
+    LessonResult,
+    Options,
+    Program,
+    Series,
+    TrainState,
+)
 
 _BLOCK_STEPS = 1_000  # of one compiled call; after each the stopping rule is asked
 _MAX_STEPS = 100_000
@@ -80,7 +88,7 @@ def main(settings: Settings, options: Options) -> None:
         for optimizer in settings.optimizer
     }
 
-    def find() -> Finding:
+    def find() -> LessonResult:
         found = {name: descend(program, settings) for name, program in programs.items()}
         return finding(settings, start, found)
 
@@ -156,7 +164,7 @@ def finding(
     settings: Settings,
     start: tuple[float, float],
     found: dict[str, tuple[Walk, convergence.Ending]],
-) -> Finding:
+) -> LessonResult:
     """What the descents say: a sentence, a line each, and pictures."""
     surface = SURFACES[settings.surface]
     title = f"{settings.surface} from ({start[0]:g}, {start[1]:g})"
@@ -171,7 +179,7 @@ def finding(
         for name, (seen, ending) in found.items()
     }
     figures = {name: one._asdict() for name, one in said.items()}
-    return Finding(
+    return LessonResult(
         sentence=descent.sentence(title, said),
         figures={"start": start, "minimum": surface.minimum, "descents": figures},
         rows=[(name, descent.row(one)) for name, one in said.items()],

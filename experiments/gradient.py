@@ -32,7 +32,7 @@ from gradjax.errors import Refusal
 from gradjax.plots.gradient_error import Field, gradient_error
 from gradjax.problems import SURFACES, arguments
 from gradjax.problems.surfaces import Surface
-from gradjax.types import Finding, Options, Series
+from gradjax.types import LessonResult, Options, Series
 
 _SHORTEST, _LONGEST = 1e-12, 1.0  # steps
 _ARROWS = 19  # a side of the grid
@@ -84,8 +84,10 @@ def _parsed(text: str, surface: Surface) -> tuple[float, float]:
     return x, y
 
 
-def _find(settings: Settings, surface: Surface, point: tuple[float, float]) -> Finding:
-    """Measures both precisions along one line."""
+def _find(
+    settings: Settings, surface: Surface, point: tuple[float, float]
+) -> LessonResult:
+    """MetricSums both precisions along one line."""
     direction = np.random.default_rng(settings.seed).normal(size=2)
     steps = np.geomspace(_SHORTEST, _LONGEST, settings.num_steps)
 
@@ -103,7 +105,7 @@ def _find(settings: Settings, surface: Surface, point: tuple[float, float]) -> F
     field = Field(surface, points, -grads, line.point, line.direction)
     title = f"What a gradient is: {settings.surface} at ({_spoken(line.point)})"
     draw = functools.partial(gradient_error, title, line, both, field)
-    return Finding(
+    return LessonResult(
         _sentence(measured),
         _figures(measured),
         _rows(measured),

@@ -32,7 +32,7 @@ from gradjax.errors import Refusal
 from gradjax.plots.sensitivity import Curve, Mark, Notes, Points, sensitivity
 from gradjax.problems import arguments, randomness
 from gradjax.report import terminal
-from gradjax.types import Finding, Leaf, Options, Problem, Program, Series
+from gradjax.types import LessonResult, Options, Problem, Program, Series, TracedNumber
 
 _BELOW, _ABOVE = 1e-2, 1e3  # times the optimizer's own rate: what is swept
 _TOLERANCE = 1e-3  # of the bisection, relative
@@ -102,7 +102,7 @@ def _rates(settings: Settings) -> list[float]:
 
 def _find(
     settings: Settings, problem: Problem, program: Program, rates: list[float]
-) -> Finding:
+) -> LessonResult:
     """Sweeps, bisects, and runs once more what the picture shows."""
     terminal.say(
         f"{settings.problem}, {settings.optimizer}: one program, run at {len(rates)}"
@@ -129,7 +129,9 @@ def _find(
     )
     trace = _trace(sweep, shown)
     pictures = {"picture.png": draw}
-    return Finding(_sentence(found), _figures(found), _rows(found), trace, pictures)
+    return LessonResult(
+        _sentence(found), _figures(found), _rows(found), trace, pictures
+    )
 
 
 def _losses(program: Program, seed: int, rate: float) -> tuple[np.ndarray, float]:
@@ -157,7 +159,7 @@ def _theory(problem: Problem, program: Program) -> Edge | None:
         return None
     given = dict(spec.kwargs)
     leaf, nesterov = given.get("momentum"), bool(given.get("nesterov"))
-    momentum = program.hparams[leaf.path] if isinstance(leaf, Leaf) else 0.0
+    momentum = program.hparams[leaf.path] if isinstance(leaf, TracedNumber) else 0.0
     return stability.edge(minimum.curvature[1], momentum, nesterov)
 
 

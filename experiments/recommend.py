@@ -41,7 +41,7 @@ from gradjax.problems import arguments, recommendation
 from gradjax.problems.recommendation import Task
 from gradjax.report import terminal
 from gradjax.training.numbers import checked_hparams
-from gradjax.types import Finding, Options, Problem, Result, TrainState
+from gradjax.types import LessonResult, Options, Problem, Result, TrainState
 
 _ADAM_RATE = 1e-2  # found on validation: embeddings bear a larger rate than networks
 
@@ -158,7 +158,7 @@ def _find(
     task: Task,
     learns: types.Program,
     numbers: types.Hparams,
-) -> Finding:
+) -> LessonResult:
     """Trains, replays what came later, compares with the model left alone."""
     program, run = train.stated_program(problem, run)
     has_rate = optimizers.RATE in program.hparams and run.learning_rate is not None
@@ -181,7 +181,7 @@ def _find(
     trace = online.trace(seen.online, seen.frozen)
     title = f"{task.ratings.name}, {run.model}: learning on, and frozen at the split"
     drawn = [Errors("learning on", seen.online), Errors("frozen", seen.frozen)]
-    return Finding(
+    return LessonResult(
         _sentence(figures, len(task.parts.test)),
         figures,
         [(name.replace("_", " "), f"{value:.4g}") for name, value in figures.items()],

@@ -45,7 +45,7 @@ from gradjax.trials import batches
 from gradjax.trials.batches import Lanes
 from gradjax.trials.lane_width import usual_width
 from gradjax.trials.lanes import lanes as made_lanes
-from gradjax.types import Finding, Options, Program, Series
+from gradjax.types import LessonResult, Options, Program, Series
 
 _BELOW, _ABOVE, _NUM_RATES = (
     1 / 30,
@@ -130,7 +130,9 @@ def _check(settings: Settings) -> None:
     )
 
 
-def _find(settings: Settings, program: Program, split: str, gradient: Any) -> Finding:
+def _find(
+    settings: Settings, program: Program, split: str, gradient: Any
+) -> LessonResult:
     """Tunes, descends, and compares with fresh seeds."""
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
     lanes = made_lanes(program, usual_width(program), num_devices=1)
@@ -156,7 +158,7 @@ def _find(settings: Settings, program: Program, split: str, gradient: Any) -> Fi
     draw = functools.partial(
         draw_schedules, what, rates, descent, fresh[split], loss_name
     )
-    return Finding(
+    return LessonResult(
         report.sentence(found),
         report.figures(found),
         report.rows(found),

@@ -12,13 +12,13 @@ from typing import Any
 from gradjax import records
 from gradjax.commands import train
 from gradjax.report import terminal
-from gradjax.types import Finding, Options
+from gradjax.types import LessonResult, Options
 
 
 def run(
     settings: Any,
     options: Options,
-    find: Callable[[], Finding],
+    find: Callable[[], LessonResult],
     config: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Finds, keeps, shows.

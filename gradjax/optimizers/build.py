@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from gradjax.optimizers.transformation import transformation
-from gradjax.types import Entry, Hparams, Key, Leaf, OptimizerSpec
+from gradjax.types import Entry, Hparams, Key, OptimizerSpec, TracedNumber
 
 
 class Recorded(NamedTuple):
@@ -49,7 +49,7 @@ def build(
         return jax.random.fold_in(key, next(count))
 
     def filled(value: Any) -> Any:
-        if isinstance(value, Leaf):
+        if isinstance(value, TracedNumber):
             return numbers[value.path]
         if isinstance(value, OptimizerSpec):
             return build(value, numbers, own_key(value))

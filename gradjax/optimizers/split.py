@@ -15,7 +15,14 @@ import optax
 from gradjax import expressions, schedules
 from gradjax.errors import Refusal
 from gradjax.optimizers import arguments, bounds, defined, masks
-from gradjax.types import Call, Entry, Hparams, Leaf, OptimizerSpec, ScheduleSpec
+from gradjax.types import (
+    Call,
+    Entry,
+    Hparams,
+    OptimizerSpec,
+    ScheduleSpec,
+    TracedNumber,
+)
 
 RATE = "learning_rate"  # the key in Hparams of the rate that no expression gave
 _ANY_LENGTH = 2**31 - 1  # steps of a run that is not known yet
@@ -159,7 +166,7 @@ def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec
         taking.hparams[leaf] = number
         if entry.rate and name == entry.rate[0]:
             rates.append(leaf)
-        return Leaf(leaf)
+        return TracedNumber(leaf)
 
     taken_args = tuple(taken(str(k), value) for k, value in enumerate(args))
     taken_kwargs = {name: taken(name, value) for name, value in kwargs.items()}
@@ -168,7 +175,7 @@ def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec
         leaf = rates[0] if rates else RATE
         if leaf == RATE:
             taking.hparams.setdefault(RATE, entry.rate[1])
-        taken_kwargs[entry.rate[0]] = Leaf(leaf)
+        taken_kwargs[entry.rate[0]] = TracedNumber(leaf)
         rates.append(leaf)
     distinct = tuple(dict.fromkeys(rates))
     node = OptimizerSpec(entry, taken_args, tuple(taken_kwargs.items()), distinct)
@@ -201,7 +208,7 @@ def _called(
     schedule, numbers = schedules.split(shape, taking.num_steps, prefix=path)
     taking.hparams.update(numbers)
     taking.scheduled[path] = schedule
-    return Leaf(path)
+    return TracedNumber(path)
 
 
 def _child_paths(path: str, values: tuple[Any, ...], entry: Entry) -> Iterator[str]:

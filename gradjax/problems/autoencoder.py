@@ -14,7 +14,7 @@ from gradjax.types import (
     Batch,
     Dataset,
     Key,
-    Measures,
+    MetricSums,
     Params,
     Problem,
     Report,
@@ -65,7 +65,7 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
         kl = divergence(mean, log_variance).mean()
         return surprise + kl, {"kl": kl}
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         pixels, mean, log_variance = encoded(params, batch)
         deviation = jnp.exp(0.5 * log_variance)
 

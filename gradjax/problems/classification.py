@@ -10,7 +10,16 @@ import optax
 from gradjax.data import arrays
 from gradjax.problems.augmentation import Augment
 from gradjax.problems.network import network
-from gradjax.types import Batch, Dataset, Key, Measures, Model, Params, Problem, Target
+from gradjax.types import (
+    Batch,
+    Dataset,
+    Key,
+    MetricSums,
+    Model,
+    Params,
+    Problem,
+    Target,
+)
 
 # Solved, by data set: what the default network reaches with a tuned optimizer.
 _TARGETS = {"digits": 0.96, "mnist": 0.974}
@@ -50,7 +59,7 @@ def classification(
         aux = {"accuracy": _hits(logits, batch).mean()} if with_accuracy else {}
         return _cross_entropy(logits, batch).mean(), aux
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         logits = logits_of(params, batch, None)
         count = jnp.float32(logits.shape[0])
         return {

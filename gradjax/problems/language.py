@@ -21,7 +21,7 @@ from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
     Key,
-    Measures,
+    MetricSums,
     Model,
     Params,
     Problem,
@@ -109,7 +109,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         mean = nats / count
         return mean, {"bits_per_character": mean / math.log(2)}
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         start = jnp.zeros_like(batch["num_left"])
         nats, count = nats_of(params, batch, start, None)
         bits = nats / math.log(2)

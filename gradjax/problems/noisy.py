@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.problems import arguments
-from gradjax.types import Key, Measures, Minimum, Params, Problem
+from gradjax.types import Key, MetricSums, Minimum, Params, Problem
 
 MAX_DIM = 100_000
 
@@ -93,7 +93,7 @@ def sparse_gradients(dim: int = 100, power: float = 1.0) -> Problem:
 def _mean_of(loss: Any) -> Any:
     """Metrics that measure the mean over the noise."""
 
-    def metrics(params: Params, batch: Any, key: Key) -> Measures:
+    def metrics(params: Params, batch: Any, key: Key) -> MetricSums:
         expected = loss(params, batch, key)[1]["expected_loss"]
         return {"loss": (expected, jnp.float32(1.0))}
 

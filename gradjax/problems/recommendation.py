@@ -15,7 +15,7 @@ from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
     Key,
-    Measures,
+    MetricSums,
     Params,
     Problem,
     Report,
@@ -119,7 +119,7 @@ def recommendation(
         aux = {"squared_error": errors.mean()}
         return (errors + what.model.penalty(params, batch)).mean(), aux
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         errors = _squared_errors(what, params, batch)
         return {"squared_error": (errors.sum(), jnp.float32(errors.shape[0]))}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradjax.data import arrays, tables
 from gradjax.problems import arguments
-from gradjax.types import Batch, Key, Measures, Minimum, Params, Problem, Splits
+from gradjax.types import Batch, Key, MetricSums, Minimum, Params, Problem, Splits
 
 Errors = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, y) -> f32[batch]
 
@@ -95,7 +95,7 @@ def _linear_model(
     def loss(params: Params, batch: Batch, _key: Key) -> tuple[jax.Array, dict]:
         return outputs_and_losses(params, batch)[1].mean(), {}
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         outputs, losses = outputs_and_losses(params, batch)
         count = jnp.float32(len(losses))
         measured = measure[1](outputs, batch["y"]).sum()

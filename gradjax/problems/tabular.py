@@ -12,7 +12,7 @@ from gradjax.problems import arguments
 from gradjax.types import (
     Batch,
     Key,
-    Measures,
+    MetricSums,
     Minimum,
     Model,
     Params,
@@ -89,7 +89,7 @@ def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
     def loss(params: Params, batch: Batch, _key: Key) -> tuple[jax.Array, dict]:
         return outputs_and_losses(params, batch)[1].mean(), {}
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         outputs, losses = outputs_and_losses(params, batch)
         count = jnp.float32(len(losses))
         hits = (outputs.argmax(axis=-1) == batch["y"]).astype(jnp.float32)

@@ -16,7 +16,7 @@ from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
     Key,
-    Measures,
+    MetricSums,
     Model,
     Params,
     Problem,
@@ -80,7 +80,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         aux = {"accuracy": _hits(logits, batch).mean()}
         return _cross_entropy(logits, batch).mean(), aux
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         logits = logits_of(params, batch, None)
         count = jnp.float32(logits.shape[0])
         return {

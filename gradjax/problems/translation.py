@@ -17,7 +17,16 @@ from gradjax.errors import Refusal
 from gradjax.problems import decoding
 from gradjax.problems.arguments import number
 from gradjax.problems.network import network
-from gradjax.types import Batch, Key, Measures, Params, Problem, Report, Splits, Target
+from gradjax.types import (
+    Batch,
+    Key,
+    MetricSums,
+    Params,
+    Problem,
+    Report,
+    Splits,
+    Target,
+)
 
 if TYPE_CHECKING:  # flax: a third of what importing gradjax would cost
     from gradjax.models.translator import Translator
@@ -119,7 +128,7 @@ def translation(
         aux = {"cross_entropy": found.cross_entropy / found.count}
         return found.smoothed / found.count, aux
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> Measures:
+    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         found = sums(params, batch, None)
         return {
             "loss": (found.smoothed, found.count),

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gradjax.files import named_disk_errors, write_bytes, write_json, write_npz
-from gradjax.types import Finding, Params, Result, Series
+from gradjax.types import LessonResult, Params, Result, Series
 
 MAX_POINTS = 1_000
 
@@ -47,7 +47,7 @@ def save(
 
 
 def save_study(
-    folder: Path, finding: Finding, summary: dict[str, Any], with_pictures: bool
+    folder: Path, finding: LessonResult, summary: dict[str, Any], with_pictures: bool
 ) -> None:
     """As `save`, of a study: every number it found, and its pictures.
 

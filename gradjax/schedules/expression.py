@@ -19,7 +19,7 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.schedules.arguments import check_sum, checked, shown
 from gradjax.schedules.combined import PARTS
-from gradjax.types import Call, Hparams, Leaf, ScheduleSpec
+from gradjax.types import Call, Hparams, ScheduleSpec, TracedNumber
 
 Registry = dict[str, Callable[..., jax.Array]]
 
@@ -56,7 +56,7 @@ def shape_at(
     """The shape's value at `progress`, with its numbers from `hparams`."""
 
     def filled(value: Any) -> Any:
-        if isinstance(value, Leaf):
+        if isinstance(value, TracedNumber):
             return hparams[value.path]
         if isinstance(value, ScheduleSpec):
             return partial(shape_at, value, hparams)
@@ -114,7 +114,7 @@ def _node(
         if where in numbers:
             raise Refusal(f"schedule {call.name}: two numbers have the key {where}")
         numbers[where] = value
-        return Leaf(where)
+        return TracedNumber(where)
 
     kwargs = [(name, stored(f"{path}.{name}", v)) for name, v in arguments.items()]
     return ScheduleSpec(shape, tuple(kwargs))

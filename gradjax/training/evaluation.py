@@ -14,7 +14,7 @@ from gradjax import optimizers
 from gradjax.types import (
     Batch,
     Key,
-    Measures,
+    MetricSums,
     Params,
     Plan,
     Problem,
@@ -40,7 +40,7 @@ def metric_names(plan: Plan, state: TrainState) -> list[str]:
     """Of what `evaluate` gives; seen from the shapes of one example."""
     source = getattr(plan.problem.data, "train", None)
 
-    def measured() -> Measures:
+    def measured() -> MetricSums:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
         return _metrics(plan.problem, state.params, batch, jax.random.key(0))
 
@@ -67,7 +67,7 @@ def evaluate(
     size = _CPU_BATCH if jax.default_backend() == "cpu" else _BATCH
     full, rest = divmod(source.num_examples, size)
 
-    def measured(start: jax.Array, count: int) -> Measures:
+    def measured(start: jax.Array, count: int) -> MetricSums:
         indices = start + jnp.arange(count, dtype=jnp.uint32)
         batch = source.take(arrays, indices)
         return _metrics(problem, params, batch, jax.random.fold_in(key, start))
@@ -82,11 +82,11 @@ def evaluate(
     return _means(jax.tree.map(lambda *parts: sum(parts), *totals))
 
 
-def _means(total: Measures) -> dict[str, jax.Array]:
+def _means(total: MetricSums) -> dict[str, jax.Array]:
     return {name: summed / count for name, (summed, count) in total.items()}
 
 
-def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> Measures:
+def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> MetricSums:
     if problem.metrics is not None:
         return problem.metrics(params, batch, key)
     count = jnp.float32(1 if batch is None else jax.tree.leaves(batch)[0].shape[0])

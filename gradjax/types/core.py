@@ -12,7 +12,7 @@ Params: TypeAlias = Any  # a pytree of arrays
 Batch: TypeAlias = Any  # a pytree of arrays, each [batch, ...]
 Key: TypeAlias = jax.Array  # one typed PRNG key
 Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[], every one of them traced
-Measures: TypeAlias = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count)
+MetricSums: TypeAlias = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count)
 
 
 class Model(NamedTuple):
@@ -75,7 +75,7 @@ class Problem(NamedTuple):
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
     # loss(params, batch, key) -> (f32[], aux): the objective, a mean over examples, and
     # scalars f32[] worth a curve that cost nothing extra (a training accuracy)
-    metrics: Callable[..., Measures] | None = None
+    metrics: Callable[..., MetricSums] | None = None
     # metrics(params, batch, key) -> {name: (sum, count)}: held-out measures
     data: Splits | None = None  # None: the loss needs no batch
     target: Target = Target()
@@ -116,7 +116,7 @@ class Call(NamedTuple):
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
-class Leaf(NamedTuple):
+class TracedNumber(NamedTuple):
     """Stands in a spec where a traced number goes; `path` is its key in Hparams."""
 
     path: str
@@ -148,7 +148,7 @@ class OptimizerSpec(NamedTuple):
     """An optimizer with its numbers taken out: static, hashable."""
 
     entry: Entry
-    args: tuple[Any, ...] = ()  # literals, Leafs and OptimizerSpecs
+    args: tuple[Any, ...] = ()  # literals, TracedNumbers and OptimizerSpecs
     kwargs: tuple[tuple[str, Any], ...] = ()
     rates: tuple[str, ...] = ()  # the Hparams that the schedule multiplies
     scheduled: tuple[tuple[str, "ScheduleSpec"], ...] = ()
@@ -249,7 +249,7 @@ class Run(NamedTuple):
     # sentences -> translations; None where the problem is another one
 
 
-class Finding(NamedTuple):
+class LessonResult(NamedTuple):
     """What a study found, before it is kept and shown."""
 
     sentence: str  # what there is to learn

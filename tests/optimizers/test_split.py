@@ -10,7 +10,7 @@ from gradjax import optimizers
 from gradjax.errors import Refusal
 from gradjax.optimizers import split
 from gradjax.optimizers.bounds import BOUNDS, check
-from gradjax.types import Leaf
+from gradjax.types import TracedNumber
 
 REFUSED = {
     # an unknown name, with the nearest
@@ -167,7 +167,7 @@ def test_functions_and_partials():
     spec, hparams = split(functools.partial(own, decay=np.float32(0.5), flag=True))
     assert hparams == {"learning_rate": 0.3, "optimizer.decay": 0.5}
     assert dict(spec.kwargs)["flag"] is True
-    assert dict(spec.kwargs)["learning_rate"] == Leaf("learning_rate")
+    assert dict(spec.kwargs)["learning_rate"] == TracedNumber("learning_rate")
     with pytest.raises(Refusal, match="decay=1.5: must be"):
         split(functools.partial(own, decay=1.5))
     with pytest.raises(Refusal, match="expected a number"):

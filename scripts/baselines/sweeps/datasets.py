@@ -5,7 +5,7 @@ import numpy as np
 
 from gradjax import data
 from gradjax.problems.classification import classification, model_of
-from gradjax.types import Batch, Dataset, Key, Measures, Model, Params, Problem
+from gradjax.types import Batch, Dataset, Key, MetricSums, Model, Params, Problem
 from scripts.baselines.sweeps import Task
 
 _SIZES = {"train": 55_000, "validation": 5_000, "test": 10_000}  # as MNIST's
@@ -49,7 +49,7 @@ def problem_of(task: Task, dataset: Dataset) -> Problem:
 def without_evaluation(problem: Problem) -> Problem:
     """The same training; what is said of a split costs nothing, and is nothing."""
 
-    def metrics(_params: Params, _batch: Batch, _key: Key) -> Measures:
+    def metrics(_params: Params, _batch: Batch, _key: Key) -> MetricSums:
         return {"loss": (jnp.float32(0), jnp.float32(1))}
 
     return problem._replace(metrics=metrics)
