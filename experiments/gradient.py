@@ -87,7 +87,7 @@ def _parsed(text: str, surface: Surface) -> tuple[float, float]:
 def _find(
     settings: Settings, surface: Surface, point: tuple[float, float]
 ) -> LessonResult:
-    """MetricSums both precisions along one line."""
+    """Measures both precisions along one line."""
     direction = np.random.default_rng(settings.seed).normal(size=2)
     steps = np.geomspace(_SHORTEST, _LONGEST, settings.num_steps)
 

@@ -112,7 +112,7 @@ def document(rows: list[Row], num_seeds: int, flags: str) -> str:
 
 
 def run(names: list[str], num_seeds: int, out: Path | None) -> None:
-    """MetricSums and prints the table; writes it where it is told to.
+    """Measures and prints the table; writes it where it is told to.
 
     Raises:
         Refusal: a place that cannot be written.

@@ -16,7 +16,7 @@ Data = Callable[[str], tuple[Dataset, bool]]  # name -> (data set, is random)
 
 
 def report(cases: list[str], sizes: Sizes, flags: str) -> str:
-    """MetricSums the cases and says what was found, each part as soon as it is there.
+    """Measures the cases and says what was found, each part as soon as it is there.
 
     Raises:
       Refusal: damaged data, a network that does not learn, or too few cores.
