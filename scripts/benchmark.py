@@ -107,7 +107,7 @@ def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
 
 
 def run(models: list[str], num_rounds: int, out: Path) -> None:
-    """MetricSums, prints and writes the tables.
+    """Measures, prints and writes the tables.
 
     Raises:
       Refusal: a missing extra, damaged data, a network that does not learn, or a place
