@@ -27,8 +27,10 @@ from typing import Any, NamedTuple
 import gradjax
 from gradjax import expressions, optimizers, problems, types
 from gradjax.analysis import seeds as many
-from gradjax.commands import flags, lesson, train
+from gradjax.commands import experiment, flags, lesson
+from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
+from gradjax.commands.main import main
 from gradjax.data import sizes as data
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
@@ -73,12 +75,12 @@ class Measured(NamedTuple):
     figures: dict[str, Any]  # summary.json's
 
 
-def main(settings: Settings, options: Options) -> None:
+def run(settings: Settings, options: Options) -> dict[str, Any]:
     """Refuses what is wrong; trains once a batch size and seed, and shows."""
     expressions.lookup(settings.scale_rate, _SCALES, "--scale_rate")
     arguments.whole("--epochs", settings.epochs, 1, 10_000)
     arguments.whole("--seeds", settings.seeds, 1, 100)
-    train.check(
+    experiment.check(
         types.Settings(
             settings.experiment,
             optimizer=settings.optimizer,
@@ -95,7 +97,7 @@ def main(settings: Settings, options: Options) -> None:
         settings.batch_size, num_examples, 2, MAX_SIZES, "--batch_size"
     )
     sizes = [_size(settings, problem, count, min(counts)) for count in counts]
-    lesson.run(settings, options, lambda: _find(settings, sizes))
+    return lesson.run(settings, options, lambda: _find(settings, sizes))
 
 
 def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Size:
@@ -257,14 +259,14 @@ def _trace(found: list[Measured]) -> dict[str, Series]:
     return trace
 
 
-COMMAND = flags.Command(
+LESSON = Lesson(
     "batch_size",
     Settings,
     {
-        "What is minimised": [
+        "Problem": [
             Flag("problem", "string", "one with data: digits_mlp, ridge, ..."),
         ],
-        "How": [
+        "Training": [
             flags.OPTIMIZER,
             Flag("learning_rate", "float", "unset: the optimizer's own"),
             Flag(
@@ -274,7 +276,7 @@ COMMAND = flags.Command(
                 " batch (linear), or times the root of that (sqrt)",
             ),
         ],
-        "Which batches": [
+        "Batches": [
             Flag(
                 "batch_size",
                 "strings",
@@ -282,8 +284,8 @@ COMMAND = flags.Command(
                 f" from 2 to {MAX_SIZES} of them",
             ),
         ],
-        "How long": [Flag("epochs", "integer", "passes over the training split")],
-        "Chance": [
+        "Duration": [Flag("epochs", "integer", "passes over the training split")],
+        "Randomness": [
             flags.SEED,
             Flag(
                 "seeds",
@@ -292,9 +294,10 @@ COMMAND = flags.Command(
                 " reported, and the picture has a band from the least to the largest",
             ),
         ],
-        "What is kept": flags.KEPT,
+        "Output": flags.OUTPUT,
     },
+    run,
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(LESSON)

@@ -23,7 +23,9 @@ import gradjax
 from gradjax import expressions, optimizers, problems
 from gradjax.analysis import convergence
 from gradjax.commands import flags, lesson
+from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
+from gradjax.commands.main import main
 from gradjax.errors import Refusal
 from gradjax.plots import paths
 from gradjax.problems import SURFACES, arguments
@@ -75,7 +77,7 @@ class Walk(NamedTuple):
     num_gradients: Any  # f64[points]: spent by the step from there
 
 
-def main(settings: Settings, options: Options) -> None:
+def run(settings: Settings, options: Options) -> dict[str, Any]:
     """Follows each optimizer over the surface, to where nothing changes."""
     expressions.lookup(settings.surface, SURFACES, "surface")
     start = _start(settings)
@@ -92,7 +94,7 @@ def main(settings: Settings, options: Options) -> None:
         found = {name: descend(program, settings) for name, program in programs.items()}
         return finding(settings, start, found)
 
-    lesson.run(settings, options, find)
+    return lesson.run(settings, options, find)
 
 
 def descend(program: Program, settings: Settings) -> tuple[Walk, convergence.Ending]:
@@ -263,15 +265,15 @@ def _check(settings: Settings) -> None:
     arguments.whole("--patience", settings.patience, 1, _MAX_STEPS)
 
 
-COMMAND = flags.Command(
+LESSON = Lesson(
     "descent",
     Settings,
     {
-        "On what": [
+        "Problem": [
             Flag("surface", "string", f"over x and y: {', '.join(sorted(SURFACES))}"),
             Flag("start", "string", "'x, y', in the domain. Unset: the surface's own"),
         ],
-        "How": [
+        "Training": [
             flags.OPTIMIZER._replace(
                 kind="strings",
                 help=f"may be given up to {paths.MAX_PATHS} times, one a path:"
@@ -279,7 +281,7 @@ COMMAND = flags.Command(
             ),
             flags.SCHEDULE,
         ],
-        "How long": [
+        "Duration": [
             Flag("steps", "integer", "at most; a schedule is stretched over them"),
             Flag(
                 "gradient_tolerance",
@@ -300,9 +302,10 @@ COMMAND = flags.Command(
                 " bottom of a valley at full speed, and multi_steps moves now and then",
             ),
         ],
-        "What is kept": flags.KEPT,
+        "Output": flags.OUTPUT,
     },
+    run,
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(LESSON)

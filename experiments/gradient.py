@@ -25,7 +25,9 @@ import numpy as np
 
 from gradjax import expressions
 from gradjax.commands import flags, lesson
+from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
+from gradjax.commands.main import main
 from gradjax.derivatives import differences
 from gradjax.derivatives.differences import Exponents, Line, Quotients
 from gradjax.errors import Refusal
@@ -57,7 +59,7 @@ class Measured(NamedTuple):
     exponents: tuple[Exponents, Exponents]
 
 
-def main(settings: Settings, options: Options) -> None:
+def run(settings: Settings, options: Options) -> dict[str, Any]:
     """Refuses what is wrong; measures and shows."""
     surface = expressions.lookup(settings.surface, SURFACES, "surface")
     arguments.whole("--num_steps", settings.num_steps, 100, 10_000)
@@ -66,7 +68,7 @@ def main(settings: Settings, options: Options) -> None:
     if settings.point is not None:
         point = _parsed(settings.point, surface)
         settings = settings._replace(point=f"{point[0]!r}, {point[1]!r}")
-    lesson.run(settings, options, lambda: _find(settings, surface, point))
+    return lesson.run(settings, options, lambda: _find(settings, surface, point))
 
 
 def _parsed(text: str, surface: Surface) -> tuple[float, float]:
@@ -217,11 +219,11 @@ def _trace(measured: Measured) -> dict[str, Series]:
     return trace
 
 
-COMMAND = flags.Command(
+LESSON = Lesson(
     "gradient",
     Settings,
     {
-        "Where": [
+        "Problem": [
             Flag("surface", "string", f"one of {', '.join(sorted(SURFACES))}"),
             Flag(
                 "point",
@@ -229,19 +231,20 @@ COMMAND = flags.Command(
                 "'x, y', inside the domain of the surface. Unset: its own start",
             ),
         ],
-        "How": [
+        "Training": [
             Flag(
                 "num_steps",
                 "integer",
                 "sizes of h, in equal ratios from 1e-12 to 1: from 100 to 10,000",
             ),
         ],
-        "Chance": [
+        "Randomness": [
             Flag("seed", "integer", "of the direction along which the slope is taken")
         ],
-        "What is kept": flags.KEPT,
+        "Output": flags.OUTPUT,
     },
+    run,
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(LESSON)

@@ -13,74 +13,41 @@ Command:  python -m experiments.language --model=gru --steps=1600 --eval_every=4
           python -m experiments.language --dataset=my_book.txt --model='gru(width=128)'
 """
 
-from typing import NamedTuple
-
 from gradjax import models
-from gradjax.commands import flags, train
-from gradjax.commands.flags import Flag
-from gradjax.problems import language as problems
-from gradjax.types import Options
-
-_RATE = 5e-3  # of the default optimizer
-_EPOCHS = 8
+from gradjax.commands import flags
+from gradjax.commands.experiment import Experiment
+from gradjax.commands.main import main
+from gradjax.problems import language
+from gradjax.types import Problem, Settings
 
 
-class Settings(NamedTuple):
-    """What decides a run."""
-
-    experiment: str
-    dataset: str = "tiny_shakespeare"  # a TFDS name, or a text file
-    model: str = "lstm"  # an expression
-    optimizer: str = "chain(clip_by_global_norm(1.0), adam)"  # an expression
-    learning_rate: float | None = None  # None: 5e-3, or another optimizer's own
-    schedule: str = "warmup_cosine(warmup=0.05)"  # an expression
-    epochs: int | None = None  # passes over the text; None: 8
-    steps: int | None = None  # instead of epochs
-    batch_size: int = 32  # windows
-    window: int = 128  # characters
-    eval_every: int | None = None  # steps; None: an epoch
-    seed: int = 0  # the first one
-    seeds: int = 1  # how many
-    trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
+def problem(settings: Settings) -> Problem:
+    """The problem of a text and a network."""
+    return language.load(**dict(settings.own))
 
 
-state = flags.by_name(problems.load, Settings, _RATE, _EPOCHS)
-
-
-def main(settings: Settings, options: Options) -> None:
-    """States the problem, trains, prints what the network writes."""
-    run = flags.as_run(settings)
-    train.check(run)
-    problem, run, about = state(run, options)
-    train.train(problem, run, options, about)
-
-
-COMMAND = flags.Command(
+FLAGS = flags.of(
+    language.load,
+    model=f"the network: {', '.join(models.LANGUAGE_MODELS)}, or a call such as"
+    " 'lstm(width=512, depth=2, dropout=0.1)'",
+    dataset="the TFDS name of a prepared text, or a text file of your own, whose first"
+    " nine tenths are the train split",
+    window="the number of characters that the network sees",
+    data_dir=flags.DATA_DIR.help,
+)
+EXPERIMENT = Experiment(
     "language",
-    Settings,
+    problem,
+    {"Problem": FLAGS},
     {
-        "What is trained, on what": [
-            Flag(
-                "model",
-                "string",
-                f"the network: {', '.join(models.LANGUAGE_MODELS)}, or a call such as"
-                " 'lstm(width=512, depth=2, dropout=0.1)'",
-            ),
-            Flag(
-                "dataset",
-                "string",
-                "the TFDS name of a prepared text, or a text file of your own: its"
-                " first nine tenths train",
-            ),
-            Flag("window", "integer", "characters that are looked back on"),
-            flags.DATA_DIR,
-        ],
-        **flags.training(
-            "windows", f"{_EPOCHS}", f"{_RATE:g}, or another optimizer's own"
-        ),
+        "optimizer": "chain(clip_by_global_norm(1.0), adam)",
+        "schedule": "warmup_cosine(warmup=0.05)",
+        "batch_size": 32,
     },
-    state,
+    learning_rate=5e-3,
+    epochs=8,
+    examples="windows",
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(EXPERIMENT)

@@ -26,8 +26,10 @@ import gradjax
 from gradjax import optimizers, problems, types
 from gradjax.analysis import stability
 from gradjax.analysis.stability import Edge, Outcome, Sweep
-from gradjax.commands import flags, lesson, train
+from gradjax.commands import experiment, flags, lesson
+from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
+from gradjax.commands.main import main
 from gradjax.errors import Refusal
 from gradjax.plots.sensitivity import Curve, Mark, Notes, Points, sensitivity
 from gradjax.problems import arguments, randomness
@@ -60,12 +62,14 @@ class Found(NamedTuple):
     theory: Edge | None
 
 
-def main(settings: Settings, options: Options) -> None:
+def run(settings: Settings, options: Options) -> dict[str, Any]:
     """Refuses what is wrong; sweeps and shows."""
     arguments.whole("--steps", settings.steps, 20, 100_000)
     arguments.whole("--num_rates", settings.num_rates, 3, 201)
     optimizer, seed = settings.optimizer, settings.seed
-    train.check(types.Settings(settings.experiment, optimizer=optimizer, seed=seed))
+    experiment.check(
+        types.Settings(settings.experiment, optimizer=optimizer, seed=seed)
+    )
     rates = _rates(settings)
     with jax.enable_x64(True):  # in float32 a loss above its minimum has few digits
         problem = problems.make(settings.problem)
@@ -75,7 +79,9 @@ def main(settings: Settings, options: Options) -> None:
                 " and noise looks like growth"
             )
         program = gradjax.program(problem, optimizer, num_steps=settings.steps)
-        lesson.run(settings, options, lambda: _find(settings, problem, program, rates))
+        return lesson.run(
+            settings, options, lambda: _find(settings, problem, program, rates)
+        )
 
 
 def _rates(settings: Settings) -> list[float]:
@@ -272,11 +278,11 @@ def _trace(sweep: Sweep, shown: dict[str, Outcome]) -> dict[str, Series]:
     return trace
 
 
-COMMAND = flags.Command(
+LESSON = Lesson(
     "learning_rate",
     Settings,
     {
-        "What is minimised": [
+        "Problem": [
             Flag(
                 "problem",
                 "string",
@@ -284,17 +290,18 @@ COMMAND = flags.Command(
                 f" {', '.join(sorted(problems.PROBLEMS))}",
             ),
         ],
-        "How": [flags.OPTIMIZER],
-        "Which rates": [
+        "Training": [flags.OPTIMIZER],
+        "Learning rates": [
             Flag("low", "float", "the smallest. Unset: the optimizer's own / 100"),
             Flag("high", "float", "the largest. Unset: the optimizer's own x 1,000"),
             Flag("num_rates", "integer", "how many, in equal ratios: from 3 to 201"),
         ],
-        "How long": [Flag("steps", "integer", "of every run: from 20 to 100,000")],
-        "Chance": [Flag("seed", "integer", "of the initial parameters")],
-        "What is kept": flags.KEPT,
+        "Duration": [Flag("steps", "integer", "of every run: from 20 to 100,000")],
+        "Randomness": [Flag("seed", "integer", "of the initial parameters")],
+        "Output": flags.OUTPUT,
     },
+    run,
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(LESSON)

@@ -10,45 +10,20 @@ Command:  python -m experiments.mnist
           python -m experiments.mnist --model=cnn --batch_size=128 --seeds=5
 """
 
-from typing import Any
+from gradjax.commands import images
+from gradjax.commands.experiment import Experiment
+from gradjax.commands.main import main
+from gradjax.problems.images import default_epochs
 
-from gradjax import data, problems
-from gradjax.commands import flags, train
-from gradjax.plots.curves import Examples
-from gradjax.types import Dataset, Options, Params, Problem, Settings
-
-
-def state(
-    settings: Settings, options: Options
-) -> tuple[Problem, Settings, dict[str, Any]]:
-    """The problem of these settings, which then name its data set."""
-    settings = settings._replace(dataset=train.choose_dataset(settings, options))
-    dataset = _dataset(settings, options)
-    model = problems.model_for(settings.model or "", dataset)
-    problem = problems.classification(dataset, model)
-    return problem, settings, problems.about(dataset)
-
-
-def main(settings: Settings, options: Options) -> None:
-    """States the problem, trains."""
-    train.check(settings)
-    problem, settings, about_data = state(settings, options)
-    dataset = _dataset(settings, options)
-    model = problems.model_for(settings.model or "", dataset)
-    predict = problems.predictor(model, dataset.max_value)
-
-    def examples(params: Params) -> Examples:
-        images, labels = dataset.test["image"][:10], dataset.test["label"][:10]
-        return Examples(images / dataset.max_value, labels, predict(params, images))
-
-    train.train(problem, settings, options, about_data, examples)
-
-
-def _dataset(settings: Settings, options: Options) -> Dataset:
-    return data.load(settings.dataset or "", options.data_dir)
-
-
-COMMAND = flags.Command("mnist", Settings, flags.IMAGES, state)
+EXPERIMENT = Experiment(
+    "mnist",
+    images.problem,
+    {"Problem": images.FLAGS},
+    {"batch_size": 32},
+    epochs=default_epochs,
+    examples="images",
+    resolve=images.resolve,
+)
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(EXPERIMENT)

@@ -32,8 +32,10 @@ import optax
 
 import gradjax
 from gradjax import optimizers, problems, schedules, types
-from gradjax.commands import flags, lesson, train
+from gradjax.commands import experiment, flags, lesson
+from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
+from gradjax.commands.main import main
 from gradjax.derivatives.hypergradients import checked, hypergradient
 from gradjax.errors import Refusal
 from gradjax.plots.schedule_gradient import schedule_gradient as draw_schedules
@@ -43,7 +45,7 @@ from gradjax.report import terminal
 from gradjax.report.schedule_gradient import LEARNED, Learned, Tuned
 from gradjax.trials import batches
 from gradjax.trials.batches import Lanes
-from gradjax.trials.lane_width import usual_width
+from gradjax.trials.lane_width import default_width
 from gradjax.trials.lanes import lanes as made_lanes
 from gradjax.types import LessonResult, Options, Program, Series
 
@@ -82,7 +84,7 @@ class Path(NamedTuple):
     grads: np.ndarray  # f32[outer, points]: the mean over the trials
 
 
-def main(settings: Settings, options: Options) -> None:
+def run(settings: Settings, options: Options) -> dict[str, Any]:
     """Refuses what is wrong; tunes, descends, compares."""
     _check(settings)
     problem = problems.make(settings.problem)
@@ -105,7 +107,7 @@ def main(settings: Settings, options: Options) -> None:
     split = "validation" if has_split else "train"
     gradient = hypergradient(program, split)
     find = functools.partial(_find, settings, program, split, gradient)
-    lesson.run(settings, options, find)
+    return lesson.run(settings, options, find)
 
 
 def _check(settings: Settings) -> None:
@@ -117,7 +119,7 @@ def _check(settings: Settings) -> None:
     arguments.whole("--fresh", settings.fresh, 2, 1_000)
     arguments.number("--headroom", settings.headroom, 1.0, 100.0)
     arguments.number("--outer_rate", settings.outer_rate, 1e-6, 1.0)
-    train.check(
+    experiment.check(
         types.Settings(
             settings.experiment,
             optimizer=settings.optimizer,
@@ -135,7 +137,7 @@ def _find(
 ) -> LessonResult:
     """Tunes, descends, and compares with fresh seeds."""
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
-    lanes = made_lanes(program, usual_width(program), num_devices=1)
+    lanes = made_lanes(program, default_width(program), num_devices=1)
     shapes = {name: _points(name, settings) for name in ("constant", "cosine")}
     shapes[settings.start] = _points(settings.start, settings)
     tuned = {
@@ -252,19 +254,19 @@ def _compared(
     return {split: dict(zip(tuned, rows, strict=True)) for split, rows in seen.items()}
 
 
-COMMAND = flags.Command(
+LESSON = Lesson(
     "schedule_gradient",
     Settings,
     {
-        "What is minimised": [
+        "Problem": [
             Flag("problem", "string", "a name, or a call such as 'quadratic(dim=5)'"),
         ],
-        "How": [
+        "Training": [
             flags.OPTIMIZER,
             Flag("batch_size", "integer", "examples a step. Unset: all of them"),
             Flag("steps", "integer", "of each run: from 2 to 10,000"),
         ],
-        "The schedule": [
+        "Schedule": [
             Flag("start", "string", "where it begins: constant, cosine, wsd, ..."),
             Flag("points", "integer", "numbers that it is made of: from 2 to 200"),
             Flag(
@@ -273,18 +275,19 @@ COMMAND = flags.Command(
                 "the peak over the best rate of the start: how far it may rise",
             ),
         ],
-        "The descent": [
+        "Descent of the schedule": [
             Flag("outer_steps", "integer", "down the gradient: from 1 to 1,000"),
             Flag("outer_rate", "float", "of the outer Adam, on a scale from 0 to 1"),
         ],
-        "Chance": [
+        "Randomness": [
             flags.SEED,
             Flag("seeds", "integer", "how many the descent sees, the same every step"),
             Flag("fresh", "integer", "how many other seeds then compare the schedules"),
         ],
-        "What is kept": flags.KEPT,
+        "Output": flags.OUTPUT,
     },
+    run,
 )
 
 if __name__ == "__main__":
-    flags.run(main, COMMAND)
+    main(LESSON)

@@ -12,8 +12,9 @@ from gradjax.errors import Refusal
 from gradjax.problems import problem
 from gradjax.records import frames, load
 from gradjax.suites import SUITES as suites
-from gradjax.sweeps import sweep
-from gradjax.training.program import program, run
+from gradjax.training.program import program
+from gradjax.trials.run import run
+from gradjax.trials.sweep import sweep
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials
 
 __all__ = [

@@ -118,11 +118,17 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
         Refusal: the command fails; the line is the last one that it printed.
     """
     name, *flags = shlex.split(CASES[case])
-    catalogs = [path.read_text() for path in (tree / "gradjax").rglob("catalog.py")]
+    places = [
+        *(tree / "gradjax").glob("flags/*.py"),
+        tree / "gradjax/commands/flags.py",
+    ]
+    texts = [path.read_text() for path in places if path.is_file()]
     for new, old in _RENAMED.items():
-        if not any(new.strip("-=") in text for text in catalogs):
+        if not any(f'"{new.strip("-=")}"' in text for text in texts):
             flags = [flag.replace(new, old) for flag in flags]
     every = [] if name in _LESSONS else ["--trace_every=1"]
+    if every and any('"num_threads"' in text for text in texts):
+        every.append(f"--num_threads={os.cpu_count()}")  # as revisions before it have
     kept, columns = folder / case, folder / f"{case}.npz"
     command = ["-m", f"experiments.{name}", *flags, *every, "--noplot"]
     _python(tree, folder, [*command, f"--workdir={kept}"])

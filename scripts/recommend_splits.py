@@ -11,10 +11,9 @@ import sys
 import numpy as np
 
 import gradjax
-from experiments.recommend import COMMAND, usual
-from gradjax import optimizers
+from experiments.recommend import EXPERIMENT
 from gradjax.analysis.statistics import student_interval
-from gradjax.commands import flags, train
+from gradjax.commands import experiment
 from gradjax.data import ratings
 from gradjax.problems import bias_baseline, recommendation
 
@@ -41,9 +40,10 @@ def _scored(dataset: str, index: int) -> tuple[float, float]:
     loaded = ratings.load(dataset)
     task = recommendation.task(loaded, split_index=index)
     problem = recommendation.recommendation(task)
-    given = COMMAND.settings("recommend", dataset=dataset, split_index=index)
-    program, run = train.stated_program(problem, usual(flags.as_run(given)))
-    result = gradjax.run(program, {optimizers.RATE: run.learning_rate}, run.seed)
+    given = experiment.settings_of(EXPERIMENT, dataset=dataset, split_index=index)
+    settings = experiment.with_duration(EXPERIMENT, given)
+    program = experiment.program_of(EXPERIMENT, problem, settings)
+    result = gradjax.run(program, seed=settings.seed)
     rows = task.parts.test
     columns = (loaded.user[rows], loaded.item[rows], loaded.rating[rows])
     biases = recommendation.tuned_baseline(task).biases

@@ -1,25 +1,25 @@
-"""Sweeps an experiment, or looks at a sweep that is there.
+"""Sweeps an experiment, or shows a record.
 
 usage: python -m scripts.sweep --experiment=mnist --sweep='learning_rate=log(1e-4, 1)'
            [--search=grid|random|halton|sobol|tpe] [--trials=N] [--seeds=K] ...
        python -m scripts.sweep --workdir=FOLDER status|verify|table
 
 The flags are those of the experiment, which `python -m experiments.mnist --help` lists;
-`python -m experiments.mnist --sweep=...` is the same. `status` says how far a sweep is,
-`verify` what is damaged, `table` what was best; none of them changes anything.
+`python -m experiments.mnist --sweep=...` is the same. Of a record, `status` says
+how far it is, `verify` what is damaged and `table` its results; none of them changes
+anything.
 """
 
 import importlib
-import json
 import sys
 from pathlib import Path
 
-from gradjax import expressions
-from gradjax.commands import flags
+from gradjax import expressions, records
+from gradjax.commands.experiment import Experiment
+from gradjax.commands.main import main as run
 from gradjax.errors import Refusal
 from gradjax.records import store
-from gradjax.report import sweep as report
-from gradjax.report import terminal
+from gradjax.report import table, terminal
 
 LOOKS = ("status", "verify", "table")
 _EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -41,27 +41,23 @@ def look(folder: Path, what: str) -> int:
             "\n".join(problems) or f"{folder}: every file is as it was written"
         )
         return 1 if problems else 0
-    try:
-        summary = json.loads((folder / "summary.json").read_text())
-    except (OSError, ValueError) as error:
-        raise Refusal(f"{folder}: no finished sweep: {error}") from error
-    report.table(summary)
+    table.show(records.summary_of(folder))
     return 0
 
 
-def command_of(name: str) -> tuple[object, flags.Command]:
-    """(main, command) of an experiment that can be swept.
+def experiment_of(name: str) -> Experiment:
+    """The experiment of that name, if it can be swept.
 
     Raises:
-        Refusal: there is none of that name, or it trains many times already.
+        Refusal: there is no such experiment, or it trains many times already.
     """
     names = sorted(path.stem for path in _EXPERIMENTS.glob("[!_]*.py"))
     if name not in names:
         raise Refusal(expressions.unknown(name, names, "experiment"))
     module = importlib.import_module(f"experiments.{name}")
-    if module.COMMAND.state is None:
+    if not hasattr(module, "EXPERIMENT"):
         raise Refusal(f"--experiment={name}: is a lesson; a sweep is of one run")
-    return module.main, module.COMMAND
+    return module.EXPERIMENT
 
 
 def main(arguments: list[str]) -> int:
@@ -79,12 +75,12 @@ def main(arguments: list[str]) -> int:
             raise Refusal("say which experiment, once: --experiment=mnist")
         if not any(one.startswith(("--sweep=", "--space=", "--help")) for one in rest):
             raise Refusal("say what varies: --sweep='learning_rate=log(1e-4, 1)'")
-        run, command = command_of(named[0].partition("=")[2])
+        experiment = experiment_of(named[0].partition("=")[2])
     except Refusal as error:
         print(f"sweep: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    sys.argv = [f"experiments.{command.experiment}", *rest]
-    return flags.run(run, command)  # pyright: ignore[reportArgumentType]
+    sys.argv = [f"experiments.{experiment.name}", *rest]
+    return run(experiment)
 
 
 def _read(arguments: list[str], looks: list[str]) -> tuple[Path, str]:

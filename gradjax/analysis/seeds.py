@@ -1,34 +1,42 @@
-"""What several runs of one program say together: they differ in their seed."""
+"""What several seeds of one program say together."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gradjax.records.save import thinned as thinned_one
 from gradjax.types import Result, Series
+
+_MAX_POINTS = 1_000  # of a stored curve
 
 
 def stacked(results: Sequence[Result], name: str) -> Series | None:
-    """A curve of every trial; None: the runs have no such curve.
+    """A curve of every trial: values f32[trials, points]; None if there is no such one.
 
-    Returns:
-      Its values f32[trials, points]; those of a trial that ended early end in NaN.
+    The values of a trial that ended early end in NaN.
     """
     if name not in results[0].trace:
         return None
     curves = [result.trace[name] for result in results]
-    longest = max(curves, key=lambda curve: len(curve.steps))
-    rows = np.full((len(curves), len(longest.steps)), np.nan, np.float32)
-    for row, curve in zip(rows, curves, strict=True):
-        row[: len(curve.values)] = curve.values
-    return Series(longest.steps, rows)
+    return Series(curves[0].steps, np.stack([curve.values for curve in curves]))
 
 
 def thinned(series: Series) -> Series:
-    """As `records.save.thinned`, of f[trials, points]: at most 1,000 points of each."""
-    rows = [thinned_one(Series(series.steps, row)) for row in series.values]
-    return Series(rows[0].steps, np.stack([row.values for row in rows]))
+    """Means over the shortest equal windows that leave at most 1,000 points.
+
+    Args:
+      series: values f[trials, points]. A window has the steps of its last point; the
+        last window may be shorter.
+    """
+    count = series.values.shape[1]
+    every = -(-count // _MAX_POINTS)
+    if every == 1:
+        return series
+    starts = np.arange(0, count, every)
+    ends = np.minimum(starts + every, count)
+    sums = np.add.reduceat(np.asarray(series.values, np.float64), starts, axis=1)
+    means = (sums / (ends - starts)).astype(np.float32)
+    return Series(np.asarray(series.steps)[ends - 1], means)
 
 
 def last(results: Sequence[Result], name: str) -> float | None:

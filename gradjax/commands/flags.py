@@ -1,119 +1,218 @@
-"""absl flags <-> gradjax: the only module that knows absl.
+"""Flags: what each of them means, and from a command line to their values (absl)."""
 
-Defaults live once, in the fields of an experiment's settings and of Options; the flags
-read them from there.
-"""
-
-import os
-import sys
+import inspect
 import textwrap
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-import jax
 from absl import flags as absl_flags
 
-from gradjax.commands import compilation_cache, signals, sweep
-from gradjax.commands.catalog import (
-    DATA_DIR,
-    IMAGES,
-    KEPT,
-    LEARNING_RATE,
-    OPTIMIZER,
-    SCHEDULE,
-    SEED,
-    SEEDS,
-    SWEEP,
-    TRACE_EVERY,
-    Flag,
-    training,
+from gradjax import optimizers, schedules, search
+from gradjax.errors import Refusal
+from gradjax.types import Options, Settings, Sweep
+
+_KINDS = {bool: "boolean", int: "integer", float: "float"}
+
+
+class Flag(NamedTuple):
+    """One flag."""
+
+    name: str
+    kind: str  # string, integer, float, boolean, or strings: it may be repeated
+    help: str
+    default: Any = None
+
+
+Groups = dict[str, list[Flag]]  # title -> flags, as --help shows them
+
+OPTIMIZER = Flag(
+    "optimizer",
+    "string",
+    "a name, or a call such as 'adamw(b2=0.95, weight_decay=0.1)' or"
+    " 'chain(clip_by_global_norm(1.0), sgd(momentum=0.9))', or an import path to your"
+    " own: 'my_package.my_module:my_optimizer(b1=0.95)'. Names:"
+    f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Around one or more of them:"
+    f" {', '.join(sorted(optimizers.WRAPPERS))}. `python -m scripts.list optimizers`"
+    " lists their arguments, `python -m scripts.list transforms` what else a chain may"
+    " contain",
+    "adam",
 )
-from gradjax.errors import Interrupted, Refusal
-from gradjax.report import terminal
-from gradjax.types import Options, Problem, Settings, Sweep
-
-__all__ = [
-    "DATA_DIR",
-    "IMAGES",
-    "KEPT",
-    "LEARNING_RATE",
-    "OPTIMIZER",
-    "SCHEDULE",
-    "SEED",
-    "SEEDS",
-    "SWEEP",
-    "TRACE_EVERY",
-    "Command",
-    "Flag",
-    "as_run",
-    "by_name",
-    "help_text",
-    "parse",
-    "run",
-    "training",
-    "with_usual",
+LEARNING_RATE = Flag(
+    "learning_rate",
+    "float",
+    "the peak learning rate, which the schedule multiplies. Unset: {rate}",
+)
+SCHEDULE = Flag(
+    "schedule",
+    "string",
+    "the shape of the learning rate over the run: a name, or a call such as"
+    " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
+    " a number of steps, or numbers such as '[0, 1, 0.5]'. Names:"
+    f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
+    " draws them",
+    "constant",
+)
+SEED = Flag("seed", "integer", "of the initial parameters and the batch order", 0)
+DATA_DIR = Flag(
+    "data_dir",
+    "string",
+    "the folder of prepared TFDS data sets. Unset: $TFDS_DATA_DIR or"
+    " ~/tensorflow_datasets",
+)
+OUTPUT = [
+    Flag("workdir", "string", "the folder of the record. Unset: runs/{name}/<name>"),
+    Flag("overwrite", "boolean", "replace the record that is there", False),
+    Flag("plot", "boolean", "draw the picture", True),
 ]
+_TRAINING = {
+    "Training": [
+        OPTIMIZER,
+        LEARNING_RATE,
+        SCHEDULE,
+        Flag("batch_size", "integer", "{examples} in a batch. Unset: all of them"),
+        Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
+        Flag("steps", "integer", "optimizer steps, instead of epochs"),
+        Flag(
+            "eval_every",
+            "integer",
+            "steps between two evaluations on the validation split. Unset: {interval}",
+        ),
+        Flag(
+            "keep",
+            "string",
+            "which parameters are kept and tested: last, or best on validation",
+        ),
+        Flag(
+            "patience",
+            "integer",
+            "stop after so many evaluations without improvement. Unset: never",
+        ),
+    ],
+    "Randomness": [
+        SEED,
+        Flag(
+            "seeds",
+            "integer",
+            "how many trials, with seed, seed + 1, ...: their mean and Student's 95 %"
+            " interval are reported",
+        ),
+    ],
+    "Output": [
+        *OUTPUT,
+        Flag(
+            "trace_every",
+            "integer",
+            "steps per point of the stored training curves; 0 stores at most 1,000"
+            " points",
+        ),
+        Flag(
+            "keep_params",
+            "string",
+            "which trials' parameters are stored: best (of a run, of fresh seeds), all"
+            " or none",
+        ),
+        Flag(
+            "accept_changes",
+            "boolean",
+            "go on although versions, code or device are not those that the record"
+            " began with; what is computed from then on is marked",
+        ),
+    ],
+    "Sweep": [
+        Flag(
+            "sweep",
+            "strings",
+            "what varies; may be repeated: 'learning_rate=log(1e-4, 1)', with"
+            " log(low, high[, n]), linear(...), int(...) or a list such as"
+            " 'optimizer=[sgd, adam]'. Names: learning_rate, optimizer, schedule,"
+            " batch_size, steps, epochs, the flags of the problem, and"
+            " optimizer.<argument>, schedule.<argument> or model.<argument>",
+        ),
+        Flag(
+            "space",
+            "string",
+            "a JSON file instead: name -> min, max and scaling, or feasible_points",
+        ),
+        Flag(
+            "search",
+            "string",
+            f"which points: {', '.join(sorted(search.SEARCHES))}; tpe learns from"
+            " results, and needs the extra [tpe]",
+        ),
+        Flag("trials", "integer", "how many points. Unset: all points of the grid"),
+        Flag(
+            "fresh_seeds",
+            "integer",
+            "seeds that chose nothing, on which the best setting of each optimizer"
+            " runs again",
+        ),
+        Flag(
+            "halving",
+            "integer",
+            "keep one setting in so many at each rung. Unset: all run to the end",
+        ),
+    ],
+    "Device": [
+        Flag(
+            "lane_width",
+            "integer",
+            "trials mapped together on a device; the last bits depend on it. Unset: 1"
+            " for a run, and as measured to be fast for a sweep",
+        ),
+        Flag("num_devices", "integer", "how many devices. Unset: all; of a CPU, cores"),
+        Flag(
+            "num_threads",
+            "integer",
+            "threads of a CPU for one operation; the last bits of a large network"
+            " depend on it. Unset: 1 for a small program, else the number of cores",
+        ),
+    ],
+}
 
-REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes
 
-
-class Command(NamedTuple):
-    """What an experiment is told on its command line."""
-
-    experiment: str
-    settings: Any  # a NamedTuple: its first field the experiment, the others flags
-    groups: dict[str, list[Flag]]  # the flags, as --help shows them
-    state: Callable[..., Any] | None = None
-    # (Settings, Options) -> (problem, settings, about data), of one that can be swept
-
-
-def run(main: Callable[[Any, Options], Any], command: Command) -> NoReturn:
-    """Runs an experiment from the command line and exits.
+def training(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
+    """The flags of every experiment that trains, in groups.
 
     Args:
-      main: called with the command's settings and the Options.
-      command: its flags.
-
-    Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 3 a
-    sweep of which trials were set aside; 130 interrupted, 143 by a signal other than
-    Ctrl-C's.
+      defaults: name -> the experiment's own default, where it is another one.
+      words: what fills the places in the help texts: examples, duration, ...
     """
-    if sys.stdout is None:
-        terminal.silence()
-    try:
-        signals.usual()
-        values = parse(sys.argv, command)
-        if values["help"].value:
-            terminal.say(help_text(sys.modules["__main__"].__doc__ or "", command))
-            sys.exit(0)
-        given = _picked(values, command.settings)
-        settings = command.settings(command.experiment, **given)
-        options = Options(**_picked(values, Options))
-        asked = Sweep(**_picked(values, Sweep))
-        _keep_compiled_programs()
-        if command.state is not None and (asked.sweep or asked.space):
-            _use_every_core()
-            summary = sweep.run(command.state, as_run(settings), asked, options)
-            if summary["num_set_aside"]:
-                sys.exit(SET_ASIDE)
-        else:
-            main(settings, options)
-    except Refusal as error:
-        _complain(" ".join(str(error).split()))
-        sys.exit(REFUSED)
-    except Interrupted as stop:
-        signals.ignored()  # one more Ctrl-C would find nothing to stop
-        _complain(str(stop))
-        sys.exit(signals.exit_code(stop.number))
-    except KeyboardInterrupt:
-        signals.ignored()
-        _complain("interrupted; the same command starts again")
-        sys.exit(INTERRUPTED)
-    sys.exit(0)
+    known = {
+        **Options._field_defaults,
+        **Sweep._field_defaults,
+        **Settings._field_defaults,
+        **defaults,
+    }
+    return {
+        title: [filled(flag, known[flag.name], words) for flag in group]
+        for title, group in _TRAINING.items()
+    }
 
 
-def parse(argv: list[str], command: Command) -> absl_flags.FlagValues:
-    """The flags of a command line; `--flagfile` is read, too.
+def filled(flag: Flag, default: Any, words: dict[str, str]) -> Flag:
+    """A flag with its default, and with words in the places of its help text."""
+    text = flag.help
+    for name, word in words.items():
+        text = text.replace(f"{{{name}}}", word)
+    return flag._replace(help=text, default=default)
+
+
+def of(function: Callable[..., Any], /, **helps: str) -> list[Flag]:
+    """Flags for arguments of a function; their defaults are those of its signature.
+
+    Args:
+      function: its arguments have annotations and defaults.
+      helps: name of an argument -> the help text.
+    """
+    parameters = inspect.signature(function).parameters
+    return [
+        Flag(name, _kind(parameters[name].annotation), text, parameters[name].default)
+        for name, text in helps.items()
+    ]
+
+
+def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
+    """The values of all flags; `--flagfile` is read, too. "help" is one of them.
 
     Raises:
         Refusal: an unknown flag, a value of the wrong kind, a word that is no flag.
@@ -126,9 +225,9 @@ def parse(argv: list[str], command: Command) -> absl_flags.FlagValues:
         "boolean": absl_flags.DEFINE_boolean,
         "strings": absl_flags.DEFINE_multi_string,
     }
-    defaults = _defaults(command)
-    for flag in [flag for group in _groups(command).values() for flag in group]:
-        define[flag.kind](flag.name, defaults[flag.name], flag.help, flag_values=values)
+    names = [flag.name for group in groups.values() for flag in group]
+    for flag in [flag for group in groups.values() for flag in group]:
+        define[flag.kind](flag.name, flag.default, flag.help, flag_values=values)
     absl_flags.DEFINE_boolean("help", False, "show this", flag_values=values)
     absl_flags.DEFINE_string("flagfile", "", "flags from a file", flag_values=values)
     try:
@@ -139,103 +238,29 @@ def parse(argv: list[str], command: Command) -> absl_flags.FlagValues:
         raise Refusal(
             f"{rest[0]!r} is no flag; did you mean --{rest[0].lstrip('-')}=...?"
         )
-    return values
+    found = {name: values[name].value for name in (*names, "help")}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
-def help_text(doc: str, command: Command) -> str:
+def help_text(doc: str, name: str, groups: Groups) -> str:
     """The experiment's own words, then the flags in groups."""
-    defaults = _defaults(command)
-    lines = [
-        doc.strip(),
-        "",
-        f"usage: python -m experiments.{command.experiment} [--flags]",
-        "",
-    ]
-    for title, group in _groups(command).items():
+    lines = [doc.strip(), "", f"usage: python -m experiments.{name} [--flags]", ""]
+    for title, group in groups.items():
         lines.append(f"{title}:")
         for flag in group:
-            lines += _described(flag, defaults[flag.name])
+            lines += _described(flag)
         lines.append("")
-    lines.append("--flagfile=FILE reads flags from a file, one a line.")
+    lines.append("--flagfile=FILE reads flags from a file, one per line.")
     return "\n".join(lines)
 
 
-def _defaults(command: Command) -> dict[str, Any]:
-    """Flag name -> what its field holds where the flag is not given."""
-    own = command.settings._field_defaults
-    return {**Sweep._field_defaults, **Options._field_defaults, **own}
-
-
-def _groups(command: Command) -> dict[str, list[Flag]]:
-    return command.groups if command.state is None else {**command.groups, **SWEEP}
-
-
-def as_run(settings: Any) -> Settings:
-    """An experiment's settings as those of a run.
-
-    What a run has and it lacks is None; what it alone has is in `own`.
-    """
-    values = settings._asdict()
-    kept = values.pop("own", ())  # of one whose settings are those of a run
-    shared = {name: v for name, v in values.items() if name in Settings._fields}
-    own = (*kept, *((name, v) for name, v in values.items() if name not in shared))
-    return Settings(**{"model": None, **shared}, own=own)
-
-
-def with_usual(
-    settings: Settings, optimizer: str, rate: float, epochs: int | None = None
-) -> Settings:
-    """What was not asked for, as an experiment found it to be good.
-
-    Args:
-      settings: of a run.
-      optimizer: whose learning rate `rate` is; any other one has its own.
-      rate: where no learning rate is given.
-      epochs: where neither epochs nor steps are given.
-    """
-    if settings.epochs is None and settings.steps is None:
-        settings = settings._replace(epochs=epochs)
-    if settings.learning_rate is None and settings.optimizer == optimizer:
-        settings = settings._replace(learning_rate=rate)
-    return settings
-
-
-def by_name(
-    load: Callable[..., tuple[Problem, dict[str, Any]]],
-    kind: Any,
-    rate: float,
-    epochs: int,
-) -> Callable[[Settings, Options], tuple[Problem, Settings, dict[str, Any]]]:
-    """The `state` of an experiment whose problem is loaded by names.
-
-    Args:
-      load: (dataset, model, **the experiment's own settings, data_dir) -> the problem,
-        and what a record must say of its data.
-      kind: the experiment's Settings; `rate` is its default optimizer's.
-      rate: see `with_usual`.
-      epochs: see there.
-    """
-    optimizer = kind._field_defaults["optimizer"]
-
-    def state(
-        settings: Settings, options: Options
-    ) -> tuple[Problem, Settings, dict[str, Any]]:
-        """The problem of these settings, which then say how long and at which rate."""
-        named = settings.dataset or "", settings.model or ""
-        own = dict(settings.own)
-        problem, about = load(*named, **own, data_dir=options.data_dir)
-        return problem, with_usual(settings, optimizer, rate, epochs), about
-
-    return state
-
-
-def _described(flag: Flag, default: Any) -> list[str]:
-    shown = str(default).lower() if flag.kind == "boolean" else default
+def _described(flag: Flag) -> list[str]:
+    is_boolean = flag.kind == "boolean"
+    shown = str(flag.default).lower() if is_boolean else flag.default
     if flag.kind == "strings":
-        shown = " ".join(map(repr, default)) or "none"
-    said = f" (default: {shown})"
-    name = f"[no]{flag.name}" if flag.kind == "boolean" else flag.name
-    body = flag.help + ("" if default is None else said)
+        shown = " ".join(map(repr, flag.default)) or "none"
+    name = f"[no]{flag.name}" if is_boolean else flag.name
+    body = flag.help + ("" if flag.default is None else f" (default: {shown})")
     indent = " " * 6
     wrapped = textwrap.fill(
         body,
@@ -247,29 +272,9 @@ def _described(flag: Flag, default: Any) -> list[str]:
     return [f"  --{name}", wrapped]
 
 
-def _picked(values: absl_flags.FlagValues, kind: Any) -> dict[str, Any]:
-    """The flags that are fields of a NamedTuple; what was repeated, as a tuple."""
-    picked = {name: values[name].value for name in kind._fields if name in values}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in picked.items()
-    }
-
-
-def _use_every_core() -> None:
-    """One host device a core, before the backend starts; an accelerator's stay."""
-    num_cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    )
-    jax.config.update("jax_num_cpu_devices", num_cores or os.cpu_count() or 1)
-
-
-def _keep_compiled_programs() -> None:
-    compilation_cache.keep(_complain)
-
-
-def _complain(line: str) -> None:
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except (BrokenPipeError, AttributeError):
-        return
+def _kind(annotation: Any) -> str:
+    """The kind of a flag for an argument with this annotation."""
+    choices = getattr(annotation, "__args__", (annotation,))  # of `int | None`
+    if getattr(annotation, "__origin__", None) is tuple:
+        return "strings"
+    return next((_KINDS[one] for one in choices if one in _KINDS), "string")

@@ -1,7 +1,7 @@
-"""A study: an experiment that trains many times, to show one thing.
+"""A lesson: an experiment that trains many times, to show one thing.
 
-It ends in a sentence, a picture and the numbers behind them, kept as a run's are:
-the same command again shows what is there.
+It ends in a sentence, a picture and the numbers behind them, which are stored. The same
+command again shows the stored record.
 """
 
 import textwrap
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gradjax import records
-from gradjax.commands import train
+from gradjax.commands.train import command_line, spoken
+from gradjax.records import lesson as stored
 from gradjax.report import terminal
+from gradjax.sweeps import points
 from gradjax.types import LessonResult, Options
 
 
@@ -19,51 +21,56 @@ def run(
     settings: Any,
     options: Options,
     find: Callable[[], LessonResult],
-    config: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
+    words: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Finds, keeps, shows.
+    """Computes a lesson, stores it and shows it.
 
     Args:
-      settings: a NamedTuple with the field `experiment`; all of it refused already
-        where it is wrong.
-      options: where to keep it.
-      find: computes.
-      config: what config.json says beside the settings: of the data, say.
+      settings: a NamedTuple with the field `experiment`, already checked.
+      options: where the record goes.
+      find: computes the lesson.
+      data: what the record says of the data.
+      words: what the name of the folder says; None: the settings that differ from
+        their defaults.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
-        Refusal: a folder of something else, or a full disk.
+        Refusal: a folder that holds something else, or a full disk.
     """
-    folder = train.chosen_folder(settings, options, *_words(settings))
-    about = {
+    if options.workdir is not None:
+        folder = records.checked_path(options.workdir)
+    else:
+        name, digest = settings.experiment, points.digest(settings._asdict())
+        words = _words(settings) if words is None else words
+        folder = Path.cwd() / records.default_path(name, digest, words)
+    plan = {
+        "kind": "lesson",
         "settings": settings._asdict(),
-        "command": train.command_line(settings.experiment),
-        **(config or {}),
+        "data": data,
         "environment": records.environment(),
     }
-    there = records.begin(folder, settings, about, options.overwrite)
-    if there is records.State.FINISHED:
-        summary = records.load(folder).summary
-        _show(summary, folder, "has it already; --overwrite does it again")
+    if stored.begin(folder, plan, options.overwrite):
+        summary = records.summary_of(folder)
+        _show(summary, folder, "is finished already; --overwrite computes it again")
         return summary
-    if there is records.State.UNFINISHED:
-        terminal.say("an unfinished study of these settings is there: it starts again")
-    finding = find()
+    found = find()
     summary = {
         "status": "finished",
-        "sentence": finding.sentence,
-        **finding.figures,
-        "rows": finding.rows,
+        "sentence": found.sentence,
+        "command": command_line(settings.experiment),
+        **found.figures,
+        "rows": found.rows,
     }
-    records.save_study(folder, finding, summary, options.plot)
-    _show(summary, folder, "keeps it")
+    stored.save(folder, found, summary, options.plot)
+    _show(summary, folder, "keeps this lesson")
     return summary
 
 
 def _words(settings: Any) -> list[str]:
-    """What differs from the defaults: what a person would look for in a name."""
+    """What differs from the defaults, because a person looks for it in a name."""
     defaults = settings._field_defaults
     return [
         f"{name}-{value}"
@@ -73,9 +80,8 @@ def _words(settings: Any) -> list[str]:
 
 
 def _show(summary: dict[str, Any], folder: Path, what: str) -> None:
-    rows = [(name, value) for name, value in summary["rows"]]
-    terminal.table("found:", rows)
+    terminal.table("found:", [(name, value) for name, value in summary["rows"]])
     terminal.say(textwrap.fill(summary["sentence"], 88))
-    pictures = [name for name in records.PICTURES if (folder / name).is_file()]
+    pictures = [name for name in stored.PICTURES if (folder / name).is_file()]
     shown = f" ({', '.join(pictures)})" if pictures else ""
-    terminal.say(f"{train.spoken(folder)} {what}{shown}")
+    terminal.say(f"{spoken(folder)} {what}{shown}")

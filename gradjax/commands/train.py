@@ -1,299 +1,240 @@
-"""From settings to a finished folder: what every experiment's command does.
+"""train: from settings to a finished record. A run is a sweep of one trial.
 
-Everything that can be refused is refused before anything is compiled or written.
+The plan is written first and never changes. Each round of trials is appended to the
+journal before it runs, and each segment is committed. So the same command resumes after
+any kill, and with more trials or seeds it runs only the new ones.
 """
 
-import os
+import contextlib
+import functools
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gradjax import data, optimizers, records, schedules
-from gradjax.errors import Refusal
-from gradjax.optimizers import bounds
-from gradjax.plots.curves import Examples, curves
-from gradjax.report import terminal
-from gradjax.report.summary import summarize, table_rows
-from gradjax.training.program import program as make_program
-from gradjax.training.program import run
-from gradjax.types import (
-    Hparams,
-    Options,
-    Params,
-    Problem,
-    Program,
-    Report,
-    Result,
-    Settings,
-)
+from gradjax import records
+from gradjax.commands import experiment, signals
+from gradjax.commands.experiment import Experiment
+from gradjax.commands.job import Job, job_of, name_of
+from gradjax.files import named_disk_errors, write_bytes, write_json
+from gradjax.records import params
+from gradjax.records import store as stored
+from gradjax.records.inspection import environments
+from gradjax.report import announce, pictures, progress, summary, table, terminal
+from gradjax.sweeps import points, rounds
+from gradjax.sweeps.choose import GroupResult
+from gradjax.sweeps.rounds import Context, Reporter
+from gradjax.types import Options, Params, Problem, Report, Settings, Sweep
 
-_EPOCHS = {"digits": 30}  # a data set this small needs more passes
-_USUAL_EPOCHS = 5
-_USUAL_STEPS = 1_000  # of a problem without data
-
-
-def choose_dataset(settings: Settings, options: Options) -> str:
-    """The flag's data set; without one mnist where it is prepared, else digits."""
-    if settings.dataset is not None:
-        return settings.dataset
-    if data.is_prepared("mnist", options.data_dir):
-        return "mnist"
-    folder = options.data_dir or data.default_data_dir()
-    terminal.say(
-        f"MNIST is not prepared in {folder} (make data does it): this run uses the"
-        " bundled digits, 1,797 real images of 8x8"
-    )
-    return "digits"
-
-
-def check(settings: Settings) -> None:
-    """Refuses counts, seeds and expressions that no data set could make right.
-
-    Raises:
-        Refusal: the flag, its value and what it must be.
-    """
-    if settings.epochs is not None and settings.steps is not None:
-        raise Refusal("--epochs and --steps are both given; give one")
-    for name in ("epochs", "steps", "batch_size", "eval_every", "seeds"):
-        count = getattr(settings, name)
-        if count is not None and not 1 <= count < 2**31:
-            raise Refusal(f"--{name}={count}: must be a positive whole number, < 2**31")
-    if settings.trace_every < 0:
-        raise Refusal(f"--trace_every={settings.trace_every}: must not be negative")
-    last = settings.seed + settings.seeds - 1
-    if settings.seed < 0 or last >= 2**32:
-        raise Refusal(f"--seed={settings.seed}: seeds must lie from 0 to {2**32 - 1}")
-    _, numbers = optimizers.split(settings.optimizer)
-    if settings.learning_rate is not None:
-        bounds.check("learning_rate", settings.learning_rate, "--learning_rate")
-        if optimizers.RATE not in numbers:
-            raise Refusal(
-                f"--learning_rate={settings.learning_rate:g}: {settings.optimizer} has"
-                " no learning rate to set, or gives its own"
-            )
-    if settings.steps is not None:
-        schedules.split(settings.schedule, settings.steps)
+_NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
+Trained = dict[str, tuple[Problem, Params]]  # by the id of the trial
 
 
 def train(
-    problem: Problem,
+    what: Experiment,
     settings: Settings,
-    options: Options,
-    about_data: dict[str, Any] | None = None,
-    examples: Callable[[Params], Examples] | None = None,
+    asked: Sweep = _NO_SWEEP,
+    options: Options = _NO_OPTIONS,
+    may_restart: bool = False,
 ) -> dict[str, Any]:
-    """Trains once per seed, keeps the record, shows the table.
+    """Trains a run or a sweep, stores it and prints its table.
+
+    Everything that can be refused is refused before anything is compiled or written.
 
     Args:
-      problem: with or without data.
-      settings: what to run; the problem or the data set is named.
-      options: where to keep it.
-      about_data: what config.json says of images; a problem of another kind is all in
-        its expression.
-      examples: what the picture shows of the trained parameters.
+      what: the experiment.
+      settings: of the run; a point of a sweep replaces parts of it.
+      asked: what varies and how it is searched; without a space it is a run.
+      options: where the record goes.
+      may_restart: let JAX start its CPU backend again with other numbers of devices
+        and threads. A command does so, and a library does not.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
-        Refusal: bad input, before anything was compiled or written; or a full disk.
+        Refusal: bad input; another plan in the folder; a full disk.
+        Interrupted: a signal asked for a stop; the segment is finished and stored.
     """
-    epoch_steps = _epoch_steps(problem, settings)
-    program, settings = stated_program(problem, settings)
-    settings = _with_rate(settings, program)
-    config = {
-        "settings": settings._asdict(),
-        "command": command_line(settings.experiment),
-        "data": about_data,
-        "epoch_steps": epoch_steps,
-        "hparams": program.hparams | _hparams(program, settings),
-        "environment": records.environment(),
-    }
-    folder = chosen_folder(settings, options, *_words(settings))
-    there = records.begin(folder, settings, config, options.overwrite)
-    if there is records.State.FINISHED:
-        summary = records.load(folder).summary
-        _show(summary, folder, "is finished already; --overwrite trains again")
-        return summary
-    _announce(problem, settings, about_data, there)
-    results = [_run(program, settings, seed, epoch_steps) for seed in seeds(settings)]
-    about = {
-        "problem": name_of(settings),
-        "dataset": settings.dataset,
-        "seeds": seeds(settings),
-    }
-    reports = _reports(problem, results)
-    summary = summarize(
-        results, problem, about, program.plan.batch_size, epoch_steps, reports
+    job = job_of(what, settings, asked, options, may_restart)
+    if options.workdir is None:
+        job.folder.parent.mkdir(parents=True, exist_ok=True)
+    store = stored.create_or_open(
+        job.folder,
+        job.plan,
+        say=terminal.say,
+        accept_changes=asked.accept_changes,
+        overwrite=options.overwrite,
     )
-    picture = None
-    if options.plot:
-        shown = examples(results[0].params) if examples else None
-        title = f"{about['problem']}: {settings.optimizer}, {settings.schedule}"
-        picture = curves(title, [r.trace for r in results], epoch_steps, shown)
-    files = {name: of for report in reports for name, of in report.files.items()}
-    records.save(folder, results, summary, picture, settings.trace_every, files)
-    _show(summary, folder, "keeps this run")
-    return summary
+    try:
+        with signals.heard() as stop_requested:
+            return _run(job, store, options, stop_requested)
+    finally:
+        stored.close(store)
 
 
-def _reports(problem: Problem, results: list[Result]) -> list[Report]:
-    """What the problem says of each run; nothing of one that diverged."""
-    if problem.report is None:
-        return [Report({}) for _ in results]
-    return [
-        problem.report(one.params, problem.data)
-        if one.status == "finished"
-        else Report({})
-        for one in results
-    ]
-
-
-def stated_program(problem: Problem, settings: Settings) -> tuple[Program, Settings]:
-    """The program of these settings, which then say its steps as a number."""
-    settings, num_steps = with_steps(problem, settings)
-    program = make_program(
-        problem,
-        settings.optimizer,
-        settings.schedule,
-        num_steps=num_steps,
-        batch_size=settings.batch_size,
-        eval_every=settings.eval_every,
-    )
-    return program, settings
-
-
-def command_line(experiment: str) -> str:
-    """What was typed, to type again."""
-    return shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
-
-
-def chosen_folder(settings: Any, options: Options, *words: str) -> Path:
-    """--workdir, or runs/<experiment>/<words>-<digest> here.
-
-    Raises:
-        Refusal: a workdir that cannot be one.
-    """
-    if options.workdir is not None:
-        return records.checked_path(options.workdir)
-    return Path.cwd() / records.default_path(settings, *words)
-
-
-def name_of(settings: Settings) -> str:
-    """The problem: its expression, or the data set with the model."""
-    return settings.problem or f"{_data_name(settings)}_{settings.model}"
-
-
-def seeds(settings: Settings) -> list[int]:
-    """The seeds of a run, one a trial."""
-    return list(range(settings.seed, settings.seed + settings.seeds))
-
-
-def _epoch_steps(problem: Problem, settings: Settings) -> int | None:
-    """Steps of one pass over the training split; None without data."""
-    if problem.data is None:
-        return None
-    num_examples = problem.data.train.num_examples
-    return -(-num_examples // (settings.batch_size or num_examples))
-
-
-def with_steps(problem: Problem, settings: Settings) -> tuple[Settings, int]:
-    """Steps and evaluation interval as numbers: five epochs, an epoch, by default.
-
-    Without data a thousand steps, and an interval of a tenth of them.
-    """
-    epoch_steps = _epoch_steps(problem, settings)
-    epochs, num_steps = settings.epochs, settings.steps
-    if num_steps is None and epoch_steps is not None:
-        epochs = epochs or _EPOCHS.get(settings.dataset or "", _USUAL_EPOCHS)
-        num_steps = epochs * epoch_steps
-    num_steps = num_steps or _USUAL_STEPS
-    usual = epoch_steps if settings.dataset and epoch_steps else -(-num_steps // 10)
-    interval = min(settings.eval_every or usual, num_steps)
-    settings = settings._replace(epochs=epochs, steps=num_steps, eval_every=interval)
-    return settings, num_steps
-
-
-def _with_rate(settings: Settings, program: Program) -> Settings:
-    """The learning rate as a number, in the settings and in the program."""
-    if settings.learning_rate is None:
-        rate = program.hparams.get(optimizers.RATE)
-        settings = settings._replace(learning_rate=rate)
-    numbers = program.hparams | _hparams(program, settings)
-    if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
-        terminal.say("learning rate 0: the parameters will stay where they start")
-    return settings
-
-
-def _data_name(settings: Settings) -> str:
-    """The data set as a person says it: of a path, what it ends in."""
-    name = settings.dataset or ""
-    is_path = name.startswith(("/", ".", "~"))
-    return Path(os.path.expanduser(name)).absolute().name if is_path else name
-
-
-def _words(settings: Settings) -> tuple[str, ...]:
-    """What the folder's name says of a run."""
-    rate = settings.learning_rate
-    said = [
-        settings.optimizer,
-        *([] if rate is None else [f"lr{rate:g}".replace("+", "")]),
-    ]
-    what = settings.problem or f"{_data_name(settings)}-{settings.model}"
-    return (what, *said, f"seed{settings.seed}")
-
-
-def _announce(
-    problem: Problem,
-    settings: Settings,
-    about_data: dict[str, Any] | None,
-    there: records.State,
-) -> None:
-    if there is records.State.UNFINISHED:
-        terminal.say("an unfinished run of these settings is there: it starts again")
-    data, what = problem.data, settings.problem or _data_name(settings)
-    origin = f" ({about_data['origin']})" if about_data else ""
-    parts = [] if data is None else zip(data._fields, data, strict=True)
-    sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]
-    terminal.say(f"{what}{origin}: {', '.join(sizes) or 'no data'}")
-    rate = "" if settings.learning_rate is None else f" at {settings.learning_rate:g}"
-    network = f"{settings.model}, " if settings.model else ""
-    examples = "" if data is None else f" of {settings.batch_size or 'all examples'}"
-    terminal.say(
-        f"{network}{settings.optimizer}{rate}, {settings.schedule}: "
-        f"{settings.steps:,} steps{examples}"
-    )
-
-
-def _hparams(program: Program, settings: Settings) -> Hparams:
-    has_rate = optimizers.RATE in program.hparams
-    return {optimizers.RATE: settings.learning_rate} if has_rate else {}
-
-
-def _run(
-    program: Program, settings: Settings, seed: int, epoch_steps: int | None
-) -> Result:
-    label = f"seed {seed}" if settings.seeds > 1 else "train"
-    with terminal.progress(label, program.plan.num_steps, epoch_steps) as on_block:
-        result = run(program, _hparams(program, settings), seed, on_block)
-    if result.status == "diverged":
-        terminal.say(
-            f"{label} diverged: the loss is not finite at step {result.diverged_step}"
-        )
-    return result
-
-
-def _show(summary: dict[str, Any], folder: Path, what: str) -> None:
-    for heading, lines in summary["texts"].items():
-        terminal.say("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]))
-    terminal.table(f"{summary['problem']}: {summary['status']}", table_rows(summary))
-    terminal.say(f"{spoken(folder)} {what}")
+def command_line(name: str) -> str:
+    """The command that was typed, to type again."""
+    return shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]])
 
 
 def spoken(folder: Path) -> Path:
-    """The path as a person would type it from here."""
-    return (
-        folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    """The path as a person would type it from the current folder."""
+    is_below = folder.is_relative_to(Path.cwd())
+    return folder.relative_to(Path.cwd()) if is_below else folder
+
+
+def _run(
+    job: Job, store: Any, options: Options, stop_requested: signals.StopRequested
+) -> dict[str, Any]:
+    """Runs the rounds and reports them."""
+    before, has_summary = len(store.files), (job.folder / "summary.json").is_file()
+    is_run = not job.space.dimensions
+    epoch_steps = experiment.epoch_steps(job.problem, job.settings)
+    if is_run and not has_summary:
+        announce.run(job.problem, job.settings, job.program, store)
+    with _watching(job, epoch_steps) as reporter:
+        context = Context(
+            job.settings,
+            job.asked,
+            job.space,
+            store,
+            job.lanes,
+            reporter,
+            stop_requested,
+        )
+        done = rounds.search(context, job.method)
+        fresh = rounds.fresh(context, done)
+    groups = [*done, *fresh]
+    if has_summary and len(store.files) == before:
+        kept = records.summary_of(job.folder)
+        if _is_of(kept, store, groups):
+            table.show(kept)
+            how = "is finished already; --overwrite trains again"
+            terminal.say(f"{spoken(job.folder)} {how}")
+            return kept
+    found = _reported(job, store, done, fresh, options)
+    table.show(found)
+    terminal.say(f"{spoken(job.folder)} keeps this {'run' if is_run else 'sweep'}")
+    return found
+
+
+def _reported(
+    job: Job,
+    store: Any,
+    done: list[GroupResult],
+    fresh: list[GroupResult],
+    options: Options,
+) -> dict[str, Any]:
+    """Writes the files of the problem, the pictures and, last, the summary."""
+    setup = summary.Setup(
+        job.problem,
+        _about(job),
+        job.settings.keep,
+        job.settings.patience,
+        job.program.plan.batch_size,
+        experiment.epoch_steps(job.problem, job.settings),
     )
+    won = summary.winner(done, fresh)
+    with named_disk_errors(job.folder):
+        (job.folder / "summary.json").unlink(missing_ok=True)
+    trained = _trained(job, store, won)
+    reports = {trial: _report(*one) for trial, one in trained.items()}
+    found = summary.summarize(setup, done, fresh, reports)
+    found["num_changes"] = len(environments(stored.events(store)))
+    found["request"] = _request([*done, *fresh])
+    files = {name: of for one in reports.values() for name, of in one.files.items()}
+    if options.plot:
+        files |= _pictures(job, done, won, trained)
+    with named_disk_errors(job.folder):
+        for name, content in files.items():
+            write_bytes(job.folder / name, content)
+        write_json(job.folder / "summary.json", found)
+    return found
+
+
+def _trained(job: Job, store: Any, won: summary.Winner) -> Trained:
+    """The problem and the stored parameters of the winner's trials."""
+    found: Trained = {}
+    for of, k in won.rows:
+        if str(of.found.status[k]) not in ("finished", "stopped early"):
+            continue
+        one = of.trials[k]
+        leaves = params.leaves_of(store, one.id)
+        if leaves is not None:
+            lanes = job.lanes(one.settings)
+            tree = params.like(lanes.shapes[0].train.params, leaves)
+            found[one.id] = (lanes.program.plan.problem, tree)
+    return found
+
+
+def _report(problem: Problem, tree: Params) -> Report:
+    """What a problem reports of trained parameters."""
+    return Report({}) if problem.report is None else problem.report(tree, problem.data)
+
+
+def _pictures(
+    job: Job, done: list[GroupResult], won: summary.Winner, trained: Trained
+) -> dict[str, bytes]:
+    if job.space.dimensions:
+        return pictures.of_sweep(done)
+    examples = None
+    for problem, tree in list(trained.values())[:1]:
+        examples = None if problem.examples is None else problem.examples(tree)
+    settings = job.settings
+    title = f"{name_of(settings)}: {settings.optimizer}, {settings.schedule}"
+    epoch_steps = experiment.epoch_steps(job.problem, settings)
+    return pictures.of_run(title, won, epoch_steps, examples)
+
+
+@contextlib.contextmanager
+def _watching(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
+    """What a person reads while trials run."""
+    if job.space.dimensions or job.settings.seeds > 1:
+        announce_round = functools.partial(announce.round, job.lanes)
+        yield Reporter(announce_round, announce.estimate, progress.of_trials)
+        return
+    with contextlib.ExitStack() as stack:
+        # The bar appears once something is computed, and not where all is read.
+        watch = functools.cache(
+            lambda: stack.enter_context(progress.of_run(epoch_steps))
+        )
+        start: Any = lambda *_: watch()  # noqa: E731
+        yield Reporter(lambda *_: None, start, lambda *_: _Later(watch))
+
+
+class _Later(NamedTuple):
+    """A watch that is made when the first segment has been computed."""
+
+    watch: Any
+
+    def computed(self, *args: Any) -> None:
+        """Shows a segment that was computed."""
+        self.watch().computed(*args)
+
+    def read(self, *args: Any) -> None:
+        """Shows nothing of a segment that was read."""
+
+
+def _about(job: Job) -> dict[str, Any]:
+    """What the summary starts with."""
+    return {
+        "experiment": job.experiment.name,
+        "problem": name_of(job.settings),
+        "dataset": dict(job.settings.own).get("dataset"),
+        "space": [one.name for one in job.space.dimensions],
+        "command": command_line(job.experiment.name),
+    }
+
+
+def _is_of(kept: dict[str, Any], store: Any, groups: list[GroupResult]) -> bool:
+    """Whether a summary is of these trials, in this environment."""
+    num_changes = len(environments(stored.events(store)))
+    is_same = kept.get("request") == _request(groups)
+    return is_same and kept.get("num_changes") == num_changes
+
+
+def _request(groups: list[GroupResult]) -> str:
+    """A digest of the trials that a summary is of."""
+    return points.digest([one.id for of in groups for one in of.trials])

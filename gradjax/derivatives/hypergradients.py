@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from gradjax import expressions, optimizers
+from gradjax.derivatives.scan import scan
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.training import evaluation
@@ -153,17 +154,16 @@ def _outcome(
 
 
 def _trained(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> TrainState:
-    """The state after the last step: blocks of sqrt(T) steps, of which each is redone.
+    """The state after the last step, in blocks of sqrt(T) steps that are recomputed.
 
-    Batches and keys are counted from the step, so blocks of any length take the same
-    steps.
+    Batches and keys are derived from the number of the step, so blocks of any length
+    take the same steps.
     """
     length = math.isqrt(plan.num_steps - 1) + 1
     full, rest = divmod(plan.num_steps, length)
 
     def taken(num_steps: int, state: TrainState, start: Any) -> tuple[TrainState, None]:
-        run = functools.partial(steps.block, plan, num_steps)
-        return run(state, hparams, seed, start, arrays)[0], None
+        return scan(plan, num_steps, state, (hparams, seed), start, arrays)[0], None
 
     # Inside a scan XLA cannot merge a block with its repetition.
     block = jax.checkpoint(functools.partial(taken, length), prevent_cse=False)

@@ -4,9 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from gradjax import data
-from gradjax.problems import autoencoder as _autoencoder
 from gradjax.problems import expression as _expression
+from gradjax.problems import images as _image_problems
 from gradjax.problems import language as _language
 from gradjax.problems import surfaces
 from gradjax.problems import text as _text
@@ -22,7 +21,7 @@ from gradjax.problems.classification import (
 from gradjax.problems.custom import problem
 from gradjax.problems.noisy import noisy_quadratic, sparse_gradients
 from gradjax.problems.quadratic import quadratic
-from gradjax.problems.recommendation import movielens
+from gradjax.problems.recommendation import load as movielens
 from gradjax.problems.regression import least_squares, logistic_regression, ridge
 from gradjax.problems.surfaces import SURFACES
 from gradjax.problems.tabular import wine, wine_mlp
@@ -42,38 +41,23 @@ __all__ = [
 ]
 
 
-def _images(dataset_name: str, model: str) -> Callable[[], Problem]:
-    def make() -> Problem:
-        dataset = data.load(dataset_name)
-        return classification(dataset, model_for(model, dataset))
-
-    make.__doc__ = f"Classify the images of {dataset_name} with the network {model}."
-    return make
-
-
-def _codes(dataset_name: str, model: str) -> Callable[[], Problem]:
-    def make() -> Problem:
-        dataset = data.load(dataset_name)
-        made = _autoencoder.autoencoder_of(model, dataset)
-        return _autoencoder.autoencoder(dataset, made)
-
-    make.__doc__ = f"Compress the images of {dataset_name} with the network {model}."
-    return make
-
-
-def _loaded(
-    what: str, load: Callable[..., tuple[Problem, Any]], *args: Any, **more: Any
+def _named(
+    what: str, load: Callable[..., Problem], dataset: str, model: str, **more: Any
 ) -> Callable[[], Problem]:
-    def make() -> Problem:
-        return load(*args, **more)[0]
+    """A problem without arguments: `load` with a data set and a model."""
 
-    make.__doc__ = f"{what} of {args[0]} with the network {args[1]}."
+    def make() -> Problem:
+        return load(dataset, model, **more)
+
+    make.__doc__ = f"{what} of {dataset} with the network {model}."
     return make
 
 
-_texts = functools.partial(_loaded, "Classify the texts", _text.load)
-_characters = functools.partial(_loaded, "Say the next character", _language.load)
-_sentences = functools.partial(_loaded, "Translate the sentences", _translation.load)
+_images = functools.partial(_named, "Classify the images", _image_problems.load)
+_codes = functools.partial(_named, "Compress the images", _image_problems.load)
+_texts = functools.partial(_named, "Classify the texts", _text.load)
+_characters = functools.partial(_named, "Predict the next character", _language.load)
+_sentences = functools.partial(_named, "Translate the sentences", _translation.load)
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
@@ -94,7 +78,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "noisy_quadratic": noisy_quadratic,
     "quadratic": quadratic,
     "ridge": ridge,
-    "shakespeare_gru": _characters("tiny_shakespeare", "gru(width=64)", 64),
+    "shakespeare_gru": _characters("tiny_shakespeare", "gru(width=64)", window=64),
     "shakespeare_lstm": _characters("tiny_shakespeare", "lstm"),
     "shakespeare_transformer": _characters("tiny_shakespeare", "transformer"),
     "sparse_gradients": sparse_gradients,

@@ -13,6 +13,7 @@ from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
     Dataset,
+    Examples,
     Key,
     MetricSums,
     Model,
@@ -127,6 +128,19 @@ def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Arr
         return jax.nn.softmax(model.apply(params, inputs))
 
     return predict
+
+
+def examples(
+    dataset: Dataset, model: Model, count: int = 10
+) -> Callable[[Params], Examples]:
+    """Test images for a picture: a function from parameters to Examples."""
+    predict = predictor(model, dataset.max_value)
+
+    def shown(params: Params) -> Examples:
+        images, labels = dataset.test["image"][:count], dataset.test["label"][:count]
+        return Examples(images / dataset.max_value, labels, predict(params, images))
+
+    return shown
 
 
 def _cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:

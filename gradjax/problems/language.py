@@ -7,7 +7,6 @@ every character of a split is predicted, and counted, exactly once.
 
 import functools
 import math
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,15 +42,15 @@ def alphabet(text: PlainText) -> str:
 
 
 def load(
-    name: str,
+    dataset: str = "tiny_shakespeare",
     model: str = "lstm",
     window: int = 128,
-    data_dir: str | Path | None = None,
-) -> tuple[Problem, dict[str, Any]]:
-    """The problem of a text by name, and what a record must say of it.
+    data_dir: str | None = None,
+) -> Problem:
+    """The problem of a text and a network.
 
     Args:
-      name: a TFDS name, or a text file.
+      dataset: a TFDS name, or a text file.
       model: an expression, see `language_model`.
       window: characters of a window.
       data_dir: of TFDS; None: as `data.default_data_dir` says.
@@ -59,9 +58,10 @@ def load(
     Raises:
       Refusal: a text that is missing or damaged, or a value that cannot be.
     """
-    text = texts.load_plain(name, data_dir)
-    made = language_model(model, len(alphabet(text)) + 1)
-    return language(text, made, window), about_language(text, window)
+    text = texts.load_plain(dataset, data_dir)
+    network = language_model(model, len(alphabet(text)) + 1)
+    made = language(text, network, window)
+    return made._replace(about=about_language(text, window))
 
 
 def language(text: PlainText, model: Model, window: int = 128) -> Problem:

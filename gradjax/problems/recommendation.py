@@ -132,18 +132,35 @@ def recommendation(
             "squared_error", _TARGETS.get((what.ratings.name, what.split)), "min"
         ),
         report=lambda params, _data: report(what, params, user, length),
+        about=about(what),
     )
 
 
-def movielens(
+def load(
     dataset: str = "movielens/latest-small-ratings",
     model: str = "factorisation",
     split: str = "random",
     split_index: int = 0,
+    user: str | None = None,
+    list_length: int | None = None,
+    data_dir: str | None = None,
 ) -> Problem:
-    """Predict MovieLens ratings by biased matrix factorisation."""
-    loaded = ratings.load(dataset)
-    return recommendation(task(loaded, model, split, split_index))
+    """Predict ratings, by default MovieLens by biased matrix factorisation.
+
+    Args:
+      dataset: a TFDS name, or a CSV file of ratings.
+      model: see `task`.
+      split: see `task`.
+      split_index: see `task`.
+      user: see `recommendation`.
+      list_length: see `recommendation`.
+      data_dir: of TFDS; None: as `data.default_data_dir` says.
+
+    Raises:
+      Refusal: ratings that are missing or damaged, or what `task` refuses.
+    """
+    what = task(ratings.load(dataset, data_dir), model, split, split_index)
+    return recommendation(what, user, list_length)
 
 
 def report(what: Task, params: Params, user: str | None, list_length: int) -> Report:

@@ -1,7 +1,6 @@
 """Classify texts: mean softmax cross-entropy, and accuracy."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,17 +29,17 @@ _NUM_SHOWN = 5
 
 
 def load(
-    name: str,
+    dataset: str = "clinc_oos",
     model: str = "bag",
     tokenizer: str = "word",
     vocab_size: int = 8_000,
     max_length: int = 128,
-    data_dir: str | Path | None = None,
-) -> tuple[Problem, dict[str, Any]]:
-    """The problem of a data set by name, and what a record must say of it.
+    data_dir: str | None = None,
+) -> Problem:
+    """The problem of a data set of labelled texts and a network.
 
     Args:
-      name: a TFDS name, or a file of labels and texts.
+      dataset: a TFDS name, or a file of labels and texts.
       model: an expression, see `text_model`.
       tokenizer: "word" or "bpe", learned from the train split.
       vocab_size: tokens at most.
@@ -50,11 +49,11 @@ def load(
     Raises:
       Refusal: texts that are missing or damaged, or a value that cannot be.
     """
-    dataset = texts.load_labelled(name, data_dir)
-    tokenized = tokens.tokenized(dataset, tokenizer, vocab_size, max_length)
-    counts = tokenized.tokenizer.num_tokens, len(dataset.class_names)
-    problem = text(dataset, tokenized, text_model(model, *counts))
-    return problem, about_text(dataset, tokenized)
+    labelled = texts.load_labelled(dataset, data_dir)
+    tokenized = tokens.tokenized(labelled, tokenizer, vocab_size, max_length)
+    counts = tokenized.tokenizer.num_tokens, len(labelled.class_names)
+    made = text(labelled, tokenized, text_model(model, *counts))
+    return made._replace(about=about_text(labelled, tokenized))
 
 
 def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -49,7 +48,7 @@ class _Sums(NamedTuple):
 
 
 def load(
-    name: str,
+    dataset: str = "ted_hrlr_translate/pt_to_en",
     model: str = "transformer",
     source: str | None = None,
     target: str | None = None,
@@ -57,12 +56,12 @@ def load(
     vocab_size: int = 4_000,
     max_length: int = 64,
     label_smoothing: float = 0.1,
-    data_dir: str | Path | None = None,
-) -> tuple[Problem, dict[str, Any]]:
-    """The problem of translations by name, and what a record must say of them.
+    data_dir: str | None = None,
+) -> Problem:
+    """The problem of translations and a network.
 
     Args:
-      name: a TFDS name, or aligned files, see `pairs.load`.
+      dataset: a TFDS name, or aligned files, see `pairs.load`.
       model: an expression, see `translation_model`.
       source: the language that is read; None: as the data set says.
       target: the language that is said; None: the other one.
@@ -75,11 +74,11 @@ def load(
     Raises:
       Refusal: pairs that are missing or damaged, or a value that cannot be.
     """
-    found = pairs.load(name, source, target, test, data_dir)
+    found = pairs.load(dataset, source, target, test, data_dir)
     tokenized = token_pairs.tokenized(found, vocab_size, max_length)
-    made = translation_model(model, tokenized.tokenizer.num_tokens)
-    problem = translation(found, tokenized, made, label_smoothing)
-    return problem, about_translation(found, tokenized)
+    network = translation_model(model, tokenized.tokenizer.num_tokens)
+    made = translation(found, tokenized, network, label_smoothing)
+    return made._replace(about=about_translation(found, tokenized))
 
 
 def translation(

@@ -1,32 +1,30 @@
 """What is kept: crash-safe, on disk, readable without gradjax.
 
-A run is a sweep of one trial: arrays are [trials, points], each series with its own
-axis of steps.
+A run is a sweep of one trial, and both have one format.
 
-    config.json    what was asked, the data, versions, git revision, device
-    trace.npz      "<series>" f32[trials, points] and "<series>.step" i32[points]
-    params.npz     "<path/to/leaf>" [trials, ...]; a study has none
-    tokenizer.json where texts were read: how, as the library `tokenizers` keeps it
-    curves.png     the picture; a study's is picture.png, and animation.gif
-    summary.json   the result; written last, so where it is, the folder is whole
+    plan.json       what was asked for: settings, space, data, versions, device
+    journal.jsonl   a line for everything that is committed: rounds, segments, ...
+    segments/       the curves and the results of trials, a file per segment
+    params/         the kept parameters of trials
+    snapshots/      the states of trials, from which a killed process resumes
+    tokenizer.json  for texts: how they were read, in the format of `tokenizers`
+    curves.png      the picture; of a sweep also sensitivity.png
+    summary.json    the figures; written last, so it marks a finished record
+
+A lesson has plan.json, trace.npz, its pictures and summary.json.
 """
 
 from gradjax.records.environment import environment
-from gradjax.records.folder import PICTURES, State, begin, checked_path, default_path
+from gradjax.records.folder import checked_path, default_path
 from gradjax.records.frames import Frames, frames
-from gradjax.records.load import load
-from gradjax.records.save import save, save_study
+from gradjax.records.load import load, summary_of
 
 __all__ = [
-    "PICTURES",
     "Frames",
-    "State",
-    "begin",
     "checked_path",
     "default_path",
     "environment",
     "frames",
     "load",
-    "save",
-    "save_study",
+    "summary_of",
 ]

@@ -1,4 +1,4 @@
-"""The files of a store: named arrays in an `.npz`, and what the journal says of it."""
+"""The files of a store: named arrays in an `.npz`, and their records in the journal."""
 
 import hashlib
 import re
@@ -10,10 +10,10 @@ import numpy as np
 
 from gradjax.errors import Refusal
 
-FOLDERS = {"unit": "units", "snapshot": "snapshots"}
-MAX_NAME = 200  # with what is put around it, below the 255 bytes of file systems
+FOLDERS = {"segment": "segments", "params": "params", "snapshot": "snapshots"}
+MAX_NAME = 200  # file systems allow 255 bytes, of which the store adds some
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_KINDS = "biufcSU"  # of dtypes that an .npz gives back as they were
+_KINDS = "biufcSU"  # of dtypes that an .npz preserves
 
 
 def check_name(name: str, kind: str) -> None:
@@ -27,7 +27,7 @@ def check_name(name: str, kind: str) -> None:
 
 
 def is_name(name: Any) -> bool:
-    """Whether `check_name` lets it pass."""
+    """Whether `check_name` accepts a name."""
     return (
         isinstance(name, str)
         and len(name) <= MAX_NAME
@@ -37,7 +37,7 @@ def is_name(name: Any) -> bool:
 
 
 def file_of(kind: str, name: str) -> str:
-    """Where a unit or a snapshot lies in the folder."""
+    """The path of a file inside the folder."""
     return f"{FOLDERS[kind]}/{name}.npz"
 
 
@@ -45,8 +45,8 @@ def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
     """The arrays on the host.
 
     Raises:
-        Refusal: a dtype that an `.npz` would not give back (objects, bfloat16), or a
-            name with control characters.
+        Refusal: a dtype that an `.npz` does not preserve (objects, bfloat16), or a name
+            with control characters.
     """
     values = {name: np.asarray(value) for name, value in arrays.items()}
     for name, value in values.items():
@@ -95,7 +95,7 @@ def is_sound(record: dict[str, Any]) -> bool:
 
 
 def damage(folder: Path, record: dict[str, Any]) -> str | None:
-    """What is wrong with a file that the journal names; None where nothing is."""
+    """What is wrong with a file that the journal names; None if nothing is."""
     path = folder / record["file"]
     try:
         size = path.lstat().st_size

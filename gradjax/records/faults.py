@@ -27,7 +27,7 @@ POINTS = (
     "snapshot:before_prune",
     *(f"event:{step}" for step in _LINE),
 )
-COMPUTING = ("stretch:begun", "batch:begun")  # of a sweep, between two commits
+COMPUTING = ("segment:begun", "call:begun")  # between two commits
 _counts: dict[str, int] = {}  # point -> times it was reached; only while one is set
 
 

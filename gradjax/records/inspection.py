@@ -1,4 +1,4 @@
-"""What lies in the folder of a store: read and judged, never changed."""
+"""Reads and verifies the folder of a store; changes nothing."""
 
 import stat
 from pathlib import Path
@@ -10,16 +10,18 @@ from gradjax.records.durable import PARTIAL
 from gradjax.records.plan import PLAN, read_plan
 
 JOURNAL = "journal.jsonl"
-_REPORT = ("summary.json", "sensitivity.png", "curves.png")  # made from the rest
-_FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *_REPORT)
+REPORT = ("summary.json", "sensitivity.png", "curves.png", "tokenizer.json")
+LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
+_FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)
+_OLD = "config.json"  # of a run before format 2
 _LISTED = 20  # lines of one kind, before the rest is only counted
 
 
 class Found(NamedTuple):
     """What the journal says and the files bear out."""
 
-    units: dict[str, dict[str, Any]]  # name -> its record
-    lost: dict[str, dict[str, Any]]  # units in the journal whose file is damaged
+    files: dict[str, dict[str, Any]]  # name -> its record: segments and parameters
+    lost: dict[str, dict[str, Any]]  # those whose file is damaged
     events: list[dict[str, Any]]
     snapshots: list[dict[str, Any]]  # at most two, the latest last
     outdated: list[str]  # files of snapshots that were to be removed
@@ -42,6 +44,11 @@ def is_empty(folder: Path) -> bool:
         return False
     if JOURNAL in names:
         read_plan(folder)  # says what to do without it
+    if _OLD in names:
+        raise Refusal(
+            f"{folder} holds a run of an older format ({_OLD}, no {PLAN}): open it with"
+            " the gradjax that wrote it, or name another folder"
+        )
     if all(is_leftover(name) or name in _FILES for name in names):
         return True
     raise Refusal(
@@ -86,21 +93,21 @@ def inspect(folder: Path) -> Found:
     """Reads the journal and verifies the sha256 of every file that it names."""
     lines = journal.read(folder / JOURNAL)
     kinds = sorted_by_kind(lines.records)
-    units, lost, unit_problems = _verified_units(folder, kinds["unit"])
+    files, lost, file_problems = _verified_files(folder, kinds["file"])
     snapshots, outdated, snapshot_problems = _verified_snapshots(
         folder, kinds["snapshot"]
     )
     problems = [
-        *_journal_problems(folder / JOURNAL, lines, set(units)),
+        *_journal_problems(folder / JOURNAL, lines, files),
         *kinds["problems"],
-        *_shortened(unit_problems, "units"),
+        *_shortened(file_problems, "files"),
         *snapshot_problems,
     ]
-    known = {record["file"] for record in [*units.values(), *lost.values()]}
+    known = {record["file"] for record in [*files.values(), *lost.values()]}
     known |= {record["file"] for record in kinds["snapshot"]}
     problems += _foreign(folder, known)
     return Found(
-        units,
+        files,
         lost,
         kinds["event"],
         snapshots,
@@ -126,7 +133,7 @@ def verify(folder: Path) -> list[str]:
     """Everything that is wrong with a store, a line each; nothing is changed."""
     try:
         if is_empty(folder):
-            return [f"no sweep in {folder}"]
+            return [f"no run or sweep in {folder}"]
     except Refusal as refusal:  # links, or not a store: not read any further
         return [str(refusal)]
     found = inspect(folder).problems
@@ -141,7 +148,7 @@ def status(folder: Path) -> dict[str, Any]:
     """How far a store is, from its journal alone: no file is verified.
 
     Returns:
-      plan, num_units, num_bytes of their files, num_events, snapshots (names),
+      plan, num_segments, num_bytes of their files, num_events, snapshots (names),
       num_environments (accepted after the plan's), num_damaged (lines of the journal)
       and owner (pid, host, since; or None).
 
@@ -149,14 +156,15 @@ def status(folder: Path) -> dict[str, Any]:
         Refusal: no store there, or its plan is damaged.
     """
     if is_empty(folder):
-        raise Refusal(f"no sweep in {folder}")
+        raise Refusal(f"no run or sweep in {folder}")
     lines = journal.read(folder / JOURNAL)
     kinds = sorted_by_kind(lines.records)
-    units = {record["name"]: record for record in kinds["unit"]}
+    files = {record["name"]: record for record in kinds["file"]}
+    segments = [one for one in files.values() if one["kind"] == "segment"]
     return {
         "plan": read_plan(folder),
-        "num_units": len(units),
-        "num_bytes": sum(record["bytes"] for record in units.values()),
+        "num_segments": len(segments),
+        "num_bytes": sum(record["bytes"] for record in files.values()),
         "num_events": len(kinds["event"]),
         "num_environments": len(environments(kinds["event"])),
         "snapshots": _kept(kinds["snapshot"]),
@@ -166,12 +174,16 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Records of units, snapshots and events; and problems: lines about the others."""
-    kinds: dict[str, list[Any]] = {"unit": [], "snapshot": [], "event": []}
+    """Records of files, snapshots and events; and problems: lines about the others.
+
+    A file holds a segment or the parameters of some trials.
+    """
+    kinds: dict[str, list[Any]] = {"file": [], "snapshot": [], "event": []}
     problems = []
     for record in records:
         if archive.is_sound(record):
-            kinds[record["kind"]].append(record)
+            is_snapshot = record["kind"] == "snapshot"
+            kinds["snapshot" if is_snapshot else "file"].append(record)
         elif record.get("kind") == "event" and isinstance(record.get("event"), dict):
             kinds["event"].append(record["event"])
         else:
@@ -180,23 +192,23 @@ def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {**kinds, "problems": problems}
 
 
-def _verified_units(
+def _verified_files(
     folder: Path, records: list[dict[str, Any]]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], list[str]]:
-    """Units that are whole, units that are not, and a line for each of these."""
+    """Files that are complete, files that are not, and a line for each of these."""
     latest = {record["name"]: record for record in records}
-    units, lost, problems = {}, {}, []
+    files, lost, problems = {}, {}, []
     for name, record in latest.items():
         wrong = archive.damage(folder, record)
         if wrong is None:
-            units[name] = record
+            files[name] = record
             continue
         lost[name] = record
         problems.append(
-            f"{folder / record['file']}: {wrong}; unit {name!r} is not committed any"
-            " more, and is computed again"
+            f"{folder / record['file']}: {wrong}; {record['kind']} {name!r} is not"
+            " committed any more, and is computed again"
         )
-    return units, lost, problems
+    return files, lost, problems
 
 
 def _kept(records: list[dict[str, Any]]) -> list[str]:
@@ -225,9 +237,9 @@ def _verified_snapshots(
 
 
 def _journal_problems(
-    path: Path, lines: journal.Journal, committed: set[str]
+    path: Path, lines: journal.Journal, committed: dict[str, dict[str, Any]]
 ) -> list[str]:
-    done = {f"unit {name!r}" for name in committed}
+    done = {f"{record['kind']} {name!r}" for name, record in committed.items()}
     problems = [
         f"{path}: line {line.line} ({line.hint or 'unreadable'}) is damaged; what it"
         " committed is not committed any more, and is computed again"

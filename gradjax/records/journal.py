@@ -1,6 +1,6 @@
 r"""A file of checksummed lines, to which lines are only ever added.
 
-    {"check":"<sha256 of the rest>","kind":"unit","name":"a", ...}
+    {"check":"<sha256 of the rest>","kind":"segment","name":"a", ...}
 
 `check` is the digest of the line's bytes with `"check":"...",` taken out, so any bit
 that flips in a line is found. A line is added whole and fsynced; what a kill leaves of
@@ -23,14 +23,14 @@ from gradjax.records import faults
 from gradjax.records.durable import write_all
 
 _LINE = re.compile(rb'\{"check":"([0-9a-f]{64})",(.*)', re.DOTALL)
-_NAME = re.compile(rb'"kind":"(unit|snapshot)","name":"([A-Za-z0-9._-]+)"')
+_NAME = re.compile(rb'"kind":"(segment|params|snapshot)","name":"([A-Za-z0-9._-]+)"')
 
 
 class Damaged(NamedTuple):
     """A line that does not have its digest."""
 
     line: int  # from 1
-    hint: str  # "unit 'a'", as far as it can be read; else ""
+    hint: str  # "segment 'a'", as far as it can be read; else ""
 
 
 class Journal(NamedTuple):

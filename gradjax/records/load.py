@@ -1,65 +1,86 @@
-"""Opens a finished run: configuration, curves, parameters, and a `predict` to use."""
+"""Opens a finished run or sweep: its plan, curves, parameters, and a `predict`."""
 
 import functools
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gradjax.data.tokens import from_state
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.problems import model_of, predictor, text, translation
+from gradjax.records import opening, params, reading
 from gradjax.types import Params, Run, Series
 
 
-def load(workdir: str | Path, trial: int = 0) -> Run:
-    """Opens the folder of a finished run, or of a study.
+def load(workdir: str | Path, trial: int | str | None = None) -> Run:
+    """Opens one trial of a finished run or sweep, or a finished lesson.
 
     Args:
       workdir: the folder.
-      trial: whose parameters, where the run had several seeds.
+      trial: its id, or its row in `gradjax.frames(workdir).trials`; None: the first
+        seed of a run, or of the best setting of a sweep.
 
     Returns:
       A Run. `predict(images [batch, ...])` gives class probabilities
       f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
-      Of a classifier of texts it is `predict(["a text", ...])`, and
-      `config["data"]["class_names"]` says the classes; of a translator it gives
-      translations. It is None where the problem is another one, and so are the
-      parameters of a study.
+      For a classifier of texts it is `predict(["a text", ...])`, and
+      `config["data"]["class_names"]` names the classes; for a translator it gives
+      translations. It is None for any other problem, and where the parameters were not
+      kept. A lesson has neither parameters nor `predict`.
 
     Raises:
-        Refusal: no finished run there, a damaged file, or no such trial.
+        Refusal: no finished run there, an older format, a damaged file, or no such
+            trial.
     """
     folder = Path(workdir)
-    config, summary = (_read_json(folder, n) for n in ("config.json", "summary.json"))
-    is_study = "sentence" in summary
-    try:
-        arrays = {} if is_study else read_npz(folder / "params.npz")
-        curves = read_npz(folder / "trace.npz")
-    except FileNotFoundError as error:
-        raise Refusal(f"{folder} is not whole: {error.filename} is missing") from error
+    kind, summary = opening.kind_of(folder), summary_of(folder)
+    if kind == "lesson":
+        return _lesson(folder, summary)
+    store = opening.open_to_read(folder, say=warnings.warn)
+    chosen = _chosen(folder, store, summary, trial)
+    trace = reading.trace_of(store, chosen)
+    leaves = params.leaves_of(store, chosen)
+    found = None if leaves is None else params.nested(leaves)
+    predict = None
+    if found is not None:
+        predict = _predict(folder, store.plan, found)
+    return Run(store.plan, summary, trace, found, predict)
+
+
+def _chosen(
+    folder: Path, store: Any, summary: dict[str, Any], trial: int | str | None
+) -> str:
+    """The id of the trial that is asked for."""
+    if trial is None:
+        return summary["trials"][0]["trial"]
+    ids = list(reading.listed(store))
+    if isinstance(trial, str) and trial in ids:
+        return trial
+    if isinstance(trial, int) and 0 <= trial < len(ids):
+        return ids[trial]
+    raise Refusal(
+        f"{folder}: trial={trial!r}, but it has {len(ids)}: 0 to {len(ids) - 1}"
+    )
+
+
+def _lesson(folder: Path, summary: dict[str, Any]) -> Run:
+    curves = read_npz(folder / "trace.npz")
     trace = {
         name: Series(curves[f"{name}.step"], values)
         for name, values in curves.items()
         if not name.endswith(".step")
     }
-    if is_study:
-        return Run(config, summary, trace, None, None)
-    num_trials = len(next(iter(arrays.values())))
-    if not 0 <= trial < num_trials:
-        raise Refusal(f"{folder}: trial={trial}, but it has {num_trials}")
-    params = _nested({name: values[trial] for name, values in arrays.items()})
-    return Run(config, summary, trace, params, _predict(folder, config, params))
+    return Run(opening.read_plan(folder), summary, trace, None, None)
 
 
 def _predict(
     folder: Path, config: dict[str, Any], params: Params
 ) -> Callable[[Any], Any] | None:
-    """The trained model, where the record says which inputs it was trained on."""
-    data, name = config["data"] or {}, config["settings"]["model"]
+    """The trained model, where the plan describes the inputs that it was trained on."""
+    data, name = config["data"] or {}, dict(config["settings"]["own"]).get("model")
     if name is None:
         return None
     if "input_shape" in data and "num_classes" in data:
@@ -73,7 +94,7 @@ def _predict(
 
 
 def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., Any]:
-    """The same of texts; made when it is used, for it needs `tokenizers`."""
+    """The same for texts; made when it is used, because it needs `tokenizers`."""
     path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
     try:
         tokenizer = from_state(path.read_text(encoding="utf-8"))
@@ -88,26 +109,20 @@ def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., An
     return text.predictor(model, tokenizer, data["max_length"])
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
+def summary_of(folder: Path) -> dict[str, Any]:
+    """The summary of a finished record.
+
+    Raises:
+        Refusal: there is none, or it is damaged.
+    """
+    path = folder / "summary.json"
     try:
         value = json.loads(path.read_text())
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Refusal(f"no finished run in {folder}: {name}: {reason}") from error
+        raise Refusal(f"no finished run in {folder}: {path.name}: {reason}") from error
     except ValueError as error:
         raise Refusal(f"{path}: damaged ({error})") from error
     if not isinstance(value, dict):
         raise Refusal(f"{path}: damaged (not an object)")
     return value
-
-
-def _nested(leaves: dict[str, np.ndarray]) -> Params:
-    tree: dict[str, Any] = {}
-    for name, value in leaves.items():
-        *parents, last = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return tree

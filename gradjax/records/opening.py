@@ -1,4 +1,4 @@
-"""Opens the folder of a sweep: takes the lock, mends what a kill left, verifies."""
+"""Opens a store: takes the lock, repairs what a kill left, verifies."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from gradjax.records import archive, faults, inspection, journal, lock
 from gradjax.records.durable import open_to_append
 from gradjax.records.folder import checked_path
 from gradjax.records.inspection import JOURNAL
-from gradjax.records.plan import check_same, read_plan, write_plan
+from gradjax.records.plan import PLAN, check_same, read_plan, write_plan
 
 
 class Store(NamedTuple):
@@ -19,8 +19,8 @@ class Store(NamedTuple):
 
     folder: Path  # absolute: a later chdir changes nothing
     plan: dict[str, Any]
-    units: dict[str, dict[str, Any]]  # name -> its line in the journal
-    lost: dict[str, dict[str, Any]]  # the same of units that were damaged
+    files: dict[str, dict[str, Any]]  # name -> line of a segment or params
+    lost: dict[str, dict[str, Any]]  # the same of files that were damaged
     events: list[dict[str, Any]]
     snapshots: list[dict[str, Any]]  # lines of at most two, the latest last
     say: Callable[[str], None]
@@ -34,6 +34,7 @@ def create_or_open(
     *,
     say: Callable[[str], None],
     accept_changes: bool = False,
+    overwrite: bool = False,
 ) -> Store:
     """Begins a store, or goes on with the one that is there; the only writer.
 
@@ -43,6 +44,7 @@ def create_or_open(
       say: takes a line for each thing that is wrong and is mended or ignored.
       accept_changes: of the plan's `environment` (code, versions, device): they become
         an event, and what is committed from then on is marked.
+      overwrite: remove the store that is there and begin a new one.
 
     Raises:
         Refusal: another plan or something else is there, the plan is damaged, a link is
@@ -57,6 +59,8 @@ def create_or_open(
             sync_folder(path.parent)
         held = lock.acquire(path)
         try:
+            if overwrite:
+                _erase(path)
             return _opened(path, wanted, held, say, accept_changes)
         except BaseException:
             lock.release(held)
@@ -71,11 +75,23 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
     """
     path = _resolved(folder)
     if inspection.is_empty(path):
-        raise Refusal(f"no sweep in {path}")
+        raise Refusal(f"no run or sweep in {path}")
     plan, found = read_plan(path), inspection.inspect(path)
     for line in found.problems:
         say(line)
     return Store(path, plan, *found[:4], say, None, None)
+
+
+def kind_of(folder: Path) -> str:
+    """What a folder holds: "trials" of a run or a sweep, or a "lesson".
+
+    Raises:
+        Refusal: neither, an older format, or a damaged plan.
+    """
+    path = _resolved(folder)
+    if inspection.is_empty(path):
+        raise Refusal(f"no run or sweep in {path}")
+    return read_plan(path)["kind"]
 
 
 def close(store: Store) -> None:
@@ -139,6 +155,20 @@ def _accept(store: Store, environment: dict[str, Any]) -> None:
         f"{store.folder}: another environment than before is accepted; what is"
         f" computed from here on is marked environment={count}"
     )
+
+
+def _erase(folder: Path) -> None:
+    """Removes every file of a store; the plan last, so that a kill leaves a store."""
+    if inspection.is_empty(folder):
+        return
+    for name in (*inspection.REPORT, *inspection.LESSON):
+        (folder / name).unlink(missing_ok=True)
+    for inside in archive.FOLDERS.values():
+        for entry in (folder / inside).glob("*"):
+            entry.unlink()
+    for name in (JOURNAL, PLAN):
+        (folder / name).unlink(missing_ok=True)
+    sync_folder(folder)
 
 
 def remove(folder: Path, names: list[str]) -> None:

@@ -10,7 +10,7 @@ from gradjax.files import write_json
 from gradjax.records import journal
 
 PLAN = "plan.json"
-FORMAT = 1
+FORMAT = 2
 _SHOWN = 5  # differences, before the rest is only counted
 
 
@@ -44,7 +44,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if not isinstance(plan, dict) or check != _check(plan):
         raise Refusal(f"{path} is damaged (its sha256 differs); {fix}")
     if form != FORMAT:
-        raise Refusal(f"{path} has format {form!r}, expected {FORMAT}; {fix}")
+        raise Refusal(
+            f"{path} has format {form!r}, and this version of gradjax reads format"
+            f" {FORMAT}: open it with the version that wrote it, or name another folder"
+        )
     return plan
 
 
@@ -82,9 +85,12 @@ def check_same(
         if not (has_both and key.split(".")[0] == "environment")
     ]
     if others or (differing and not accept_changes):
-        fix = "ask for the same, or name another folder"
+        fix = "--overwrite replaces it, another --workdir leaves it"
         if not others:
-            fix = "--accept_changes goes on in the new environment and marks its rows"
+            fix = (
+                "--accept_changes goes on in the new environment and marks its rows,"
+                " --overwrite begins again"
+            )
         # What no flag accepts comes first.
         listed = [
             f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
@@ -93,7 +99,7 @@ def check_same(
         more = len(listed) - _SHOWN
         listed = listed[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
         raise Refusal(
-            f"{folder} holds a sweep of another plan ({'; '.join(listed)}); {fix}"
+            f"{folder} holds trials of another plan ({'; '.join(listed)}); {fix}"
         )
     return bool(differing)
 

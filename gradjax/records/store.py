@@ -1,14 +1,16 @@
-"""The folder of a sweep, which a kill at any instant leaves whole.
+"""The folder of a run or a sweep, which stays valid if it is killed at any instant.
 
-    plan.json           what was asked: immutable, written first
-    journal.jsonl       a line for everything that is committed, in order
-    units/<name>.npz    results
-    snapshots/<name>.npz  to go on from; the last two
+    plan.json             what was asked for; immutable, written first
+    journal.jsonl         a line for everything that is committed, in order
+    segments/<name>.npz   the results of a segment of some trials
+    params/<name>.npz     the kept parameters of some trials
+    snapshots/<name>.npz  the states of trials, from which they resume; the last two
 
-A unit is committed in this order: temporary file, fsync, rename, fsync of the folder,
-then its line in the journal, fsynced. What no line names does not count; what a line
-names is verified by its sha256 at every opening and reading, and is computed again if
-it is not what was committed. Nothing here depends on a clock or on file times.
+A file is committed in this order: temporary file, fsync, rename, fsync of the folder,
+then its line in the journal, fsynced. A file that no line names does not count. A file
+that a line names is verified by its sha256 whenever it is opened or read, and is
+computed again if it is not what was committed. Nothing depends on a clock or on the
+times of files.
 """
 
 from collections.abc import Mapping
@@ -29,7 +31,9 @@ __all__ = [
     "append",
     "close",
     "commit",
+    "commit_params",
     "committed",
+    "committed_params",
     "create_or_open",
     "events",
     "latest_snapshot",
@@ -44,57 +48,59 @@ _OURS = {*_FILE, "keeps", "environment"}
 
 
 def committed(store: Store) -> dict[str, dict[str, Any]]:
-    """Every committed unit: name, file, sha256, bytes, digest and its metadata.
+    """Every committed segment: name, file, sha256, bytes, digest and its metadata.
 
-    `environment`, where it is there, says how many changes of it had been accepted.
+    `environment`, where it is present, is the number of changes accepted before it.
     """
-    return {name: _without_kind(record) for name, record in store.units.items()}
+    return _of_kind(store, "segment")
 
 
 def events(store: Store) -> list[dict[str, Any]]:
-    """What `append` added, in order."""
+    """The events that `append` added, in order."""
     return list(store.events)
 
 
 def commit(
     store: Store, name: str, arrays: Mapping[str, Any], /, **metadata: Any
 ) -> None:
-    """Keeps the arrays of a unit; it is on the disk when this returns.
+    """Stores the arrays of a segment; they are on the disk when this returns.
 
     Args:
       store: open to write.
       name: of A-Z a-z 0-9 . _ -.
       arrays: name -> numbers, booleans or text.
-      metadata: what its line in the journal says besides; NaN becomes None.
+      metadata: for its line in the journal; NaN becomes None.
 
     Raises:
-        Refusal: the unit is committed already with other contents (the computation is
-            not deterministic), a bad name or array, or the disk is full.
+        Refusal: the segment is committed already with other contents (the computation
+            is not deterministic), a bad name or array, or the disk is full.
     """
-    values, digest = _checked(store, "unit", name, arrays)
-    if clash := _OURS & metadata.keys():
-        raise Refusal(f"unit {name!r}: metadata {sorted(clash)} are the store's own")
-    if name in store.units and _stays(store, store.units[name], digest):
-        return
-    more = journal.plain(metadata, f"metadata of unit {name!r}")
-    if name in store.lost and store.lost[name]["digest"] != digest:
-        store.say(
-            f"unit {name!r}, computed again, differs from the one that was damaged:"
-            " another version, another device, or not deterministic"
-        )
-    store.units[name] = _keep(store, "commit", "unit", name, values, digest, more)
-    store.lost.pop(name, None)
+    _commit(store, "segment", name, arrays, metadata)
+
+
+def commit_params(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
+    """Stores parameters of trials, as `commit` does a segment.
+
+    Raises:
+        Refusal: as `commit` does.
+    """
+    _commit(store, "params", name, arrays, {})
+
+
+def committed_params(store: Store) -> dict[str, dict[str, Any]]:
+    """The committed files of parameters, by name."""
+    return _of_kind(store, "params")
 
 
 def read(store: Store, name: str) -> dict[str, np.ndarray]:
-    """The arrays of a committed unit.
+    """The arrays of a committed segment, or of committed parameters.
 
     Raises:
         Refusal: it is not committed, or has been damaged since the store was opened.
     """
-    if name not in store.units:
-        raise Refusal(unknown(name, store.units, "committed unit"))
-    record = store.units[name]
+    if name not in store.files:
+        raise Refusal(unknown(name, store.files, "committed file"))
+    record = store.files[name]
     wrong = archive.damage(store.folder, record)
     if wrong is not None:
         raise Refusal(
@@ -145,6 +151,36 @@ def latest_snapshot(store: Store) -> tuple[str, dict[str, np.ndarray]] | None:
         left = [repr(before["name"]) for before in store.snapshots]
         store.say(f"{path}: {wrong}; going on from {left[-1] if left else 'none'}")
     return None
+
+
+def _commit(
+    store: Store,
+    kind: str,
+    name: str,
+    arrays: Mapping[str, Any],
+    metadata: dict[str, Any],
+) -> None:
+    values, digest = _checked(store, kind, name, arrays)
+    if clash := _OURS & metadata.keys():
+        raise Refusal(f"{kind} {name!r}: metadata {sorted(clash)} are the store's own")
+    if name in store.files and _stays(store, store.files[name], digest):
+        return
+    more = journal.plain(metadata, f"metadata of {kind} {name!r}")
+    if name in store.lost and store.lost[name]["digest"] != digest:
+        store.say(
+            f"{kind} {name!r}, computed again, differs from the one that was damaged:"
+            " another version, another device, or not deterministic"
+        )
+    store.files[name] = _keep(store, "commit", kind, name, values, digest, more)
+    store.lost.pop(name, None)
+
+
+def _of_kind(store: Store, kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: value for key, value in record.items() if key != "kind"}
+        for name, record in store.files.items()
+        if record["kind"] == kind
+    }
 
 
 def _checked(
@@ -211,7 +247,3 @@ def _keep(
     with disk_errors(store.folder / JOURNAL):
         journal.append(store.journal, record, stage)
     return record
-
-
-def _without_kind(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "kind"}

@@ -1,145 +1,240 @@
-"""The figures of a run, and the table that shows them."""
+"""The summary of a run or a sweep: figures, ready for JSON."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.analysis.overfitting import rise
 from gradjax.analysis.statistics import student_interval
 from gradjax.report.terminal import number
-from gradjax.types import Problem, Report, Result, Target
+from gradjax.sweeps import choose
+from gradjax.sweeps.choose import GroupResult, SettingScore
+from gradjax.sweeps.points import Trial
+from gradjax.types import Problem, Report, Series
+
+_NO_REPORT = Report({})
+
+
+class Setup(NamedTuple):
+    """What the figures of a summary depend on, beside the results."""
+
+    problem: Problem
+    about: dict[str, Any]  # what the summary starts with: problem, dataset, ...
+    keep: str  # "last" or "best"
+    patience: int | None
+    batch_size: int | None  # None: the problem has no data
+    epoch_steps: int | None  # steps of one pass over the train split; None: as above
+
+
+class Winner(NamedTuple):
+    """The trials that a summary reports in full."""
+
+    setting: SettingScore
+    rows: list[tuple[GroupResult, int]]  # one for each seed: a group, a row of it
+
+
+def winner(done: list[GroupResult], fresh: list[GroupResult]) -> Winner:
+    """The best setting, on its fresh seeds where there are some.
+
+    Among several optimizers it is the best setting of the search. If every setting
+    diverged, it is the first one.
+    """
+    settings = choose.setting_scores([one for of in done for one in of.scores])
+    chosen = choose.best(settings) or settings[0]
+    ours = chosen.trials[0].trial
+    again = choose.setting_scores([one for of in fresh for one in of.scores])
+    same = [s for s in again if choose.setting_id(s.trials[0].trial) == _key(ours)]
+    shown = same[0] if same else chosen
+    ids = {one.trial.id for one in shown.trials}
+    rows = [
+        (of, k)
+        for of in (fresh if same else done)
+        for k, one in enumerate(of.trials)
+        if one.id in ids
+    ]
+    return Winner(shown, rows)
 
 
 def summarize(
-    results: list[Result],
-    problem: Problem,
-    about: dict[str, Any],
-    batch_size: int | None,
-    epoch_steps: int | None,
-    reports: list[Report],
+    setup: Setup,
+    done: list[GroupResult],
+    fresh: list[GroupResult],
+    reports: dict[str, Report],
 ) -> dict[str, Any]:
-    """The figures of a run; over several seeds, the means of those that finished.
+    """The figures of a run, or of a sweep with the best setting of each optimizer.
 
     Args:
-      results: one a trial.
-      problem: its target says which validation metric chooses the best evaluation; its
-        minimum, where it is known, how far above it the training loss ended: `gap`.
-      about: what the summary starts with: problem, dataset, seeds.
-      batch_size: examples a step; None: the problem has no data.
-      epoch_steps: steps of one pass over the training split; None: as above.
-      reports: what the problem says of each trial.
+      setup: the problem, and how parameters are kept.
+      done: the groups of the search, or of a run.
+      fresh: the groups of the fresh seeds.
+      reports: trial id -> what the problem reports of it, for trials of the winner.
 
     Returns:
-      A JSON-ready dictionary: status ("finished", or "diverged" if every trial did),
-      `<split>_<metric>`, best_epoch, `reported` (names of the reports' figures), their
-      texts of the first trial, times in seconds, `trials` with the same figures
-      one by one, and, over several seeds, `intervals`: mean, standard deviation and
-      Student's 95 % interval of each figure.
+      A JSON-ready dictionary: status ("finished", or "diverged" if every trial is),
+      counts and times of all trials; `optimizers`, for each its best setting, and
+      warnings; and of the winner, by name: `<split>_<metric>` of its kept parameters,
+      the best and the last evaluation, `intervals` over its seeds and `trials` one by
+      one.
     """
-    trials = [
-        _figures(one, problem, batch_size, epoch_steps) | report.figures
-        for one, report in zip(results, reports, strict=True)
-    ]
-    finished = [trial for trial in trials if trial["status"] == "finished"]
-    shown = finished or trials
+    target = setup.problem.target
+    settings = choose.setting_scores([one for of in done for one in of.scores])
+    again = choose.setting_scores([one for of in fresh for one in of.scores])
+    fresh_of, everything = choose.by_optimizer(again), [*done, *fresh]
+    status = np.concatenate([of.found.status for of in done])
+    split, metric, _ = choose.measured(done[0].found.evaluation, target)
+    return {
+        "status": "finished"
+        if np.isin(status, ("finished", "stopped early")).any()
+        else "diverged",
+        **setup.about,
+        "metric": f"{split}_{metric}",
+        "keep": setup.keep,
+        "patience": setup.patience,
+        "num_trials": len(status),
+        **{
+            f"num_{name.replace(' ', '_')}": int((status == name).sum())
+            for name in ("diverged", "stopped early", "stopped")
+        },
+        "num_set_aside": sum(
+            int((of.found.status == "set aside").sum()) for of in everything
+        ),
+        "num_programs": len({one.group for of in done for one in of.trials}),
+        "compile_s": sum({of.found.compile_s for of in done}),
+        "run_s": sum(of.found.run_s for of in everything),
+        **_speed(setup, everything),
+        "optimizers": {
+            name: _optimizer(own, fresh_of.get(name, []))
+            for name, own in choose.by_optimizer(settings).items()
+        },
+        **_of_winner(setup, winner(done, fresh), reports),
+    }
+
+
+def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:
+    """The figures of one trial."""
+    found = of.found
+    measured = {
+        f"{split}_{name}": float(values[k])
+        for split, means in found.evaluation.items()
+        for name, values in means.items()
+    }
+    gap, minimum = {}, setup.problem.minimum
+    if minimum is not None and "train_loss" in measured:
+        # The rounding error of a float32 may make it negative.
+        gap = {"gap": measured["train_loss"] - minimum.loss}
+    return {
+        "trial": of.trials[k].id,
+        "seed": of.trials[k].seed,
+        "status": str(found.status[k]),
+        "steps": int(found.num_steps[k]),
+        "diverged_step": int(found.diverged_step[k]) or None,
+        "num_gradients": int(found.num_gradients[k]),
+        **measured,
+        **gap,
+        "kept_step": int(found.kept_step[k]),
+        **_evaluations(setup, found, k),
+    }
+
+
+def warnings_of_trial(setup: Setup, of: GroupResult, k: int) -> list[str]:
+    """What a reader must know of one trial."""
+    series = of.found.trace.get("validation_loss")
+    rising = series and rise(series.steps, series.values[k])
+    if not rising:
+        return []
+    advice = "--keep=best keeps the best parameters" if setup.keep == "last" else ""
+    advice = advice or ("" if setup.patience else "--patience=N would stop the run")
+    said = (
+        f"the validation loss has been rising since step {rising.step:,}, from"
+        f" {number(rising.minimum)} to {number(rising.last)}"
+    )
+    return [f"{said}: {advice}" if advice else said]
+
+
+def _of_winner(setup: Setup, won: Winner, reports: dict[str, Report]) -> dict[str, Any]:
+    """The figures of the winner: means over the seeds that came to an end."""
+    trials = [trial_figures(setup, of, k) for of, k in won.rows]
+    said = [reports.get(one["trial"], _NO_REPORT) for one in trials]
+    trials = [one | of.figures for one, of in zip(trials, said, strict=True)]
+    ended = [one for one in trials if one["status"] in ("finished", "stopped early")]
+    shown = ended or trials
     names = [name for name in shown[0] if isinstance(shown[0][name], float)]
     columns = {name: np.array([one[name] for one in shown]) for name in names}
+    of, k = won.rows[0]
     return {
-        "status": "finished" if finished else "diverged",
-        **about,
-        "num_diverged": len(trials) - len(finished),
-        "steps": trials[0]["steps"],
+        "point": won.setting.point,
+        "seeds": [one["seed"] for one in trials],
+        "steps": shown[0]["steps"],
         **{name: float(values.mean()) for name, values in columns.items()},
-        "compile_s": results[0].compile_s,
-        "reported": sorted({name for report in reports for name in report.figures}),
-        "texts": next((one.texts for one in reports if one.texts), {}),
         "intervals": {name: _spread(values) for name, values in columns.items()}
-        if len(results) > 1
+        if len(trials) > 1
         else {},
+        "reported": sorted({name for one in said for name in one.figures}),
+        "texts": next((one.texts for one in said if one.texts), {}),
+        "warnings": warnings_of_trial(setup, of, k),
         "trials": trials,
     }
 
 
-def table_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of each line of the closing table."""
-    rows = []
-    for split in ("train", "validation", "test"):
-        measured = [name for name in summary if name.startswith(f"{split}_")]
-        for name in sorted(measured, key=lambda name: not name.endswith("_loss")):
-            rows.append((name.replace("_", " "), _with_interval(summary, name)))
-    for name in summary["reported"]:
-        rows.append((name.replace("_", " "), _with_interval(summary, name)))
-    if "gap" in summary:
-        rows.append(("above the minimum", _with_interval(summary, "gap")))
-    if summary.get("best_epoch") is not None:
-        metric = next(k for k in summary if k.startswith("best_validation_"))
-        best = f"{summary['best_epoch']:.4g} ({summary[metric]:.4f} {_spoken(metric)})"
-        rows.append(("best epoch", best))
-    rows.append(("steps", f"{summary['steps']:,}"))
-    rows.append(("compile time", f"{summary['compile_s']:.2f} s"))
-    rows.append(("run time", f"{summary['run_s']:.2f} s"))
-    rows.append(("evaluation time", f"{summary['eval_s']:.2f} s"))
-    for name in ("examples", "steps"):
-        if f"{name}_per_s" in summary:
-            rows.append((f"{name}/s", f"{summary[f'{name}_per_s']:,.0f}"))
-    return rows
-
-
-def _figures(
-    result: Result, problem: Problem, batch_size: int | None, epoch_steps: int | None
-) -> dict[str, Any]:
-    held_out = {
-        f"{split}_{name}": float(mean)
-        for split, means in result.evaluation.items()
-        for name, mean in means.items()
-    }
-    return {
-        "status": result.status,
-        "diverged_step": result.diverged_step,
-        "steps": result.num_steps,
-        "num_gradients": result.num_gradients,
-        **held_out,
-        **_gap(held_out, problem),
-        **_best(result, problem.target, epoch_steps),
-        "run_s": result.run_s,
-        "eval_s": result.eval_s,
-        **_speed(result, batch_size),
-    }
-
-
-def _gap(held_out: dict[str, float], problem: Problem) -> dict[str, float]:
-    """How far the loss at the end is above its minimum; a float32's error below 0."""
-    if problem.minimum is None:
-        return {}
-    return {"gap": held_out["train_loss"] - problem.minimum.loss}
-
-
-def _speed(result: Result, batch_size: int | None) -> dict[str, float]:
-    rate = result.num_steps / result.run_s
-    if batch_size is None:
-        return {"steps_per_s": rate}
-    return {"examples_per_s": rate * batch_size}
-
-
-def _best(result: Result, target: Target, epoch_steps: int | None) -> dict[str, float]:
-    """The evaluation that the target's metric likes best; the first among equals.
+def _evaluations(setup: Setup, found: Any, k: int) -> dict[str, Any]:
+    """The best and the last evaluation on validation, by the target's metric.
 
     NaN, which never ranks best, where no evaluation was finite.
     """
-    series = result.trace.get(f"validation_{target.metric}")
-    if series is None or epoch_steps is None:
+    name = f"validation_{setup.problem.target.metric}"
+    series: Series | None = found.trace.get(name)
+    if series is None:
         return {}
-    sign = 1.0 if target.mode == "max" else -1.0
-    scores = np.where(np.isfinite(series.values), sign * series.values, -np.inf)
-    best = int(np.argmax(scores))
-    is_finite = bool(np.isfinite(scores[best]))
-    return {
-        "best_epoch": series.steps[best] / epoch_steps if is_finite else float("nan"),
-        f"best_validation_{target.metric}": float(series.values[best]),
+    values = np.asarray(series.values[k])
+    seen = np.flatnonzero(np.isfinite(values))
+    last = int(seen[-1]) if seen.size else None
+    figures: dict[str, Any] = {
+        f"best_{name}": float(found.best[k]),
+        f"last_{name}": float("nan") if last is None else float(values[last]),
+        "best_step": int(found.best_step[k]),
+        "last_step": 0 if last is None else int(series.steps[last]),
     }
+    if setup.epoch_steps is not None:
+        step = figures["best_step"]
+        figures["best_epoch"] = step / setup.epoch_steps if step else float("nan")
+    return figures
+
+
+def _speed(setup: Setup, everything: list[GroupResult]) -> dict[str, float]:
+    """Steps or examples a second, of all trials together."""
+    seconds = sum(of.found.run_s for of in everything)
+    steps = sum(int(of.found.num_steps.sum()) for of in everything)
+    if not seconds:
+        return {}
+    if setup.batch_size is None:
+        return {"steps_per_s": steps / seconds}
+    return {"examples_per_s": steps / seconds * setup.batch_size}
+
+
+def _optimizer(own: list[SettingScore], fresh: list[SettingScore]) -> dict[str, Any]:
+    """The best setting of an optimizer, and what to doubt."""
+    chosen = choose.best(own)
+    found: dict[str, Any] = {"settings": len(own), "warnings": choose.warnings(own)}
+    if chosen is None:
+        return found | {"best": None}
+    found |= {"best": chosen.point, "searched": _figures(chosen)}
+    return found | ({"fresh": _figures(fresh[0])} if fresh else {})
+
+
+def _figures(one: SettingScore) -> dict[str, Any]:
+    """`<split>_<metric>` -> mean, interval and values over the seeds."""
+    figures: dict[str, Any] = {"seeds": [of.trial.seed for of in one.trials]}
+    for split, means in one.trials[0].evaluation.items():
+        for name in means:
+            values = np.asarray([of.evaluation[split][name] for of in one.trials])
+            is_known = np.isfinite(values).all()
+            spread = _spread(values) if is_known else _spread(values[:0])
+            figures[f"{split}_{name}"] = {**spread, "values": values.tolist()}
+    return figures
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:
-    """Over the trials in which the figure is finite; NaN where too few are."""
+    """Mean, deviation and Student's interval of finite values; NaN of too few."""
     seen = values[np.isfinite(values)]
     if not seen.size:
         return dict.fromkeys(("mean", "std", "low", "high"), float("nan"))
@@ -148,15 +243,5 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {"mean": mean, "std": std, "low": low, "high": high}
 
 
-def _with_interval(summary: dict[str, Any], name: str) -> str:
-    value, spread = summary[name], summary["intervals"].get(name)
-    if value is None or not np.isfinite(value):
-        return "not finite"
-    if not spread or spread["low"] is None or not np.isfinite(spread["low"]):
-        return number(value)
-    low, high, std = (number(spread[name]) for name in ("low", "high", "std"))
-    return f"{number(value)}  (std {std}, 95 % interval {low} to {high})"
-
-
-def _spoken(name: str) -> str:
-    return name.removeprefix("best_").replace("_", " ")
+def _key(trial: Trial) -> str:
+    return choose.setting_id(trial)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradjax import problems
 from gradjax.suites import Workload
-from gradjax.sweeps import sweep
+from gradjax.trials.sweep import sweep
 from gradjax.types import Problem, Target, Trials
 
 OPTIMIZERS = ("sgd", "sgd(momentum=0.9)", "rmsprop", "adam")
@@ -110,7 +110,6 @@ def run(
         SCHEDULE,
         num_steps=workload.num_steps,
         batch_size=workload.batch_size,
-        trace_every=0,
     )
 
 

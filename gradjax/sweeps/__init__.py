@@ -1,5 +1,1 @@
-"""Many hyperparameters, many seeds, one program."""
-
-from gradjax.sweeps.arrays import sweep
-
-__all__ = ["sweep"]
+"""Sweeps: spaces, rounds of trials, and their crash-safe execution."""

@@ -1,9 +1,9 @@
-"""A stretch that killed the process before is taken with care.
+"""Segments that ended the process before are computed with care.
 
-The operating system ends a process that takes too much memory, and nothing in the
-process can see it coming. So the journal says which stretch was begun. One that was
-begun and never committed runs again a batch at a time; a batch that was begun alone
-twice and never ended is set aside, and the rest goes on.
+The operating system ends a process that takes too much memory, and nothing inside the
+process can foresee it. So the journal says which segment was begun. A segment that was
+begun and never committed is computed again one call of the lanes at a time. Trials
+whose call was begun alone twice and never ended are set aside, and the others go on.
 """
 
 from collections import Counter
@@ -12,59 +12,64 @@ from typing import Any
 import numpy as np
 
 from gradjax.records import faults
-from gradjax.records import store as kept_in
+from gradjax.records import store as stored
 from gradjax.trials import batches
-from gradjax.trials.batches import Going, Lanes
+from gradjax.trials.batches import Active
+from gradjax.trials.lanes import Lanes
+from gradjax.trials.results import Interval
 
-_KILLS = 2  # of a batch that ran alone, before it is set aside
+_KILLS = 2  # of a call that was made alone, before its trials are set aside
 
 
 def advance(
-    store: Any, name: str, lanes: Lanes, going: Going, stretch: tuple[int, int]
-) -> None:
-    """The trials that live, one stretch on; the book is written to.
+    store: Any, name: str, lanes: Lanes, active: Active, interval: Interval
+) -> Active:
+    """Computes a segment of every active trial, as `batches.advance` does.
 
     Args:
-      store: open, of this sweep.
-      name: of the unit that is to be committed.
+      store: open to write.
+      name: of the segment that will be committed.
       lanes: the program.
-      going: the trials; those of a batch that is set aside are marked.
-      stretch: (first block, blocks).
+      active: the trials.
+      interval: of the segment.
+
+    Returns:
+      The trials that go on; those that were set aside are marked in the results.
     """
-    lanes.ready()  # what compiling takes is not this stretch's fault
+    lanes.ready()  # a process that dies while it compiles does not count
     deaths = _deaths(store)
-    if name not in kept_in.committed(store):
-        kept_in.append(store, {"begun": name})
-    faults.reached("stretch:begun")
-    if not deaths[name]:
-        batches.advanced(lanes, going, stretch)
-        return
-    store.say(f"{name} was begun and never ended: now one batch at a time")
-    for at in range(0, len(going.alive), lanes.width):
-        rows = going.alive[at : at + lanes.width]
+    if name not in stored.committed(store):
+        stored.append(store, {"begun": name})
+    faults.reached("segment:begun")
+    if not deaths[name] or len(active.own.seed) == 1:  # there are no others to save
+        return batches.advance(lanes, active, interval)
+    store.say(f"{name} was begun and never ended: now one call at a time")
+    for at in range(0, len(active.rows), lanes.width):
+        rows = active.rows[at : at + lanes.width]
         label = f"{name}/{rows[0]}"
         if deaths[label] >= _KILLS:
-            _set_aside(store, going, rows, deaths[label])
+            _set_aside(store, active, rows, deaths[label])
             continue
-        kept_in.append(store, {"begun": label})
-        faults.reached("batch:begun")
-        batches.advanced(lanes, going._replace(alive=rows), stretch)
-        kept_in.append(store, {"ended": label})
+        stored.append(store, {"begun": label})
+        faults.reached("call:begun")
+        batches.advance(lanes, active._replace(rows=rows), interval)
+        stored.append(store, {"ended": label})
+    return batches.survivors(active)
 
 
 def _deaths(store: Any) -> Counter[str]:
-    """How often each stretch and each batch was begun and did not end."""
-    events = kept_in.events(store)
+    """How often each segment and each call was begun and did not end."""
+    events = stored.events(store)
     begun = Counter(event["begun"] for event in events if "begun" in event)
     begun.subtract(event["ended"] for event in events if "ended" in event)
-    for name in kept_in.committed(store):
+    for name in stored.committed(store):
         begun.pop(name, None)
     return begun
 
 
-def _set_aside(store: Any, going: Going, rows: np.ndarray, deaths: int) -> None:
+def _set_aside(store: Any, active: Active, rows: np.ndarray, deaths: int) -> None:
     store.say(
-        f"trials {rows[0]} to {rows[-1]} of this group ended the process"
-        f" {deaths} times: they are set aside, the others go on"
+        f"trials {rows[0]} to {rows[-1]} of this group ended the process {deaths}"
+        " times: they are set aside, the others go on"
     )
-    going.book.is_set_aside[rows] = True
+    active.results.is_set_aside[rows] = True

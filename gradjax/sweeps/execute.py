@@ -1,131 +1,202 @@
-"""Trains the trials of a group with everything kept: killed at any instant, it goes on.
+"""Trains trials and commits every segment, so that a killed process can resume.
 
-A unit is one stretch of all trials of a cohort that live; it is computed, committed,
-and never computed again. The states between two stretches are kept apart, the last two
-of them: they are as large as all networks together.
+The trials of a cohort advance together. Each of their segments is computed, committed
+and never computed again. The states between two segments are stored apart, in the last
+two snapshots, because they are as large as all the networks together.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from gradjax.errors import Interrupted
-from gradjax.records import store as kept_in
+from gradjax.records import params as params_of
+from gradjax.records import store as stored
 from gradjax.sweeps import attempts
 from gradjax.sweeps.points import Trial
-from gradjax.trials import batches, results
-from gradjax.trials.batches import Going, Lanes
+from gradjax.trials import batches, collect
+from gradjax.trials import results as results_of
+from gradjax.trials.batches import Active
+from gradjax.trials.lanes import Lanes
+from gradjax.trials.results import Interval
 from gradjax.types import Trials
 
-Halving = Callable[[Going, tuple[int, int]], None]  # writes stopped_step
-OnStretch = Callable[[int, int, Going], None]  # (block steps done, of all, trials)
-_SNAPSHOT_S = 2.0  # what a kill may cost: states are written no more often than that,
-_SNAPSHOT_PART = 30  # and no more often than they take a thirtieth of the time
+Halve = Callable[[Active, Interval], None]  # writes stopped_step
+Keep = Callable[[list[Trial], Trials], np.ndarray]
+# (trials of a cohort, their results) -> bool[trials], whose parameters are stored
+_SNAPSHOT_S = 2.0  # the least time between two snapshots, which a kill may cost
+_SNAPSHOT_PART = 30  # and the least multiple of the time that a snapshot takes
 
 
 class Hooks(NamedTuple):
-    """What is done between two stretches."""
+    """What happens between two segments."""
 
-    stops: tuple[int, ...] = ()  # blocks at which `halve` has to be asked
-    halve: Halving = lambda *_: None  # called after each stretch
-    on_stretch: OnStretch = lambda *_: None  # after each, computed or read
+    keep: Keep
+    stops: tuple[int, ...] = ()  # blocks after which `halve` must be called
+    halve: Halve = lambda *_: None  # called after each segment
+    on_segment: batches.OnSegment = lambda *_: None  # after each that is computed
+    on_read: batches.OnSegment = lambda *_: None  # after each that is read instead
     on_ready: Callable[[], None] = lambda: None  # compiled, and about to run
-    stop_requested: Callable[[], int | None] = lambda: None  # the signal's number
+    stop_requested: Callable[[], int | None] = lambda: None  # the number of a signal
 
 
-def run_group(
-    store: Any, prefix: str, lanes: Lanes, group: list[Trial], hooks: Hooks
+class _Found(NamedTuple):
+    """What an earlier process committed of a cohort."""
+
+    intervals: list[Interval]  # of its segments, from the first block on
+    num_known: int  # of them that need not be computed again
+    snapshot: dict[str, np.ndarray] | None  # the states after them
+
+
+def run_cohort(
+    store: Any, prefix: str, lanes: Lanes, cohort: list[Trial], hooks: Hooks
 ) -> Trials:
-    """Runs a cohort to its end, from wherever an earlier process left it.
+    """Trains a cohort to its end, from wherever an earlier process left it.
 
     Args:
-      store: open, of this sweep.
-      prefix: of the names of its units: the round, the group and the cohort.
+      store: open to write.
+      prefix: of the names of its segments: the round, the group and the cohort.
       lanes: the program of the group.
-      group: its trials.
-      hooks: what is done between two stretches.
+      cohort: the trials.
+      hooks: what happens between two segments.
 
     Returns:
-      Trials, in the order of `group`.
+      Trials, in the order of `cohort`.
 
     Raises:
-        Interrupted: a signal asked for a stop; the stretch and its states are kept.
+        Interrupted: a signal asked for a stop; the segment and its states are stored.
     """
-    plan, times = lanes.program.plan, [0.0, 0.0]
-    going = batches.begun(lanes, [t.numbers for t in group], [t.seed for t in group])
-    ids = np.asarray([one.id for one in group])
-    stretches = list(batches.segments(lanes, hooks.stops))
-    names = [f"{prefix}-{first:06d}" for first, _ in stretches]
-    known, snapshot = _resumed(store, names)
+    plan, times, ids = lanes.program.plan, [0.0, 0.0], [one.id for one in cohort]
+    active = batches.start(
+        lanes,
+        [one.numbers for one in cohort],
+        [one.seed for one in cohort],
+        cohort[0].settings.trace_every,
+    )
+    found = _found(store, prefix)
     due = time.monotonic() + _SNAPSHOT_S
-    for k, (name, stretch) in enumerate(zip(names, stretches, strict=True)):
-        rows = going.alive
-        if not len(rows):
-            break
-        if k < known:
-            results.enter_entries(plan, going.book, stretch, kept_in.read(store, name))
+    for k, interval in enumerate(_intervals(lanes, hooks.stops, found)):
+        rows, name = active.rows, f"{prefix}-{interval[0]:06d}"
+        if k < found.num_known:
+            results_of.from_arrays(active.results, interval, stored.read(store, name))
+            active = batches.survivors(active)
         else:
-            if k == known and snapshot is not None:
-                _put_states(going, rows, snapshot)
+            if k == found.num_known and found.snapshot is not None:
+                _put_states(active, found.snapshot)
             times[0] = lanes.ready().compile_s
             hooks.on_ready()
-            start = time.perf_counter()
-            attempts.advance(store, name, lanes, going, stretch)
-            times[1] += time.perf_counter() - start
-            entries = results.entries(plan, going.book, rows, stretch)
-            kept_in.commit(
+            started = time.perf_counter()
+            active = attempts.advance(store, name, lanes, active, interval)
+            times[1] += time.perf_counter() - started
+            steps = min(sum(interval) * plan.block_steps, plan.num_steps)
+            if steps == plan.num_steps or not len(active.rows):
+                params_of.commit(store, prefix, ids, _ended(active), hooks.keep, cohort)
+            arrays = results_of.to_arrays(active.results, rows, interval)
+            stored.commit(
                 store,
                 name,
-                entries | {"trial": ids[rows]},
-                steps=min(sum(stretch) * plan.block_steps, plan.num_steps),
+                arrays | {"trial": np.asarray(ids)[rows]},
+                interval=list(interval),
+                steps=steps,
                 num_steps=plan.num_steps,
             )
-        hooks.halve(going, stretch)
-        going = batches.survivors(going)
-        is_last = k == len(names) - 1
+        hooks.halve(active, interval)
+        active = batches.survivors(active)
+        is_over = sum(interval) * plan.block_steps >= plan.num_steps
         number = hooks.stop_requested()
         is_due = number is not None or time.monotonic() > due
-        if k >= known and not is_last and is_due:
-            start = time.monotonic()
-            kept_in.snapshot(store, name, _states(going))
+        if k >= found.num_known and len(active.rows) and not is_over and is_due:
+            started = time.monotonic()
+            stored.snapshot(store, name, _states(active))
             now = time.monotonic()
-            due = now + max(_SNAPSHOT_S, _SNAPSHOT_PART * (now - start))
+            due = now + max(_SNAPSHOT_S, _SNAPSHOT_PART * (now - started))
         if number is not None:
-            raise Interrupted(number, f"unit {name}")
-        taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
-        hooks.on_stretch(taken, plan.num_steps, going)
-    return batches.ended(lanes, going, (times[0], times[1]))
+            raise Interrupted(number, f"segment {name}")
+        is_new = k >= found.num_known
+        (hooks.on_segment if is_new else hooks.on_read)(active, interval)
+        if not len(active.rows):
+            break
+    return collect.collect(active.results, active.own, (times[0], times[1]))
 
 
-def _resumed(store: Any, names: list[str]) -> tuple[int, dict[str, np.ndarray] | None]:
-    """(stretches that need not be computed, the states after the last of them).
+def _ended(active: Active) -> Trials:
+    """The results of a cohort whose trials have all ended."""
+    return collect.collect(active.results, active.own, (0.0, 0.0))
 
-    All that are committed, if it is the last one too; else as many as there are states
-    for: what was committed beyond them is computed again, and must be the same.
+
+def _found(store: Any, prefix: str) -> _Found:
+    """What an earlier process left of a cohort.
+
+    If its last segment is committed, nothing is computed again. Otherwise the latest
+    snapshot says where to resume: segments that were committed after it are computed
+    again and must be the same.
     """
-    done = kept_in.committed(store)
-    count = next((k for k, name in enumerate(names) if name not in done), len(names))
-    if count == len(names) or count == 0:
-        return count, None
-    if all(len(kept_in.read(store, name)["rows"]) for name in names[:count]):
-        found = kept_in.latest_snapshot(store)
-        if found is not None and found[0] in names[:count]:
-            return names.index(found[0]) + 1, found[1]
-    return 0, None
+    committed = {
+        tuple(record["interval"]): name
+        for name, record in stored.committed(store).items()
+        if name.startswith(f"{prefix}-")
+    }
+    intervals: list[Interval] = []
+    while following := [one for one in committed if one[0] == _end(intervals)]:
+        intervals.append(following[0])
+    names = [committed[one] for one in intervals]
+    if prefix in stored.committed_params(store):  # written at the end of a cohort
+        is_over = bool(names) and _is_last(store, names[-1])
+        if is_over:
+            return _Found(intervals, len(intervals), None)
+    latest = stored.latest_snapshot(store) if names else None
+    if latest is not None and latest[0] in names:
+        return _Found(intervals, names.index(latest[0]) + 1, latest[1])
+    return _Found(intervals, 0, None)
 
 
-def _states(going: Going) -> dict[str, np.ndarray]:
-    leaves = jax.tree.leaves((going.book.state, going.book.params))
-    kept = {f"leaf/{k}": leaf[going.alive] for k, leaf in enumerate(leaves)}
-    return kept | {"rows": going.alive}
+def _is_last(store: Any, name: str) -> bool:
+    """Whether the cohort of a segment has come to its end."""
+    record = stored.committed(store)[name]
+    if record["steps"] == record["num_steps"]:
+        return True
+    arrays = stored.read(store, name)
+    has_ended = (arrays["diverged_step"] > 0) | (arrays["early_step"] > 0)
+    return bool((has_ended | arrays["is_set_aside"]).all())
 
 
-def _put_states(going: Going, rows: np.ndarray, kept: dict[str, np.ndarray]) -> None:
-    if not np.array_equal(rows, kept["rows"]):
-        raise RuntimeError("a snapshot of other trials than those that live")
-    leaves = jax.tree.leaves((going.book.state, going.book.params))
+def _end(intervals: list[Interval]) -> int:
+    return sum(intervals[-1]) if intervals else 0
+
+
+def _intervals(
+    lanes: Lanes, stops: tuple[int, ...], found: _Found
+) -> Iterator[Interval]:
+    """The segments of a cohort: those that were committed, then the following ones."""
+    yield from found.intervals
+    end = _end(found.intervals)
+    for first, count in batches.segments(lanes, stops):
+        if first + count > end:
+            start = max(first, end)
+            yield start, first + count - start
+
+
+def _states(active: Active) -> dict[str, np.ndarray]:
+    """The states of the active trials, as named arrays."""
+    leaves = jax.tree.leaves((active.results.state, active.results.params))
+    arrays = {f"leaf/{k}": _storable(x[active.rows]) for k, x in enumerate(leaves)}
+    return arrays | {"rows": active.rows}
+
+
+def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
+    """Writes what `_states` returned back."""
+    if not np.array_equal(active.rows, arrays["rows"]):
+        raise RuntimeError("a snapshot of other trials than the active ones")
+    leaves = jax.tree.leaves((active.results.state, active.results.params))
     for k, leaf in enumerate(leaves):
-        leaf[rows] = kept[f"leaf/{k}"]
+        leaf[active.rows] = arrays[f"leaf/{k}"].view(leaf.dtype)
+
+
+def _storable(values: np.ndarray) -> np.ndarray:
+    """The same bits in a type that an `.npz` preserves: bfloat16 as uint16."""
+    if values.dtype.kind in "biufc":
+        return values
+    return values.view(f"u{values.dtype.itemsize}")

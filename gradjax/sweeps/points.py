@@ -1,9 +1,9 @@
-"""From a point of the space to a trial: what compiles, what is traced, and its id.
+"""From a point of the space to a trial: its program, its traced numbers and its id.
 
-A name that is a setting (`optimizer`, `schedule`, `batch_size`, ...) is static, and so
-is `model.<argument>`: trials that differ in it are of different programs.
-`learning_rate` and every other dotted name are numbers: trials that differ in them
-share one program.
+A name that is a setting (`optimizer`, `schedule`, `batch_size`, a flag of the
+experiment) is static, and so is `model.<argument>`: trials that differ in it have
+different programs. `learning_rate` and every other dotted name are traced numbers:
+trials that differ in them share one program.
 """
 
 import functools
@@ -18,7 +18,7 @@ from gradjax.types import Call, Hparams, Point, Settings, Space
 
 RATE = "learning_rate"
 _PLACEHOLDER = 0.5
-# What the tuning spaces of AlgoPerf (Dahl et al. 2023) call them, and whether the file
+# The names of the tuning spaces of AlgoPerf (Dahl et al. 2023), and whether the file
 # has 1 minus the number.
 _ALGOPERF = {
     "beta1": ("optimizer.b1", False),
@@ -29,17 +29,17 @@ _ALGOPERF = {
     "warmup_factor": ("schedule.warmup", False),
     "weight_decay": ("optimizer.weight_decay", False),
 }
-_DOTTED = ("optimizer", "schedule", "model")  # what takes arguments
-_STATIC = ("optimizer", "schedule", "batch_size", "model", "steps", "epochs")
+_DOTTED = ("optimizer", "schedule", "model")  # settings whose arguments have names
+_STATIC = ("optimizer", "schedule", "batch_size", "steps", "epochs")
 
 
 class Trial(NamedTuple):
     """One run of a sweep."""
 
-    id: str  # of all below: the same content, the same id, in every sweep
-    group: str  # id of the static part
-    settings: Settings  # the static part; its seed and learning rate say nothing
-    numbers: Hparams  # what is traced, beside the program's defaults
+    id: str  # a digest of the rest: the same content has the same id in every sweep
+    group: str  # a digest of the static part
+    settings: Settings  # the static part; its seed and learning rate have no meaning
+    numbers: Hparams  # traced numbers that replace the program's defaults
     point: Point  # as the search gave it
     seed: int
     optimizer: str  # as it was asked for, before its numbers were taken out
@@ -85,14 +85,14 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
 
 
 def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
-    """Refuses names that nothing could stand for, before anything is made.
+    """Refuses names that are no hyperparameter, before anything is made.
 
     Args:
       space: what varies.
-      own: settings that the experiment alone has.
+      own: the experiment's own settings.
 
     Raises:
-        Refusal: the line says what there is.
+        Refusal: the line lists the known names.
     """
     for one in space.dimensions:
         name, _ = _renamed(one.name, 0.0)
@@ -100,7 +100,8 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
         is_dotted = "." in name and head in _DOTTED
         if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
             known = [*_STATIC, *own, RATE, *(f"{name}.<argument>" for name in _DOTTED)]
-            raise Refusal(f"--sweep: {expressions.unknown(one.name, known, 'name')}")
+            line = expressions.unknown(one.name, known, "name")
+            raise Refusal(f"--sweep: {line}")
         is_static = head == "model" or one.name in (*_STATIC, *own)
         if is_static and one.kind in ("log", "linear"):
             raise Refusal(
@@ -110,7 +111,7 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
 
 
 def _renamed(name: str, value: Any) -> tuple[str, Any]:
-    """A number as gradjax calls it."""
+    """A number under gradjax's name."""
     ours, is_complement = _ALGOPERF.get(name, (name, False))
     return ours, 1.0 - value if is_complement else value
 
@@ -122,7 +123,7 @@ def digest(value: Any) -> str:
 
 
 def grouped(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """Trials by the program that they share, in the order in which they come."""
+    """Trials by the program that they share, in their order."""
     groups: dict[str, list[Trial]] = {}
     for one in trials:
         groups.setdefault(one.group, []).append(one)
@@ -133,28 +134,23 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
     """Writes `optimizer.b2` into `adamw`: a number to replace, or a static part.
 
     Returns:
-      The settings, and whether the value itself is in them now.
+      The settings, and whether they contain the value itself now.
     """
     field, _, argument = name.partition(".")
     if not argument or "." in argument:
         return settings, False  # a path into nested calls has to be there already
-    call = expressions.parse(getattr(settings, field) or "")
     if field == "model":
-        others = [pair for pair in call.kwargs if pair[0] != argument]
-        is_text = isinstance(value, str)  # as a list keeps tuples and calls
-        literal = expressions.parse(f"choice({value})").args[0] if is_text else value
-        itself = call._replace(kwargs=(*others, (argument, literal)))
-        return settings._replace(model=expressions.unparse(itself)), True
+        return _with_model(settings, argument, value), True
+    call = expressions.parse(getattr(settings, field))
     if call.args or any(key == argument for key, _ in call.kwargs):
         return settings, False
 
     def written(value: Any) -> Settings:
         kwargs = (*call.kwargs, (argument, value))
-        return settings._replace(
-            **{field: expressions.unparse(Call(call.name, (), kwargs))}
-        )
+        text = expressions.unparse(Call(call.name, (), kwargs))
+        return settings._replace(**{field: text})
 
-    # Any legal number will do: each trial has its own in its place.
+    # Any legal number will do, because each trial replaces it with its own.
     placed = written(_PLACEHOLDER)
     if field == "optimizer" and name not in _numbers(
         placed.optimizer if type(value) is float else written(value).optimizer
@@ -163,8 +159,23 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
     return placed, False
 
 
+def _with_model(settings: Settings, argument: str, value: Any) -> Settings:
+    """Writes an argument into the expression of the experiment's model."""
+    own = dict(settings.own)
+    if not own.get("model"):
+        raise Refusal(f"--sweep: model.{argument}: {settings.experiment} has no model")
+    call = expressions.parse(own["model"])
+    others = [pair for pair in call.kwargs if pair[0] != argument]
+    is_text = isinstance(value, str)  # a list keeps tuples and calls as text
+    literal = expressions.parse(f"choice({value})").args[0] if is_text else value
+    own["model"] = expressions.unparse(
+        call._replace(kwargs=(*others, (argument, literal)))
+    )
+    return settings._replace(own=tuple(own.items()))
+
+
 @functools.lru_cache(maxsize=1_000)
 def _numbers(optimizer: str) -> frozenset[str]:
-    """The names of the numbers that are traced."""
+    """The names of the traced numbers of an optimizer."""
     _, numbers = optimizers.split(optimizer)
     return frozenset(numbers)

@@ -1,7 +1,8 @@
-"""The rounds of a sweep: lists of trials, appended before they run.
+"""Rounds: lists of trials that are appended to the journal before they run.
 
-Each is a pure function of the plan and of what is committed. So the same command goes
-on after any kill, and with more trials or seeds it runs the new.
+Each round is a pure function of the plan and of what is committed. So the same command
+resumes after any kill, and with more trials or seeds it runs only the new ones. A run
+is one round of a space without dimensions.
 """
 
 import functools
@@ -11,151 +12,213 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax.records import store as kept_in
-from gradjax.sweeps import choose, points
-from gradjax.sweeps.choose import Done
-from gradjax.sweeps.execute import Hooks, OnStretch, run_group
+from gradjax.records import store as stored
+from gradjax.sweeps import choose, halving, points
+from gradjax.sweeps.choose import GroupResult
+from gradjax.sweeps.execute import Hooks, run_cohort
 from gradjax.sweeps.points import Trial
-from gradjax.trials import lane_width as widths_of
-from gradjax.trials.batches import Lanes
+from gradjax.training.numbers import checked_hparams
+from gradjax.trials.lane_width import cohort_size
+from gradjax.trials.lanes import Lanes
 from gradjax.types import Point, Search, Series, Settings, Space, Sweep, Target, Trials
 
 FRESH_SEED = 2**31  # the first of those that no search uses
 MAX_POINTS = 100_000  # of a grid
-ROUND = 16  # points of a search that learns, before it is told
+ROUND = 16  # points of a search that learns, before it learns from them
 Groups = dict[str, list[Trial]]  # by the program that they share
 
 
-class Sweeping(NamedTuple):
-    """What stays the same throughout one sweep."""
+class Reporter(NamedTuple):
+    """What a person reads while trials run."""
+
+    announce: Callable[[str, Groups], None]  # before a round
+    estimate: Callable[[Lanes, int, Settings], None]  # once a group is compiled
+    progress: Callable[[str, int, Target], Any]
+    # (label, trials, target) -> what has `computed` and `read`, called after segments
+
+
+class Context(NamedTuple):
+    """What stays the same throughout a sweep."""
 
     base: Settings
     asked: Sweep
     space: Space
     store: Any
     lanes: Callable[[Settings], Lanes]  # of a group, made once
-    announce: Callable[[str, Groups], None]  # what a round is, before it starts
-    estimate: Callable[[Lanes, int, Settings], None]  # (_, trials, _), once compiled
-    progress: Callable[[str, int, Target], OnStretch]  # (label, trials, target)
+    reporter: Reporter
     stop_requested: Callable[[], int | None]  # the number of the signal that asked
 
 
-def searched(sweeping: Sweeping, method: Search) -> list[Done]:
-    """All points that the search gives, in rounds where it learns from them."""
-    base, asked = sweeping.base, sweeping.asked
-    state, is_adaptive = method.init(sweeping.space, base.seed), learns(asked)
+def search(context: Context, method: Search) -> list[GroupResult]:
+    """Runs all points that the search gives, in rounds if it learns from results."""
+    base, asked = context.base, context.asked
+    state, is_adaptive = method.init(context.space, base.seed), learns(asked)
+    name = "search" if context.space.dimensions else "run"
     wanted = MAX_POINTS if asked.trials is None else asked.trials
-    done: list[Done] = []
+    done: list[GroupResult] = []
     while wanted > 0:
-        state, found = method.ask(state, min(wanted, ROUND) if is_adaptive else wanted)
+        count = min(wanted, ROUND) if is_adaptive else wanted
+        state, found = method.ask(state, count)
         if not found:
             break
         made = trials_of(base, found, range(base.seed, base.seed + base.seeds))
-        ran = _round(sweeping, "search", made)
+        ran = _round(context, name, made)
         done, wanted = [*done, *ran], wanted - len(found)
-        settings = choose.scored([row for one in ran for row in one.rows])
-        state = method.tell(state, [(one.point, one.score) for one in settings])
+        scores = choose.setting_scores([one for of in ran for one in of.scores])
+        state = method.tell(state, [(one.point, one.score) for one in scores])
     return done
 
 
-def fresh(sweeping: Sweeping, done: list[Done]) -> list[Done]:
-    """The best setting of each optimizer, on seeds that chose nothing."""
-    settings = choose.scored([row for one in done for row in one.rows])
-    winners = [choose.best(own) for own in choose.by_optimizer(settings).values()]
+def fresh(context: Context, done: list[GroupResult]) -> list[GroupResult]:
+    """Runs the best setting of each optimizer on seeds that chose nothing."""
+    scores = choose.setting_scores([one for of in done for one in of.scores])
+    winners = [choose.best(own) for own in choose.by_optimizer(scores).values()]
     found = [winner.point for winner in winners if winner is not None]
-    seeds = range(FRESH_SEED, FRESH_SEED + sweeping.asked.fresh_seeds)
-    made = trials_of(sweeping.base, found, seeds)
-    return _round(sweeping, "fresh", made) if made else []
+    seeds = range(FRESH_SEED, FRESH_SEED + num_fresh_seeds(context))
+    made = trials_of(context.base, found, seeds)
+    return _round(context, "fresh", made) if made else []
+
+
+def num_fresh_seeds(context: Context) -> int:
+    """The number of fresh seeds; a single run has nothing to choose and needs none."""
+    return context.asked.fresh_seeds if context.space.dimensions else 0
 
 
 def trials_of(base: Settings, found: list[Point], seeds: range) -> list[Trial]:
-    """Every point with every seed; what comes twice, once."""
+    """Every point with every seed, without repetitions."""
     made = [points.trial(base, point, seed) for point in found for seed in seeds]
     return list({one.id: one for one in made}.values())
 
 
 def learns(asked: Sweep) -> bool:
-    """Whether the search is told what was seen before it says more."""
+    """Whether the search is told results before it chooses more points."""
     return asked.search.partition("(")[0] == "tpe"
 
 
 def rounds(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Those of that name in the journal, in order."""
+    """The rounds of that name in the journal, in order."""
     return [event for event in events if event.get("round") == name]
 
 
-def _round(sweeping: Sweeping, name: str, made: list[Trial]) -> list[Done]:
+def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     """Runs trials that are new, and reads those that are not.
 
-    What is new is appended to the journal as one list before any of it runs.
+    The new ones are appended to the journal as one list before any of them runs.
     """
-    store = sweeping.store
-    before = rounds(kept_in.events(store), name)
+    store = context.store
+    before = rounds(stored.events(store), name)
     known = {id for event in before for id in event["ids"]}
     new = [one for one in made if one.id not in known]
     if new:
-        listed = [
-            {"point": one.point, "seed": one.seed, "group": one.group} for one in new
-        ]
-        ids = [one.id for one in new]
+        ids, listed = [one.id for one in new], [_listed(context, one) for one in new]
         event = {"round": name, "number": len(before), "ids": ids, "trials": listed}
-        kept_in.append(store, event | {"hash": points.digest(event)})
+        stored.append(store, event | {"hash": points.digest(event)})
     wanted, done = {one.id for one in made}, []
-    for event in rounds(kept_in.events(store), name):
+    for event in rounds(stored.events(store), name):
         if wanted & set(event["ids"]):
             again = [
-                points.trial(sweeping.base, one["point"], one["seed"])
+                points.trial(context.base, one["point"], one["seed"])
                 for one in event["trials"]
             ]
-            done += _ran(sweeping, f"{name}-{event['number']}", again)
+            done += _run(context, f"{name}-{event['number']}", again)
     return done
 
 
-def _ran(sweeping: Sweeping, prefix: str, made: list[Trial]) -> list[Done]:
-    """The groups of a round, one after the other."""
+def _listed(context: Context, one: Trial) -> dict[str, Any]:
+    """What the journal says of a trial; its scalar hyperparameters included."""
+    program = context.lanes(one.settings).program
+    numbers = checked_hparams(program, one.numbers)
+    hparams = {name: float(x) for name, x in numbers.items() if not np.ndim(x)}
+    return {
+        "point": one.point,
+        "seed": one.seed,
+        "group": one.group,
+        "optimizer": one.optimizer,
+        "schedule": one.settings.schedule,
+        "hparams": hparams,
+    }
+
+
+def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
+    """Runs the groups of a round, one after the other."""
     groups = points.grouped(made)
-    sweeping.announce(prefix, groups)
-    done, on_stretch = [], None
+    context.reporter.announce(label, groups)
+    done, watch, keep = [], None, _keep(context, label)
     for group, own in groups.items():
-        lanes = sweeping.lanes(own[0].settings)
-        target = lanes.program.plan.problem.target
-        on_stretch = on_stretch or sweeping.progress(prefix, len(made), target)
-        estimate = functools.partial(
-            sweeping.estimate, lanes, len(own), own[0].settings
+        lanes = context.lanes(own[0].settings)
+        plan, estimate = lanes.program.plan, context.reporter.estimate
+        target = plan.problem.target
+        watch = watch or context.reporter.progress(label, len(made), target)
+        estimate = functools.partial(estimate, lanes, len(own), own[0].settings)
+        hooks = Hooks(
+            keep=functools.partial(keep, target),
+            on_segment=watch.computed,
+            on_read=watch.read,
+            on_ready=functools.cache(estimate),
+            stop_requested=context.stop_requested,
         )
-        hooks = _hooks(sweeping, prefix, lanes, own)._replace(
-            on_ready=functools.cache(estimate), on_stretch=on_stretch
-        )
-        label = f"{prefix}-{group}"
+        if context.asked.halving is not None and label.startswith("search"):
+            eta = context.asked.halving
+            halve = halving.halve(plan, eta, own)
+            hooks = hooks._replace(stops=halving.rungs(plan, eta), halve=halve)
         parts = [
-            run_group(sweeping.store, f"{label}-{number:04d}", lanes, part, hooks)
-            for number, part in enumerate(_cohorts(lanes, own, hooks))
+            run_cohort(
+                context.store, f"{label}-{group}-{number:04d}", lanes, part, hooks
+            )
+            for number, part in enumerate(_cohorts(context, lanes, own, hooks))
         ]
         found = _joined(parts)
-        done.append(Done(own, found, choose.rows(own, found, target)))
+        done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
 
 
-def _hooks(sweeping: Sweeping, prefix: str, lanes: Lanes, own: list[Trial]) -> Hooks:
-    """Halving in the search alone."""
-    plan, eta = lanes.program.plan, sweeping.asked.halving
-    hooks = Hooks(stop_requested=sweeping.stop_requested)
-    if eta is None or not prefix.startswith("search"):
-        return hooks
-    halve = choose.halving(plan, eta, plan.problem.target, own)
-    return hooks._replace(stops=choose.rungs(plan, eta), halve=halve)
+def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:
+    """Chooses the trials of a cohort whose parameters are stored.
+
+    "best" stores those of fresh seeds and of single runs. Where a sweep has no fresh
+    seeds, it stores those of every setting that is the best of its optimizer so far.
+    """
+    asked, best_scores = context.asked.keep_params, {}
+    is_search = label.startswith("search")
+
+    def keep(target: Target, cohort: list[Trial], found: Trials) -> np.ndarray:
+        is_sound = found.status != "set aside"
+        if asked == "none":
+            return np.zeros_like(is_sound)
+        if asked == "all" or not is_search:
+            return is_sound
+        is_kept = np.zeros_like(is_sound)
+        if num_fresh_seeds(context):
+            return is_kept
+        scores = choose.setting_scores(choose.trial_scores(cohort, found, target))
+        for optimizer, own in choose.by_optimizer(scores).items():
+            winner = choose.best(own)
+            if winner is None or winner.score >= best_scores.get(optimizer, np.inf):
+                continue
+            best_scores[optimizer] = winner.score
+            ids = {one.trial.id for one in winner.trials}
+            is_kept |= np.asarray([one.id in ids for one in cohort])
+        return is_kept
+
+    return keep
 
 
-def _cohorts(lanes: Lanes, own: list[Trial], hooks: Hooks) -> Iterator[list[Trial]]:
-    """Trials that go side by side; where some are stopped at rungs, all of them."""
-    size = len(own) if hooks.stops else widths_of.cohort(lanes.program, lanes.width)
+def _cohorts(
+    context: Context, lanes: Lanes, own: list[Trial], hooks: Hooks
+) -> Iterator[list[Trial]]:
+    """The trials that advance together; with halving, all trials of a group."""
+    size = cohort_size(lanes.program, lanes.width, context.base.seeds)
+    size = len(own) if hooks.stops else size
     for at in range(0, len(own), size):
         yield own[at : at + size]
 
 
 def _joined(parts: list[Trials]) -> Trials:
-    """The cohorts of a group as one, without their parameters: many are too large."""
-    bare = [part._replace(params={}, trace={}, compile_s=0, run_s=0) for part in parts]
+    """The cohorts of a group as one, without parameters and states: they are large."""
+    bare = [
+        part._replace(params={}, state={}, trace={}, compile_s=0, run_s=0)
+        for part in parts
+    ]
     joined = jax.tree.map(
         lambda *xs: np.concatenate(xs) if np.ndim(xs[0]) else xs[0], *bare
     )

@@ -1,20 +1,19 @@
-"""How a run is cut into blocks: the steps of one compiled loop."""
+"""Blocks: the part of a run between two points at which an evaluation may be due."""
 
 import math
-from collections.abc import Iterator
 
 from gradjax.types import Plan
 
-# Measured on the tutorial MLP (us a step): 191 steps a call 184, 573 177, 1,719 176;
-# the bits are the same. Short blocks are for the person who watches a slow network.
+# Measured on the tutorial MLP (us a step): 191 steps a block 184, 573 177, 1,719 176;
+# the bits are the same. Short blocks let a person watch a slow network.
 MAX_BLOCK_STEPS = 100
 
 
 def block_length(interval: int) -> int:
-    """Steps of one compiled call: the largest divisor of the interval up to the limit.
+    """Steps of a block: the largest divisor of the evaluation interval up to the limit.
 
-    An interval with no divisor in [limit / 4, limit] gets equal blocks as near to the
-    limit as its divisors allow; a prime one is a block of its own.
+    An interval with no divisor in [limit / 4, limit] gets the smallest divisor above
+    the limit. An interval that is a prime above the limit is one block.
     """
     small = [n for n in range(1, math.isqrt(interval) + 1) if interval % n == 0]
     divisors = sorted({*small, *(interval // n for n in small)})
@@ -28,16 +27,6 @@ def block_length(interval: int) -> int:
     )
 
 
-def blocks(plan: Plan) -> Iterator[tuple[int, int]]:
-    """(first step, steps) of every block of the run; only the last may be shorter."""
-    start = 0
-    while start < plan.num_steps:
-        due = plan.eval_every - start % plan.eval_every
-        length = min(plan.block_steps, due, plan.num_steps - start)
-        yield start, length
-        start += length
-
-
 def num_blocks(plan: Plan) -> int:
-    """Blocks of `block_steps` of the run; only the last may be shorter."""
+    """The number of blocks of a run; only the last one may be shorter."""
     return -(-plan.num_steps // plan.block_steps)

@@ -1,8 +1,8 @@
 """Exact means over a whole split.
 
-Full batches are scanned, and what is left over is one shorter batch of its own static
-size in the same program: every example counts once, and no metric needs to know of
-padding. Metrics stay on the device until the host asks for them.
+Full batches are scanned, and the remaining examples form one shorter batch of its own
+static size in the same program. So every example counts once, and no metric has to
+handle padding.
 """
 
 from typing import Any
@@ -22,46 +22,50 @@ from gradjax.types import (
     TrainState,
 )
 
-# Examples a batch. Measured on 2 CPU cores, the CNN over 5,000 images, in ms: batches
-# of 50 629, 100 797, 500 1,022, 1,000 1,165: larger ones leave the cache. The MLP does
-# not care. An accelerator wants large ones; not measured.
+# Examples in a batch. Measured on 2 CPU cores, CNN over 5,000 images, in ms: batches
+# of 50 629, 100 797, 500 1,022, 1,000 1,165, because larger ones leave the cache. The
+# time of the MLP does not depend on it. Accelerators need large batches; not measured.
 _CPU_BATCH, _BATCH = 100, 1_000
 
 
 def eval_params(plan: Plan, state: TrainState) -> Params:
-    """The parameters to evaluate and to keep; of a diverged run the last it had."""
+    """The parameters to evaluate and to keep.
+
+    For a diverged run they are the parameters before it diverged.
+    """
     if not optimizers.has_eval_params(plan.optimizer):
         return state.params
     own = optimizers.eval_params(plan.optimizer, state.opt_state, state.params)
     return jax.tree.map(lambda a, x: jnp.where(state.alive, a, x), own, state.params)
 
 
-def metric_names(plan: Plan, state: TrainState) -> list[str]:
-    """Of what `evaluate` gives; seen from the shapes of one example."""
+def metric_shapes(plan: Plan, state: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `evaluate` returns, as shapes; metrics in the order of their names."""
     source = getattr(plan.problem.data, "train", None)
 
-    def measured() -> MetricSums:
+    def measured(params: Params) -> dict[str, jax.Array]:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
-        return _metrics(plan.problem, state.params, batch, jax.random.key(0))
+        return _means(_metrics(plan.problem, params, batch, jax.random.key(0)))
 
-    return sorted(jax.eval_shape(measured))
+    shapes = jax.eval_shape(measured, state.params)
+    return {name: shapes[name] for name in sorted(shapes)}
 
 
 def evaluate(
     problem: Problem, params: Params, source: Source | None, arrays: Any
 ) -> dict[str, jax.Array]:
-    """The problem's metrics over every example of a source.
+    """Computes the problem's metrics over every example of a source.
 
     Args:
-      problem: whose metrics; without any, its loss.
+      problem: its `metrics` are computed; without them, its loss.
       params: a pytree.
-      source: how many examples, and how to take them; None: the problem has no data.
+      source: the examples; None for a problem without data.
       arrays: what `source.take` reads.
 
     Returns:
-      Metric name -> f32[], each sum divided by its count.
+      Metric name -> the sum divided by the count, f32[], or f64[] where x64 is enabled.
     """
-    key = jax.random.key(0)  # of evaluation: the same noise at every evaluation
+    key = jax.random.key(0)  # the same noise at every evaluation
     if source is None:
         return _means(_metrics(problem, params, None, key))
     size = _CPU_BATCH if jax.default_backend() == "cpu" else _BATCH
@@ -83,7 +87,12 @@ def evaluate(
 
 
 def _means(total: MetricSums) -> dict[str, jax.Array]:
-    return {name: summed / count for name, (summed, count) in total.items()}
+    """Sums divided by counts, in a type no narrower than float32."""
+    means = {name: summed / count for name, (summed, count) in total.items()}
+    return {
+        name: jnp.asarray(mean, jnp.promote_types(jnp.result_type(mean), jnp.float32))
+        for name, mean in means.items()
+    }
 
 
 def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> MetricSums:

@@ -1,8 +1,9 @@
-"""A stretch of a run as one pure function: blocks, evaluations.
+"""A segment: some whole blocks of a run with their evaluations, as one pure function.
 
-Which blocks is an argument, so one executable serves the first stretch, every later
-one, a last block that is shorter, and the evaluation at the end. All its numbers are
-shared by the trials that it is mapped over: each `cond` stays a branch.
+Which blocks they are is a traced argument. So one executable serves the first segment,
+every later one, a shorter last block, and the evaluation at the end. That argument is
+shared by all trials that the function is mapped over, so each `cond` on it stays a
+branch.
 """
 
 from typing import Any, NamedTuple
@@ -11,127 +12,174 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.training import evaluation
+from gradjax.training import evaluation, selection
 from gradjax.training import step as steps
-from gradjax.training.blocks import num_blocks
-from gradjax.types import Hparams, Plan, StepInfo, TrainState
+from gradjax.types import Hparams, Kept, Plan, StepInfo, TrainState
 
 Means = dict[str, jax.Array]  # metric -> f32[...]
 
 
-class Seen(NamedTuple):
-    """What a stretch reports; NaN where nothing was due."""
+class Form(NamedTuple):
+    """The static part of a segment."""
+
+    capacity: int  # blocks that the report has room for
+    final_splits: tuple[str, ...]  # splits that are evaluated only at the end of a run
+
+
+class Interval(NamedTuple):
+    """Which blocks a segment computes; traced, and shared by all trials."""
+
+    first: Any  # u32[], the first block
+    count: Any  # u32[], the number of blocks, at most `Form.capacity`
+    is_final: Any  # bool[], whether `Form.final_splits` are evaluated after them
+
+
+class TrialInputs(NamedTuple):
+    """What distinguishes one trial from the others of its program."""
+
+    hparams: Hparams  # f32[] each
+    seed: Any  # u32[]
+
+
+class TrialState(NamedTuple):
+    """What a trial carries from one segment to the next."""
+
+    train: TrainState
+    kept: Kept | tuple[()]  # () where the last parameters are kept
+
+
+class SegmentReport(NamedTuple):
+    """What a segment reports; NaN where nothing was computed."""
 
     infos: StepInfo  # f32[blocks, block_steps]
-    validation: Means  # f32[blocks]: after each block, where an evaluation is due
-    last: dict[str, Means]  # split -> metric -> f32[], at the end: `last_splits`
-    params: Any  # at evaluation, where they are not the state's own; else {}
+    validation: Means  # f32[blocks], after each block with an evaluation
+    final: dict[str, Means]  # split -> metric -> f32[], for `Form.final_splits`
+    params: Any  # the kept parameters, where they are not those of the state; else None
+
+
+def init(plan: Plan, own: TrialInputs) -> TrialState:
+    """The state of a trial before its first segment."""
+    train = steps.init(plan, own.hparams, own.seed)
+    return TrialState(train, selection.init(plan, train))
 
 
 def segment(
     plan: Plan,
-    capacity: int,
-    state: TrainState,
-    hparams: Hparams,
-    seed: jax.Array,
-    first: jax.Array,
-    count: jax.Array,
+    form: Form,
+    state: TrialState,
+    own: TrialInputs,
+    which: Interval,
     arrays: dict[str, Any],
-) -> tuple[TrainState, Seen]:
-    """`count` blocks from block `first` on.
+) -> tuple[TrialState, SegmentReport]:
+    """Computes the blocks of an interval.
 
     Args:
-      plan: what is static.
-      capacity: the most blocks that there is room to report.
-      state: of the block before.
-      hparams: f32[] each.
-      seed: u32[].
-      first: u32[].
-      count: u32[], at most `capacity`.
+      plan: the static part of the run.
+      form: the static part of the segment.
+      state: after the previous segment.
+      own: the hyperparameters and the seed of the trial.
+      which: the blocks.
       arrays: split -> what its source takes from.
+
+    Returns:
+      The state after the last block, and the report.
     """
-    shapes = steps.info_shapes(plan, state, hparams, arrays.get("train"))
-    names = evaluation.metric_names(plan, state)
-    seen = _nothing(shapes, (capacity, plan.block_steps))
-    is_held_out = "validation" in arrays
-    held_out = {name: jnp.full(capacity, jnp.nan) for name in names if is_held_out}
+    train = arrays.get("train")
+    shapes = steps.info_shapes(plan, state.train, own.hparams, train)
+    metrics = evaluation.metric_shapes(plan, state.train)
+    infos = _filled(shapes, (form.capacity, plan.block_steps))
+    validation = _filled(metrics, (form.capacity,)) if "validation" in arrays else {}
 
     def body(k: jax.Array, carry: Any) -> Any:
-        state, seen, held_out = carry
-        number = first + k
+        state, infos, validation = carry
+        number = which.first + k
         start = number * jnp.uint32(plan.block_steps)
-        state, info = steps.block_until(
-            plan,
-            plan.block_steps,
-            shapes,
-            state,
-            hparams,
-            seed,
-            start,
-            arrays.get("train"),
-        )
+        trained, info = _block(plan, shapes, state.train, own, start, train)
         taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
         is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
-        means = _when(is_due, plan, state, "validation", names, arrays)
-        put = _putting(k)
-        return state, jax.tree.map(put, seen, info), jax.tree.map(put, held_out, means)
 
-    zero = jnp.zeros_like(count)
-    state, infos, held_out = jax.lax.fori_loop(
-        zero, count, body, (state, seen, held_out)
+        def measured() -> tuple[Means, Any]:
+            params = evaluation.eval_params(plan, trained)
+            means = _evaluated(plan, params, "validation", arrays)
+            step = taken.astype(jnp.uint32)
+            return means, selection.update(plan, state.kept, trained, means, step)
+
+        means, kept = {}, state.kept
+        if validation:
+            means, kept = jax.lax.cond(
+                is_due, measured, lambda: (_filled(metrics), state.kept)
+            )
+        put = _put(k)
+        infos, validation = jax.tree.map(put, (infos, validation), (info, means))
+        return TrialState(trained, kept), infos, validation
+
+    zero = jnp.zeros_like(which.count)
+    state, infos, validation = jax.lax.fori_loop(
+        zero, which.count, body, (state, infos, validation)
     )
-    is_over = first + count == num_blocks(plan)
-    last = {
-        name: _when(is_over, plan, state, name, names, arrays)
-        for name in last_splits(arrays)
+    final = {
+        split: jax.lax.cond(
+            which.is_final,
+            lambda split=split: _evaluated(
+                plan, kept_params(plan, state), split, arrays
+            ),
+            lambda: _filled(metrics),
+        )
+        for split in form.final_splits
     }
-    own = optimizers.has_eval_params(plan.optimizer)
-    params = evaluation.eval_params(plan, state) if own else {}
-    return state, Seen(infos, held_out, last, params)
+    is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
+    params = kept_params(plan, state) if is_own else None
+    return state, SegmentReport(infos, validation, final, params)
 
 
-def last_splits(arrays: dict[str, Any]) -> list[str]:
-    """The splits that are evaluated at the end alone.
-
-    The training split is not, where another one is there: a pass over it takes as long
-    as a fifth of a run of one epoch. Validation is seen on the way.
-    """
-    held_out = [name for name in arrays if name != "train"]
-    return [name for name in held_out or arrays if name != "validation"]
+def kept_params(plan: Plan, state: TrialState) -> Any:
+    """The parameters that a trial keeps: the selected ones, else the last ones."""
+    if state.kept:
+        return state.kept.params
+    return evaluation.eval_params(plan, state.train)
 
 
-def _when(
-    is_due: jax.Array,
+def _block(
     plan: Plan,
+    infos: Any,
     state: TrainState,
-    split: str,
-    names: list[str],
+    own: TrialInputs,
+    start: jax.Array,
     arrays: Any,
-) -> Means:
-    """The metrics over a split where they are due, else NaN; {} without the split."""
-    if split not in arrays:
-        return {}
-    return jax.lax.cond(
-        is_due,
-        lambda: _evaluated(plan, state, split, arrays),
-        lambda: {name: jnp.float32(jnp.nan) for name in names},
-    )
+) -> tuple[TrainState, StepInfo]:
+    """Takes the steps of a block, which ends where the run ends.
+
+    `infos` has the shapes of a report. Where no step is taken, the report is NaN.
+    """
+    indices = steps.batch_indices(plan, own.seed, start, plan.block_steps)
+    taken = steps.body_of_loop(plan, own.hparams, own.seed, arrays)
+
+    def body(k: jax.Array, carry: Any) -> Any:
+        state, infos = carry
+        row = None if indices is None else indices[k]
+        state, info = taken(state, start + k.astype(jnp.uint32), row)
+        return state, jax.tree.map(_put(k), infos, info)
+
+    left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
+    count = jnp.minimum(jnp.int32(plan.block_steps), left)
+    infos = _filled(infos, (plan.block_steps,))
+    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
 
 
-def _evaluated(plan: Plan, state: TrainState, split: str, arrays: Any) -> Means:
-    params = evaluation.eval_params(plan, state)
+def _evaluated(plan: Plan, params: Any, split: str, arrays: dict[str, Any]) -> Means:
     source = getattr(plan.problem.data, split, None)
-    means = evaluation.evaluate(plan.problem, params, source, arrays[split])
-    return {name: jnp.asarray(mean, jnp.float32) for name, mean in means.items()}
+    return evaluation.evaluate(plan.problem, params, source, arrays[split])
 
 
-def _nothing(shapes: Any, leading: tuple[int, ...]) -> Any:
+def _filled(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
+    """Arrays of NaN with leading axes before the shapes."""
     return jax.tree.map(
         lambda x: jnp.full((*leading, *x.shape), jnp.nan, x.dtype), shapes
     )
 
 
-def _putting(k: jax.Array) -> Any:
+def _put(k: jax.Array) -> Any:
+    """A function that writes a value at index `k` of a buffer."""
     return lambda buffer, value: jax.lax.dynamic_update_index_in_dim(
         buffer, value, k.astype(jnp.int32), 0
     )

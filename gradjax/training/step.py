@@ -1,11 +1,13 @@
-"""The training step, and the block that scans it: pure functions of a Plan.
+"""The training step: a pure function of a Plan and of arrays.
 
-One step is one gradient, one optimizer update and one report. The step number is an
-argument that comes from the scan, never carried: a carried counter would be batched by
-vmap, and every `cond` on it become a select. Randomness is counted, not carried: batch
-order is a function of (seed, epoch, position), a step's key one of (seed, step).
+A step computes one gradient and one optimizer update, and reports on them. The number
+of the step is an argument and is not carried in the state: vmap would batch a carried
+counter and turn every `cond` on it into a select. Randomness is derived from counters:
+the batch order is a function of (seed, epoch, position), the key of a step a function
+of (seed, step).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,13 +21,15 @@ from gradjax.data.order import order
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
-_OPTIMIZER = 0x6F7074  # "opt": folded into a key, it gives the optimizer's own
+Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
+_OPTIMIZER = 0x6F7074  # "opt"; folded into a key, it gives the optimizer's own key
 
 
 def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
-    """The numbers of step i: each rate times the schedule's shape at i / num_steps.
+    """The hyperparameters at step i.
 
-    A number with a schedule of its own is its peak times that one's shape.
+    Each learning rate is multiplied by the schedule's shape at i / num_steps. A
+    hyperparameter with its own schedule is its peak times the shape of that schedule.
     """
     progress = i.astype(jnp.float32) / plan.num_steps
     shape = schedules.shape_at(plan.schedule, hparams, progress)
@@ -37,7 +41,7 @@ def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
 
 
 def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
-    """The state before the first step: the same parameters for every optimizer."""
+    """The state before the first step; its parameters depend on the seed alone."""
     root_key = jax.random.key(seed)
     init_key, _ = jax.random.split(root_key)
     params = jax.tree.map(jnp.asarray, plan.problem.init(init_key))
@@ -56,15 +60,19 @@ def step(
     key: Key,
     i: jax.Array,
 ) -> tuple[TrainState, StepInfo]:
-    """One gradient, one update, one report; pure.
+    """Computes one gradient and one update, and reports on them.
 
     Args:
-      plan: what is static.
-      state: of the step before.
-      batch: leaves [batch, ...], or None.
+      plan: the static part of the run.
+      state: after the previous step.
+      batch: a pytree with leaves [batch, ...], or None.
       hparams: f32[] each.
-      key: of this step: dropout, and an optimizer's own randomness.
+      key: of this step, for dropout and for an optimizer's own randomness.
       i: u32[], the number of this step, from 0.
+
+    Returns:
+      The new state, and the loss, learning rate and auxiliary values of this step. From
+      the first loss that is not finite the parameters stay as they are.
     """
     numbers = at(plan, hparams, i)
 
@@ -91,15 +99,17 @@ def step(
 
 
 def check(plan: Plan, hparams: Hparams) -> None:
-    """Refuses an optimizer that cannot take one step on this problem: shapes say so.
+    """Refuses an optimizer that cannot take a step on this problem.
+
+    The step is traced with shapes; nothing is computed.
 
     Args:
-      plan: whose problem was found to be one.
+      plan: its problem has passed `problems.check`.
       hparams: at their defaults.
 
     Raises:
-        Refusal: what init or update raise, in one line, or a state that changes its
-            structure or dtype from step to step.
+        Refusal: whatever `init` or `update` raise, in one line; or a state whose
+            structure or dtype changes from one step to the next.
     """
     numbers = {
         path: jax.ShapeDtypeStruct(np.shape(value), jnp.float32)
@@ -121,7 +131,7 @@ def check(plan: Plan, hparams: Hparams) -> None:
 def _check_leaf(before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct) -> None:
     if (before.shape, before.dtype) != (after.shape, after.dtype):
         raise Refusal(
-            f"the optimizer's state goes from {before.dtype}{list(before.shape)} to"
+            f"the optimizer's state changes from {before.dtype}{list(before.shape)} to"
             f" {after.dtype}{list(after.shape)} in one step, so steps cannot be scanned"
         )
 
@@ -137,7 +147,7 @@ def _batch_shapes(plan: Plan) -> Batch:
 def _extras(
     loss: Any, value: jax.Array, grads: Params, key: Key, i: jax.Array
 ) -> dict[str, Any]:
-    """All that an optimizer may ask for beside the gradient; `loss` is the step's."""
+    """All extra arguments that an optimizer may ask for, by name."""
 
     def value_fn(params: Params) -> jax.Array:
         return loss(params)[0]
@@ -146,7 +156,7 @@ def _extras(
         "value": value,
         "grad": grads,
         "value_fn": value_fn,
-        "obj_fn": value_fn,  # the same, as Sophia calls it
+        "obj_fn": value_fn,  # the name that Sophia uses for it
         "value_and_grad_fn": jax.value_and_grad(value_fn),
         "step": i,
         "key": jax.random.fold_in(key, _OPTIMIZER),
@@ -154,7 +164,7 @@ def _extras(
 
 
 def _per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
-    """As `value_and_grad` of the batch, but the gradients are [batch, ...]."""
+    """((loss, aux), gradients [batch, ...]); the first two as of the whole batch."""
 
     def loss(params: Params, example: Any, key: Key) -> Any:
         one = jax.tree.map(lambda leaf: leaf[None], example)
@@ -167,81 +177,46 @@ def _per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
     return jax.tree.map(lambda x: x.mean(axis=0), seen), grads
 
 
-def block(
-    plan: Plan,
-    num_steps: int,
-    state: TrainState,
-    hparams: Hparams,
-    seed: jax.Array,
-    start: jax.Array,
-    arrays: Any,
-) -> tuple[TrainState, StepInfo]:
-    """`num_steps` steps from step `start` on; the infos are [steps]."""
-    _, step_key = jax.random.split(jax.random.key(seed))
-    counted = start + jnp.arange(num_steps, dtype=jnp.uint32)
+def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Body:
+    """The body that every loop over the steps of a run shares.
 
-    def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:
-        i, indices = xs
-        batch = _taken(plan, arrays, indices)
-        return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
+    Args:
+      plan: the static part of the run.
+      hparams: f32[] each.
+      seed: u32[], of the keys of the steps.
+      arrays: what the train split's source takes from; None without data.
 
-    return jax.lax.scan(body, state, (counted, _indices(plan, seed, start, num_steps)))
-
-
-def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
-    """What a step reports, as shapes."""
-    zero = jnp.uint32(0)
-
-    def taken() -> StepInfo:
-        indices = _indices(plan, zero, zero, 1)
-        batch = _taken(plan, arrays, None if indices is None else indices[0])
-        return step(plan, state, batch, hparams, jax.random.key(0), zero)[1]
-
-    return jax.eval_shape(taken)
-
-
-def block_until(
-    plan: Plan,
-    num_steps: int,
-    infos: Any,
-    state: TrainState,
-    hparams: Hparams,
-    seed: jax.Array,
-    start: jax.Array,
-    arrays: Any,
-) -> tuple[TrainState, StepInfo]:
-    """As `block`, but it ends where the run ends: the infos of no step are NaN.
-
-    `infos` is what `info_shapes` gives: tracing need not look again.
+    Returns:
+      A function (state, i u32[], indices) -> (state, info) that takes step `i`:
+      it gathers the batch of `indices`, one row of `batch_indices`, derives the key
+      and calls `step`.
     """
     _, step_key = jax.random.split(jax.random.key(seed))
-    indices = _indices(plan, seed, start, num_steps)
-
-    def body(k: jax.Array, carry: Any) -> Any:
-        state, infos = carry
-        i = start + k.astype(jnp.uint32)
-        batch = _taken(plan, arrays, None if indices is None else indices[k])
-        key = jax.random.fold_in(step_key, i)
-        state, info = step(plan, state, batch, hparams, key, i)
-        put = jax.lax.dynamic_update_index_in_dim
-        return state, jax.tree.map(lambda xs, x: put(xs, x, k, 0), infos, info)
-
-    infos = jax.tree.map(lambda x: jnp.full((num_steps, *x.shape), jnp.nan), infos)
-    left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
-    count = jnp.minimum(jnp.int32(num_steps), left)
-    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
-
-
-def _taken(plan: Plan, arrays: Any, indices: Any) -> Batch:
     data = plan.problem.data
-    return None if data is None else data.train.take(arrays, indices)
+
+    def body(
+        state: TrainState, i: jax.Array, indices: Any
+    ) -> tuple[TrainState, StepInfo]:
+        batch = None if data is None else data.train.take(arrays, indices)
+        return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
+
+    return body
 
 
-def _indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
-    """Which examples each step of a block sees: u32[steps, batch], or None.
+def batch_indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
+    """Indices of the examples in the batches of `num_steps` steps from `start` on.
 
-    Batches run on over the end of an epoch, so every batch is full and every example is
-    seen once an epoch.
+    Batches continue across the end of an epoch, so every batch is full and every
+    example is seen once an epoch.
+
+    Args:
+      plan: the static part of the run.
+      seed: u32[], of the order.
+      start: u32[], the first step.
+      num_steps: how many steps.
+
+    Returns:
+      u32[steps, batch], or None for a problem without data.
     """
     if plan.problem.data is None or plan.batch_size is None:
         return None
@@ -251,3 +226,15 @@ def _indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> A
     size = jnp.uint32(num_examples)
     indices = order(seed, position // size, position % size, num_examples)
     return indices.reshape(num_steps, plan.batch_size)
+
+
+def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
+    """The StepInfo of a step, as shapes."""
+    zero = jnp.uint32(0)
+
+    def first() -> StepInfo:
+        indices = batch_indices(plan, zero, zero, 1)
+        body = body_of_loop(plan, hparams, zero, arrays)
+        return body(state, zero, None if indices is None else indices[0])[1]
+
+    return jax.eval_shape(first)

@@ -1,7 +1,7 @@
-"""Many runs as one program: batches of lanes, on every device.
+"""Many trials as one program: lanes filled with trials, on every device.
 
-Between stretches the trials that still live are gathered into fresh lanes, so those
-that diverged cost nothing from then on.
+Between two segments the trials that are still active move into full lanes, so those
+that diverged or stopped cost nothing from then on.
 """
 
 import contextlib
@@ -10,150 +10,180 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 
+from gradjax.errors import Refusal
+from gradjax.training import traces
 from gradjax.training.blocks import num_blocks
-from gradjax.trials import memory, results
+from gradjax.training.segment import TrialInputs
+from gradjax.trials import memory
+from gradjax.trials import results as results_of
+from gradjax.trials.collect import collect
 from gradjax.trials.lanes import Call, Lanes, stacked
+from gradjax.trials.results import Interval, Results
 from gradjax.types import Hparams, Trials
 
-OnSegment = Callable[[int, int, int], None]  # (block steps done, of all, alive)
+
+class Active(NamedTuple):
+    """Trials between two segments."""
+
+    results: Results  # of all trials
+    own: TrialInputs  # [trials] each
+    rows: np.ndarray  # i64[...], the trials that go on
+
+
+OnSegment = Callable[[Active, Interval], None]
 
 
 def run(
     lanes: Lanes,
     hparams: list[Hparams],
     seeds: list[int],
+    trace_every: int = 1,
     on_segment: OnSegment = lambda *_: None,
 ) -> Trials:
-    """Trains every trial to its end, or until its loss is not finite.
+    """Trains trials in memory, each to its end or until it diverges or stops early.
 
     Args:
-      lanes: from `gradjax.trials.lanes.lanes`.
+      lanes: from `trials.lanes.lanes`.
       hparams: for each trial, the numbers that replace the program's defaults.
-      seeds: one a trial.
-      on_segment: called with (steps done, steps of a run, trials alive) after each
-        stretch of all trials.
+      seeds: of each trial.
+      trace_every: steps per point of the training curves, each the mean over them; 0:
+        at most 1,000 points, or one per block where there are more blocks.
+      on_segment: called after each segment with the active trials and the interval.
 
     Returns:
       Trials, on the host, in the order given.
 
     Raises:
-        Refusal: what `training.checked_hparams` and `checked_seed` refuse; a batch that
-            memory does not hold.
+        Refusal: what `start` refuses, or lanes that do not fit into memory.
     """
-    going, ready = begun(lanes, hparams, seeds), lanes.ready()
-    start, plan = time.perf_counter(), lanes.program.plan
-    for stretch in segments(lanes):
-        going = advanced(lanes, going, stretch)
-        taken = min(sum(stretch) * plan.block_steps, plan.num_steps)
-        on_segment(taken, plan.num_steps, len(going.alive))
-        if not len(going.alive):
+    active, ready = start(lanes, hparams, seeds, trace_every), lanes.ready()
+    started = time.perf_counter()
+    for interval in segments(lanes):
+        active = advance(lanes, active, interval)
+        on_segment(active, interval)
+        if not len(active.rows):
             break
-    return ended(lanes, going, (ready.compile_s, time.perf_counter() - start))
+    run_s = time.perf_counter() - started
+    return collect(active.results, active.own, (ready.compile_s, run_s))
 
 
-class Going(NamedTuple):
-    """Trials on their way, between two stretches."""
+def start(
+    lanes: Lanes, hparams: list[Hparams], seeds: list[int], trace_every: int
+) -> Active:
+    """Trials before their first segment.
 
-    book: results.Book
-    hparams: Hparams  # [trials] each
-    seeds: np.ndarray  # u32[trials]
-    alive: np.ndarray  # i64[...]: the rows that go on
-
-
-def begun(lanes: Lanes, hparams: list[Hparams], seeds: list[int]) -> Going:
-    """Trials before their first stretch.
-
-    Args and Raises: see `run`.
-    """
-    numbers, roots = stacked(lanes.program, hparams, seeds)
-    state, seen = lanes.shapes
-    book = results.opened(state, seen, lanes.program.plan, lanes.every, len(seeds))
-    return Going(book, numbers, roots, np.arange(len(seeds)))
-
-
-def advanced(lanes: Lanes, going: Going, stretch: tuple[int, int]) -> Going:
-    """After (first block, blocks) of every trial that lives; the book is written to.
+    Args: see `run`.
 
     Raises:
-        Refusal: memory ran out with one batch alone.
+        Refusal: what `training.numbers` refuses, or a negative `trace_every`.
     """
-    ready = lanes.ready()
-    groups, at_once = list(_groups(going.alive, lanes.width)), ready.in_flight
-    while groups := _advance(lanes, going, stretch, groups, ready.calls[:at_once]):
-        if at_once == 1:
-            raise memory.too_large(ready.batch_bytes)
-        at_once //= 2
-    return survivors(going)
+    plan, is_count = lanes.program.plan, type(trace_every) is int
+    if not is_count or not 0 <= trace_every < 2**31:
+        raise Refusal(f"trace_every={trace_every!r}: must be a whole number from 0 on")
+    every = trace_every or traces.default_every(plan)
+    own = stacked(lanes.program, hparams, seeds)
+    results = results_of.allocate(plan, lanes.shapes, every, len(seeds))
+    return Active(results, own, np.arange(len(seeds)))
 
 
-def survivors(going: Going) -> Going:
-    """Without those that diverged, were stopped or set aside."""
-    book = going.book
-    has_ended = (book.diverged_step > 0) | (book.stopped_step > 0) | book.is_set_aside
-    return going._replace(alive=going.alive[~has_ended[going.alive]])
+def advance(lanes: Lanes, active: Active, interval: Interval) -> Active:
+    """Computes a segment of every active trial and records it.
+
+    The trials that patience ends in this segment are evaluated at once.
+
+    Raises:
+        Refusal: memory ran out with one call at a time.
+    """
+    is_last = sum(interval) == num_blocks(lanes.program.plan)
+    _call_all(lanes, active, active.rows, (*interval, is_last))
+    results = active.results
+    early = active.rows[results.early_step[active.rows] > 0]
+    if len(early) and not is_last:
+        _call_all(lanes, active, early, (sum(interval), 0, True))
+    return survivors(active)
 
 
-def ended(lanes: Lanes, going: Going, times: tuple[float, float]) -> Trials:
-    """The trials, when all of them are over; `times` are to compile and to run."""
-    plan = lanes.program.plan
-    return results.closed(plan, going.book, going.hparams, going.seeds, times)
+def survivors(active: Active) -> Active:
+    """The trials that go on."""
+    has_ended = results_of.has_ended(active.results)
+    return active._replace(rows=active.rows[~has_ended[active.rows]])
 
 
-def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[tuple[int, int]]:
-    """(first block, blocks) of each stretch; the first is short, as divergence is.
+def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[Interval]:
+    """(first block, blocks) of each segment of a run.
+
+    The first segment is one block, because trials that diverge do so early.
 
     Args:
-      lanes: from `gradjax.trials.lanes.lanes`.
-      stops: blocks at which a stretch must end.
+      lanes: from `trials.lanes.lanes`.
+      stops: blocks at which a segment must end.
     """
     first, total = 0, num_blocks(lanes.program.plan)
     while first < total:
         until = min([stop for stop in (*stops, total) if stop > first])
-        count = 1 if first == 0 else min(lanes.capacity, until - first)
+        count = 1 if first == 0 else min(lanes.form.capacity, until - first)
         yield first, count
         first += count
 
 
-def _advance(
-    lanes: Lanes,
-    going: Going,
-    stretch: tuple[int, int],
+def _call_all(
+    lanes: Lanes, active: Active, rows: np.ndarray, which: tuple[int, int, bool]
+) -> None:
+    """Calls the lanes with all of these trials; fewer at once where memory runs out."""
+    ready = lanes.ready()
+    groups, at_once = list(_groups(rows, lanes.width)), ready.in_flight
+    while groups := _call_groups(active, groups, which, ready.calls[:at_once]):
+        if at_once == 1:
+            raise memory.too_large(ready.bytes)
+        at_once //= 2
+
+
+def _call_groups(
+    active: Active,
     groups: list[np.ndarray],
+    which: tuple[int, int, bool],
     calls: tuple[Call, ...],
 ) -> list[np.ndarray]:
-    """A batch at a time by each call; gives those that memory ran out on."""
-    waiting, failed, book = queue.SimpleQueue(), [], going.book
+    """Lets each call take group after group; returns those that memory ran out on."""
+    waiting, failed, results = queue.SimpleQueue(), [], active.results
     for group in groups:
         waiting.put(group)
+    is_start = which[0] == 0 and which[1] > 0
+    has_x64 = cast(Any, jax.config).jax_enable_x64
+
+    def take(call: Call, group: np.ndarray) -> None:
+        rows_of = functools.partial(np.take, indices=group, axis=0)
+        state = None if is_start else jax.tree.map(rows_of, results.state)
+        try:
+            found = call(state, jax.tree.map(rows_of, active.own), *which)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            failed.append(group)
+            return
+        results_of.record(results, group, which[:2], *found)
 
     def work(call: Call) -> None:
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty), jax.enable_x64(has_x64):
             while True:
-                group = waiting.get_nowait()
-                taking = functools.partial(np.take, indices=group, axis=0)
-                state = jax.tree.map(taking, book.state) if stretch[0] else None
-                own = jax.tree.map(taking, (going.hparams, going.seeds))
-                try:
-                    seen = call(state, *own, *stretch)
-                except jax.errors.JaxRuntimeError as error:
-                    if "RESOURCE_EXHAUSTED" not in str(error):
-                        raise
-                    failed.append(group)
-                    continue
-                results.enter(lanes.program.plan, book, group, stretch, *seen)
+                take(call, waiting.get_nowait())
 
-    with ThreadPoolExecutor(len(calls)) as pool:
-        list(pool.map(work, calls))
+    used = calls[: len(groups)]
+    if len(used) == 1:  # a single run starts no thread
+        work(used[0])
+        return failed
+    with ThreadPoolExecutor(len(used)) as pool:
+        list(pool.map(work, used))
     return failed
 
 
-def _groups(alive: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    """The trials that live, in batches; the last is filled up with its last trial."""
-    for at in range(0, len(alive), width):
-        group = alive[at : at + width]
+def _groups(rows: np.ndarray, width: int) -> Iterator[np.ndarray]:
+    """The trials in groups of `width`; the last group repeats its last trial."""
+    for at in range(0, len(rows), width):
+        group: Any = rows[at : at + width]
         yield np.concatenate([group, np.repeat(group[-1:], width - len(group))])

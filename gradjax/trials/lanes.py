@@ -1,52 +1,52 @@
-"""The stretch of a run over many trials, compiled, on each device: lanes.
+"""Lanes: trials that are mapped together in one compiled program, on each device.
 
-A lane is one trial: its own numbers and its own seed, the data shared. `width` lanes
-are mapped together on one device, and every device runs the same program. A width of
-1 is no map at all: it has the bits of a single run. At any one width a trial has the
-same bits in every lane, beside any neighbours, on any number of devices, in stretches
-of any length; so the width belongs to what is asked, and the devices do not.
+A lane holds one trial, with its own hyperparameters and its own seed; the data are
+shared. `width` lanes are mapped together on one device, and every device runs the same
+program. A width of 1 uses no vmap. At a given width a trial has the same bits in every
+lane, beside any other trials, on any number of devices and in segments of any length.
+So the width is part of what is asked for, and the number of devices is not.
 """
 
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.training import compilation, traces
-from gradjax.training import step as steps
+from gradjax.training import compilation, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
-from gradjax.training.segment import segment
-from gradjax.trials import memory
+from gradjax.training.segment import Form, Interval, TrialInputs
+from gradjax.trials import cost, memory
 from gradjax.types import Hparams, Program
 
-MAX_SEGMENT_STEPS = 20_000  # what a stretch reports is kept on the device
-_NUM_SEGMENTS = 4  # at least, so that the diverged leave early
-Call = Callable[..., Any]  # (state or None, hparams, seeds, first, count) -> (state,
-# Seen), both on the host; None is initialised
+_MAX_SEGMENT_STEPS = 20_000  # because the report of a segment is kept on the device
+_MIN_SEGMENTS = 4  # of a run, so that diverged trials leave early
+_SEGMENT_S = 1.0  # about: a person watches, and a killed process loses no more
+Call = Callable[..., Any]
+# (state or None, own, first block, blocks, is_final) -> (state, report), all on the
+# host, with a leading axis of lanes; None: the trials start
 
 
 class Ready(NamedTuple):
-    """What is compiled."""
+    """The compiled program of some lanes."""
 
-    calls: tuple[Call, ...]  # one a device
+    calls: tuple[Call, ...]  # one for each device
     compile_s: float  # tracing included
-    batch_bytes: int  # that a batch takes on its device while it runs
-    in_flight: int  # batches at once that there is memory for
+    bytes: int  # of memory that one call takes on its device while it runs
+    in_flight: int  # calls at once that there is memory for
 
 
 class Lanes(NamedTuple):
-    """A program over `width` trials, on each of several devices."""
+    """A program for `width` trials at once, on each of several devices."""
 
     program: Program
     width: int
-    capacity: int  # blocks a stretch, at most
-    every: int  # steps a point of the training curves
-    shapes: Any  # (state, Seen), [width, ...]
+    form: Form
+    shapes: Any  # (state, report) of a segment, as shapes [width, ...]
     devices: tuple[Any, ...]
     ready: Callable[[], Ready]  # compiles at the first call
 
@@ -55,122 +55,123 @@ def lanes(
     program: Program,
     width: int = 1,
     num_devices: int | None = None,
-    trace_every: int = 1,
+    with_train: bool = False,
 ) -> Lanes:
-    """A program for many trials, compiled when it is first needed.
+    """Prepares a program for many trials; it is compiled when it is first needed.
+
+    The same arguments give the same Lanes, so the program is compiled once.
 
     Args:
       program: from `gradjax.program`.
       width: trials that are mapped together on one device.
-      num_devices: how many devices; None: all there are.
-      trace_every: steps a point of the training curves, each the mean over them; 0:
-        at most 1,000 points, or one a block where there are more blocks.
+      num_devices: how many devices; None: all.
+      with_train: evaluate the train split at the end of a run, although there is a
+        held-out split. For a run of one epoch this takes a fifth of its time.
 
     Raises:
-        Refusal: a width, a number of devices or of steps that is not positive, or more
-            devices than there are. `ready` refuses a batch that memory does not hold.
+        Refusal: a width or a number of devices that is not positive, or more devices
+            than there are. `ready` refuses lanes that do not fit into memory.
     """
     devices = jax.devices()
     used = len(devices) if num_devices is None else num_devices
-    for name, value, least, most in (
-        ("width", width, 1, 2**20),
-        ("num_devices", used, 1, len(devices)),
-        ("trace_every", trace_every, 0, 2**31 - 1),
+    for name, value, most in (
+        ("lane_width", width, 2**20),
+        ("num_devices", used, len(devices)),
     ):
-        if type(value) is not int or not least <= value <= most:
-            raise Refusal(
-                f"{name}={value!r}: must be a whole number from {least} to {most}"
-            )
-    started, capacity = time.perf_counter(), _capacity(program)
-    own = tuple(devices[:used])
-    arguments = _arguments(program, width)
-    init = _mapped(functools.partial(steps.init, program.plan), width, 0)
-    stretch = functools.partial(segment, program.plan, capacity)
-    stretch = _mapped(stretch, width, num_shared=3)
-    shapes = jax.eval_shape(stretch, *arguments)
-    traced_s = time.perf_counter() - started
-    return Lanes(
-        program,
-        width,
-        capacity,
-        trace_every or traces.usual_every(program.plan),
-        shapes,
-        own,
-        functools.cache(lambda: _ready(init, stretch, arguments, own, traced_s)),
-    )
+        if type(value) is not int or not 1 <= value <= most:
+            raise Refusal(f"{name}={value!r}: must be a whole number from 1 to {most}")
+    own, config = tuple(devices[:used]), cast(Any, jax.config)
+    key = (width, own, with_train, config.jax_enable_x64)
+    if key not in program.executables:
+        program.executables[key] = _lanes(program, width, own, with_train)
+    return program.executables[key]._replace(program=program)
 
 
-def num_batches(lanes: Lanes, num_trials: int) -> int:
-    """Batches of lanes that these trials fill; the last may be filled up."""
+def num_calls(lanes: Lanes, num_trials: int) -> int:
+    """Calls that a segment of these trials takes; lanes of the last may be spare."""
     return -(-num_trials // lanes.width)
 
 
 def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
-    """How long all trials will take if none diverges, from one block of one batch.
-
-    Evaluations are in it as far as that block has one.
-    """
+    """How long all trials take if none of them ends early, from one timed block."""
     ready, program = lanes.ready(), lanes.program
     filled = [program.hparams] * lanes.width
     own = stacked(program, filled, list(range(lanes.width)))
     started = time.perf_counter()
-    ready.calls[0](None, *own, 0, 1)
+    ready.calls[0](None, own, 0, 1, False)
     took = time.perf_counter() - started
-    turns = -(-num_batches(lanes, num_trials) // ready.in_flight)
+    turns = -(-num_calls(lanes, num_trials) // ready.in_flight)
     return took * turns * num_blocks(program.plan)
 
 
-def stacked(
-    program: Program, hparams: list[Hparams], seeds: list[int]
-) -> tuple[Hparams, np.ndarray]:
-    """Checked, and with a leading axis of trials.
+def stacked(program: Program, hparams: list[Hparams], seeds: list[int]) -> TrialInputs:
+    """The checked inputs of trials, with a leading axis of trials.
 
     Raises:
-        Refusal: what `training.checked_hparams` and `checked_seed` refuse.
+        Refusal: what `checked_hparams` and `checked_seed` refuse.
     """
     checked = [checked_hparams(program, one) for one in hparams]
     numbers = {
         path: np.stack([one[path] for one in checked]) for path in program.hparams
     }
-    return numbers, np.asarray([checked_seed(seed) for seed in seeds])
+    return TrialInputs(numbers, np.asarray([checked_seed(seed) for seed in seeds]))
+
+
+def _lanes(
+    program: Program, width: int, devices: tuple[Any, ...], with_train: bool
+) -> Lanes:
+    started, arrays = time.perf_counter(), _arrays(program)
+    form = Form(_capacity(program), _final_splits(arrays, with_train))
+    own = stacked(program, [program.hparams] * width, [0] * width)
+    init = _mapped(functools.partial(segment.init, program.plan), width, 0)
+    run = functools.partial(segment.segment, program.plan, form)
+    run = _mapped(run, width, num_shared=2)
+    which = Interval(np.uint32(0), np.uint32(0), np.bool(False))
+    arguments = (jax.eval_shape(init, own), own, which, arrays)
+    shapes = jax.eval_shape(run, *arguments)
+    traced_s = time.perf_counter() - started
+    ready = functools.partial(_ready, init, run, arguments, devices, traced_s)
+    return Lanes(program, width, form, shapes, devices, functools.cache(ready))
 
 
 def _ready(
     init: Call,
-    stretch: Call,
+    run: Call,
     arguments: tuple[Any, ...],
     devices: tuple[Any, ...],
     traced_s: float,
 ) -> Ready:
-    """Both programs on every device, which then holds the data."""
+    """Compiles both programs for every device and puts the data there."""
     begun = time.perf_counter() - traced_s
-    _, hparams, seeds, *_, arrays = arguments
+    _, own, _, arrays = arguments
     quick = compilation.quick_options()
-    inits = compilation.compiled(init, (hparams, seeds), devices, options=quick)
-    stretches = compilation.compiled(stretch, arguments, devices, donate_argnums=(0,))
-    batch_bytes = memory.needed_bytes(stretches[0])
-    in_flight = memory.in_flight(batch_bytes, devices)
+    inits = compilation.compiled(init, (own,), devices, options=quick)
+    runs = compilation.compiled(run, arguments, devices, donate_argnums=(0,))
+    call_bytes = memory.needed_bytes(runs[0])
+    in_flight = memory.in_flight(call_bytes, devices)
     calls = tuple(
-        _call(one, other, jax.device_put(arrays, there), there)
-        for one, other, there in zip(inits, stretches, devices, strict=True)
+        _call(one, other, jax.device_put(arrays, device), device)
+        for one, other, device in zip(inits, runs, devices, strict=True)
     )
-    return Ready(calls, time.perf_counter() - begun, batch_bytes, in_flight)
+    return Ready(calls, time.perf_counter() - begun, call_bytes, in_flight)
 
 
-def _call(init: Call, stretch: Call, arrays: Any, there: Any) -> Call:
-    """From host to host on one device."""
+def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
+    """A function from host to host that runs a segment on one device."""
 
-    def call(state: Any, hparams: Any, seeds: Any, first: int, count: int) -> Any:
-        own = jax.device_put((hparams, seeds), there)
-        state = init(*own) if state is None else jax.device_put(state, there)
-        which = jax.device_put((np.uint32(first), np.uint32(count)), there)
-        return jax.device_get(stretch(state, *own, *which, arrays))
+    def call(
+        state: Any, own: TrialInputs, first: int, count: int, is_final: bool
+    ) -> Any:
+        own = jax.device_put(own, device)
+        state = init(own) if state is None else jax.device_put(state, device)
+        which = Interval(np.uint32(first), np.uint32(count), np.bool(is_final))
+        return jax.device_get(run(state, own, jax.device_put(which, device), arrays))
 
     return call
 
 
 def _mapped(function: Call, width: int, num_shared: int) -> Call:
-    """The function over lanes, [width, ...] each; its last arguments are shared."""
+    """The function over lanes; its last `num_shared` arguments are shared by them."""
 
     def over_lanes(*args: Any) -> Any:
         num_own = len(args) - num_shared
@@ -183,22 +184,23 @@ def _mapped(function: Call, width: int, num_shared: int) -> Call:
     return over_lanes
 
 
-def _arguments(program: Program, width: int) -> tuple[Any, ...]:
-    """Of a stretch, as shapes or as values that have them."""
-    hparams, seeds = stacked(program, [program.hparams] * width, [0] * width)
-    init = functools.partial(steps.init, program.plan)
-    state, zero = jax.eval_shape(jax.vmap(init), hparams, seeds), np.uint32(0)
-    return state, hparams, seeds, zero, zero, _arrays(program)
-
-
 def _capacity(program: Program) -> int:
+    """Blocks of a segment at most: about a second, and a quarter of the run."""
     plan = program.plan
-    most = max(1, MAX_SEGMENT_STEPS // plan.block_steps)
-    return min(most, -(-num_blocks(plan) // _NUM_SEGMENTS))
+    most_steps = min(_MAX_SEGMENT_STEPS, _SEGMENT_S / cost.step_seconds(program))
+    most = max(1, round(most_steps / plan.block_steps))
+    return min(most, -(-num_blocks(plan) // _MIN_SEGMENTS))
+
+
+def _final_splits(arrays: dict[str, Any], with_train: bool) -> tuple[str, ...]:
+    """Splits that are evaluated only at the end; validation is evaluated on the way."""
+    held_out = [name for name in arrays if name != "train"]
+    names = arrays if with_train or not held_out else held_out
+    return tuple(name for name in names if name != "validation")
 
 
 def _arrays(program: Program) -> dict[str, Any]:
-    """Split -> what its source takes from; a problem without data has a train split."""
+    """Split -> what its source takes from; without data there is a train split."""
     data = program.plan.problem.data
     if data is None:
         return {"train": None}

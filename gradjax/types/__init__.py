@@ -1,31 +1,30 @@
 """Every shared type and alias. No logic.
 
-Axes are named in one vocabulary: trials, steps, batch, features, classes, time.
+Axes have one vocabulary: trials, steps, points, batch, features, classes, time.
 """
 
+from gradjax.types.commands import LessonResult, Options, Run, Settings, Sweep
 from gradjax.types.core import (
     Batch,
     Call,
     Dataset,
     Entry,
+    Examples,
     Hparams,
+    Kept,
     Key,
-    LessonResult,
     MetricSums,
     Minimum,
     Model,
     OptimizerSpec,
-    Options,
     Params,
     Plan,
     Problem,
     Program,
     Report,
     Result,
-    Run,
     ScheduleSpec,
     Series,
-    Settings,
     Source,
     Splits,
     StepInfo,
@@ -33,7 +32,7 @@ from gradjax.types.core import (
     TracedNumber,
     TrainState,
 )
-from gradjax.types.sweeps import Dimension, Point, Search, Space, Sweep, Trials
+from gradjax.types.sweeps import Dimension, Point, Search, Space, Trials
 
 __all__ = [
     "Batch",
@@ -41,10 +40,11 @@ __all__ = [
     "Dataset",
     "Dimension",
     "Entry",
-    "LessonResult",
+    "Examples",
     "Hparams",
+    "Kept",
     "Key",
-    "TracedNumber",
+    "LessonResult",
     "MetricSums",
     "Minimum",
     "Model",
@@ -68,6 +68,7 @@ __all__ = [
     "StepInfo",
     "Sweep",
     "Target",
+    "TracedNumber",
     "TrainState",
     "Trials",
 ]

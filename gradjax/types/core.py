@@ -68,6 +68,14 @@ class Minimum(NamedTuple):
     # the smallest and the largest eigenvalue of the Hessian at the first minimiser
 
 
+class Examples(NamedTuple):
+    """Held-out images for a picture, and what the model predicts for them."""
+
+    images: Any  # f32[examples, height, width, channels], in [0, 1]
+    labels: Any  # i32[examples]
+    probabilities: Any  # f32[examples, classes]
+
+
 class Problem(NamedTuple):
     """What is minimised. Only functions, so any model library will do."""
 
@@ -82,6 +90,10 @@ class Problem(NamedTuple):
     report: Callable[..., "Report"] | None = None
     # (params, data) -> Report: on the host, once, at the end (BLEU, samples)
     minimum: Minimum | None = None  # None: it is not known
+    examples: Callable[[Params], Examples] | None = None  # what a picture may show
+    about: dict[str, Any] | None = (
+        None  # what a record says of the data, ready for JSON
+    )
 
 
 class Report(NamedTuple):
@@ -98,6 +110,16 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: Any
     alive: jax.Array  # bool[]: no non-finite loss so far
+
+
+class Kept(NamedTuple):
+    """The parameters that a run has selected so far."""
+
+    params: Params  # at evaluation: averaged, where the optimizer averages
+    score: jax.Array  # f32[], of the best evaluation; larger is better
+    step: jax.Array  # u32[], steps taken when `params` were copied
+    num_waited: jax.Array  # u32[], evaluations since the best one
+    stopped_step: jax.Array  # u32[], where patience ended the run, or 0
 
 
 class StepInfo(NamedTuple):
@@ -171,7 +193,10 @@ class Plan(NamedTuple):
     num_steps: int
     batch_size: int | None  # None: the problem has no data
     eval_every: int  # steps between two evaluations
-    block_steps: int  # steps of one compiled call
+    block_steps: int  # steps of a block; evaluations are due only at the end of a block
+    keep: str = "last"  # which parameters are kept: "last", or "best" on validation
+    patience: int | None = None
+    # evaluations without improvement after which a run stops; None: it never does
 
 
 class Program(NamedTuple):
@@ -181,8 +206,7 @@ class Program(NamedTuple):
     hparams: Hparams  # every number that is traced, at its default
     init: Callable[..., TrainState]  # (hparams, seed u32[]) -> state
     step: Callable[..., tuple[TrainState, StepInfo]]  # (state, batch, hparams, key, i)
-    compiled: Callable[..., Callable[..., Any]]
-    # ("init",), ("block", num_steps) or ("evaluate", split) -> executable, made once
+    executables: dict[Any, Any]  # what has been compiled of it, by `trials.lanes`
 
 
 class Series(NamedTuple):
@@ -193,67 +217,20 @@ class Series(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a run gives back, on the host."""
+    """What one run returns, on the host: one row of `Trials`."""
 
-    params: Params  # at evaluation: averaged, where the optimizer averages
-    state: TrainState
-    trace: dict[str, Series]  # loss, learning_rate, accuracy, validation_loss, ...
-    evaluation: dict[str, dict[str, float]]  # split -> metric -> value, at the end
-    status: str  # "finished" or "diverged"
+    params: Params  # the kept ones, at evaluation: averaged, where the optimizer does
+    state: TrainState  # after the last segment
+    trace: dict[str, Series]  # loss, learning_rate, validation_loss, ...; NaN after the
+    # step at which the run diverged or was stopped
+    evaluation: dict[
+        str, dict[str, float]
+    ]  # split -> metric -> value, of `params`; NaN
+    # for a diverged run
+    status: str  # "finished", "diverged" or "stopped early"
+    num_steps: int  # steps taken until the run ended
     diverged_step: int | None  # the first step with a non-finite loss
-    num_steps: int  # steps taken
+    kept_step: int  # steps taken when `params` were reached
     num_gradients: int  # gradients spent
     compile_s: float
-    run_s: float  # training, evaluation apart
-    eval_s: float
-
-
-class Settings(NamedTuple):
-    """What decides a run, together with the code; the flags' defaults live here."""
-
-    experiment: str
-    problem: str | None = None  # an expression; None: that data set with that model
-    dataset: str | None = None  # None: mnist where it is prepared, else digits
-    model: str | None = "mlp"  # None: the problem has none of its own
-    optimizer: str = "adam"  # an expression
-    learning_rate: float | None = None  # None: the optimizer's own default
-    schedule: str = "constant"  # an expression
-    epochs: int | None = None  # None: 5, digits 30
-    steps: int | None = None  # instead of epochs
-    batch_size: int | None = 32  # None: all training data, or there are none
-    eval_every: int | None = None  # steps; None: an epoch
-    seed: int = 0  # the first one
-    seeds: int = 1  # how many
-    trace_every: int = 0  # steps a point of the kept curves; 0: at most 1,000 points
-    own: tuple[tuple[str, Any], ...] = ()  # (flag, value) that one experiment alone has
-
-
-class Options(NamedTuple):
-    """What a command asked for that does not change its result."""
-
-    data_dir: str | None = None  # None: $TFDS_DATA_DIR or ~/tensorflow_datasets
-    workdir: str | None = None  # None: runs/<experiment>/<readable-name>
-    overwrite: bool = False
-    plot: bool = True
-
-
-class Run(NamedTuple):
-    """A finished run, opened from its folder."""
-
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    trace: dict[str, Series]  # values are [trials, points]
-    params: Params  # of one trial; None of a study, which trains many
-    predict: Callable[[Any], Any] | None
-    # images [batch, ...] or a list of texts -> class probabilities; of a translator
-    # sentences -> translations; None where the problem is another one
-
-
-class LessonResult(NamedTuple):
-    """What a study found, before it is kept and shown."""
-
-    sentence: str  # what there is to learn
-    figures: dict[str, Any]  # summary.json's, ready for JSON
-    rows: list[tuple[str, str]]  # (name, value) of each line of the closing table
-    trace: dict[str, Series]  # values [points] or [trials, points]
-    pictures: dict[str, Callable[[], bytes]]  # picture.png, animation.gif: when asked
+    run_s: float  # training and evaluation

@@ -1,32 +1,30 @@
-"""gradjax: the compiled blocks that `gradjax.run` calls, one after the other."""
+"""gradjax: the compiled segments that `gradjax.run` calls, one after the other."""
 
 import time
 
-import jax
 import numpy as np
 
 import gradjax
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
-from gradjax.training.numbers import checked_hparams, checked_seed
+from gradjax.trials import lanes
 from gradjax.types import Dataset, Problem
 from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
 
-# Steps of one compiled call: about 20 ms of the MLP, about a second of the others.
+# Steps of a block: about 20 ms of the MLP, about a second of the others.
 BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5}
 _EXPRESSIONS = {
     "lstm": "lstm(width=256)",
     "transformer": "transformer(width=128, depth=3, heads=4)",
 }
-_NUM_BLOCKS = 10_000  # of the whole run: more than are timed
+_NUM_BLOCKS = 10_000  # of the whole run, more than are timed
 
 
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
-    """Compiles the initialisation and the block of training steps."""
+    """Compiles the initialisation and the segments of `gradjax.run`."""
     problem = _problem(settings, inputs, targets)
-    assert problem.data is not None
-    arrays, size = problem.data.train.arrays, BLOCK_STEPS[settings.model]
+    size = BLOCK_STEPS[settings.model]
     start = time.perf_counter()
     program = gradjax.program(
         problem,
@@ -35,21 +33,23 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
         batch_size=settings.batch_size,
         eval_every=size,
     )
-    hparams = checked_hparams(program, {"learning_rate": LEARNING_RATE})
-    seed, taken = checked_seed(0), 0
-    state = jax.block_until_ready(program.compiled("init")(hparams, seed))
-    block = program.compiled("block", size)
+    made = lanes.lanes(program, num_devices=1)
+    own = lanes.stacked(program, [{"learning_rate": LEARNING_RATE}], [0])
+    (call,) = made.ready().calls
+    state, taken = None, 0
     first_s = time.perf_counter() - start
 
     def train(num_steps: int) -> Round:
         nonlocal state, taken
         start, losses = time.perf_counter(), []
-        for _ in range(num_steps // size):
-            state, info = block(state, hparams, seed, np.uint32(taken), arrays)
-            losses.append(jax.device_get(info).loss)
-            taken += size
-        jax.block_until_ready(state)
-        return Round(time.perf_counter() - start, float(np.mean(losses)))
+        end = taken + num_steps // size
+        while taken < end:
+            count = min(made.form.capacity, end - taken)
+            state, report = call(state, own, taken, count, False)
+            losses.append(report.infos.loss[0, :count])
+            taken += count
+        loss = float(np.mean(np.concatenate(losses)))
+        return Round(time.perf_counter() - start, loss)
 
     return Rival(first_s, train)
 

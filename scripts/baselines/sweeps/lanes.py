@@ -28,11 +28,11 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
             batch_size=task.settings.batch_size,
             eval_every=task.eval_every,
         )
-        rule = widths_of.capped(widths_of.usual_widths(), len(rates), None)
-        width = widths_of.usual_width(program, rule)
-        made = lanes.lanes(program, width, trace_every=0)
+        rule = widths_of.capped(widths_of.default_widths(), len(rates), None)
+        width = widths_of.default_width(program, rule)
+        made = lanes.lanes(program, width)
         hparams = [{"learning_rate": rate} for rate in rates]
-        found = batches.run(made, hparams, [0] * len(rates))
+        found = batches.run(made, hparams, [0] * len(rates), trace_every=0)
         once_s = time.perf_counter() - start - found.run_s
         means = found.trace["loss"].values.mean(axis=1)
         loss = float(np.nan_to_num(means, nan=np.inf).min())

@@ -8,7 +8,7 @@ import numpy as np
 
 import gradjax
 from gradjax.problems.classification import classification
-from gradjax.trials import batches, lanes
+from gradjax.trials import batches, cost, lanes
 from gradjax.trials import lane_width as widths_of
 from gradjax.types import Dataset, Program
 from scripts.baselines.sweeps import cores
@@ -56,7 +56,7 @@ def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
         _run(one, 1)  # compiles; and the first run of a program is slower
     devices = jax.devices()
     said = f"{len(devices)} x {devices[0].device_kind}"
-    touched, usual = widths_of.touched_bytes(program), widths_of.usual_width(program)
+    touched, usual = cost.touched_bytes(program), widths_of.default_width(program)
 
     def measure() -> Table:
         cells = tuple(_run(one, num_trials) for one in made)

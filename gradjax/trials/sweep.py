@@ -1,4 +1,4 @@
-"""A sweep over one's own loss: arrays in, arrays with an axis of trials out."""
+"""sweep: many settings with many seeds as one program, in memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.training.program import program as make_program
 from gradjax.trials import batches, lanes
-from gradjax.trials import lane_width as widths_of
+from gradjax.trials import lane_width as widths
 from gradjax.types import Problem, Trials
 
 
@@ -23,28 +23,34 @@ def sweep(
     num_steps: int,
     batch_size: int | None = None,
     eval_every: int | None = None,
-    width: int | None = None,
+    keep: str = "last",
+    patience: int | None = None,
+    lane_width: int | None = None,
     num_devices: int | None = None,
-    trace_every: int = 1,
+    trace_every: int = 0,
 ) -> Trials:
     """Trains every setting with every seed, as one compiled program.
 
     Args:
       problem: what is minimised.
       optimizer: as `gradjax.program` takes it.
-      hparams: name -> a value for each setting, all of one length: a grid is given
-        flattened. The names are those of `program.hparams`; what is not named stays at
-        its default.
+      hparams: name -> a value for each setting, all of one length; a grid is given
+        flattened. The names are those of `program.hparams`. Hyperparameters that are
+        not named keep their defaults.
       seeds: each setting is run with all of them.
       schedule: as `gradjax.program` takes it.
       num_steps: optimizer steps of each run.
-      batch_size: examples a step; None takes the whole training split.
+      batch_size: examples in a batch; None takes the whole training split.
       eval_every: steps between two evaluations; None evaluates at the end only.
-      width: trials that are mapped together on one device; None: what was measured to
-        be fast. Bits depend on it, and on nothing else but the setting and the seed.
-      num_devices: None: all there are. On a CPU, one for each core is fast:
-        `jax.config.update("jax_num_cpu_devices", 2)` before anything else of jax.
-      trace_every: steps a point of the training curves; 0: at most 1,000 points.
+      keep: as `gradjax.program` takes it.
+      patience: as `gradjax.program` takes it.
+      lane_width: trials that are mapped together on one device; None: as measured to be
+        fast. The last bits of a trial depend on it, on the setting and on the seed, and
+        on nothing else.
+      num_devices: None: all. On a CPU, one for each core is fast:
+        `jax.config.update("jax_num_cpu_devices", 2)` before jax computes anything.
+      trace_every: steps per point of the training curves, each the mean over them; 0:
+        at most 1,000 points.
 
     Returns:
       Trials: setting 0 with every seed, then setting 1, ...
@@ -64,24 +70,28 @@ def sweep(
         num_steps=num_steps,
         batch_size=batch_size,
         eval_every=eval_every,
+        keep=keep,
+        patience=patience,
     )
     settings = _settings(hparams or {}, program.hparams)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
-    num_trials = len(settings) * len(seeds)
-    widths = widths_of.capped(widths_of.usual_widths(), num_trials, num_devices)
-    chosen = widths_of.usual_width(program, widths) if width is None else width
+    if lane_width is None:
+        num_trials = len(settings) * len(seeds)
+        rule = widths.capped(widths.default_widths(), num_trials, num_devices)
+        lane_width = widths.default_width(program, rule)
     return batches.run(
-        lanes.lanes(program, chosen, num_devices, trace_every),
+        lanes.lanes(program, lane_width, num_devices),
         [one for one in settings for _ in seeds],
         [seed for _ in settings for seed in seeds],
+        trace_every,
     )
 
 
 def _settings(
     hparams: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One dictionary a setting."""
+    """One dictionary for each setting."""
     for name in hparams:
         if name not in known:
             line = expressions.unknown(name, known, "hyperparameter")

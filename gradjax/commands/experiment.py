@@ -1,0 +1,191 @@
+"""What an experiment declares, and what follows from its settings."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gradjax import optimizers, schedules
+from gradjax.commands import flags
+from gradjax.commands.flags import Flag, Groups
+from gradjax.errors import Refusal
+from gradjax.optimizers import bounds
+from gradjax.training.program import program as make_program
+from gradjax.types import Options, Problem, Program, Settings
+
+_STEPS = 1_000  # of a problem without data
+
+
+class Experiment(NamedTuple):
+    """An experiment that trains: its problem, its own flags, its defaults."""
+
+    name: str
+    problem: Callable[[Settings], Problem]
+    flags: Groups  # its own flags; `settings.own` has their values
+    defaults: dict[str, Any] = {}  # of flags, where they differ from the usual ones
+    learning_rate: float | None = None  # of the default optimizer; None: its own
+    epochs: int | Callable[[str], int] | None = 5  # or a function of the data set's
+    # name; None: the experiment counts steps
+    examples: str = "examples"  # what a batch holds, in --help
+    resolve: Callable[[Settings], Settings] = lambda settings: settings
+    # fills in what depends on the machine, such as which data set is prepared
+
+
+class Lesson(NamedTuple):
+    """An experiment that trains many times, to show one thing."""
+
+    name: str
+    settings: Any  # a NamedTuple; its first field is the experiment, the others flags
+    flags: Groups
+    run: Callable[..., Any]  # (settings, options)
+
+
+def groups_of(what: Experiment | Lesson) -> Groups:
+    """All flags of an experiment or a lesson with their defaults, in groups."""
+    return _of_lesson(what) if isinstance(what, Lesson) else _of_experiment(what)
+
+
+def _of_lesson(lesson: Lesson) -> Groups:
+    known = {**Options._field_defaults, **lesson.settings._field_defaults}
+    return {
+        title: [
+            flags.filled(one, known[one.name], {"name": lesson.name}) for one in own
+        ]
+        for title, own in lesson.flags.items()
+    }
+
+
+def _of_experiment(experiment: Experiment) -> Groups:
+    counts_steps = experiment.epochs is None
+    epochs = (
+        experiment.epochs if isinstance(experiment.epochs, int) else "5; digits: 30"
+    )
+    rate = "the optimizer's own"
+    if experiment.learning_rate is not None:
+        rate = f"{experiment.learning_rate:g}, or another optimizer's own"
+    words = {
+        "name": experiment.name,
+        "examples": experiment.examples,
+        "rate": rate,
+        "duration": f"{_STEPS:,} steps" if counts_steps else f"{epochs}",
+        "interval": "a tenth of the run" if counts_steps else "an epoch",
+    }
+    shared = flags.training(experiment.defaults, words)
+    own = {
+        title: [_with_default(experiment, flag) for flag in group]
+        for title, group in experiment.flags.items()
+    }
+    return {**own, **shared}
+
+
+def settings_of(experiment: Experiment, **given: Any) -> Settings:
+    """The settings of a command: flags that are not given have their defaults."""
+    groups = groups_of(experiment)
+    known = {flag.name: flag.default for group in groups.values() for flag in group}
+    if unknown := given.keys() - known.keys():
+        raise Refusal(f"unknown flags of {experiment.name}: {', '.join(unknown)}")
+    values = known | given
+    own = [flag.name for group in experiment.flags.values() for flag in group]
+    fields = set(Settings._fields) & values.keys()
+    return Settings(
+        experiment.name,
+        **{name: values[name] for name in fields},
+        own=tuple((name, values[name]) for name in own),
+    )
+
+
+def maker(experiment: Experiment) -> Callable[[Settings], Problem]:
+    """A function from settings to their problem, which loads nothing twice."""
+
+    @functools.cache
+    def make(own: tuple[tuple[str, Any], ...]) -> Problem:
+        return experiment.problem(Settings(experiment.name, own=own))
+
+    return lambda settings: make(settings.own)
+
+
+def check(settings: Settings) -> None:
+    """Refuses counts, seeds and expressions that no data set could make right.
+
+    Raises:
+        Refusal: the flag, its value and what it must be.
+    """
+    if settings.epochs is not None and settings.steps is not None:
+        raise Refusal("--epochs and --steps are both given; give one")
+    for name in ("epochs", "steps", "batch_size", "eval_every", "seeds", "patience"):
+        count = getattr(settings, name)
+        if count is not None and not 1 <= count < 2**31:
+            raise Refusal(f"--{name}={count}: must be a positive whole number, < 2**31")
+    if settings.trace_every < 0:
+        raise Refusal(f"--trace_every={settings.trace_every}: must not be negative")
+    last = settings.seed + settings.seeds - 1
+    if settings.seed < 0 or last >= 2**32:
+        raise Refusal(f"--seed={settings.seed}: seeds must lie from 0 to {2**32 - 1}")
+    _, numbers = optimizers.split(settings.optimizer)
+    if settings.learning_rate is not None:
+        bounds.check("learning_rate", settings.learning_rate, "--learning_rate")
+        if optimizers.RATE not in numbers:
+            raise Refusal(
+                f"--learning_rate={settings.learning_rate:g}: {settings.optimizer} has"
+                " no learning rate to set, or gives its own"
+            )
+    if settings.steps is not None:
+        schedules.split(settings.schedule, settings.steps)
+
+
+def with_duration(experiment: Experiment, settings: Settings) -> Settings:
+    """The settings with epochs or steps filled in."""
+    if settings.epochs is not None or settings.steps is not None:
+        return settings
+    epochs = experiment.epochs
+    if epochs is None:
+        return settings._replace(steps=_STEPS)
+    if callable(epochs):
+        epochs = epochs(str(dict(settings.own).get("dataset")))
+    return settings._replace(epochs=epochs)
+
+
+def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> Program:
+    """The program of settings that say how long a run is.
+
+    Its default learning rate is that of the settings, else the experiment's if the
+    optimizer is the experiment's, else the optimizer's own.
+
+    Raises:
+        Refusal: what `gradjax.program` refuses.
+    """
+    epoch = epoch_steps(problem, settings)
+    num_steps = settings.steps or (settings.epochs or 1) * (epoch or _STEPS)
+    is_by_epoch = experiment.epochs is not None and epoch is not None
+    usual = epoch if is_by_epoch else -(-num_steps // 10)
+    program = make_program(
+        problem,
+        settings.optimizer,
+        settings.schedule,
+        num_steps=num_steps,
+        batch_size=settings.batch_size,
+        eval_every=min(settings.eval_every or usual or num_steps, num_steps),
+        keep=settings.keep,
+        patience=settings.patience,
+    )
+    rate = settings.learning_rate
+    if rate is None and settings.optimizer == _default(experiment, "optimizer"):
+        rate = experiment.learning_rate
+    if rate is None or optimizers.RATE not in program.hparams:
+        return program
+    return program._replace(hparams={**program.hparams, optimizers.RATE: rate})
+
+
+def epoch_steps(problem: Problem, settings: Settings) -> int | None:
+    """Steps of one pass over the train split; None without data."""
+    if problem.data is None:
+        return None
+    num_examples = problem.data.train.num_examples
+    return -(-num_examples // (settings.batch_size or num_examples))
+
+
+def _default(experiment: Experiment, name: str) -> Any:
+    return {**Settings._field_defaults, **experiment.defaults}[name]
+
+
+def _with_default(experiment: Experiment, flag: Flag) -> Flag:
+    return flag._replace(default=experiment.defaults.get(flag.name, flag.default))

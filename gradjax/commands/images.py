@@ -1,0 +1,42 @@
+"""What experiments on images share: the flags and the choice of the data set."""
+
+from typing import Any
+
+from gradjax import data, models
+from gradjax.commands import flags
+from gradjax.problems import augmentation, images
+from gradjax.report import terminal
+from gradjax.types import Problem, Settings
+
+_MODELS = ", ".join([*models.MODELS, *models.AUTOENCODERS])
+FLAGS = flags.of(
+    images.load,
+    model=f"the network: {_MODELS}, or a call such as 'mlp(widths=(128, 64))' or"
+    " 'resnet(depth=3)'",
+    dataset="digits (bundled with scikit-learn), or the TFDS name of a prepared image"
+    " data set: mnist, fashion_mnist, ... Unset: mnist where it is prepared, else"
+    " digits",
+    augmentation="how training changes its images:"
+    f" {', '.join(augmentation.AUGMENTATIONS)}, or usual: crop_and_flip for cifar10,"
+    " crop for svhn_cropped, else none",
+    data_dir=flags.DATA_DIR.help,
+)
+
+
+def problem(settings: Settings) -> Problem:
+    """The problem of a data set of images and a network."""
+    return images.load(**dict(settings.own))
+
+
+def resolve(settings: Settings) -> Settings:
+    """The settings with a data set: MNIST where it is prepared, else digits."""
+    own: dict[str, Any] = dict(settings.own)
+    if own["dataset"] is None:
+        own["dataset"] = images.default_dataset(own["data_dir"])
+        if own["dataset"] == "digits":
+            folder = own["data_dir"] or data.default_data_dir()
+            terminal.say(
+                f"MNIST is not prepared in {folder} (make data does it): this run uses"
+                " the bundled digits, 1,797 real images of 8x8"
+            )
+    return settings._replace(own=tuple(own.items()))

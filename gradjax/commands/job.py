@@ -1,0 +1,235 @@
+"""A job: a command, checked and planned, before anything is compiled or written."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from gradjax import records, search
+from gradjax.commands import devices, experiment
+from gradjax.commands.experiment import Experiment
+from gradjax.errors import Refusal
+from gradjax.records.plan import PLAN, read_plan
+from gradjax.sweeps import points, rounds, space
+from gradjax.sweeps.points import Trial
+from gradjax.training.numbers import checked_hparams
+from gradjax.trials import lane_width
+from gradjax.trials import lanes as lanes_of
+from gradjax.trials.lanes import Lanes
+from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
+
+_SEARCHES_AT_ONCE = ("best", "all", "none")
+_DECIDES_NOTHING = ("environment", "keep_params")  # of a trial's results
+
+
+class Job(NamedTuple):
+    """What a command does."""
+
+    experiment: Experiment
+    settings: Settings  # the base of every trial
+    asked: Sweep
+    space: Space  # without dimensions for a run
+    method: Search
+    problem: Problem  # of the base
+    program: Program  # of the first trial
+    lanes: Callable[[Settings], Lanes]  # of the settings of a group, made once
+    plan: dict[str, Any]
+    folder: Path
+
+
+def job_of(
+    what: Experiment,
+    settings: Settings,
+    asked: Sweep,
+    options: Options,
+    may_restart: bool,
+) -> Job:
+    """Checks a command and plans it.
+
+    Args and Raises: see `commands.train.train`.
+    """
+    if asked.sweep and asked.space:
+        raise Refusal("--sweep and --space are both given; give one")
+    varied = space.from_json(asked.space) if asked.space else space.parse(asked.sweep)
+    method = search.make(asked.search)
+    points.check_names(varied, tuple(name for name, _ in settings.own))
+    _check_counts(asked, varied)
+    experiment.check(settings)
+    num_devices = _num_devices(asked, varied, settings)
+    if may_restart:
+        devices.use(num_devices, asked.num_threads or devices.num_cores())
+    settings = experiment.with_duration(what, what.resolve(settings))
+    make = experiment.maker(what)
+    problem = make(settings)
+
+    @functools.cache
+    def program(group: Settings) -> Program:
+        return experiment.program_of(what, make(group), group)
+
+    groups = points.grouped(_first_trials(settings, asked, varied, method)).values()
+    for group in groups:
+        for one in group:
+            checked_hparams(program(one.settings), one.numbers)
+    programs = [program(group[0].settings) for group in groups]
+    plan = _plan(settings, asked, varied, problem)
+    folder = _folder(what, settings, options, varied, plan)
+    is_there = (folder / PLAN).is_file() and not options.overwrite
+    known = read_plan(folder) if is_there else {}
+    threads = _threads(asked, known, programs)
+    plan["num_threads"] = _started(threads, num_devices, may_restart)
+    num_trials = max(map(len, groups))
+    plan["lane_width"] = _widths(asked, varied, known, num_trials, num_devices)
+
+    @functools.cache
+    def lanes(group: Settings) -> Lanes:
+        width, made = plan["lane_width"], program(group)
+        if not isinstance(width, int):
+            width = lane_width.default_width(made, tuple(map(tuple, width)))
+        used = min(num_devices, jax.device_count())
+        return lanes_of.lanes(made, width, used, with_train=not varied.dimensions)
+
+    return Job(
+        what,
+        settings,
+        asked,
+        varied,
+        method,
+        problem,
+        programs[0],
+        lanes,
+        plan,
+        folder,
+    )
+
+
+def name_of(settings: Settings) -> str:
+    """The name of the problem: its expression, or the data set with the model."""
+    own = dict(settings.own)
+    if "problem" in own:
+        return own["problem"]
+    dataset = str(own.get("dataset", ""))
+    if dataset.startswith(("/", ".", "~")):  # a path is named by its last part
+        dataset = Path(dataset).expanduser().absolute().name
+    return f"{dataset}_{own['model']}" if own.get("model") else dataset
+
+
+def _check_counts(asked: Sweep, varied: Space) -> None:
+    """Refuses numbers of trials, seeds, rungs and threads that cannot be."""
+    if asked.keep_params not in _SEARCHES_AT_ONCE:
+        said = f"--keep_params={asked.keep_params}"
+        raise Refusal(f"{said}: expected {', '.join(_SEARCHES_AT_ONCE)}")
+    is_grid = asked.search.startswith("grid")
+    if asked.trials is None and not is_grid and varied.dimensions:
+        raise Refusal(f"--search={asked.search}: say how many with --trials=N")
+    for name, value, low in (
+        ("trials", asked.trials, 1),
+        ("fresh_seeds", asked.fresh_seeds, 0),
+        ("halving", asked.halving, 2),
+        ("num_devices", asked.num_devices, 1),
+        ("num_threads", asked.num_threads, 1),
+    ):
+        if value is not None and not low <= value < 2**31:
+            raise Refusal(f"--{name}={value}: must be at least {low}")
+
+
+def _first_trials(
+    base: Settings, asked: Sweep, varied: Space, method: Search
+) -> list[Trial]:
+    """The trials of the first round."""
+    count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
+    _, found = method.ask(method.init(varied, base.seed), count)
+    return rounds.trials_of(base, found, range(base.seed, base.seed + base.seeds))
+
+
+def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
+    """Devices that the trials can use: no more than there are seeds of a run."""
+    available = devices.num_cores() if devices.is_cpu() else jax.device_count()
+    if asked.num_devices is not None:
+        return asked.num_devices
+    return available if varied.dimensions else min(available, settings.seeds)
+
+
+def _threads(
+    asked: Sweep, known: dict[str, Any], programs: list[Program]
+) -> int | None:
+    """The number of threads that is asked for, or that the record has, or the rule's.
+
+    A record that is there is followed, so that a resumed run has the same bits.
+    """
+    if not devices.is_cpu():
+        return None
+    there = known.get("num_threads")
+    return asked.num_threads or there or max(map(devices.threads_for, programs))
+
+
+def _started(threads: int | None, num_devices: int, may_restart: bool) -> int | None:
+    """Starts the backend with this number of threads; the number for the plan."""
+    if threads is None:
+        return None
+    if may_restart:
+        devices.use(num_devices, threads)
+        return threads
+    return devices.num_threads()
+
+
+def _widths(
+    asked: Sweep,
+    varied: Space,
+    known: dict[str, Any],
+    num_trials: int,
+    num_devices: int,
+) -> Any:
+    """The lane width, or the rule for it: as asked, as the record has it, or usual."""
+    if asked.lane_width is not None:
+        return asked.lane_width
+    if known:
+        return known.get("lane_width", 1)
+    if not varied.dimensions:
+        return 1
+    rule = lane_width.default_widths()
+    return lane_width.capped(rule, num_trials, num_devices)
+
+
+def _plan(
+    base: Settings, asked: Sweep, varied: Space, problem: Problem
+) -> dict[str, Any]:
+    """What decides the bits of every trial, but not how many trials there are."""
+    environment = records.environment()
+    del environment["num_devices"]  # decides nothing
+    own = {name: value for name, value in base.own if name != "data_dir"}
+    return {
+        "kind": "trials",
+        "settings": base._replace(seeds=1)._asdict() | {"own": own},
+        "space": [one._asdict() for one in varied.dimensions],
+        "search": asked.search,
+        "halving": asked.halving,
+        "keep_params": asked.keep_params,
+        "data": problem.about,
+        "environment": environment,
+    }
+
+
+def _folder(
+    what: Experiment,
+    settings: Settings,
+    options: Options,
+    varied: Space,
+    plan: dict[str, Any],
+) -> Path:
+    """--workdir, or a default whose name has a digest of all that decides."""
+    if options.workdir is not None:
+        return records.checked_path(options.workdir)
+    deciding = {k: v for k, v in plan.items() if k not in _DECIDES_NOTHING}
+    words = [one.name for one in varied.dimensions]
+    words = ["sweep", *words] if words else _words(settings)
+    digest = points.digest(deciding)
+    return Path.cwd() / records.default_path(what.name, digest, words)
+
+
+def _words(settings: Settings) -> list[str]:
+    """What the name of a run's folder says."""
+    rate = settings.learning_rate
+    said = [] if rate is None else [f"lr{rate:g}".replace("+", "")]
+    return [name_of(settings), settings.optimizer, *said, f"seed{settings.seed}"]

@@ -1,0 +1,77 @@
+"""main: what `python -m experiments.<name>` does, and its exit codes."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from gradjax.commands import compilation_cache, flags, signals
+from gradjax.commands.experiment import Experiment, Lesson, groups_of, settings_of
+from gradjax.commands.train import train as train_and_store
+from gradjax.errors import Interrupted, Refusal
+from gradjax.report import terminal
+from gradjax.types import Options, Sweep
+
+REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes
+Train = Callable[..., dict[str, Any]]
+
+
+def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
+    """Runs an experiment from the command line and exits.
+
+    Args:
+      what: the experiment or the lesson.
+      train: what an experiment does; it has the arguments of `commands.train.train`.
+
+    Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 3 some
+    trials were set aside; 130 interrupted, 143 by a signal other than Ctrl-C's.
+    """
+    if sys.stdout is None:
+        terminal.silence()
+    try:
+        signals.usual()
+        summary = _run(what, train)
+        if summary.get("num_set_aside"):
+            sys.exit(SET_ASIDE)
+    except Refusal as error:
+        complain(" ".join(str(error).split()))
+        sys.exit(REFUSED)
+    except Interrupted as stop:
+        signals.ignored()  # one more Ctrl-C would find nothing to stop
+        complain(str(stop))
+        sys.exit(signals.exit_code(stop.number))
+    except KeyboardInterrupt:
+        signals.ignored()
+        complain("interrupted; the same command starts again")
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def complain(line: str) -> None:
+    """Prints one line on stderr."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (BrokenPipeError, AttributeError):
+        return
+
+
+def _run(what: Experiment | Lesson, train: Train) -> dict[str, Any]:
+    groups = groups_of(what)
+    values = flags.parse(sys.argv, groups)
+    if values.pop("help"):
+        doc = sys.modules["__main__"].__doc__ or ""
+        terminal.say(flags.help_text(doc, what.name, groups))
+        sys.exit(0)
+    options = Options(**_picked(values, Options))
+    compilation_cache.keep(complain)
+    if isinstance(what, Lesson):
+        settings = what.settings(what.name, **_picked(values, what.settings))
+        return what.run(settings, options)
+    asked = Sweep(**_picked(values, Sweep))
+    others = {*Sweep._fields, *Options._fields}
+    own = {name: value for name, value in values.items() if name not in others}
+    return train(what, settings_of(what, **own), asked, options, may_restart=True)
+
+
+def _picked(values: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """The values of flags that are fields of a NamedTuple."""
+    return {name: values[name] for name in kind._fields if name in values}

@@ -1,0 +1,85 @@
+"""The record of a lesson: its settings, its curves, its pictures and its summary.
+
+plan.json     the settings, versions and device
+trace.npz     "<series>" [trials, points] and "<series>.step" [points]
+picture.png   and animation.gif
+summary.json  the result; written last, so it marks a complete record
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors, write_bytes, write_json, write_npz
+from gradjax.records import inspection, journal
+from gradjax.records.inspection import LESSON
+from gradjax.records.plan import read_plan, write_plan
+from gradjax.types import LessonResult
+
+PICTURES = ("picture.png", "animation.gif")
+
+
+def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
+    """Claims a folder for a lesson and writes its plan.
+
+    Args:
+      folder: from `folder.checked_path`, or the default one, whose parents are made.
+      plan: with "settings", which are compared with those of a lesson that is there.
+      overwrite: begin again over a lesson that is there.
+
+    Returns:
+      Whether the same lesson is complete there; then nothing was written.
+
+    Raises:
+        Refusal: the folder holds something else, or cannot be written.
+    """
+    wanted = journal.plain(plan, "the plan")
+    with named_disk_errors(folder):
+        if not inspection.is_empty(folder) and not overwrite:
+            _check_same(folder, wanted["settings"])
+            if (folder / "summary.json").is_file():
+                return True
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in reversed(LESSON):  # the summary first
+            (folder / name).unlink(missing_ok=True)
+        write_plan(folder, wanted)
+    return False
+
+
+def save(
+    folder: Path, found: LessonResult, summary: dict[str, Any], with_pictures: bool
+) -> None:
+    """Writes curves, pictures and, last, the summary.
+
+    Raises:
+        Refusal: the disk is full or the folder cannot be written; there is then no
+            summary.json, so the lesson counts as unfinished.
+    """
+    arrays = {}
+    for name, series in found.trace.items():
+        arrays[name] = np.atleast_2d(series.values)
+        arrays[f"{name}.step"] = np.asarray(series.steps)
+    with named_disk_errors(folder):
+        write_npz(folder / "trace.npz", arrays)
+        for name, draw in found.pictures.items() if with_pictures else ():
+            write_bytes(folder / name, draw())
+        write_json(folder / "summary.json", summary)
+
+
+def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
+    """Refuses another lesson, or other settings."""
+    there = read_plan(folder).get("settings", {})
+    differing = [
+        f"{name} {json.dumps(there.get(name))} there, {json.dumps(wanted.get(name))}"
+        " asked"
+        for name in {**there, **wanted}
+        if there.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise Refusal(
+            f"{folder} holds other settings ({'; '.join(differing)}); --overwrite"
+            " replaces them, another --workdir leaves them"
+        )

@@ -1,0 +1,81 @@
+"""Parameters of trials in a store: committed when a cohort ends, read by trial."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradjax.records import store as stored
+from gradjax.types import Params, Trials
+
+_LEAF = "params/"
+
+
+def commit(
+    store: Any,
+    name: str,
+    ids: list[str],
+    found: Trials,
+    keep: Callable[[Any, Trials], np.ndarray],
+    cohort: Any,
+) -> None:
+    """Stores the parameters of some trials of a cohort; of none, where none is kept.
+
+    Args:
+      store: open to write.
+      name: of the cohort.
+      ids: of its trials.
+      found: their results.
+      keep: (cohort, found) -> bool[trials], whose parameters are stored.
+      cohort: the trials.
+    """
+    rows = np.flatnonzero(keep(cohort, found))
+    leaves = jax.tree.leaves_with_path(found.params) if len(rows) else []
+    arrays = {f"{_LEAF}{path_name(path)}": _plain(x[rows]) for path, x in leaves}
+    stored.commit_params(store, name, {"trial": np.asarray(ids)[rows], **arrays})
+
+
+def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
+    """The parameters of a trial: path -> values; None where they were not kept.
+
+    Raises:
+        Refusal: the file has been damaged.
+    """
+    for name in stored.committed_params(store):
+        arrays = stored.read(store, name)
+        rows = np.flatnonzero(arrays["trial"] == trial)
+        if rows.size:
+            return {
+                path.removeprefix(_LEAF): values[rows[0]]
+                for path, values in arrays.items()
+                if path.startswith(_LEAF)
+            }
+    return None
+
+
+def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:
+    """Parameters in the structure of a tree, from the paths of its leaves."""
+    return jax.tree.map_with_path(lambda path, _: leaves[path_name(path)], tree)
+
+
+def nested(leaves: dict[str, np.ndarray]) -> Params:
+    """Parameters as nested dictionaries, from the paths of their leaves."""
+    tree: dict[str, Any] = {}
+    for name, value in leaves.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def path_name(path: Any) -> str:
+    """The name of a leaf's path in its tree: "Dense_0/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "params"
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Values in a type that an `.npz` preserves: bfloat16 as float32."""
+    return values if values.dtype.kind in "biufc" else values.astype(np.float32)

@@ -1,0 +1,132 @@
+"""Reads the trials of a store: a row each, and their curves."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gradjax.records import store as stored
+from gradjax.types import Series
+
+Row = dict[str, Any]
+
+
+def rows(store: Any) -> dict[str, Row]:
+    """Trial id -> what the store says of the trial, in the order of the rounds."""
+    found = listed(store)
+    ended: dict[str, int] = {}  # cohort -> steps that its last segment reached
+    for cohort, record, arrays in segments(store):
+        ended[cohort] = max(ended.get(cohort, 0), record["steps"])
+        for k, trial in enumerate(arrays["trial"]):
+            row = found[str(trial)]
+            row |= _end(arrays, k, record) | {"cohort": cohort}
+            _add_kept(row, arrays, k)
+    for row in found.values():
+        row["status"] = _status(row, ended)
+        if row["status"] not in ("finished", "stopped early"):
+            measured = [name for name in row if name.startswith(_MEASURED)]
+            row |= dict.fromkeys(measured, float("nan"))
+        for name in ("cohort", "is_set_aside", "num_steps", "early_step"):
+            row.pop(name, None)
+    return found
+
+
+def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ...]]:
+    """(trial ids, name, steps, values) of each curve in each segment, flat.
+
+    Args:
+      store: open to read.
+      trials: ids; None: all.
+    """
+    for _, _, arrays in segments(store):
+        ids = arrays["trial"]
+        is_asked = np.ones(len(ids), bool)
+        if trials is not None:
+            is_asked = np.isin(ids, list(trials))
+        if not is_asked.any():
+            continue
+        ends = np.maximum(arrays["diverged_step"], arrays["early_step"])[:, None]
+        for path, values in arrays.items():
+            part, _, rest = path.partition("/")
+            if part not in ("trace", "validation") or not rest:
+                continue
+            name = rest if part == "trace" else f"validation_{rest}"
+            steps = np.broadcast_to(arrays[f"{part}_step"], values.shape)
+            is_after = (ends > 0) & (steps > ends)
+            is_seen = is_asked[:, None] & ~np.isnan(values) & ~is_after
+            trial = np.broadcast_to(ids[:, None], values.shape)
+            yield trial[is_seen], name, steps[is_seen], values[is_seen]
+
+
+def trace_of(store: Any, trial: str) -> dict[str, Series]:
+    """The curves of one trial: values f32[points]."""
+    parts: dict[str, list[tuple[Any, Any]]] = {}
+    for _, name, steps, values in curves(store, {trial}):
+        parts.setdefault(name, []).append((steps, values))
+    return {
+        name: Series(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        for name, pieces in parts.items()
+    }
+
+
+def segments(store: Any) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
+    """(cohort, record, arrays) of each committed segment, in the order of the names."""
+    for name, record in sorted(stored.committed(store).items()):
+        yield name.rpartition("-")[0], record, stored.read(store, name)
+
+
+_MEASURED = ("train_", "validation_", "test_")
+
+
+def listed(store: Any) -> dict[str, Row]:
+    """Trial id -> what its round says of the trial, in order."""
+    found: dict[str, Row] = {}
+    for event in stored.events(store):
+        if "round" not in event:
+            continue
+        for trial, one in zip(event["ids"], event["trials"], strict=True):
+            about = {"trial": trial, "round": event["round"], "group": one["group"]}
+            about |= {name: one[name] for name in ("seed", "optimizer", "schedule")}
+            found[trial] = about | one["hparams"] | one["point"]
+    return found
+
+
+def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:
+    """What a segment says of one of its trials."""
+    row = {
+        "steps": record["steps"],
+        "num_steps": record["num_steps"],
+        "diverged_step": int(arrays["diverged_step"][k]),
+        "early_step": int(arrays["early_step"][k]),
+        "kept_step": int(arrays["kept_step"][k]),
+        "num_gradients": int(arrays["num_gradients"][k]),
+        "is_set_aside": bool(arrays["is_set_aside"][k]),
+        "environment": record.get("environment", 0),
+    }
+    end = row["diverged_step"] or row["early_step"]
+    return row | ({"steps": end} if end else {})
+
+
+def _add_kept(row: Row, arrays: dict[str, np.ndarray], k: int) -> None:
+    """The metrics of the kept parameters, as far as a segment has them."""
+    at = np.flatnonzero(arrays["validation_step"] == row["kept_step"])
+    for path, values in arrays.items():
+        part, *names = path.split("/")
+        if part == "final":
+            row["_".join(names)] = float(values[k])
+        elif part == "validation" and at.size:
+            row[f"validation_{names[0]}"] = float(values[k, at[0]])
+
+
+def _status(row: Row, ended: dict[str, int]) -> str:
+    if "steps" not in row:
+        return "unfinished"
+    if row["is_set_aside"]:
+        return "set aside"
+    if row["diverged_step"]:
+        return "diverged"
+    if row["early_step"]:
+        return "stopped early"
+    if row["steps"] == row["num_steps"]:
+        return "finished"
+    return "stopped" if ended[row["cohort"]] > row["steps"] else "unfinished"

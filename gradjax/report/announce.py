@@ -1,0 +1,78 @@
+"""What is printed before trials run: how many, of what, and how long they may take."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gradjax import optimizers
+from gradjax.records import store as stored
+from gradjax.report import terminal
+from gradjax.sweeps.points import Trial
+from gradjax.trials import lanes as lanes_of
+from gradjax.trials.lanes import Lanes
+from gradjax.types import Problem, Program, Settings
+
+
+def run(problem: Problem, settings: Settings, program: Program, store: Any) -> None:
+    """Prints what a run trains on what, and where it resumes."""
+    about, own, plan = problem.about or {}, dict(settings.own), program.plan
+    data, what = problem.data, own.get("problem") or about.get("name", "the data")
+    origin = f" ({about['origin']})" if "origin" in about else ""
+    parts = [] if data is None else zip(data._fields, data, strict=True)
+    sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]
+    terminal.say(f"{what}{origin}: {', '.join(sizes) or 'no data'}")
+    rate = settings.learning_rate
+    rate = program.hparams.get(optimizers.RATE) if rate is None else rate
+    at = "" if rate is None else f" at {rate:g}"
+    network = f"{own['model']}, " if own.get("model") else ""
+    batch = "" if data is None else f" of {settings.batch_size or 'all examples'}"
+    terminal.say(
+        f"{network}{settings.optimizer}{at}, {settings.schedule}:"
+        f" {plan.num_steps:,} steps{batch}"
+    )
+    if rate == 0.0:
+        terminal.say("learning rate 0: the parameters will stay where they start")
+    committed = stored.committed(store).values()
+    done = max((one["steps"] for one in committed), default=0)
+    if 0 < done < plan.num_steps:
+        terminal.say(
+            f"an unfinished run is here, with {done:,} of {plan.num_steps:,} steps: it"
+            " goes on"
+        )
+
+
+def round(
+    lanes: Callable[[Settings], Lanes], label: str, groups: dict[str, list[Trial]]
+) -> None:
+    """Prints how many trials are how many programs and how many batches of lanes.
+
+    Args:
+      lanes: of the settings of a group.
+      label: of the round.
+      groups: its trials by program.
+    """
+    counts = [
+        lanes_of.num_calls(lanes(own[0].settings), len(own)) for own in groups.values()
+    ]
+    num_trials = sum(len(own) for own in groups.values())
+    programs = "1 program" if len(groups) == 1 else f"{len(groups)} programs"
+    is_even = len(set(counts)) == 1
+    calls = f"x {counts[0]:,}" if is_even else f"and {sum(counts):,}"
+    plural = "batch" if counts[-1:] == [1] and is_even else "batches"
+    terminal.say(f"{label}: {num_trials:,} trials = {programs} {calls} {plural}")
+
+
+def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
+    """Prints what the trials of a group take, once their program is compiled."""
+    ready, calls = lanes.ready(), lanes_of.num_calls(lanes, num_trials)
+    megabytes = ready.in_flight * ready.bytes / 1e6
+    said = f"{calls:,} batches of {lanes.width}, {ready.in_flight} at once"
+    seconds = lanes_of.estimated_seconds(lanes, num_trials)
+    terminal.say(
+        f"{settings.optimizer}, {settings.schedule}: {said}, in {megabytes:,.0f} MB;"
+        f" compiled in {ready.compile_s:.1f} s, about {_rounded(seconds)} s to run"
+    )
+
+
+def _rounded(seconds: float) -> str:
+    """Two digits, because it is an estimate."""
+    return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"

@@ -1,0 +1,234 @@
+"""Progress of trials on the terminal: a bar on a terminal, plain lines elsewhere."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.report import terminal
+from gradjax.report.terminal import number
+from gradjax.training.traces import window_ends, window_starts
+from gradjax.trials.batches import Active, OnSegment
+from gradjax.trials.results import Interval, Results, steps_taken
+from gradjax.types import Plan, Target
+
+_SAY_EVERY_S = 2.0
+Show = Callable[[int, int, dict[str, float]], None]  # (steps taken, of, means)
+
+
+class Watch(NamedTuple):
+    """What is called after each segment of a cohort."""
+
+    computed: OnSegment
+    read: OnSegment = lambda *_: None  # where an earlier process had computed it
+
+
+class _Counts(NamedTuple):
+    """Trials of a round whose cohorts are finished."""
+
+    trials: int = 0
+    diverged: int = 0
+    stopped: int = 0
+    best: float | None = None
+
+
+@contextlib.contextmanager
+def of_run(epoch_steps: int | None) -> Iterator[Watch]:
+    """Shows a single run: its loss, its metrics, steps per second and the time left.
+
+    Args:
+      epoch_steps: of one pass over the training split; None: there is none.
+
+    """
+    if not sys.stdout.isatty():
+        yield Watch(_each_evaluation(_line(epoch_steps)))
+        return
+    with _bar(epoch_steps) as show:
+        yield Watch(_each_evaluation(show))
+
+
+def of_trials(label: str, num_trials: int, target: Target) -> Watch:
+    """Shows a round: trials done, diverged, the best so far, and the time left.
+
+    Args:
+      label: of the round.
+      num_trials: of all its groups and cohorts.
+      target: its metric ranks.
+    """
+    first, before, said_at = [], [_Counts()], [-math.inf]
+
+    def place(active: Active, interval: Interval) -> tuple[int, bool]:
+        """Steps taken, and whether the cohort has come to its end."""
+        plan = active.results.plan
+        taken = min(sum(interval) * plan.block_steps, plan.num_steps)
+        return taken, taken == plan.num_steps or not len(active.rows)
+
+    def read(active: Active, interval: Interval) -> None:
+        if place(active, interval)[1]:
+            before[0] = _with(before[0], active.results, target)
+
+    def computed(active: Active, interval: Interval) -> None:
+        plan, now = active.results.plan, time.monotonic()
+        taken, is_over = place(active, interval)
+        size, so_far = len(active.own.seed), _with(before[0], active.results, target)
+        done = before[0].trials + (size if is_over else size * taken / plan.num_steps)
+        first.extend([] if first else [(now, done)])
+        started, was = first[0]
+        pace = (now - started) / (done - was) if done > was else 0.0
+        left = f"  {pace * (num_trials - done):,.0f} s left" if done > was else ""
+        if is_over:
+            before[0] = so_far
+        if is_over or now - said_at[0] > _SAY_EVERY_S:
+            said_at[0] = now
+            ended = int(done) if is_over else before[0].trials
+            more = f", {size} more at step {taken:,}/{plan.num_steps:,}"
+            said = f"{label}  {ended:,}/{num_trials:,} trials{'' if is_over else more}"
+            terminal.say(f"{said}{_counted(so_far, target)}{left}")
+
+    return Watch(computed, read)
+
+
+def _each_evaluation(show: Show) -> OnSegment:
+    """Calls `show` for each evaluation of a segment of one trial."""
+
+    def on_segment(active: Active, interval: Interval) -> None:
+        results, plan = active.results, active.results.plan
+        first, count = interval
+        end = int(results.diverged_step[0] or results.early_step[0] or plan.num_steps)
+        for step in steps_taken(plan)[first : first + count].tolist():
+            is_due = step % plan.eval_every == 0 or step == plan.num_steps
+            show(step, plan.num_steps, _means(results, step) if is_due else {})
+            if step >= end:
+                return
+
+    return on_segment
+
+
+def _means(results: Results, step: int) -> dict[str, float]:
+    """The means of the curves since the evaluation before, and the evaluation."""
+    plan: Plan = results.plan
+    start = (step - 1) // plan.eval_every * plan.eval_every
+    count = -(-plan.num_steps // plan.block_steps)
+    starts = window_starts(plan, results.every, 0, count)
+    sizes = window_ends(plan, results.every, 0, count) - starts
+    within = (starts >= start) & (starts < step)
+    weights = sizes[within] / sizes[within].sum()
+    means = {
+        name: float(values[0, within].astype(np.float64) @ weights)
+        for name, values in results.trace.items()
+    }
+    block = -(-step // plan.block_steps) - 1
+    for name, values in results.validation.items():
+        means[f"validation_{name}"] = float(values[0, block])
+    return means
+
+
+def _line(epoch_steps: int | None) -> Show:
+    """Prints a line for each evaluation."""
+    started = [time.monotonic(), 0.0]
+
+    def show(taken: int, num_steps: int, means: dict[str, float]) -> None:
+        if not started[1]:  # the first segment: from here on the pace is known
+            started[:] = [time.monotonic(), float(taken)]
+        if not means:
+            return
+        passed, done = time.monotonic() - started[0], taken - started[1]
+        pace = ""
+        if passed > 0 and done > 0:
+            left = passed / done * (num_steps - taken)
+            pace = f"  {done / passed:,.0f} steps/s  {left:.0f} s left"
+        epoch = f"epoch {taken / epoch_steps:.4g}  " if epoch_steps else ""
+        terminal.say(f"train  {epoch}step {taken}/{num_steps}  {_spoken(means)}{pace}")
+
+    return show
+
+
+@contextlib.contextmanager
+def _bar(epoch_steps: int | None) -> Iterator[Show]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("train"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.fields[place]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[means]}"),
+    )
+    with Progress(*columns, refresh_per_second=8) as bar:
+        blank: dict[str, Any] = {"place": "compiling", "rate": "", "means": ""}
+        task = bar.add_task("train", total=None, **blank)
+        started = [0.0, 0.0]
+
+        def show(taken: int, num_steps: int, means: dict[str, float]) -> None:
+            if not started[0]:
+                started[:] = [time.monotonic(), float(taken)]
+            passed = max(time.monotonic() - started[0], 1e-9)
+            shown: dict[str, Any] = {"means": _brief(means)} if means else {}
+            place = f"epoch {taken / epoch_steps:.1f}" if epoch_steps else ""
+            bar.update(
+                task,
+                total=num_steps,
+                completed=taken,
+                place=place or f"step {taken:,}",
+                rate=f"{(taken - started[1]) / passed:,.0f} steps/s",
+                **shown,
+            )
+
+        yield show
+
+
+def _with(before: _Counts, results: Results, target: Target) -> _Counts:
+    """The counts with those of the cohort that is on its way."""
+    seen = [before.best, _best_so_far(results, target)]
+    known = [value for value in seen if value is not None]
+    best = (max if target.mode == "max" else min)(known) if known else None
+    stopped = (results.stopped_step > 0) | (results.early_step > 0)
+    return _Counts(
+        before.trials + len(results.stopped_step),
+        before.diverged + int((results.diverged_step > 0).sum()),
+        before.stopped + int(stopped.sum()),
+        best,
+    )
+
+
+def _counted(so_far: _Counts, target: Target) -> str:
+    said = f", {so_far.diverged:,} diverged" if so_far.diverged else ""
+    said += f", {so_far.stopped:,} stopped" if so_far.stopped else ""
+    if so_far.best is None:
+        return said
+    return f"{said}  best {target.metric} {number(so_far.best)}"
+
+
+def _best_so_far(results: Results, target: Target) -> float | None:
+    rows = results.validation.get(target.metric)
+    if rows is None:
+        return None
+    seen = rows[np.isfinite(rows + results.validation.get("loss", rows))]
+    if not seen.size:
+        return None
+    return float(seen.max() if target.mode == "max" else seen.min())
+
+
+def _brief(means: dict[str, float]) -> str:
+    """The means, short enough to fit beside a bar in 80 columns."""
+    held_out = means.get("validation_accuracy", means.get("validation_loss"))
+    shown = {"loss": means["loss"], "acc": means.get("accuracy"), "val": held_out}
+    return " ".join(f"{name} {v:.3f}" for name, v in shown.items() if v is not None)
+
+
+def _spoken(means: dict[str, float]) -> str:
+    """The means in words: "loss 0.269  accuracy 0.922  validation loss 0.3"."""
+    hidden = ("learning_rate", "num_gradients")
+    shown = {k: v for k, v in means.items() if k not in hidden}
+    training = [f"{k} {number(v)}" for k, v in shown.items() if "validation_" not in k]
+    held_out = {
+        k.removeprefix("validation_"): v for k, v in shown.items() if "validation_" in k
+    }
+    measured = [f"{k} {number(held_out[k])}" for k in sorted(held_out, reverse=True)]
+    parts = [*training, "validation " + "  ".join(measured)] if measured else training
+    return "  ".join(parts)

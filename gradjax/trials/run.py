@@ -1,0 +1,38 @@
+"""run: one trial, in memory."""
+
+from gradjax.trials import batches
+from gradjax.trials.batches import OnSegment
+from gradjax.trials.collect import row
+from gradjax.trials.lanes import lanes
+from gradjax.types import Hparams, Program, Result
+
+
+def run(
+    program: Program,
+    hparams: Hparams | None = None,
+    seed: int = 0,
+    trace_every: int = 1,
+    on_segment: OnSegment = lambda *_: None,
+) -> Result:
+    """Trains from the first step to the last, or until the run diverges or stops early.
+
+    It is one trial of what `gradjax.sweep` runs many of. The program is compiled once;
+    other hyperparameters or another seed do not compile it again.
+
+    Args:
+      program: from `gradjax.program`.
+      hparams: numbers that replace the program's defaults.
+      seed: of the initial parameters, the batch order and dropout.
+      trace_every: steps per point of the training curves, each the mean over them; 0:
+        at most 1,000 points.
+      on_segment: called on the host after each segment with the active trials
+        (`trials.batches.Active`) and (first block, blocks).
+
+    Returns:
+      A Result, on the host.
+
+    Raises:
+        Refusal: an unknown or impossible number, or a seed that is not one.
+    """
+    made = lanes(program, num_devices=1, with_train=True)
+    return row(batches.run(made, [hparams or {}], [seed], trace_every, on_segment), 0)
