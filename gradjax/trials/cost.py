@@ -46,12 +46,19 @@ def step_seconds(program: Program) -> float:
     """A rough estimate of the time that a step of one trial takes.
 
     It is a function of the program and of the kind of device alone, so what is decided
-    by it is the same in every process. A gradient counts as three losses.
+    by it is the same in every process.
     """
-    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
-    rates, flops = _RATES[kind], 3 * _num_flops(_loss(program).jaxpr)
+    rates = _RATES["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     moved_s = touched_bytes(program) / rates.bytes_per_s
-    return rates.overhead_s + flops / rates.flops_per_s + moved_s
+    return rates.overhead_s + step_flops(program) / rates.flops_per_s + moved_s
+
+
+def step_flops(program: Program) -> int:
+    """Multiplications and additions of the matrix products and convolutions of a step.
+
+    A gradient counts as three losses.
+    """
+    return 3 * _num_flops(_loss(program).jaxpr)
 
 
 def has_loop(program: Program) -> bool:
