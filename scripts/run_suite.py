@@ -9,11 +9,8 @@ out, and the exit code is then 2.
 """
 
 import argparse
-import os
 import sys
 import time
-
-import jax
 
 from gradjax import expressions, problems
 from gradjax.errors import Refusal
@@ -98,5 +95,4 @@ def _complain(line: str) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     sys.exit(main(sys.argv[1:]))

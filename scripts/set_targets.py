@@ -9,12 +9,10 @@ prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
 movielens/latest-small-ratings; of `standard` the first three.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from gradjax import expressions
@@ -82,5 +80,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     sys.exit(main(sys.argv[1:]))

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from gradjax import records, search
 from gradjax.commands import devices, experiment
 from gradjax.commands.experiment import Experiment
@@ -15,7 +13,7 @@ from gradjax.records.plan import PLAN, read_plan
 from gradjax.sweeps import points, rounds, space
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
-from gradjax.trials import lane_width
+from gradjax.trials import cores, lane_width
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
@@ -58,8 +56,6 @@ def job_of(
     _check_counts(asked, varied)
     experiment.check(settings)
     num_devices = _num_devices(asked, varied, settings)
-    if may_restart:
-        devices.use(num_devices, asked.num_threads or devices.num_cores())
     settings = experiment.with_duration(what, what.resolve(settings))
     make = experiment.maker(what)
     problem = make(settings)
@@ -87,8 +83,8 @@ def job_of(
         width, made = plan["lane_width"], program(group)
         if not isinstance(width, int):
             width = lane_width.default_width(made, tuple(map(tuple, width)))
-        used = min(num_devices, jax.device_count())
-        return lanes_of.lanes(made, width, used, with_train=not varied.dimensions)
+        is_run = not varied.dimensions
+        return lanes_of.lanes(made, width, num_devices, with_train=is_run)
 
     return Job(
         what,
@@ -145,9 +141,9 @@ def _first_trials(
 
 def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
     """Devices that the trials can use: no more than there are seeds of a run."""
-    available = devices.num_cores() if devices.is_cpu() else jax.device_count()
     if asked.num_devices is not None:
         return asked.num_devices
+    available = cores.num_devices()
     return available if varied.dimensions else min(available, settings.seeds)
 
 
@@ -158,7 +154,7 @@ def _threads(
 
     A record that is there is followed, so that a resumed run has the same bits.
     """
-    if not devices.is_cpu():
+    if not cores.is_cpu():
         return None
     there = known.get("num_threads")
     return asked.num_threads or there or max(map(devices.threads_for, programs))
@@ -169,7 +165,7 @@ def _started(threads: int | None, num_devices: int, may_restart: bool) -> int | 
     if threads is None:
         return None
     if may_restart:
-        devices.use(num_devices, threads)
+        devices.use(max(threads, num_devices))
         return threads
     return devices.num_threads()
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from gradjax.trials import cores
+
 _PACKAGES = ("gradjax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
@@ -21,7 +23,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
-        "num_devices": jax.device_count(),
+        "num_devices": cores.num_devices(),
     }
 
 

@@ -1,10 +1,11 @@
 """Lanes: trials that are mapped together in one compiled program, on each device.
 
 A lane holds one trial, with its own hyperparameters and its own seed; the data are
-shared. `width` lanes are mapped together on one device, and every device runs the same
-program. A width of 1 uses no vmap. At a given width a trial has the same bits in every
-lane, beside any other trials, on any number of devices and in segments of any length.
-So the width is part of what is asked for, and the number of devices is not.
+shared. `width` lanes are mapped together in one call, and calls run at the same time on
+each core of a CPU or on each accelerator. A width of 1 uses no vmap. At a given width a
+trial has the same bits in every lane, beside any other trials, on any number of devices
+and in segments of any length. So the width is part of the plan, and the number of
+devices is not.
 """
 
 import functools
@@ -20,7 +21,7 @@ from gradjax.training import compilation, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.training.segment import Form, Interval, TrialInputs
-from gradjax.trials import cost, memory
+from gradjax.trials import cores, cost, memory
 from gradjax.types import Hparams, Program
 
 _MAX_SEGMENT_STEPS = 20_000  # because the report of a segment is kept on the device
@@ -34,7 +35,7 @@ Call = Callable[..., Any]
 class Ready(NamedTuple):
     """The compiled program of some lanes."""
 
-    calls: tuple[Call, ...]  # one for each device
+    calls: tuple[Call, ...]  # may run at the same time; on a CPU one for each core
     compile_s: float  # tracing included
     bytes: int  # of memory that one call takes on its device while it runs
     in_flight: int  # calls at once that there is memory for
@@ -47,7 +48,7 @@ class Lanes(NamedTuple):
     width: int
     form: Form
     shapes: Any  # (state, report) of a segment, as shapes [width, ...]
-    devices: tuple[Any, ...]
+    devices: tuple[Any, ...]  # of each call; all cores of a CPU are one device
     ready: Callable[[], Ready]  # compiles at the first call
 
 
@@ -64,7 +65,7 @@ def lanes(
     Args:
       program: from `gradjax.program`.
       width: trials that are mapped together on one device.
-      num_devices: how many devices; None: all.
+      num_devices: how many devices, of a CPU cores; None: all.
       with_train: evaluate the train split at the end of a run, although there is a
         held-out split. For a run of one epoch this takes a fifth of its time.
 
@@ -72,15 +73,15 @@ def lanes(
         Refusal: a width or a number of devices that is not positive, or more devices
             than there are. `ready` refuses lanes that do not fit into memory.
     """
-    devices = jax.devices()
-    used = len(devices) if num_devices is None else num_devices
+    available = cores.num_devices()
+    used = available if num_devices is None else num_devices
     for name, value, most in (
         ("lane_width", width, 2**20),
-        ("num_devices", used, len(devices)),
+        ("num_devices", used, available),
     ):
         if type(value) is not int or not 1 <= value <= most:
             raise Refusal(f"{name}={value!r}: must be a whole number from 1 to {most}")
-    own, config = tuple(devices[:used]), cast(Any, jax.config)
+    own, config = cores.devices(used), cast(Any, jax.config)
     key = (width, own, with_train, config.jax_enable_x64)
     if key not in program.executables:
         program.executables[key] = _lanes(program, width, own, with_train)
@@ -141,17 +142,19 @@ def _ready(
     devices: tuple[Any, ...],
     traced_s: float,
 ) -> Ready:
-    """Compiles both programs for every device and puts the data there."""
+    """Compiles both programs for each device and puts the data there."""
     begun = time.perf_counter() - traced_s
     _, own, _, arrays = arguments
     quick = compilation.quick_options()
-    inits = compilation.compiled(init, (own,), devices, options=quick)
-    runs = compilation.compiled(run, arguments, devices, donate_argnums=(0,))
-    call_bytes = memory.needed_bytes(runs[0])
+    inits, runs, data = {}, {}, {}
+    for device in dict.fromkeys(devices):
+        inits[device] = compilation.compiled(init, (own,), device, options=quick)
+        runs[device] = compilation.compiled(run, arguments, device, donate_argnums=(0,))
+        data[device] = jax.device_put(arrays, device)
+    call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)
     calls = tuple(
-        _call(one, other, jax.device_put(arrays, device), device)
-        for one, other, device in zip(inits, runs, devices, strict=True)
+        _call(inits[device], runs[device], data[device], device) for device in devices
     )
     return Ready(calls, time.perf_counter() - begun, call_bytes, in_flight)
 

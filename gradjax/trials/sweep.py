@@ -47,8 +47,7 @@ def sweep(
       lane_width: trials that are mapped together on one device; None: as measured to be
         fast. The last bits of a trial depend on it, on the setting and on the seed, and
         on nothing else.
-      num_devices: None: all. On a CPU, one for each core is fast:
-        `jax.config.update("jax_num_cpu_devices", 2)` before jax computes anything.
+      num_devices: how many devices, of a CPU cores; None: all.
       trace_every: steps per point of the training curves, each the mean over them; 0:
         at most 1,000 points.
 

@@ -1,22 +1,20 @@
-"""gradjax: the whole sweep as one program, a device for each core it may use."""
+"""gradjax: the whole sweep as one program, a call on each core it may use."""
 
 import time
 from collections.abc import Callable
 
-import jax
 import numpy as np
 
 import gradjax
 from gradjax.trials import batches, lanes
 from gradjax.trials import lane_width as widths_of
 from gradjax.types import Dataset
-from scripts.baselines.sweeps import Cost, Measured, Task, cores
+from scripts.baselines.sweeps import Cost, Measured, Task
 from scripts.baselines.sweeps.datasets import problem_of
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
     """What `gradjax.sweep` does, at its usual width."""
-    jax.config.update("jax_num_cpu_devices", len(cores()))
     problem = problem_of(task, dataset)
 
     def measure() -> Measured:

@@ -8,10 +8,9 @@ import numpy as np
 
 import gradjax
 from gradjax.problems.classification import classification
-from gradjax.trials import batches, cost, lanes
+from gradjax.trials import batches, cores, cost, lanes
 from gradjax.trials import lane_width as widths_of
 from gradjax.types import Dataset, Program
-from scripts.baselines.sweeps import cores
 from scripts.baselines.sweeps.datasets import without_evaluation
 
 _WIDTHS = {"cpu": (1, 2, 4, 16, 64), "accelerator": (1, 16, 64, 256, 1024)}
@@ -47,15 +46,13 @@ class Table(NamedTuple):
 
 def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
     """Compiles every width up to `num_trials` once; a round runs each of them."""
-    jax.config.update("jax_num_cpu_devices", len(cores()))
-    is_cpu = jax.default_backend() == "cpu"
     program = _program(size, dataset)
-    every = _WIDTHS["cpu" if is_cpu else "accelerator"]
+    every = _WIDTHS["cpu" if cores.is_cpu() else "accelerator"]
     made = [lanes.lanes(program, width) for width in every if width <= num_trials]
     for one in made:
         _run(one, 1)  # compiles; and the first run of a program is slower
-    devices = jax.devices()
-    said = f"{len(devices)} x {devices[0].device_kind}"
+    kind = jax.devices()[0].device_kind
+    said = f"{cores.num_devices()} x {kind}"
     touched, usual = cost.touched_bytes(program), widths_of.default_width(program)
 
     def measure() -> Table:
@@ -83,7 +80,7 @@ def _run(made: lanes.Lanes, asked: int) -> Cell:
 
     Adam at a learning rate up to 0.1 diverges nowhere here: every trial ends.
     """
-    together = made.width * len(jax.devices())
+    together = made.width * cores.num_devices()
     count = min(-(-asked // together), _MOST_BATCHES) * together
     hparams = [{"learning_rate": rate} for rate in np.geomspace(1e-4, 1e-1, count)]
     found = batches.run(made, hparams, [0] * count)
