@@ -31,12 +31,12 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 endef
 
 .NOTPARALLEL:
-.PHONY: help install mnist test lint data benchmark clean FORCE
+.PHONY: help install mnist test test-all lint data benchmark clean FORCE
 
 help: ## List these commands
 	@echo 'usage: make COMMAND [ARGS="--flag=value ..."] [PYTHON=python3.13]'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /  \1|/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
 	@echo
 	@echo 'The environment is .venv; with PYTHON=python3.13 it is .venv-3.13, beside it.'
 
@@ -46,7 +46,11 @@ install: $(VENV)/.installed-core ## Make .venv and install gradjax into it, edit
 mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
-test: $(VENV)/.installed-test ## Run the tests; ARGS go to pytest
+# The slow tests are those with many combinations; the others meet every function once.
+test: $(VENV)/.installed-test ## Run the quick tests, in five minutes; ARGS go to pytest
+	@$(RUN) -m pytest -n auto --dist loadfile -m 'not slow' $(ARGS)
+
+test-all: $(VENV)/.installed-test ## Run all tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Run ruff and pyright, all of it even if a part fails
