@@ -47,13 +47,13 @@ CASES = {
         Case(
             "MLP 784-128-10, batch 32, loss",
             Settings("mlp", 32, with_accuracy=False),
-            ("gradjax_run", "flax_loop", "torch_eager"),
+            ("gradjax_run", "bare_scan", "flax_loop", "torch_eager"),
             3000,
         ),
         Case(
             "MLP 784-128-10, batch 32, loss and accuracy",
             Settings("mlp", 32, with_accuracy=True),
-            ("gradjax_run", "keras_fit", "flax_loop", "torch_eager"),
+            ("gradjax_run", "bare_scan", "keras_fit", "flax_loop", "torch_eager"),
             3000,
         ),
     ),
@@ -61,7 +61,7 @@ CASES = {
         Case(
             "CNN 32-64-10, batch 128, loss",
             Settings("cnn", 128, with_accuracy=False),
-            ("gradjax_run", "keras_fit", "flax_loop", "torch_eager"),
+            ("gradjax_run", "bare_scan", "keras_fit", "flax_loop", "torch_eager"),
             50,
         ),
     ),
@@ -69,7 +69,7 @@ CASES = {
         Case(
             "LSTM of 256 over windows of 128 characters, batch 32, loss",
             Settings("lstm", 32, with_accuracy=False),
-            ("gradjax_run", "torch_eager"),
+            ("gradjax_run", "bare_scan", "torch_eager"),
             20,
             "characters",
         ),
@@ -78,7 +78,7 @@ CASES = {
         Case(
             "Transformer 3 x 128 over windows of 128 characters, batch 32, loss",
             Settings("transformer", 32, with_accuracy=False),
-            ("gradjax_run", "torch_eager"),
+            ("gradjax_run", "bare_scan", "torch_eager"),
             20,
             "characters",
         ),
@@ -89,7 +89,8 @@ CASES = {
 def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     """Times every rival of a case; the first round of each is not counted."""
     arrays = of.inputs, of.targets
-    with worker.running(case.rivals, case.settings, *arrays) as workers:
+    asked = case.rivals, case.settings, *arrays, case.num_steps
+    with worker.running(*asked) as workers:
         rounds = {rival: [] for rival in case.rivals}
         for number in range(num_rounds + 1):
             _say(f"{case.title}: round {number} of {num_rounds}")
@@ -98,6 +99,7 @@ def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     return [
         Timing(
             one.rival,
+            one.num_threads,
             one.first_s,
             np.asarray([timed.run_s for timed in rounds[one.rival][1:]]),
             rounds[one.rival][-1].loss,

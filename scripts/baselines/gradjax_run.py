@@ -1,10 +1,11 @@
-"""gradjax: the compiled segments that `gradjax.run` calls, one after the other."""
+"""gradjax: the compiled segments of a run, with the threads that a command takes."""
 
 import time
 
 import numpy as np
 
 import gradjax
+from gradjax.commands import devices
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
@@ -23,7 +24,7 @@ _NUM_BLOCKS = 10_000  # of the whole run, more than are timed
 
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Compiles the initialisation and the segments of `gradjax.run`."""
-    problem = _problem(settings, inputs, targets)
+    problem = problem_of(settings, inputs, targets)
     size = BLOCK_STEPS[settings.model]
     start = time.perf_counter()
     program = gradjax.program(
@@ -33,6 +34,7 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
         batch_size=settings.batch_size,
         eval_every=size,
     )
+    devices.use(devices.threads_for(program))  # as a command does
     made = lanes.lanes(program, num_devices=1)
     own = lanes.stacked(program, [{"learning_rate": LEARNING_RATE}], [0])
     (call,) = made.ready().calls
@@ -54,7 +56,8 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     return Rival(first_s, train)
 
 
-def _problem(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Problem:
+def problem_of(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Problem:
+    """The problem of a case, on the arrays that every rival gets."""
     if settings.model in _EXPRESSIONS:
         said = inputs.tobytes().decode("latin-1")
         text = PlainText("benchmark", said, said[:1], said[:1], "", "scripts.benchmark")

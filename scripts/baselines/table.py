@@ -9,23 +9,26 @@ import numpy as np
 
 from gradjax.analysis.statistics import Interval, median_interval
 from scripts.baselines import LEARNING_RATE
+from scripts.baselines.worker import NUM_TRIED
 
 LABELS = {
     "gradjax_run": "gradjax",
+    "bare_scan": "the same gradient and update, bare `lax.scan`",
     "flax_loop": "flax, loop over a jitted step",
     "keras_fit": "Keras on JAX, `fit`",
     "torch_eager": "PyTorch, eager",
 }
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "numpy")
 _HEAD = """\
-| | µs a step | gradjax / it | first call, s | loss |
-|---|---:|---:|---:|---:|"""
+| | threads | µs a step | gradjax / it | first call, s | loss |
+|---|---:|---:|---:|---:|---:|"""
 
 
 class Timing(NamedTuple):
     """One rival over the rounds of one case."""
 
     rival: str
+    num_threads: int
     first_s: float
     run_s: np.ndarray  # f64[rounds]
     loss: float  # of the last round
@@ -49,6 +52,8 @@ def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
 - Figures: medians over the rounds with distribution-free 95 % intervals (under 6
   rounds, their range). "gradjax / it" is computed round by round: under 1, gradjax is
   faster.
+- Threads of one operation: for gradjax the number that a command takes by its rule,
+  for each rival 1 or one per core, whichever was faster in {NUM_TRIED} rounds before.
 - First call: building and compiling, for the rivals with their first step; without
   imports, data and compilation cache. Loss: on the training data in the last round.
 """
@@ -87,6 +92,7 @@ def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
     compared = "" if ours is None else _shown(ratio(ours, timing), 3)
     cells = (
         LABELS[timing.rival],
+        str(timing.num_threads),
         _shown(step_us(timing, num_steps), 0),
         compared,
         f"{timing.first_s:.2f}",

@@ -1,24 +1,35 @@
 """A rival in a process of its own, so that no two share a thread pool or a heap.
 
 The parent asks one worker at a time; the others wait on their pipe and use no core.
+Each rival but gradjax, which has its own rule, trains with one thread or with a thread
+per core, whichever was faster in a few rounds before.
 """
 
 import contextlib
 import importlib
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.commands import devices
+from gradjax.trials import cores
 from scripts.baselines import Round, Settings
+
+_OURS = "gradjax_run"
+NUM_TRIED = 2  # rounds with each number of threads, after one that is not counted
+# From which XLA, PyTorch and the libraries below it take their number of threads.
+_VARIABLES = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Worker(NamedTuple):
     """The parent's end of a rival."""
 
     rival: str
+    num_threads: int
     first_s: float
     train: Callable[[int], Round]
 
@@ -29,25 +40,49 @@ def running(
     settings: Settings,
     inputs: np.ndarray,
     targets: np.ndarray,
+    num_steps: int,
 ) -> Iterator[list[Worker]]:
     """A worker for each rival, built one after the other; all are ended at the exit.
+
+    Args:
+      rivals: modules of scripts.baselines.
+      settings: what every rival trains.
+      inputs: what it trains on.
+      targets: what is to be said of the inputs.
+      num_steps: of a round in which numbers of threads are compared.
 
     Raises:
       RuntimeError: a worker died; its own traceback is on stderr.
     """
+    arguments = (settings, inputs, targets)
+    threads = {rival: _num_threads(rival, arguments, num_steps) for rival in rivals}
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(_started(rival, (settings, inputs, targets)))
+            stack.enter_context(_started(rival, arguments, threads[rival]))
             for rival in rivals
         ]
 
 
+def _num_threads(rival: str, arguments: tuple[Any, ...], num_steps: int) -> int | None:
+    """The faster number of threads, or None for gradjax, which chooses it by rule."""
+    if rival == _OURS:
+        return None
+    took = {}
+    for number in dict.fromkeys((1, cores.num_cores())):
+        with _started(rival, arguments, number) as worker:
+            rounds = [worker.train(num_steps) for _ in range(NUM_TRIED + 1)]
+            took[number] = min(timed.run_s for timed in rounds[1:])
+    return min(took, key=lambda number: took[number])
+
+
 @contextlib.contextmanager
-def _started(rival: str, arguments: tuple[Any, ...]) -> Iterator[Worker]:
+def _started(
+    rival: str, arguments: tuple[Any, ...], num_threads: int | None
+) -> Iterator[Worker]:
     # A forked child would inherit the locks of jax's threads.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    arguments = (theirs, rival, *arguments)
+    arguments = (theirs, rival, num_threads, *arguments)
     process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     theirs.close()  # so that a dead worker is an end of file here
@@ -63,7 +98,8 @@ def _started(rival: str, arguments: tuple[Any, ...]) -> Iterator[Worker]:
         return answer()
 
     try:
-        yield Worker(rival, answer(), train)
+        used, first_s = answer()
+        yield Worker(rival, used, first_s, train)
     finally:
         ours.close()
         process.join(timeout=10)
@@ -71,11 +107,14 @@ def _started(rival: str, arguments: tuple[Any, ...]) -> Iterator[Worker]:
 
 
 def _serve(
-    pipe: Connection, rival: str, settings: Settings, inputs: np.ndarray, targets: Any
+    pipe: Connection, rival: str, num_threads: int | None, *arguments: Any
 ) -> None:
+    if num_threads is not None:
+        os.environ.update(dict.fromkeys(_VARIABLES, str(num_threads)))
     module = importlib.import_module(f"scripts.baselines.{rival}")
-    made = module.make(settings, inputs, targets)
+    made = module.make(*arguments)
+    used = devices.num_threads() if num_threads is None else num_threads
     with contextlib.suppress(EOFError):  # the parent has closed its end: we are done
-        pipe.send(made.first_s)
+        pipe.send((used, made.first_s))
         while True:
             pipe.send(made.train(pipe.recv()))

@@ -12,7 +12,7 @@ from scripts.baselines.inputs import Inputs, check_loss
 
 
 def _timing(rival, run_s, loss=0.1):
-    return table.Timing(rival, 2.5, np.asarray(run_s), loss)
+    return table.Timing(rival, 2, 2.5, np.asarray(run_s), loss)
 
 
 def test_order_rotates_so_that_everyone_is_first_once():
@@ -37,8 +37,8 @@ def test_table_has_a_row_for_each_rival_and_a_ratio_for_all_but_ours():
     assert lines[0] == "## A title"
     assert lines[2] == "1000 steps a round."
     assert lines[-2:] == [
-        "| gradjax | 200 [200, 200] |  | 2.50 | 0.100 |",
-        "| flax, loop over a jitted step | 400 [400, 400] "
+        "| gradjax | 2 | 200 [200, 200] |  | 2.50 | 0.100 |",
+        "| flax, loop over a jitted step | 2 | 400 [400, 400] "
         "| 0.500 [0.500, 0.500] | 2.50 | 0.100 |",
     ]
     assert len({line.count("|") for line in lines[4:]}) == 1
@@ -143,7 +143,7 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
 
 
 @pytest.mark.parametrize("model", ["lstm", "transformer"])
-@pytest.mark.parametrize("rival", ["gradjax_run", "torch_eager"])
+@pytest.mark.parametrize("rival", ["gradjax_run", "bare_scan", "torch_eager"])
 def test_networks_over_characters_train(rival, model):
     if rival == "torch_eager":
         pytest.importorskip("torch")
@@ -159,7 +159,7 @@ def test_a_worker_that_dies_is_named(capfd):
     arguments = (Settings("mlp", 32, True), np.zeros((1, 1)), np.zeros(1))
     with (
         pytest.raises(RuntimeError, match="the worker of no_such_rival died"),
-        worker.running(("no_such_rival",), *arguments),
+        worker.running(("no_such_rival",), *arguments, 1),
     ):
         pass
     assert "No module named" in capfd.readouterr().err
