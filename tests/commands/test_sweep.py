@@ -104,7 +104,7 @@ def check_frames(folder, summary):
 
 def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path):
     rates = "--sweep=learning_rate=log(1e-4, 0.1, 70)"
-    flags = (*QUICK, rates, "--width=1", "--fresh_seeds=0", "--trace_every=7")
+    flags = (*QUICK, rates, "--lane_width=1", "--fresh_seeds=0", "--trace_every=7")
     assert sweep(*flags, "--workdir=mine").returncode == 0
     units = [path.name for path in (tmp_path / "mine" / "units").iterdir()]
     assert {name.split("-")[3] for name in units} == {"0000", "0001"}
@@ -125,7 +125,7 @@ def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path
 def test_a_batch_that_ends_the_process_is_set_aside_and_the_rest_goes_on(
     sweep, tmp_path
 ):
-    flags = (*QUICK, "--sweep=learning_rate=log(1e-3, 0.1, 3)", "--width=1")
+    flags = (*QUICK, "--sweep=learning_rate=log(1e-3, 0.1, 3)", "--lane_width=1")
     assert sweep(*flags, "--workdir=whole").returncode == 0
     for fault in ("stretch:begun:2:kill", "batch:begun:2:kill", "batch:begun:2:kill"):
         killed = sweep(*flags, "--workdir=mine", GRADJAX_FAULT=fault)
@@ -216,7 +216,7 @@ REFUSED = {
     "--search=halton": "--trials=N",
     "--trials=0": "at least 1",
     "--halving=1": "at least 2",
-    "--width=0": "width=0",
+    "--lane_width=0": "lane_width=0",
     "--space=/no/such/file.json": "/no/such/file.json",
 }
 
@@ -253,7 +253,7 @@ def test_the_script_names_what_is_missing(sweep):
 
 def test_a_swept_trial_has_the_bits_of_a_single_run(sweep, tmp_path):
     done = sweep(
-        *QUICK, "--sweep=learning_rate=[0.01, 0.1]", "--workdir=mine", "--width=1"
+        *QUICK, "--sweep=learning_rate=[0.01, 0.1]", "--workdir=mine", "--lane_width=1"
     )
     assert done.returncode == 0, done.stderr
     program = gradjax.program(

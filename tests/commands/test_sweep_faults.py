@@ -30,7 +30,7 @@ BASE = (
     "--steps=40",
     "--eval_every=10",
     "--batch_size=64",
-    "--width=4",
+    "--lane_width=4",
     "--num_devices=1",
     "--noplot",
 )

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gradjax.commands import compilation_cache, devices
+from gradjax.commands.main import main
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,3 +37,23 @@ def typed(tmp_path, cache):
         )
 
     return run
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """The one line by which an experiment refuses its flags; nothing is written."""
+
+    def line(what, *flags):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [what.name, *flags])
+        monkeypatch.setattr(compilation_cache, "keep", lambda say: None)
+        monkeypatch.setattr(devices, "use", lambda threads: None)
+        with pytest.raises(SystemExit) as stopped:
+            main(what)
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2
+        assert said.count("\n") == 1
+        assert list(tmp_path.iterdir()) == []
+        return said
+
+    return line

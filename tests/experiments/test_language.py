@@ -33,7 +33,7 @@ def test_trains_on_a_file_and_prints_a_sample(command, tmp_path):
 
 
 def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
-    flags = ("--dataset=story.txt", "--steps=20", *QUICK, "--width=2")
+    flags = ("--dataset=story.txt", "--steps=20", *QUICK, "--lane_width=2")
     sweep = "--sweep=learning_rate=[1e-4, 3e-2]"
     done = command(*flags, sweep, "--workdir=swept")
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,11 @@
 """The lesson as its user types it: what it finds, keeps, refuses."""
 
-import sys
 
 import numpy as np
 import pytest
 
 import gradjax
 from experiments import learning_rate
-from gradjax.commands import flags
 from gradjax.types import Options
 
 
@@ -124,14 +122,5 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("flag", REFUSED)
-def test_refuses_in_one_line_and_writes_nothing(flag, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["learning_rate", flag])
-    monkeypatch.setattr(flags, "_keep_compiled_programs", lambda: None)
-    with pytest.raises(SystemExit) as stopped:
-        flags.run(learning_rate.main, learning_rate.COMMAND)
-    assert stopped.value.code == 2
-    said = capsys.readouterr()
-    assert REFUSED[flag] in said.err
-    assert said.err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+def test_refuses_in_one_line_and_writes_nothing(flag, refused):
+    assert REFUSED[flag] in refused(learning_rate.LESSON, flag)

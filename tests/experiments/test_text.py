@@ -57,7 +57,7 @@ def test_two_steps_of_each_network(command, model):
 
 
 def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
-    flags = ("--model=bag(width=16)", "--steps=40", "--width=2")
+    flags = ("--model=bag(width=16)", "--steps=40", "--lane_width=2")
     sweep = "--sweep=learning_rate=[1e-4, 5e-2]"
     done = command(*QUICK, *flags, sweep, "--workdir=swept")
     assert done.returncode == 0, done.stderr

@@ -3,11 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from gradjax.records.save import stacked_params, stacked_trace, thinned
 
 from gradjax import files, records
 from gradjax.errors import Refusal
 from gradjax.records.folder import NAMES
-from gradjax.records.save import stacked_params, stacked_trace, thinned
 from gradjax.types import Result, Series, Settings
 
 SETTINGS = Settings("mnist", dataset="digits", steps=10)
