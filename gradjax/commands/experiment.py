@@ -154,6 +154,9 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
         Refusal: what `gradjax.program` refuses.
     """
     epoch = epoch_steps(problem, settings)
+    if epoch is None and settings.epochs is not None:
+        name = dict(settings.own).get("problem", experiment.name)
+        raise Refusal(f"--epochs={settings.epochs}: {name} has no data; give --steps")
     num_steps = settings.steps or (settings.epochs or 1) * (epoch or _STEPS)
     is_by_epoch = experiment.epochs is not None and epoch is not None
     usual = epoch if is_by_epoch else -(-num_steps // 10)

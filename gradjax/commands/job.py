@@ -18,7 +18,7 @@ from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
-_SEARCHES_AT_ONCE = ("best", "all", "none")
+_KEEP_PARAMS = ("best", "all", "none")
 _DECIDES_NOTHING = ("environment", "keep_params")  # of a trial's results
 
 
@@ -113,9 +113,9 @@ def name_of(settings: Settings) -> str:
 
 def _check_counts(asked: Sweep, varied: Space) -> None:
     """Refuses numbers of trials, seeds, rungs and threads that cannot be."""
-    if asked.keep_params not in _SEARCHES_AT_ONCE:
+    if asked.keep_params not in _KEEP_PARAMS:
         said = f"--keep_params={asked.keep_params}"
-        raise Refusal(f"{said}: expected {', '.join(_SEARCHES_AT_ONCE)}")
+        raise Refusal(f"{said}: expected {', '.join(_KEEP_PARAMS)}")
     is_grid = asked.search.startswith("grid")
     if asked.trials is None and not is_grid and varied.dimensions:
         raise Refusal(f"--search={asked.search}: say how many with --trials=N")

@@ -29,7 +29,10 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
         f"{network}{settings.optimizer}{at}, {settings.schedule}:"
         f" {plan.num_steps:,} steps{batch}"
     )
-    if rate == 0.0:
+    numbers = (
+        program.hparams if rate is None else program.hparams | {optimizers.RATE: rate}
+    )
+    if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
         terminal.say("learning rate 0: the parameters will stay where they start")
     committed = stored.committed(store).values()
     done = max((one["steps"] for one in committed), default=0)

@@ -46,8 +46,8 @@ def refused(tmp_path, monkeypatch, capsys):
     def line(what, *flags):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", [what.name, *flags])
-        monkeypatch.setattr(compilation_cache, "keep", lambda say: None)
-        monkeypatch.setattr(devices, "use", lambda threads: None)
+        monkeypatch.setattr(compilation_cache, "keep", lambda _: None)
+        monkeypatch.setattr(devices, "use", lambda _: None)
         with pytest.raises(SystemExit) as stopped:
             main(what)
         said = capsys.readouterr().err

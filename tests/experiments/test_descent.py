@@ -86,7 +86,7 @@ def test_keeps_what_it_found_and_shows_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     chosen = ("sgd(0.05)", "schedule_free_adamw(0.1)", "sgd(1.0)")
     settings = descent.Settings("descent", "booth", "0, 0", chosen, steps=400)
-    descent.main(settings, Options())
+    descent.run(settings, Options())
     said = " ".join(capsys.readouterr().out.split())
     (folder,) = (tmp_path / "runs" / "descent").iterdir()
     run = gradjax.load(folder)
@@ -101,8 +101,8 @@ def test_keeps_what_it_found_and_shows_it_again(tmp_path, monkeypatch, capsys):
     assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
     assert (folder / "picture.png").stat().st_size > 10_000
     assert (folder / "animation.gif").stat().st_size < 1_500_000
-    descent.main(settings, Options())
-    assert "has it already" in capsys.readouterr().out
+    descent.run(settings, Options())
+    assert "is finished already" in capsys.readouterr().out
 
 
 REFUSED = {

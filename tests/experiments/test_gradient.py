@@ -16,7 +16,7 @@ def lesson(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(plot=False, **settings):
-        gradient.main(
+        gradient.run(
             gradient.Settings("gradient", **settings),
             Options(workdir="mine", overwrite=True, plot=plot),
         )

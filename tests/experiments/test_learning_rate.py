@@ -1,6 +1,5 @@
 """The lesson as its user types it: what it finds, keeps, refuses."""
 
-
 import numpy as np
 import pytest
 
@@ -15,7 +14,7 @@ def lesson(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(plot=False, **settings):
-        learning_rate.main(
+        learning_rate.run(
             learning_rate.Settings("learning_rate", **settings),
             Options(workdir="mine", overwrite=True, plot=plot),
         )

@@ -31,7 +31,7 @@ def found(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        schedule_gradient.main(settings, Options(workdir="mine"))
+        schedule_gradient.run(settings, Options(workdir="mine"))
         return gradjax.load("mine"), (folder / "mine" / "picture.png").read_bytes()
 
 
@@ -161,7 +161,7 @@ def test_a_line_search_in_a_chain_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     search = "chain(scale_by_zoom_linesearch(max_linesearch_steps=3), sgd)"
     with pytest.raises(Refusal, match="scale_by_zoom_linesearch has a loop"):
-        schedule_gradient.main(
+        schedule_gradient.run(
             Settings("schedule_gradient", optimizer=search), Options()
         )
     assert list(tmp_path.iterdir()) == []
