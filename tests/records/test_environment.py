@@ -18,7 +18,7 @@ def _counts():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A store of one unit, one round and one snapshot, closed."""
+    """A store of one segment, one round and one snapshot, closed."""
     it, _ = opened(tmp_path / "sweep", OLD)
     store.append(it, {"round": "search"})
     store.commit(it, "a", {"x": np.arange(3)}, trials=2)
@@ -122,7 +122,7 @@ def test_the_flag_changes_nothing_where_nothing_differs(folder):
 
 
 def test_what_another_environment_gave_is_replaced_and_said(folder):
-    """After its snapshot, a unit is computed again; what follows builds on it."""
+    """After its snapshot, a segment is computed again; what follows builds on it."""
     other = {"x": np.arange(3) + 1}
     it, _ = opened(folder, OLD)
     for keep in (store.commit, store.snapshot):

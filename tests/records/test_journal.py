@@ -10,9 +10,9 @@ from gradjax.records import faults, journal
 from gradjax.records.durable import open_to_append
 
 RECORDS = [
-    {"kind": "unit", "name": "a", "value": 0.1},
+    {"kind": "segment", "name": "a", "value": 0.1},
     {"kind": "event", "event": {"text": 'é "quoted"\n\u2028', "list": [1, None]}},
-    {"kind": "unit", "name": "b", "big": 2**60, "small": -0.0},
+    {"kind": "segment", "name": "b", "big": 2**60, "small": -0.0},
 ]
 
 
@@ -79,7 +79,7 @@ def test_every_flipped_bit_loses_its_own_line_and_is_reported(path):
 def test_a_damaged_line_is_named_as_far_as_it_can_be_read(path):
     content = written(path)
     path.write_bytes(content.replace(b'"value":0.1', b'"value":0.2'))
-    assert journal.read(path).damaged == [journal.Damaged(1, "unit 'a'")]
+    assert journal.read(path).damaged == [journal.Damaged(1, "segment 'a'")]
     path.write_bytes(b"\0" * 50 + content[50:])
     assert journal.read(path).damaged[0].line == 1
 

@@ -26,8 +26,8 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.records import store
 
-NAMES = ["unit-0", "unit-1", "unit-2", "unit-3"]
-PLAN = {"units": NAMES, "width": 4}
+NAMES = ["segment-0", "segment-1", "segment-2", "segment-3"]
+PLAN = {"segments": NAMES, "width": 4}
 
 def arrays_of(k):
     return {"loss": np.random.default_rng(k).normal(size=(4, 50)), "k": np.asarray(k)}
@@ -78,7 +78,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 )
-UNITS = [f"unit-{k}" for k in range(4)]
+SEGMENTS = [f"segment-{k}" for k in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def left(folder):
     it = store.open_to_read(folder, say=lines.append)
     latest = store.latest_snapshot(it)
     assert lines == [] and latest is not None
-    units = {name: record["sha256"] for name, record in store.committed(it).items()}
-    return hashes, units, store.events(it), latest[0]
+    segments = {name: record["sha256"] for name, record in store.committed(it).items()}
+    return hashes, segments, store.events(it), latest[0]
 
 
 def occurrences(point):
@@ -155,21 +155,21 @@ def test_rows_10_and_17_stopped_in_any_window_it_goes_on_to_the_same_bits(
         refusal = printed.strip().splitlines()[-1]
         assert refusal.startswith("refused: cannot write ")
         assert os.strerror(errno.ENOSPC) in refusal and str(folder) in refusal
-    harmless = ("no sweep in", "is torn", "not in the journal")
+    harmless = ("no run or sweep in", "is torn", "not in the journal")
     for line in store.verify(folder):
         assert any(words in line for words in harmless)
-    committed = whole_units(folder)
+    committed = whole_segments(folder)
     code, printed = sweep(folder)
     assert code == 0
     ran = [line.split()[1] for line in printed.splitlines() if line.startswith("runs ")]
-    assert ran == [name for name in UNITS if name not in committed]
+    assert ran == [name for name in SEGMENTS if name not in committed]
     assert left(folder) == untouched
 
 
-def whole_units(folder):
+def whole_segments(folder):
     if not (folder / "plan.json").exists():
         return set()
-    return set(store.open_to_read(folder, say=lambda _: None).units)
+    return set(store.open_to_read(folder, say=lambda _: None).files)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_a_unit_counts_from_its_line_in_the_journal_on(
 ):
     folder = tmp_path / "sweep"
     sweep(folder, f"{point}:2:kill")
-    names = UNITS[: 2 if is_committed else 1]
-    assert whole_units(folder) == set(names)
+    names = SEGMENTS[: 2 if is_committed else 1]
+    assert whole_segments(folder) == set(names)
 
 
 @pytest.mark.parametrize("point", ["open:before_cut", "open:after_cut"])
@@ -216,7 +216,7 @@ def test_row_9_left_at_once_the_store_is_valid(
     folder = tmp_path / "sweep"
     code, _ = sweep(folder, f"commit:{step}:2:{action}")
     assert code == {"int": 130, "term": -signal.SIGTERM, "raise": 1}[action]
-    assert whole_units(folder) == {"unit-0"}
+    assert whole_segments(folder) == {"segment-0"}
     if action != "term":  # python has unwound: nothing half-written is left
         assert not any("torn" in line for line in store.verify(folder))
         assert not list(folder.rglob("*.partial"))
@@ -228,18 +228,18 @@ def test_row_9_left_at_once_the_store_is_valid(
 def test_row_17_a_full_disk_stops_it_and_room_lets_it_go_on(
     sweep, untouched, tmp_path, limit
 ):
-    """A file may not grow beyond `limit` bytes: first a unit, then the journal."""
+    """A file may not grow beyond `limit` bytes: first a segment, then the journal."""
     folder = tmp_path / "sweep"
     code, printed = sweep(folder, limit=limit)
     refusal = printed.strip().splitlines()[-1]
     assert code == 2 and "Traceback" not in printed
     assert refusal.startswith(f"refused: cannot write {folder}/")
     assert os.strerror(errno.EFBIG) in refusal
-    committed = whole_units(folder)
+    committed = whole_segments(folder)
     if limit >= 2_500:
         assert "journal.jsonl" in refusal and committed
     code, again = sweep(folder, limit=limit)
-    assert code == 2 and whole_units(folder) == committed
+    assert code == 2 and whole_segments(folder) == committed
     assert "torn" not in again  # what did not fit was taken back
     assert sweep(folder)[0] == 0
     assert left(folder) == untouched
@@ -253,7 +253,7 @@ def test_from_the_command_line_too(untouched, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0 and again.stderr == ""
-    assert "runs unit-2" in again.stdout and "runs unit-1" not in again.stdout
+    assert "runs segment-2" in again.stdout and "runs segment-1" not in again.stdout
     assert left(folder) == untouched
 
 

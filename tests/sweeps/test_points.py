@@ -8,7 +8,7 @@ from gradjax import Refusal
 from gradjax.sweeps import points, space
 from gradjax.types import Settings
 
-BASE = Settings("mnist", dataset="digits", optimizer="adamw", steps=10)
+BASE = Settings("mnist", optimizer="adamw", steps=10)
 
 
 def test_numbers_share_a_program_and_settings_do_not():
@@ -40,10 +40,10 @@ def test_an_argument_of_an_optimizer_is_written_into_it_and_traced():
 
 @pytest.mark.parametrize("model", ["mlp", "mlp(widths=(8,))"])
 def test_an_argument_of_a_model_is_a_part_of_the_program(model):
-    base = BASE._replace(model=model)
+    base = BASE._replace(own=(("model", model),))
     (varied,) = space.parse(["model.widths=[(64,), (128, 64)]"]).dimensions
     made = [points.trial(base, {varied.name: value}, 0) for value in varied.values]
-    assert [one.settings.model for one in made] == [
+    assert [dict(one.settings.own)["model"] for one in made] == [
         "mlp(widths=(64,))",
         "mlp(widths=(128, 64))",
     ]
