@@ -32,7 +32,8 @@ def frames(workdir: str | Path) -> Frames:
       (finished, diverged, stopped early by patience, stopped by halving, set aside,
       unfinished), `steps` taken, `diverged_step` (0: never), `kept_step` (steps taken
       when the kept parameters were reached), `num_gradients`, `<split>_<metric>` of the
-      kept parameters, `environment` (0: that of the plan; k: the k-th that was accepted
+      kept parameters (NaN where it was not measured, as `train_` in a sweep),
+      `environment` (0: that of the plan; k: the k-th that was accepted
       later). A lesson has no trials.
       `curves`: the stored points of every curve; a point of a training curve is the
       mean over the steps since the point before.

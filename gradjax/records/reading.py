@@ -26,6 +26,8 @@ def rows(store: Any) -> dict[str, Row]:
         if row["status"] not in ("finished", "stopped early"):
             measured = [name for name in row if name.startswith(_MEASURED)]
             row |= dict.fromkeys(measured, float("nan"))
+        for metric in [name[5:] for name in row if name.startswith("test_")]:
+            row.setdefault(f"train_{metric}", float("nan"))  # a sweep leaves it out
         for name in ("cohort", "is_set_aside", "num_steps", "early_step"):
             row.pop(name, None)
     return found
