@@ -1,21 +1,22 @@
-# The commands of gradjax. `make` lists them; it needs make and Python 3.11 or newer.
+# The commands of gradjax; `make` lists them. They need make and Python 3.11 or newer.
 
 SHELL = /bin/sh
 PYTHON ?= python3
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Each Python has its own environment, so that they never meet.
+# One virtual environment per Python version.
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(shell \
   $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 RUN := $(VENV)/bin/python
 
-# Empty if the environment is absent, half made, left behind by a Python that is gone,
-# or was made at another path, which its scripts and its link to gradjax still name.
+# Empty if the environment must be made (again): it is absent or incomplete, its Python has
+# been removed, or it was made at another path, which its scripts and its link to gradjax
+# still contain.
 HEALTHY := $(shell $(RUN) -c 'import pip' 2>/dev/null && \
   grep -sF '$(CURDIR)/$(VENV)' $(VENV)/pyvenv.cfg)
 
-# Refuses, in one line, a Python that cannot make the environment.
+# Refuses a Python that cannot make the environment, with one line.
 define CHECK_PYTHON
 version=`$(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null`; \
 case "$$version" in \
@@ -46,21 +47,22 @@ install: $(VENV)/.installed-core ## Make .venv and install gradjax into it, edit
 mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
-# The slow tests are those with many combinations; the others meet every function once.
-test: $(VENV)/.installed-test ## Run the quick tests, in five minutes; ARGS go to pytest
+# The slow tests try many combinations; the quick ones still call every function once.
+test: $(VENV)/.installed-test ## Run the quick tests, under five minutes; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.installed-test ## Run all tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
-lint: $(VENV)/.installed-dev ## Run ruff and pyright, all of it even if a part fails
+lint: $(VENV)/.installed-dev ## Run ruff and pyright, each even if another fails
 	@failed=; \
 	$(RUN) -m ruff check || failed=yes; \
 	$(RUN) -m ruff format --check || failed=yes; \
 	$(RUN) -m pyright --pythonpath $(RUN) || failed=yes; \
 	test -z "$$failed"
 
-# TensorFlow is needed once, to convert; its 2 GB are gone when this ends, however it does.
+# TensorFlow is needed only to convert the data. Its temporary environment of 2 GB is
+# removed at the end, also after a failure.
 data: ## Download and prepare MNIST, once; needs 3 GB of temporary space
 	@folder="$${TFDS_DATA_DIR:-$$HOME/tensorflow_datasets}/mnist"; \
 	if ls "$$folder"/*/dataset_info.json >/dev/null 2>&1; then \
@@ -76,12 +78,12 @@ data: ## Download and prepare MNIST, once; needs 3 GB of temporary space
 benchmark: $(VENV)/.installed-benchmark ## Time one run against Keras and PyTorch
 	@$(RUN) -m scripts.benchmark single $(ARGS)
 
-clean: ## Remove the environments and what the tools left, never results
+clean: ## Remove the environments and the caches of tools, but no results
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is written when pip has succeeded: an interrupted install is done again, and
-# a second start does not ask pip. Every set of extras includes the core.
+# A stamp file is written after pip has succeeded. So an interrupted installation is done
+# again, and a finished one does not start pip. Every set of extras includes the core.
 $(VENV)/.installed-%: pyproject.toml constraints.txt $(VENV)/pyvenv.cfg
 	$(RUN) -m pip install -c constraints.txt -e '.$(if $(filter-out core,$*),[$*])'
 	@touch $@ $(VENV)/.installed-core
