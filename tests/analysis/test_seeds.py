@@ -19,7 +19,6 @@ def result(losses, status="finished", run_s=1.0, **more):
         num_gradients=2 * count,
         compile_s=0.0,
         run_s=run_s,
-        eval_s=0.0,
     )
 
 
