@@ -1,1 +1,1 @@
-"""The training step, the one compiled loop around it, and evaluation; pure."""
+"""One trial as pure functions: the step, the compiled loop around it, evaluation."""

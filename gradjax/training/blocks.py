@@ -1,19 +1,21 @@
-"""Blocks: the part of a run between two points at which an evaluation may be due."""
+"""Blocks of steps: an evaluation can be due only at the end of a block."""
 
 import math
 
 from gradjax.types import Plan
 
-# Measured on the tutorial MLP (us a step): 191 steps a block 184, 573 177, 1,719 176;
-# the bits are the same. Short blocks let a person watch a slow network.
+# Measured on the tutorial MLP, in us per step: 184 with blocks of 191 steps, 177 with
+# 573 and 176 with 1,719; the bits are the same. Short blocks allow a segment of a slow
+# network to be short, so that its progress is shown often.
 MAX_BLOCK_STEPS = 100
 
 
 def block_length(interval: int) -> int:
-    """Steps of a block: the largest divisor of the evaluation interval up to the limit.
+    """Returns the steps of a block: the largest divisor of the interval up to a limit.
 
-    An interval with no divisor in [limit / 4, limit] gets the smallest divisor above
-    the limit. An interval that is a prime above the limit is one block.
+    The interval is that of the evaluations, and the limit is 100 steps. If there is no
+    divisor in [limit / 4, limit], an interval up to the limit is one block, and a
+    longer one gets its smallest divisor above the limit.
     """
     small = [n for n in range(1, math.isqrt(interval) + 1) if interval % n == 0]
     divisors = sorted({*small, *(interval // n for n in small)})
@@ -28,5 +30,5 @@ def block_length(interval: int) -> int:
 
 
 def num_blocks(plan: Plan) -> int:
-    """The number of blocks of a run; only the last one may be shorter."""
+    """Returns the number of blocks of a run; only the last one may be shorter."""
     return -(-plan.num_steps // plan.block_steps)

@@ -1,4 +1,4 @@
-"""Checks of what a run is given: the numbers of its program, and its seed."""
+"""Checks of the hyperparameters and the seed of a run."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from gradjax.types import Hparams, Program
 
 
 def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
-    """The program's numbers with `hparams` in their place: f32[] each.
+    """Checks hyperparameters and adds the defaults of the program: f32[] each.
 
     Raises:
         Refusal: an unknown name, or a number out of bounds.
@@ -33,7 +33,7 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
 
 
 def checked_seed(seed: Any) -> np.uint32:
-    """The seed as u32[].
+    """Checks a seed and returns it as u32[].
 
     Raises:
         Refusal: it is not a whole number in [0, 2**32).

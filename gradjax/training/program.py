@@ -1,4 +1,4 @@
-"""program(problem, optimizer) -> Program: everything about a run but its numbers."""
+"""Makes a Program: everything about a run except its hyperparameters and its seed."""
 
 import functools
 from typing import Any
@@ -26,24 +26,24 @@ def program(
     keep: str = "last",
     patience: int | None = None,
 ) -> Program:
-    """Plans a run: everything about it but its hyperparameters and its seed.
+    """Makes the program of a run: all but its hyperparameters and its seed.
 
     Args:
-      problem: what is minimised.
+      problem: the problem to minimise.
       optimizer: an expression (`"adamw(b2=0.95)"`), a function such as `optax.adamw`,
         or a finished optax transformation.
-      schedule: an expression (`"warmup_cosine(warmup=0.05)"`), or numbers f32[n] at
-        equally spaced points: the shape over the run that multiplies the learning rate.
-      num_steps: optimizer steps of the whole run.
-      batch_size: examples in a batch; None takes the whole training split.
-      eval_every: steps between two evaluations; None evaluates at the end only.
+      schedule: the shape over the run that multiplies the learning rate: an expression
+        (`"warmup_cosine(warmup=0.05)"`), or numbers f32[n] at equally spaced points.
+      num_steps: the number of optimizer steps of the complete run.
+      batch_size: examples in a batch; None takes the complete training split.
+      eval_every: steps between two evaluations; None evaluates only at the end.
       keep: which parameters a run returns: "last", or "best", those with the best
-        target metric on validation (the earlier ones among equals).
-      patience: evaluations without improvement after which a run stops; None: it
-        always runs to its end.
+        value of the target's metric on validation (of equal values the earlier one).
+      patience: evaluations without improvement after which a run stops; None: a run
+        always continues to its end.
 
     Returns:
-      A Program. Its `hparams` are the numbers that `run` may be given.
+      A Program. Its `hparams` are the numbers that `run` may replace.
 
     Raises:
         Refusal: a count that is not positive, a batch larger than the data, a loss that
@@ -87,7 +87,7 @@ def program(
 
 
 def _validation_metrics(plan: Plan, hparams: Hparams) -> list[str] | None:
-    """The names of the metrics on validation; None without such a split."""
+    """Returns the names of the validation metrics; None without such a split."""
     if plan.problem.data is None or plan.problem.data.validation is None:
         return None
     init, seed = functools.partial(steps.init, plan), np.uint32(0)

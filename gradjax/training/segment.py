@@ -1,9 +1,9 @@
-"""A segment: some whole blocks of a run with their evaluations, as one pure function.
+"""A segment: successive blocks of a run with their evaluations, as one pure function.
 
-Which blocks they are is a traced argument. So one executable serves the first segment,
-every later one, a shorter last block, and the evaluation at the end. That argument is
-shared by all trials that the function is mapped over, so each `cond` on it stays a
-branch.
+The first block and the number of blocks are traced. So one executable serves the first
+segment, every later one, a shorter last block, and the evaluation at the end. All
+trials over which the function is mapped share these arguments, so that a `cond` on them
+remains a branch.
 """
 
 from typing import Any, NamedTuple
@@ -27,11 +27,11 @@ class Form(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """Which blocks a segment computes; traced, and shared by all trials."""
+    """The blocks that a segment computes; traced, and shared by all trials."""
 
     first: Any  # u32[], the first block
     count: Any  # u32[], the number of blocks, at most `Form.capacity`
-    is_final: Any  # bool[], whether `Form.final_splits` are evaluated after them
+    is_final: Any  # bool[], whether `Form.final_splits` are evaluated after the blocks
 
 
 class TrialInputs(NamedTuple):
@@ -54,11 +54,11 @@ class SegmentReport(NamedTuple):
     infos: StepInfo  # f32[blocks, block_steps]
     validation: Means  # f32[blocks], after each block with an evaluation
     final: dict[str, Means]  # split -> metric -> f32[], for `Form.final_splits`
-    params: Any  # the kept parameters, where they are not those of the state; else None
+    params: Any  # the kept parameters; None if they are those of the state
 
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
-    """The state of a trial before its first segment."""
+    """Returns the state of a trial before its first segment."""
     train = steps.init(plan, own.hparams, own.seed)
     return TrialState(train, selection.init(plan, train))
 
@@ -76,10 +76,10 @@ def segment(
     Args:
       plan: the static part of the run.
       form: the static part of the segment.
-      state: after the previous segment.
+      state: the state of the trial after the previous segment.
       own: the hyperparameters and the seed of the trial.
-      which: the blocks.
-      arrays: split -> what its source takes from.
+      which: the blocks to compute.
+      arrays: split -> the arrays of its source.
 
     Returns:
       The state after the last block, and the report.
@@ -133,7 +133,7 @@ def segment(
 
 
 def kept_params(plan: Plan, state: TrialState) -> Any:
-    """The parameters that a trial keeps: the selected ones, else the last ones."""
+    """Returns the parameters that a trial keeps: the selected or else the last ones."""
     if state.kept:
         return state.kept.params
     return evaluation.eval_params(plan, state.train)
@@ -147,9 +147,10 @@ def _block(
     start: jax.Array,
     arrays: Any,
 ) -> tuple[TrainState, StepInfo]:
-    """Takes the steps of a block, which ends where the run ends.
+    """Takes the steps of a block; the last block ends with the run.
 
-    `infos` has the shapes of a report. Where no step is taken, the report is NaN.
+    `infos` has the shapes of a report of one step. The report is NaN for the steps
+    after the end of the run.
     """
     indices = steps.batch_indices(plan, own.seed, start, plan.block_steps)
     taken = steps.body_of_loop(plan, own.hparams, own.seed, arrays)
@@ -172,14 +173,14 @@ def _evaluated(plan: Plan, params: Any, split: str, arrays: dict[str, Any]) -> M
 
 
 def _filled(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
-    """Arrays of NaN with leading axes before the shapes."""
+    """Returns arrays of NaN, with the leading axes before the axes of the shapes."""
     return jax.tree.map(
         lambda x: jnp.full((*leading, *x.shape), jnp.nan, x.dtype), shapes
     )
 
 
 def _put(k: jax.Array) -> Any:
-    """A function that writes a value at index `k` of a buffer."""
+    """Returns a function that writes a value at index `k` of a buffer."""
     return lambda buffer, value: jax.lax.dynamic_update_index_in_dim(
         buffer, value, k.astype(jnp.int32), 0
     )

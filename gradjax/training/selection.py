@@ -1,10 +1,10 @@
-"""Which parameters of a run are kept: the last ones, or the best on validation.
+"""Selects the parameters that a run keeps: the last ones, or the best on validation.
 
-The best parameters are a copy inside the compiled program, so that they are there under
-lanes as well. They are chosen on the validation split alone, by the target's metric;
-among equal evaluations the earlier one stays. A run may also stop early, once its
-metric has not improved for `patience` evaluations (Prechelt, "Early Stopping, But
-When?", 1998).
+A copy of the best parameters is carried inside the compiled program, so every lane has
+its own copy. The parameters are chosen on the validation split alone, by the metric of
+the target; of equal evaluations the earlier one is kept. A run may also stop early,
+when its metric has not improved for `patience` evaluations (Prechelt, "Early Stopping,
+But When?", 1998).
 """
 
 from typing import Any
@@ -25,13 +25,13 @@ def is_selecting(plan: Plan) -> bool:
 
 
 def criterion(target: Target, names: Any) -> tuple[str, float]:
-    """The validation metric that selects, and the sign that makes it larger if better.
+    """Returns the metric that selects, and a sign: sign * metric is larger if better.
 
-    It is the target's metric where it is measured, else the loss.
+    It is the metric of the target if that is measured, and otherwise the loss.
 
     Args:
-      target: of the problem.
-      names: of the metrics that are measured.
+      target: the target of the problem.
+      names: the names of the metrics that are measured.
     """
     if target.metric in names:
         return target.metric, 1.0 if target.mode == "max" else -1.0
@@ -39,11 +39,11 @@ def criterion(target: Target, names: Any) -> tuple[str, float]:
 
 
 def check(plan: Plan, names: Any) -> None:
-    """Refuses a selection that the problem has no evaluations for.
+    """Refuses a selection for which the problem has no evaluations.
 
     Args:
       plan: the static part of the run.
-      names: of the metrics that are measured on validation; None: no validation split.
+      names: the names of the validation metrics; None: there is no validation split.
 
     Raises:
         Refusal: an unknown word, a patience that is not positive, no validation split,
@@ -68,7 +68,7 @@ def check(plan: Plan, names: Any) -> None:
 
 
 def init(plan: Plan, state: TrainState) -> Kept | tuple[()]:
-    """The selection before the first evaluation; () where nothing is selected."""
+    """Returns the selection before any evaluation; () if nothing is selected."""
     if not is_selecting(plan):
         return ()
     dtype = jnp.result_type(float)
@@ -84,12 +84,12 @@ def update(
     means: dict[str, jax.Array],
     step: jax.Array,
 ) -> Any:
-    """The selection after an evaluation.
+    """Returns the selection after an evaluation.
 
     Args:
       plan: the static part of the run.
-      kept: before the evaluation.
-      state: that was evaluated.
+      kept: the selection before the evaluation.
+      state: the state that was evaluated.
       means: the metrics over the validation split, f32[] each.
       step: u32[], the number of steps taken.
     """

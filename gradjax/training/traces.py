@@ -5,17 +5,17 @@ import numpy as np
 from gradjax.training.blocks import num_blocks
 from gradjax.types import Plan
 
-MAX_POINTS = 1_000  # of a training curve, where no other number is asked for
+MAX_POINTS = 1_000  # of a training curve, unless `trace_every` is given
 
 
 def default_every(plan: Plan) -> int:
-    """Steps per point so that a curve has at most 1,000 points, or one per block."""
+    """Returns the steps per point: a curve has at most 1,000, or one per block."""
     points = max(1, MAX_POINTS // num_blocks(plan))  # per block
     return -(-plan.block_steps // points)
 
 
 def window_starts(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
-    """The steps, from 0, at which the windows of `count` blocks start: i64[points].
+    """Returns the steps, from 0, at which the windows of blocks start: i64[points].
 
     A window never crosses the end of a block, so the windows are the same however a run
     is cut into segments.
@@ -26,7 +26,7 @@ def window_starts(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
 
 
 def window_ends(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
-    """The number of steps taken at the end of each window: i64[points]."""
+    """Returns the number of steps taken at the end of each window: i64[points]."""
     stop = min((first + count) * plan.block_steps, plan.num_steps)
     return np.append(window_starts(plan, every, first, count)[1:], stop)
 
@@ -34,10 +34,10 @@ def window_ends(plan: Plan, every: int, first: int, count: int) -> np.ndarray:
 def window_means(
     values: np.ndarray, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:
-    """The mean over each window: f32[rows, steps] to f32[rows, points].
+    """Computes the mean over each window: f32[rows, steps] to f32[rows, points].
 
-    Computed in float64, because a sum of losses that are about to diverge overflows a
-    float32.
+    Sums are in float64, because the sum of losses that are about to diverge overflows
+    in float32.
     """
     if len(starts) == values.shape[1]:
         return values
