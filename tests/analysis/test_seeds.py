@@ -16,6 +16,7 @@ def result(losses, status="finished", run_s=1.0, **more):
         status=status,
         diverged_step=None,
         num_steps=count,
+        kept_step=count,
         num_gradients=2 * count,
         compile_s=0.0,
         run_s=run_s,
