@@ -1,1 +1,1 @@
-"""Trains trials, one or many, as one compiled program over lanes; in memory."""
+"""Trains one trial or many in memory, as one compiled program with lanes."""

@@ -1,7 +1,7 @@
-"""Many trials as one program: lanes filled with trials, on every device.
+"""Advances many trials as one program: fills lanes with trials, on every device.
 
-Between two segments the trials that are still active move into full lanes, so those
-that diverged or stopped cost nothing from then on.
+Between two segments the trials that are still active move into full lanes, so trials
+that have diverged or stopped cost nothing from then on.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Active(NamedTuple):
 
     results: Results  # of all trials
     own: TrialInputs  # [trials] each
-    rows: np.ndarray  # i64[...], the trials that go on
+    rows: np.ndarray  # i64[...], the trials that are still active
 
 
 OnSegment = Callable[[Active, Interval], None]
@@ -50,13 +50,13 @@ def run(
     Args:
       lanes: from `trials.lanes.lanes`.
       hparams: for each trial, the numbers that replace the program's defaults.
-      seeds: of each trial.
-      trace_every: steps per point of the training curves, each the mean over them; 0:
-        at most 1,000 points, or one per block where there are more blocks.
-      on_segment: called after each segment with the active trials and the interval.
+      seeds: the seed of each trial.
+      trace_every: each point of a training curve is the mean over so many steps; with
+        0 a curve has at most 1,000 points, or one per block if there are more blocks.
+      on_segment: is called after each segment with the active trials and the interval.
 
     Returns:
-      Trials, on the host, in the order given.
+      Trials, on the host, in the given order.
 
     Raises:
         Refusal: what `start` refuses, or lanes that do not fit into memory.
@@ -75,7 +75,7 @@ def run(
 def start(
     lanes: Lanes, hparams: list[Hparams], seeds: list[int], trace_every: int
 ) -> Active:
-    """Trials before their first segment.
+    """Returns trials before their first segment.
 
     Args: see `run`.
 
@@ -94,7 +94,7 @@ def start(
 def advance(lanes: Lanes, active: Active, interval: Interval) -> Active:
     """Computes a segment of every active trial and records it.
 
-    The trials that patience ends in this segment are evaluated at once.
+    The trials that patience ends in this segment get their final evaluation at once.
 
     Raises:
         Refusal: memory ran out with one call at a time.
@@ -109,13 +109,13 @@ def advance(lanes: Lanes, active: Active, interval: Interval) -> Active:
 
 
 def survivors(active: Active) -> Active:
-    """The trials that go on."""
+    """Returns the trials that are still active."""
     has_ended = results_of.has_ended(active.results)
     return active._replace(rows=active.rows[~has_ended[active.rows]])
 
 
 def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[Interval]:
-    """(first block, blocks) of each segment of a run.
+    """Yields (first block, number of blocks) of each segment of a run.
 
     The first segment is one block, because trials that diverge do so early.
 
@@ -134,7 +134,7 @@ def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[Interval]:
 def _call_all(
     lanes: Lanes, active: Active, rows: np.ndarray, which: tuple[int, int, bool]
 ) -> None:
-    """Calls the lanes with all of these trials; fewer at once where memory runs out."""
+    """Calls the lanes with all of these trials; fewer at once if memory runs out."""
     ready = lanes.ready()
     groups, at_once = list(_groups(rows, lanes.width)), ready.in_flight
     while groups := _call_groups(active, groups, which, ready.calls[:at_once]):
@@ -149,7 +149,7 @@ def _call_groups(
     which: tuple[int, int, bool],
     calls: tuple[Call, ...],
 ) -> list[np.ndarray]:
-    """Lets each call take group after group; returns those that memory ran out on."""
+    """Lets each call compute group after group; returns those without memory."""
     waiting, failed, results = queue.SimpleQueue(), [], active.results
     for group in groups:
         waiting.put(group)
@@ -183,7 +183,7 @@ def _call_groups(
 
 
 def _groups(rows: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    """The trials in groups of `width`; the last group repeats its last trial."""
+    """Yields the trials in groups of `width`; the last repeats its last trial."""
     for at in range(0, len(rows), width):
         group: Any = rows[at : at + width]
         yield np.concatenate([group, np.repeat(group[-1:], width - len(group))])

@@ -15,11 +15,11 @@ from gradjax.types import Result, Series, Target, Trials
 def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> Trials:
     """Collects the results of finished trials.
 
-    Nothing is told of a trial after the step at which it ended: how long its lane went
-    on until the end of the segment depends on the segment.
+    What a lane computed for a trial after the step at which the trial ended is removed,
+    because it depends on the length of the segment.
 
     Args:
-      results: all trials are at their end, or have ended before it.
+      results: of trials that have all ended.
       own: hyperparameters and seeds, [trials] each.
       times: (compile, run) in seconds.
     """
@@ -59,7 +59,7 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
 def best_evaluations(
     trace: dict[str, Series], target: Target, num_trials: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best evaluation on validation, its step, and the first step at the target.
+    """Finds the best validation value, its step, and the first step at the target.
 
     Returns:
       f32[trials], NaN where no evaluation was finite; i64[trials] and i64[trials], 0
@@ -88,7 +88,7 @@ def best_evaluations(
 
 
 def kept_validation(results: Results) -> dict[str, np.ndarray]:
-    """The validation metrics of the kept parameters: metric -> f32[trials]."""
+    """Returns the validation metrics of the kept parameters: metric -> f32[trials]."""
     taken = steps_taken(results.plan)
     block = np.clip(np.searchsorted(taken, results.kept_step), 0, len(taken) - 1)
     rows = np.arange(len(block))
@@ -100,7 +100,10 @@ def kept_validation(results: Results) -> dict[str, np.ndarray]:
 def _evaluation(
     results: Results, status: np.ndarray
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The metrics of the kept parameters; NaN for trials that came to no end."""
+    """Returns the metrics of the kept parameters.
+
+    They are NaN for trials that diverged, were stopped by halving or were set aside.
+    """
     has_end = np.isin(status, ("finished", "stopped early"))
     found = dict(results.final)
     if results.validation:
@@ -115,7 +118,7 @@ def _evaluation(
 
 
 def _ends(results: Results, diverged_step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps taken until each trial ended, i64[trials], and why, text [trials]."""
+    """Returns the steps until each trial ended, i64[trials], and its status."""
     causes = (
         ("set aside", results.is_set_aside, np.zeros_like(diverged_step)),
         ("diverged", diverged_step > 0, diverged_step),
@@ -134,7 +137,7 @@ def _forget(results: Results, row: int, step: int, status: str) -> None:
     """Removes what a lane computed for a trial after its end."""
     every = window_starts(results.plan, results.every, 0, num_blocks(results.plan))
     taken = steps_taken(results.plan)
-    # The evaluation at the step of a diverged trial is of parameters that it lost.
+    # An evaluation at the step of divergence is of parameters before the divergence.
     is_after = taken > step if status != "diverged" else taken >= step
     for rows in results.trace.values():
         rows[row, every >= step] = np.nan
@@ -143,7 +146,7 @@ def _forget(results: Results, row: int, step: int, status: str) -> None:
 
 
 def _is_finite(params: Any) -> np.ndarray:
-    """bool[trials]: whether all parameters are."""
+    """Returns which trials have only finite parameters: bool[trials]."""
     leaves = jax.tree.leaves(params)
     finite = np.ones(len(leaves[0]), bool)
     for leaf in leaves:
@@ -152,7 +155,7 @@ def _is_finite(params: Any) -> np.ndarray:
 
 
 def row(trials: Trials, k: int) -> Result:
-    """One trial as a Result."""
+    """Returns one trial as a Result."""
 
     def taken(tree: Any) -> Any:
         return jax.tree.map(lambda x: x[k], tree)

@@ -1,4 +1,4 @@
-"""What a step of one trial costs, counted in its jaxpr before anything is compiled."""
+"""The cost of a step of one trial, counted in its jaxpr before it is compiled."""
 
 import functools
 import math
@@ -13,15 +13,16 @@ from gradjax.types import Program, TrainState
 
 
 class _Rates(NamedTuple):
-    """How fast a device is, to an order of magnitude."""
+    """The speed of a device, to an order of magnitude."""
 
     flops_per_s: float
     bytes_per_s: float
     overhead_s: float  # of a step in a compiled loop
 
 
-# Measured on 2 CPU cores: within a factor of two for the tutorial MLP (200 us), the CNN
-# (15 ms), an LSTM (65 ms) and a Transformer (120 ms). One H200: see docs/results.
+# On 2 CPU cores the estimate is within a factor of two of the measured time for the
+# tutorial MLP (200 us), the CNN (15 ms), an LSTM (65 ms) and a Transformer (120 ms).
+# For one H200 see docs/results.
 _RATES = {
     "cpu": _Rates(1e11, 1e10, 2e-5),
     "accelerator": _Rates(1e13, 1e12, 1e-4),
@@ -29,24 +30,24 @@ _RATES = {
 
 
 def state_bytes(program: Program) -> int:
-    """The size of one trial's training state, in bytes."""
+    """Returns the size of one trial's training state, in bytes."""
     leaves = jax.tree.leaves(_state(program))
     return sum(x.size * x.dtype.itemsize for x in leaves)
 
 
 def touched_bytes(program: Program) -> int:
-    """Bytes that a step of one trial touches: its state and what its loss computes.
+    """Returns the bytes that a step of one trial touches: its state and its loss.
 
-    Every intermediate result of the loss counts once, those of a loop once in all.
+    Every intermediate result of the loss counts once, and so does that of a loop.
     """
     return state_bytes(program) + _computed_bytes(_loss(program).jaxpr)
 
 
 def step_seconds(program: Program) -> float:
-    """A rough estimate of the time that a step of one trial takes.
+    """Estimates roughly the seconds that a step of one trial takes.
 
-    It is a function of the program and of the kind of device alone, so what is decided
-    by it is the same in every process.
+    The estimate depends only on the program and on the kind of device, so decisions
+    that use it are the same in every process.
     """
     rates = _RATES["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     moved_s = touched_bytes(program) / rates.bytes_per_s
@@ -54,15 +55,16 @@ def step_seconds(program: Program) -> float:
 
 
 def step_flops(program: Program) -> int:
-    """Multiplications and additions of the matrix products and convolutions of a step.
+    """Returns the multiplications and additions of a step.
 
-    A gradient counts as three losses.
+    Those of matrix products and convolutions are counted. A gradient counts as three
+    losses.
     """
     return 3 * _num_flops(_loss(program).jaxpr)
 
 
 def has_loop(program: Program) -> bool:
-    """Whether the loss has a loop, as a recurrent network has over time."""
+    """Returns whether the loss has a loop, as that of a recurrent network over time."""
 
     def found(jaxpr: Any) -> bool:
         return any(
@@ -75,7 +77,7 @@ def has_loop(program: Program) -> bool:
 
 
 def _loss(program: Program) -> Any:
-    """The jaxpr of the loss of a batch."""
+    """Returns the jaxpr of the loss of a batch."""
     plan = program.plan
     data, batch = plan.problem.data, None
     if data is not None:
@@ -86,12 +88,12 @@ def _loss(program: Program) -> Any:
 
 
 def _state(program: Program) -> TrainState:
-    """The training state, as shapes."""
+    """Returns the shapes of the training state."""
     return jax.eval_shape(program.init, program.hparams, np.uint32(0))
 
 
 def _inner(equation: Any) -> Iterator[Any]:
-    """The jaxprs that an equation calls: the body of a loop, the branches of a cond."""
+    """Yields the jaxprs that an equation calls, as the body of a loop."""
     for value in equation.params.values():
         for one in value if isinstance(value, tuple | list) else (value,):
             if hasattr(one, "eqns") or hasattr(one, "jaxpr"):
@@ -99,7 +101,7 @@ def _inner(equation: Any) -> Iterator[Any]:
 
 
 def _computed_bytes(jaxpr: Any) -> int:
-    """The size of all intermediate results; those of a loop count once."""
+    """Returns the size of all intermediate results; those of a loop count once."""
     total = 0
     for equation in jaxpr.eqns:
         inner = [
@@ -118,7 +120,7 @@ def _computed_bytes(jaxpr: Any) -> int:
 
 
 def _num_flops(jaxpr: Any) -> int:
-    """Multiplications and additions of matrix products and convolutions."""
+    """Returns the multiplications and additions of products and convolutions."""
     total = 0
     for equation in jaxpr.eqns:
         name = equation.primitive.name

@@ -1,4 +1,4 @@
-"""How many trials are mapped together, and how many advance together."""
+"""Decides how many trials are mapped together, and how many advance together."""
 
 import jax
 
@@ -7,10 +7,10 @@ from gradjax.trials.cost import state_bytes, touched_bytes
 from gradjax.types import Program
 
 Widths = tuple[tuple[int | None, int], ...]
-# (bytes that a step of a trial touches, lanes mapped together), in rising order; None:
-# any number of bytes. Mapping saves the overhead of each operation, until the lanes no
-# longer fit into the cache. Measured on 2 CPU cores, networks with Adam, in us per step
-# of a trial:
+# (the largest number of bytes that a step of a trial touches, lane width), in rising
+# order; None: any number of bytes. Mapping saves the overhead of each operation, as
+# long as the lanes fit into the cache. Measured on 2 CPU cores for networks with Adam,
+# in us per step of a trial:
 #
 #     touched   1 lane    2    4   16   64
 #      74 kB       22         12   10    7   digits, 32 hidden units
@@ -21,23 +21,23 @@ Widths = tuple[tuple[int | None, int], ...]
 #     160 MB   86,000 107,000 105,000        MNIST, convolutions, batch 128
 _WIDTHS: dict[str, Widths] = {
     "cpu": ((100_000, 64), (500_000, 16), (2_000_000, 2), (None, 1)),
-    # One H200, in us per step of a trial with 1, 16, 64, 256 lanes: MNIST, 128 units
-    # 40, 3.2, 1.8, 1.2; convolutions 229, 173, 159, 156; a Transformer of 3 x 128
-    # 1,273, 361, 310, 291, where the states of 256 lanes take 2.6 s to the host and
-    # back.
+    # Measured on one H200, in us per step of a trial with 1, 16, 64 and 256 lanes: an
+    # MLP of 128 units on MNIST 40, 3.2, 1.8, 1.2; the CNN 229, 173, 159, 156; a
+    # Transformer of 3 x 128 1,273, 361, 310, 291. The states of 256 lanes of this
+    # Transformer take 2.6 s to the host and back.
     "accelerator": ((2_000_000, 256), (None, 64)),
 }
-_MAX_COHORT_BYTES = 2**31  # of states, which stay on the host between segments
-_COHORT = 64  # trials at least, so that one segment of a cohort takes seconds
+_MAX_COHORT_BYTES = 2**31  # of states, which are on the host between two segments
+_COHORT = 64  # trials at least; a segment of a cohort then takes seconds
 
 
 def default_widths() -> Widths:
-    """The measured rule for the current device."""
+    """Returns the measured rule for the current device."""
     return _WIDTHS["cpu" if jax.default_backend() == "cpu" else "accelerator"]
 
 
 def default_width(program: Program, widths: Widths | None = None) -> int:
-    """The lane width that the rule gives for a program."""
+    """Returns the lane width that the rule gives for a program."""
     size = touched_bytes(program)
     return next(
         width
@@ -47,23 +47,23 @@ def default_width(program: Program, widths: Widths | None = None) -> int:
 
 
 def capped(widths: Widths, num_trials: int, num_devices: int | None) -> Widths:
-    """The rule with widths reduced so that this many trials occupy every device."""
+    """Returns the rule with widths reduced so that the trials occupy every device."""
     used = cores.num_devices() if num_devices is None else num_devices
     most = max(1, -(-num_trials // used))
     return tuple((size, min(width, most)) for size, width in widths)
 
 
 def cohort_size(program: Program, width: int, num_seeds: int = 1) -> int:
-    """The number of trials that advance together, segment by segment.
+    """Returns the number of trials of a cohort, which advance together.
 
-    It depends on the program, the width and the number of seeds alone, so that a
-    resumed sweep forms the same cohorts. Their states fit into 2 GiB, and the seeds of
-    one setting stay together.
+    It depends only on the program, the width and the number of seeds, so that a resumed
+    sweep forms the same cohorts. The states of a cohort fit into 2 GiB, and the seeds
+    of one setting are in the same cohort.
 
     Args:
-      program: of the trials.
-      width: lanes of the program.
-      num_seeds: trials of one setting, which follow one another.
+      program: the program of the trials.
+      width: the lane width.
+      num_seeds: the number of trials of one setting, which follow one another.
     """
     most = max(width, _MAX_COHORT_BYTES // max(1, state_bytes(program)))
     size = min(max(_COHORT, 4 * width), most // width * width)

@@ -1,11 +1,11 @@
 """Lanes: trials that are mapped together in one compiled program, on each device.
 
-A lane holds one trial, with its own hyperparameters and its own seed; the data are
-shared. `width` lanes are mapped together in one call, and calls run at the same time on
-each core of a CPU or on each accelerator. A width of 1 uses no vmap. At a given width a
-trial has the same bits in every lane, beside any other trials, on any number of devices
-and in segments of any length. So the width is part of the plan, and the number of
-devices is not.
+A lane holds one trial with its own hyperparameters and its own seed; all lanes share
+the data. One call computes `width` lanes, and several calls run at the same time: one
+on each core of a CPU, or on each accelerator. A width of 1 uses no vmap. At a given
+width a trial has the same bits in every lane, beside any other trials, on any number of
+devices and in segments of any length. So the width is part of the plan, and the number
+of devices is not.
 """
 
 import functools
@@ -24,21 +24,21 @@ from gradjax.training.segment import Form, Interval, TrialInputs
 from gradjax.trials import cores, cost, memory
 from gradjax.types import Hparams, Program
 
-_MAX_SEGMENT_STEPS = 20_000  # because the report of a segment is kept on the device
-_MIN_SEGMENTS = 4  # of a run, so that diverged trials leave early
-_SEGMENT_S = 1.0  # about: a person watches, and a killed process loses no more
+_MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
+_MIN_SEGMENTS = 4  # of a run, so that diverged trials leave their lanes early
+_SEGMENT_S = 1.0  # about; progress is shown and results are committed this often
 Call = Callable[..., Any]
 # (state or None, own, first block, blocks, is_final) -> (state, report), all on the
-# host, with a leading axis of lanes; None: the trials start
+# host and with a leading axis of lanes; with None the trials start
 
 
 class Ready(NamedTuple):
     """The compiled program of some lanes."""
 
-    calls: tuple[Call, ...]  # may run at the same time; on a CPU one for each core
-    compile_s: float  # tracing included
+    calls: tuple[Call, ...]  # can run at the same time; on a CPU one for each core
+    compile_s: float  # with the time for tracing
     bytes: int  # of memory that one call takes on its device while it runs
-    in_flight: int  # calls at once that there is memory for
+    in_flight: int  # the number of calls for which there is memory at the same time
 
 
 class Lanes(NamedTuple):
@@ -49,7 +49,7 @@ class Lanes(NamedTuple):
     form: Form
     shapes: Any  # (state, report) of a segment, as shapes [width, ...]
     devices: tuple[Any, ...]  # of each call; all cores of a CPU are one device
-    ready: Callable[[], Ready]  # compiles at the first call
+    ready: Callable[[], Ready]  # compiles when it is called for the first time
 
 
 def lanes(
@@ -60,12 +60,12 @@ def lanes(
 ) -> Lanes:
     """Prepares a program for many trials; it is compiled when it is first needed.
 
-    The same arguments give the same Lanes, so the program is compiled once.
+    The same arguments return the same Lanes, so the program is compiled once.
 
     Args:
       program: from `gradjax.program`.
-      width: trials that are mapped together on one device.
-      num_devices: how many devices, of a CPU cores; None: all.
+      width: the number of trials that are mapped together on one device.
+      num_devices: the number of devices, on a CPU of cores; None: all.
       with_train: evaluate the train split at the end of a run, although there is a
         held-out split. For a run of one epoch this takes a fifth of its time.
 
@@ -89,12 +89,12 @@ def lanes(
 
 
 def num_calls(lanes: Lanes, num_trials: int) -> int:
-    """Calls that a segment of these trials takes; lanes of the last may be spare."""
+    """Returns the number of calls for a segment; the last may have spare lanes."""
     return -(-num_trials // lanes.width)
 
 
 def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
-    """How long all trials take if none of them ends early, from one timed block."""
+    """Estimates the seconds for all trials from one timed block; none ends early."""
     ready, program = lanes.ready(), lanes.program
     filled = [program.hparams] * lanes.width
     own = stacked(program, filled, list(range(lanes.width)))
@@ -106,7 +106,7 @@ def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
 
 
 def stacked(program: Program, hparams: list[Hparams], seeds: list[int]) -> TrialInputs:
-    """The checked inputs of trials, with a leading axis of trials.
+    """Checks the inputs of trials and stacks them along a leading axis of trials.
 
     Raises:
         Refusal: what `checked_hparams` and `checked_seed` refuse.
@@ -142,7 +142,7 @@ def _ready(
     devices: tuple[Any, ...],
     traced_s: float,
 ) -> Ready:
-    """Compiles both programs for each device and puts the data there."""
+    """Compiles both programs for each device and copies the data to it."""
     begun = time.perf_counter() - traced_s
     _, own, _, arrays = arguments
     quick = compilation.quick_options()
@@ -160,7 +160,7 @@ def _ready(
 
 
 def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
-    """A function from host to host that runs a segment on one device."""
+    """Returns a function from host to host that runs a segment on one device."""
 
     def call(
         state: Any, own: TrialInputs, first: int, count: int, is_final: bool
@@ -174,7 +174,7 @@ def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
 
 
 def _mapped(function: Call, width: int, num_shared: int) -> Call:
-    """The function over lanes; its last `num_shared` arguments are shared by them."""
+    """Maps a function over lanes, which share its last `num_shared` arguments."""
 
     def over_lanes(*args: Any) -> Any:
         num_own = len(args) - num_shared
@@ -188,7 +188,10 @@ def _mapped(function: Call, width: int, num_shared: int) -> Call:
 
 
 def _capacity(program: Program) -> int:
-    """Blocks of a segment at most: about a second, and a quarter of the run."""
+    """Returns the largest number of blocks of a segment.
+
+    It takes about a second, and at most a quarter of the run.
+    """
     plan = program.plan
     most_steps = min(_MAX_SEGMENT_STEPS, _SEGMENT_S / cost.step_seconds(program))
     most = max(1, round(most_steps / plan.block_steps))
@@ -196,14 +199,14 @@ def _capacity(program: Program) -> int:
 
 
 def _final_splits(arrays: dict[str, Any], with_train: bool) -> tuple[str, ...]:
-    """Splits that are evaluated only at the end; validation is evaluated on the way."""
+    """Returns the splits that are evaluated only at the end of a run."""
     held_out = [name for name in arrays if name != "train"]
     names = arrays if with_train or not held_out else held_out
     return tuple(name for name in names if name != "validation")
 
 
 def _arrays(program: Program) -> dict[str, Any]:
-    """Split -> what its source takes from; without data there is a train split."""
+    """Returns split -> the arrays of its source; {"train": None} without data."""
     data = program.plan.problem.data
     if data is None:
         return {"train": None}

@@ -1,4 +1,4 @@
-"""How much memory a batch of lanes takes, and how many of them there is memory for."""
+"""The memory that one call of the lanes takes, and how many calls fit into memory."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def needed_bytes(executable: jax.stages.Compiled) -> int:
-    """What one call takes on its device: arguments, results and what is in between.
+    """Returns the bytes that one call takes: arguments, results and temporaries.
 
-    As the compiler says; 0 where it does not say.
+    The number is that of the compiler; it is 0 if the compiler gives none.
     """
     stats: Any = executable.memory_analysis()
     if stats is None:
@@ -28,7 +28,7 @@ def needed_bytes(executable: jax.stages.Compiled) -> int:
 
 
 def available_bytes(device: Any) -> int | None:
-    """Of a device: its own memory that is free, or that of the host; None: unknown."""
+    """Returns the free bytes of a device, for a CPU of the host; None: unknown."""
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         limit, used = stats.get("bytes_limit"), stats.get("bytes_in_use", 0)
@@ -38,10 +38,10 @@ def available_bytes(device: Any) -> int | None:
 
 
 def in_flight(batch_bytes: int, devices: tuple[Any, ...]) -> int:
-    """How many batches may run at once; on the CPU all devices share the memory.
+    """Returns how many calls can run at once; on a CPU all calls share the memory.
 
     Raises:
-        Refusal: not one of them fits; the line says how much it needs.
+        Refusal: not one call fits; the line says how much memory it needs.
     """
     available = available_bytes(devices[0])
     if available is None or batch_bytes == 0:
@@ -54,18 +54,18 @@ def in_flight(batch_bytes: int, devices: tuple[Any, ...]) -> int:
 
 
 def too_large(batch_bytes: int, available: int | None = None) -> Refusal:
-    """The line for a batch that memory does not hold."""
+    """Returns the refusal of a call that does not fit into memory."""
     there = "" if available is None else f", and {available:,} are free"
     return Refusal(
         f"one batch of trials needs {batch_bytes:,} bytes of memory{there}: ask for a"
-        " smaller --batch_size, a smaller model, or fewer lanes with --width"
+        " smaller --batch_size, a smaller model, or fewer lanes with --lane_width"
     )
 
 
 def _left_on_host() -> int | None:
     try:
         lines = _MEMINFO.read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # the system is not Linux
         return None
     named = dict(line.split(":", 1) for line in lines if ":" in line)
     kilobytes = named.get("MemAvailable", "").split()
@@ -73,7 +73,7 @@ def _left_on_host() -> int | None:
 
 
 def _left_in_cgroup() -> int | None:
-    """Of the container that this process may run in."""
+    """Returns the free bytes of the container in which this process may run."""
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())

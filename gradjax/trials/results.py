@@ -1,4 +1,4 @@
-"""The results of trials on the host, while they run: allocated, then recorded."""
+"""The results of running trials on the host: allocated once, recorded by segment."""
 
 from typing import Any, NamedTuple
 
@@ -20,15 +20,15 @@ class Results(NamedTuple):
     plan: Plan
     every: int  # steps per point of the trace
     state: TrialState  # a pytree, [trials, ...]
-    params: Any  # the kept parameters, where they are not those of the state; else None
+    params: Any  # the kept parameters; None if they are those of the state
     trace: dict[str, np.ndarray]  # f32[trials, points]
     validation: dict[str, np.ndarray]  # f32[trials, blocks], NaN where none was due
     final: dict[str, dict[str, np.ndarray]]  # split -> metric -> f32[trials]
-    num_gradients: np.ndarray  # i64[trials], so far
-    diverged_step: np.ndarray  # i64[trials], or 0
-    early_step: np.ndarray  # i64[trials], where patience ended the trial, or 0
-    stopped_step: np.ndarray  # i64[trials], where successive halving ended it, or 0
-    kept_step: np.ndarray  # i64[trials], of the selected parameters so far
+    num_gradients: np.ndarray  # i64[trials], gradients computed so far
+    diverged_step: np.ndarray  # i64[trials], the step of divergence, or 0
+    early_step: np.ndarray  # i64[trials], the step at which patience ended it, or 0
+    stopped_step: np.ndarray  # i64[trials], the step at which halving ended it, or 0
+    kept_step: np.ndarray  # i64[trials], the step of the kept parameters so far
     is_set_aside: np.ndarray  # bool[trials], it ended the process and has no result
 
 
@@ -38,13 +38,13 @@ _COUNTS = ("num_gradients", "diverged_step", "early_step", "kept_step")
 def allocate(
     plan: Plan, shapes: tuple[Any, SegmentReport], every: int, num_trials: int
 ) -> Results:
-    """Arrays for trials of which nothing has been computed.
+    """Allocates the results of trials of which nothing has been computed.
 
     Args:
-      plan: of the run.
+      plan: the static part of the run.
       shapes: of the state and the report of a segment, [width, ...].
       every: steps per point of the trace.
-      num_trials: rows.
+      num_trials: the number of rows.
     """
     state, report = shapes
 
@@ -80,15 +80,15 @@ def record(
     state: TrialState,
     report: SegmentReport,
 ) -> None:
-    """Writes what a call of the lanes returned.
+    """Records what a call of the lanes returned.
 
     Args:
-      results: written to.
-      rows: i64[width], the trials in the lanes. Where spare lanes repeat a trial, they
+      results: is changed in place.
+      rows: i64[width], the trials in the lanes. Spare lanes repeat the last trial and
         hold the same values.
-      interval: of the segment.
-      state: after the segment, [width, ...].
-      report: of the segment, [width, ...].
+      interval: the blocks of the segment.
+      state: the states after the segment, [width, ...].
+      report: the report of the segment, [width, ...].
     """
     plan, (first, count) = results.plan, interval
     start = first * plan.block_steps
@@ -128,7 +128,7 @@ def record(
 def to_arrays(
     results: Results, rows: np.ndarray, interval: Interval
 ) -> dict[str, np.ndarray]:
-    """What a segment wrote about some trials, as named arrays for the store.
+    """Returns the results of a segment of some trials, as named arrays for the store.
 
     Returns:
       `trace/<name>` f32[rows, points], `validation/<name>` f32[rows, blocks] (NaN where
@@ -155,7 +155,7 @@ def to_arrays(
 def from_arrays(
     results: Results, interval: Interval, arrays: dict[str, np.ndarray]
 ) -> None:
-    """Writes what `to_arrays` returned back into results."""
+    """Records the arrays that `to_arrays` returned."""
     first, count = interval
     rows = arrays["rows"]
     for path, values in arrays.items():
@@ -173,19 +173,19 @@ def from_arrays(
 
 
 def has_ended(results: Results) -> np.ndarray:
-    """bool[trials]: diverged, stopped or set aside, so that a trial leaves its lane."""
+    """Returns which trials have diverged, stopped or been set aside: bool[trials]."""
     steps = (results.diverged_step, results.early_step, results.stopped_step)
     return results.is_set_aside | (np.stack(steps) > 0).any(axis=0)
 
 
 def steps_taken(plan: Plan) -> np.ndarray:
-    """The number of steps taken at the end of each block: i64[blocks]."""
+    """Returns the number of steps taken at the end of each block: i64[blocks]."""
     ends = np.arange(1, num_blocks(plan) + 1) * plan.block_steps
     return np.minimum(ends, plan.num_steps)
 
 
 def _points(results: Results, interval: Interval) -> slice:
-    """The points of the trace that belong to a segment."""
+    """Returns the points of the trace that belong to a segment."""
     plan, every, (first, count) = results.plan, results.every, interval
     before = len(window_starts(plan, every, 0, first)) if first else 0
     return slice(before, before + len(window_starts(plan, every, first, count)))
@@ -197,12 +197,12 @@ def _curves(report: SegmentReport) -> dict[str, Any]:
 
 
 def _host_type(x: Any) -> Any:
-    """The type on the host: that of the device, and no narrower than float32."""
+    """Returns the type on the host: that of the device, but at least float32."""
     return np.promote_types(x.dtype, np.float32)
 
 
 def _early_steps(state: TrialState) -> np.ndarray:
-    """i64[width]: where patience ended each trial, or 0."""
+    """Returns the step at which patience ended each trial, or 0: i64[width]."""
     kept: Any = state.kept
     if kept:
         return np.asarray(kept.stopped_step, np.int64)
@@ -212,7 +212,7 @@ def _early_steps(state: TrialState) -> np.ndarray:
 def _num_gradients(
     plan: Plan, flat: dict[str, np.ndarray], taken: np.ndarray
 ) -> np.ndarray:
-    """Gradients spent in a segment, up to a trial's end: i64[rows]."""
+    """Returns the gradients computed in a segment before a trial ends: i64[rows]."""
     if "num_gradients" not in flat:
         return optimizers.num_gradients(plan.optimizer) * taken
     spent = flat["num_gradients"]

@@ -1,4 +1,4 @@
-"""run: one trial, in memory."""
+"""Trains one trial in memory."""
 
 from gradjax.trials import batches
 from gradjax.trials.batches import OnSegment
@@ -16,17 +16,17 @@ def run(
 ) -> Result:
     """Trains from the first step to the last, or until the run diverges or stops early.
 
-    It is one trial of what `gradjax.sweep` runs many of. The program is compiled once;
-    other hyperparameters or another seed do not compile it again.
+    This is a `gradjax.sweep` of one trial. The program is compiled once; other
+    hyperparameters or another seed do not compile it again.
 
     Args:
       program: from `gradjax.program`.
       hparams: numbers that replace the program's defaults.
-      seed: of the initial parameters, the batch order and dropout.
-      trace_every: steps per point of the training curves, each the mean over them; 0:
-        at most 1,000 points.
-      on_segment: called on the host after each segment with the active trials
-        (`trials.batches.Active`) and (first block, blocks).
+      seed: determines the initial parameters, the batch order and dropout.
+      trace_every: each point of a training curve is the mean over so many steps; with
+        0 a curve has at most 1,000 points.
+      on_segment: is called on the host after each segment with the active trials
+        (`trials.batches.Active`) and (first block, number of blocks).
 
     Returns:
       A Result, on the host.

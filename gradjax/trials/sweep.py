@@ -1,4 +1,4 @@
-"""sweep: many settings with many seeds as one program, in memory."""
+"""Trains many settings with many seeds as one program, in memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,27 +32,27 @@ def sweep(
     """Trains every setting with every seed, as one compiled program.
 
     Args:
-      problem: what is minimised.
+      problem: the problem to minimise.
       optimizer: as `gradjax.program` takes it.
       hparams: name -> a value for each setting, all of one length; a grid is given
         flattened. The names are those of `program.hparams`. Hyperparameters that are
         not named keep their defaults.
       seeds: each setting is run with all of them.
       schedule: as `gradjax.program` takes it.
-      num_steps: optimizer steps of each run.
-      batch_size: examples in a batch; None takes the whole training split.
-      eval_every: steps between two evaluations; None evaluates at the end only.
+      num_steps: the number of optimizer steps of each trial.
+      batch_size: examples in a batch; None takes the complete training split.
+      eval_every: steps between two evaluations; None evaluates only at the end.
       keep: as `gradjax.program` takes it.
       patience: as `gradjax.program` takes it.
-      lane_width: trials that are mapped together on one device; None: as measured to be
-        fast. The last bits of a trial depend on it, on the setting and on the seed, and
-        on nothing else.
-      num_devices: how many devices, of a CPU cores; None: all.
-      trace_every: steps per point of the training curves, each the mean over them; 0:
-        at most 1,000 points.
+      lane_width: the number of trials that are mapped together on one device; None: a
+        width that was measured to be fast. On one machine the last bits of a trial
+        depend only on the lane width, the setting and the seed.
+      num_devices: the number of devices, on a CPU of cores; None: all.
+      trace_every: each point of a training curve is the mean over so many steps; with
+        0 a curve has at most 1,000 points.
 
     Returns:
-      Trials: setting 0 with every seed, then setting 1, ...
+      Trials: setting 0 with every seed, then setting 1 with every seed, and so on.
 
     Raises:
         Refusal: what `gradjax.program` refuses; unknown names, lengths that differ, no
@@ -90,7 +90,7 @@ def sweep(
 def _settings(
     hparams: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One dictionary for each setting."""
+    """Returns one dictionary for each setting."""
     for name in hparams:
         if name not in known:
             line = expressions.unknown(name, known, "hyperparameter")
