@@ -1,1 +1,1 @@
-"""Sweeps: spaces, rounds of trials, and their crash-safe execution."""
+"""Sweeps: spaces, points, rounds of trials, and their crash-safe execution."""

@@ -1,9 +1,9 @@
-"""Segments that ended the process before are computed with care.
+"""Computes segments again that ended the process, one call at a time.
 
-The operating system ends a process that takes too much memory, and nothing inside the
-process can foresee it. So the journal says which segment was begun. A segment that was
-begun and never committed is computed again one call of the lanes at a time. Trials
-whose call was begun alone twice and never ended are set aside, and the others go on.
+The operating system ends a process that takes too much memory, and the process cannot
+foresee this. So the journal records which segment was begun. A segment that was begun
+and never committed is computed again with one call of the lanes at a time. If a single
+call was begun twice and never ended, its trials are set aside, and the others continue.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import Interval
 
-_KILLS = 2  # of a call that was made alone, before its trials are set aside
+_KILLS = 2  # of the process in a single call, before its trials are set aside
 
 
 def advance(
@@ -28,20 +28,20 @@ def advance(
 
     Args:
       store: open to write.
-      name: of the segment that will be committed.
+      name: the name of the segment that will be committed.
       lanes: the program.
       active: the trials.
-      interval: of the segment.
+      interval: the blocks of the segment.
 
     Returns:
-      The trials that go on; those that were set aside are marked in the results.
+      The trials that are still active; those set aside are marked in the results.
     """
-    lanes.ready()  # a process that dies while it compiles does not count
+    lanes.ready()  # first, because a kill while it compiles must not be counted
     deaths = _deaths(store)
     if name not in stored.committed(store):
         stored.append(store, {"begun": name})
     faults.reached("segment:begun")
-    if not deaths[name] or len(active.own.seed) == 1:  # there are no others to save
+    if not deaths[name] or len(active.own.seed) == 1:  # one trial cannot be separated
         return batches.advance(lanes, active, interval)
     store.say(f"{name} was begun and never ended: now one call at a time")
     for at in range(0, len(active.rows), lanes.width):
@@ -58,7 +58,7 @@ def advance(
 
 
 def _deaths(store: Any) -> Counter[str]:
-    """How often each segment and each call was begun and did not end."""
+    """Counts how often each segment and each call was begun and did not end."""
     events = stored.events(store)
     begun = Counter(event["begun"] for event in events if "begun" in event)
     begun.subtract(event["ended"] for event in events if "ended" in event)

@@ -1,4 +1,4 @@
-"""Scores of trials and settings, and which setting is the best."""
+"""Scores trials and settings, and chooses the best setting."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from gradjax.types import Point, Target, Trials
 
 
 class TrialScore(NamedTuple):
-    """What a trial came to."""
+    """The score of a trial, and the evaluation behind it."""
 
     trial: Trial
     score: float  # of the kept parameters on validation; smaller is better; inf for a
@@ -28,16 +28,16 @@ class GroupResult(NamedTuple):
 
 
 class SettingScore(NamedTuple):
-    """What the seeds of a setting came to."""
+    """The score of a setting, from its seeds."""
 
     point: Point
     optimizer: str
     trials: tuple[TrialScore, ...]  # one for each seed
-    score: float  # the mean over the seeds; inf if one of them has none
+    score: float  # the mean over the seeds; inf if the score of one of them is inf
 
 
 def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[TrialScore]:
-    """The score of each trial: the target's metric of the kept parameters."""
+    """Scores each trial by the metric of the target at the kept parameters."""
     split, name, sign = measured(found.evaluation, target)
     values = np.asarray(found.evaluation[split][name], np.float64)
     losses = np.asarray(found.evaluation[split].get("loss", values))
@@ -59,7 +59,7 @@ def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[Tria
 
 
 def setting_scores(scores: list[TrialScore]) -> list[SettingScore]:
-    """The score of each setting, in the order of the trials."""
+    """Scores each setting, in the order of the trials."""
     settings: dict[str, list[TrialScore]] = {}
     for one in scores:
         settings.setdefault(setting_id(one.trial), []).append(one)
@@ -75,7 +75,7 @@ def setting_scores(scores: list[TrialScore]) -> list[SettingScore]:
 
 
 def by_optimizer(settings: list[SettingScore]) -> dict[str, list[SettingScore]]:
-    """The settings of each optimizer that was compared, by its expression."""
+    """Returns the settings of each optimizer, by the expression of the optimizer."""
     own: dict[str, list[SettingScore]] = {}
     for one in settings:
         own.setdefault(str(one.point.get("optimizer", one.optimizer)), []).append(one)
@@ -83,13 +83,13 @@ def by_optimizer(settings: list[SettingScore]) -> dict[str, list[SettingScore]]:
 
 
 def best(settings: list[SettingScore]) -> SettingScore | None:
-    """The setting with the smallest score; None if none has a finite one."""
+    """Returns the setting with the smallest score; None if no score is finite."""
     finite = [one for one in settings if np.isfinite(one.score)]
     return min(finite, key=lambda one: one.score) if finite else None
 
 
 def warnings(settings: list[SettingScore]) -> list[str]:
-    """What a reader must know before believing the best setting of an optimizer."""
+    """Returns warnings about the best setting of an optimizer, a line each."""
     winner = best(settings)
     if winner is None:
         return ["every trial diverged"]
@@ -109,14 +109,14 @@ def warnings(settings: list[SettingScore]) -> list[str]:
 
 
 def setting_id(trial: Trial) -> str:
-    """The same for all seeds of one point."""
+    """Returns an id of the setting, which all seeds of one point share."""
     return digest([trial.group, sorted(trial.numbers.items())])
 
 
 def measured(evaluation: dict[str, dict], target: Target) -> tuple[str, str, float]:
-    """(split, metric, sign) that ranks: on validation, where there is such a split.
+    """Returns (split, metric, sign) for ranking; the split is validation if it exists.
 
-    The sign is 1 where a larger value is better, and -1 where a smaller one is.
+    The sign is 1 if a larger value is better, and -1 if a smaller value is better.
     """
     for split in ("validation", "train"):
         means = evaluation.get(split, {})

@@ -1,8 +1,10 @@
 """Trains trials and commits every segment, so that a killed process can resume.
 
-The trials of a cohort advance together. Each of their segments is computed, committed
-and never computed again. The states between two segments are stored apart, in the last
-two snapshots, because they are as large as all the networks together.
+The trials of a cohort advance together, and each of their segments is committed when it
+has been computed. The states between two segments are stored separately, in the last
+two snapshots, because they are as large as all networks of the cohort together. A
+process that resumes reads the segments up to the last snapshot, and computes those
+after it again.
 """
 
 import time
@@ -27,41 +29,43 @@ from gradjax.types import Trials
 Halve = Callable[[Active, Interval], None]  # writes stopped_step
 Keep = Callable[[list[Trial], Trials], np.ndarray]
 # (trials of a cohort, their results) -> bool[trials], whose parameters are stored
-_SNAPSHOT_S = 2.0  # the least time between two snapshots, which a kill may cost
-_SNAPSHOT_PART = 30  # and the least multiple of the time that a snapshot takes
+# The time between two snapshots, which a kill may cost, is at least this many seconds
+# and at least this multiple of the time that a snapshot takes.
+_SNAPSHOT_S = 2.0
+_SNAPSHOT_PART = 30
 
 
 class Hooks(NamedTuple):
-    """What happens between two segments."""
+    """Functions that are called between two segments."""
 
     keep: Keep
     stops: tuple[int, ...] = ()  # blocks after which `halve` must be called
     halve: Halve = lambda *_: None  # called after each segment
-    on_segment: batches.OnSegment = lambda *_: None  # after each that is computed
-    on_read: batches.OnSegment = lambda *_: None  # after each that is read instead
-    on_ready: Callable[[], None] = lambda: None  # compiled, and about to run
+    on_segment: batches.OnSegment = lambda *_: None  # after each computed segment
+    on_read: batches.OnSegment = lambda *_: None  # after each segment that was read
+    on_ready: Callable[[], None] = lambda: None  # when the program is compiled
     stop_requested: Callable[[], int | None] = lambda: None  # the number of a signal
 
 
 class _Found(NamedTuple):
-    """What an earlier process committed of a cohort."""
+    """The results that an earlier process committed of a cohort."""
 
     intervals: list[Interval]  # of its segments, from the first block on
-    num_known: int  # of them that need not be computed again
-    snapshot: dict[str, np.ndarray] | None  # the states after them
+    num_known: int  # segments that need not be computed again
+    snapshot: dict[str, np.ndarray] | None  # the states after these segments
 
 
 def run_cohort(
     store: Any, prefix: str, lanes: Lanes, cohort: list[Trial], hooks: Hooks
 ) -> Trials:
-    """Trains a cohort to its end, from wherever an earlier process left it.
+    """Trains a cohort to its end; resumes at the last snapshot of an earlier process.
 
     Args:
       store: open to write.
-      prefix: of the names of its segments: the round, the group and the cohort.
+      prefix: the start of the names of its segments: round, group and cohort.
       lanes: the program of the group.
       cohort: the trials.
-      hooks: what happens between two segments.
+      hooks: functions that are called between two segments.
 
     Returns:
       Trials, in the order of `cohort`.
@@ -123,16 +127,16 @@ def run_cohort(
 
 
 def _ended(active: Active) -> Trials:
-    """The results of a cohort whose trials have all ended."""
+    """Collects the results of a cohort whose trials have all ended."""
     return collect.collect(active.results, active.own, (0.0, 0.0))
 
 
 def _found(store: Any, prefix: str) -> _Found:
-    """What an earlier process left of a cohort.
+    """Finds what an earlier process committed of a cohort.
 
-    If its last segment is committed, nothing is computed again. Otherwise the latest
-    snapshot says where to resume: segments that were committed after it are computed
-    again and must be the same.
+    If the last segment of the cohort is committed, nothing is computed again. Otherwise
+    the process resumes at the latest snapshot. Segments that were committed after it
+    are computed again and must be the same.
     """
     committed = {
         tuple(record["interval"]): name
@@ -154,7 +158,7 @@ def _found(store: Any, prefix: str) -> _Found:
 
 
 def _is_last(store: Any, name: str) -> bool:
-    """Whether the cohort of a segment has come to its end."""
+    """Returns whether a segment is the last one of its cohort."""
     record = stored.committed(store)[name]
     if record["steps"] == record["num_steps"]:
         return True
@@ -170,7 +174,7 @@ def _end(intervals: list[Interval]) -> int:
 def _intervals(
     lanes: Lanes, stops: tuple[int, ...], found: _Found
 ) -> Iterator[Interval]:
-    """The segments of a cohort: those that were committed, then the following ones."""
+    """Yields the segments of a cohort: first those that were committed."""
     yield from found.intervals
     end = _end(found.intervals)
     for first, count in batches.segments(lanes, stops):
@@ -180,14 +184,14 @@ def _intervals(
 
 
 def _states(active: Active) -> dict[str, np.ndarray]:
-    """The states of the active trials, as named arrays."""
+    """Returns the states of the active trials, as named arrays."""
     leaves = jax.tree.leaves((active.results.state, active.results.params))
     arrays = {f"leaf/{k}": _storable(x[active.rows]) for k, x in enumerate(leaves)}
     return arrays | {"rows": active.rows}
 
 
 def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
-    """Writes what `_states` returned back."""
+    """Restores the states that `_states` returned."""
     if not np.array_equal(active.rows, arrays["rows"]):
         raise RuntimeError("a snapshot of other trials than the active ones")
     leaves = jax.tree.leaves((active.results.state, active.results.params))
@@ -196,7 +200,7 @@ def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _storable(values: np.ndarray) -> np.ndarray:
-    """The same bits in a type that an `.npz` preserves: bfloat16 as uint16."""
+    """Returns the same bits in a type that an `.npz` preserves: bfloat16 as uint16."""
     if values.dtype.kind in "biufc":
         return values
     return values.view(f"u{values.dtype.itemsize}")

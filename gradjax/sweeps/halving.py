@@ -1,4 +1,4 @@
-"""Successive halving: at each rung only the best 1 / eta of the settings go on.
+"""Successive halving: at each rung only the best 1 / eta of the settings continue.
 
 Source: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and
 Hyperparameter Optimization", 2016.
@@ -19,7 +19,7 @@ from gradjax.types import Plan
 
 
 def rungs(plan: Plan, eta: int) -> tuple[int, ...]:
-    """Blocks after which settings are stopped: at 1/eta, 1/eta^2, ... of the run.
+    """Returns the blocks after which settings stop: at 1/eta, 1/eta^2, ... of a run.
 
     Each rung is moved up to the next evaluation.
     """
@@ -38,12 +38,12 @@ def halve(
     """Returns a function that stops settings at the rungs.
 
     A setting is ranked by the mean over its seeds of the validation metric of the
-    parameters kept so far: the last ones, or the best ones. It goes on or stops with
-    all its seeds. A setting with a seed that has diverged comes last.
+    parameters kept so far: the last ones, or the best ones. All seeds of a setting
+    continue or stop together. A setting with a seed that has diverged is ranked last.
 
     Args:
-      plan: of the run.
-      eta: one setting in so many goes on.
+      plan: the static part of the run.
+      eta: one setting in `eta` continues.
       group: all trials of the program.
     """
     stops = set(rungs(plan, eta))

@@ -1,9 +1,9 @@
-"""From a point of the space to a trial: its program, its traced numbers and its id.
+"""Makes trials from points of a space: their program, traced numbers and id.
 
-A name that is a setting (`optimizer`, `schedule`, `batch_size`, a flag of the
-experiment) is static, and so is `model.<argument>`: trials that differ in it have
-different programs. `learning_rate` and every other dotted name are traced numbers:
-trials that differ in them share one program.
+A name of a setting (`optimizer`, `schedule`, `batch_size`, a flag of the experiment) is
+static, and so is `model.<argument>`: trials that differ in it have different programs.
+`learning_rate` and every other dotted name are traced numbers: trials that differ only
+in them share one program.
 """
 
 import functools
@@ -18,8 +18,8 @@ from gradjax.types import Call, Hparams, Point, Settings, Space
 
 RATE = "learning_rate"
 _PLACEHOLDER = 0.5
-# The names of the tuning spaces of AlgoPerf (Dahl et al. 2023), and whether the file
-# has 1 minus the number.
+# Names in the tuning spaces of AlgoPerf (Dahl et al. 2023) -> the name here, and
+# whether the file holds 1 minus the number.
 _ALGOPERF = {
     "beta1": ("optimizer.b1", False),
     "beta2": ("optimizer.b2", False),
@@ -34,24 +34,24 @@ _STATIC = ("optimizer", "schedule", "batch_size", "steps", "epochs")
 
 
 class Trial(NamedTuple):
-    """One run of a sweep."""
+    """One trial of a run or a sweep."""
 
     id: str  # a digest of the rest: the same content has the same id in every sweep
     group: str  # a digest of the static part
     settings: Settings  # the static part; its seed and learning rate have no meaning
     numbers: Hparams  # traced numbers that replace the program's defaults
-    point: Point  # as the search gave it
+    point: Point  # as the search returned it
     seed: int
-    optimizer: str  # as it was asked for, before its numbers were taken out
+    optimizer: str  # the expression as it was given, with its numbers
 
 
 def trial(base: Settings, point: Point, seed: int) -> Trial:
-    """The trial of a point and a seed.
+    """Makes the trial of a point and a seed.
 
     Args:
-      base: of the command; the point replaces parts of it.
+      base: the settings of the command; the point replaces parts of them.
       point: name -> value.
-      seed: of the initial parameters, the batch order and dropout.
+      seed: determines the initial parameters, the batch order and dropout.
 
     Raises:
         Refusal: a name that is neither a setting nor a number of the optimizer or the
@@ -85,11 +85,11 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
 
 
 def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
-    """Refuses names that are no hyperparameter, before anything is made.
+    """Refuses names that are not hyperparameters, before anything is made.
 
     Args:
-      space: what varies.
-      own: the experiment's own settings.
+      space: the space of the sweep.
+      own: the names of the experiment's own settings.
 
     Raises:
         Refusal: the line lists the known names.
@@ -111,19 +111,19 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
 
 
 def _renamed(name: str, value: Any) -> tuple[str, Any]:
-    """A number under gradjax's name."""
+    """Returns gradjax's name of a number, and the number under this name."""
     ours, is_complement = _ALGOPERF.get(name, (name, False))
     return ours, 1.0 - value if is_complement else value
 
 
 def digest(value: Any) -> str:
-    """16 hex digits of a value's canonical JSON."""
+    """Returns 16 hex digits of the sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def grouped(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """Trials by the program that they share, in their order."""
+    """Returns the trials by the program that they share, in their order."""
     groups: dict[str, list[Trial]] = {}
     for one in trials:
         groups.setdefault(one.group, []).append(one)
@@ -131,14 +131,16 @@ def grouped(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 
 def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings, bool]:
-    """Writes `optimizer.b2` into `adamw`: a number to replace, or a static part.
+    """Writes an argument such as `optimizer.b2` into the expression of the settings.
+
+    A traced number is written as a placeholder, and a static argument as its value.
 
     Returns:
-      The settings, and whether they contain the value itself now.
+      The settings, and whether they contain the value itself.
     """
     field, _, argument = name.partition(".")
     if not argument or "." in argument:
-        return settings, False  # a path into nested calls has to be there already
+        return settings, False  # a path into nested calls must exist already
     if field == "model":
         return _with_model(settings, argument, value), True
     call = expressions.parse(getattr(settings, field))
@@ -150,7 +152,7 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
         text = expressions.unparse(Call(call.name, (), kwargs))
         return settings._replace(**{field: text})
 
-    # Any legal number will do, because each trial replaces it with its own.
+    # Any legal number is right, because each trial replaces it with its own.
     placed = written(_PLACEHOLDER)
     if field == "optimizer" and name not in _numbers(
         placed.optimizer if type(value) is float else written(value).optimizer
@@ -160,7 +162,7 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
 
 
 def _with_model(settings: Settings, argument: str, value: Any) -> Settings:
-    """Writes an argument into the expression of the experiment's model."""
+    """Writes an argument into the expression of the model."""
     own = dict(settings.own)
     if not own.get("model"):
         raise Refusal(f"--sweep: model.{argument}: {settings.experiment} has no model")
@@ -176,6 +178,6 @@ def _with_model(settings: Settings, argument: str, value: Any) -> Settings:
 
 @functools.lru_cache(maxsize=1_000)
 def _numbers(optimizer: str) -> frozenset[str]:
-    """The names of the traced numbers of an optimizer."""
+    """Returns the names of the traced numbers of an optimizer."""
     _, numbers = optimizers.split(optimizer)
     return frozenset(numbers)

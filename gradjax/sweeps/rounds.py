@@ -1,8 +1,8 @@
 """Rounds: lists of trials that are appended to the journal before they run.
 
 Each round is a pure function of the plan and of what is committed. So the same command
-resumes after any kill, and with more trials or seeds it runs only the new ones. A run
-is one round of a space without dimensions.
+resumes after any kill, and a command with more trials or seeds runs only the new ones.
+A run is one round of a space without dimensions.
 """
 
 import functools
@@ -22,35 +22,36 @@ from gradjax.trials.lane_width import cohort_size
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Point, Search, Series, Settings, Space, Sweep, Target, Trials
 
-FRESH_SEED = 2**31  # the first of those that no search uses
+FRESH_SEED = 2**31  # the first of the seeds that no search uses
 MAX_POINTS = 100_000  # of a grid
-ROUND = 16  # points of a search that learns, before it learns from them
+ROUND = 16  # points that a search which learns from results chooses at once
 Groups = dict[str, list[Trial]]  # by the program that they share
 
 
 class Reporter(NamedTuple):
-    """What a person reads while trials run."""
+    """Functions that print what a person reads while trials run."""
 
     announce: Callable[[str, Groups], None]  # before a round
-    estimate: Callable[[Lanes, int, Settings], None]  # once a group is compiled
+    estimate: Callable[[Lanes, int, Settings], None]  # after a group is compiled
     progress: Callable[[str, int, Target], Any]
-    # (label, trials, target) -> what has `computed` and `read`, called after segments
+    # (label, number of trials, target) -> an object with the functions `computed` and
+    # `read`, which are called after segments
 
 
 class Context(NamedTuple):
-    """What stays the same throughout a sweep."""
+    """The arguments of a sweep, which are the same in all rounds."""
 
     base: Settings
     asked: Sweep
     space: Space
     store: Any
-    lanes: Callable[[Settings], Lanes]  # of a group, made once
+    lanes: Callable[[Settings], Lanes]  # of the settings of a group; made once
     reporter: Reporter
-    stop_requested: Callable[[], int | None]  # the number of the signal that asked
+    stop_requested: Callable[[], int | None]  # the number of the signal, or None
 
 
 def search(context: Context, method: Search) -> list[GroupResult]:
-    """Runs all points that the search gives, in rounds if it learns from results."""
+    """Runs all points of the search, in several rounds if it learns from results."""
     base, asked = context.base, context.asked
     state, is_adaptive = method.init(context.space, base.seed), learns(asked)
     name = "search" if context.space.dimensions else "run"
@@ -70,7 +71,7 @@ def search(context: Context, method: Search) -> list[GroupResult]:
 
 
 def fresh(context: Context, done: list[GroupResult]) -> list[GroupResult]:
-    """Runs the best setting of each optimizer on seeds that chose nothing."""
+    """Runs the best setting of each optimizer on seeds that were not used to choose."""
     scores = choose.setting_scores([one for of in done for one in of.scores])
     winners = [choose.best(own) for own in choose.by_optimizer(scores).values()]
     found = [winner.point for winner in winners if winner is not None]
@@ -80,30 +81,30 @@ def fresh(context: Context, done: list[GroupResult]) -> list[GroupResult]:
 
 
 def num_fresh_seeds(context: Context) -> int:
-    """The number of fresh seeds; a single run has nothing to choose and needs none."""
+    """Returns the number of fresh seeds; a run chooses nothing and needs none."""
     return context.asked.fresh_seeds if context.space.dimensions else 0
 
 
 def trials_of(base: Settings, found: list[Point], seeds: range) -> list[Trial]:
-    """Every point with every seed, without repetitions."""
+    """Makes the trials of every point with every seed, without repetitions."""
     made = [points.trial(base, point, seed) for point in found for seed in seeds]
     return list({one.id: one for one in made}.values())
 
 
 def learns(asked: Sweep) -> bool:
-    """Whether the search is told results before it chooses more points."""
+    """Returns whether the search learns from results before it chooses more points."""
     return asked.search.partition("(")[0] == "tpe"
 
 
 def rounds(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """The rounds of that name in the journal, in order."""
+    """Returns the rounds of a name in the journal, in order."""
     return [event for event in events if event.get("round") == name]
 
 
 def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
-    """Runs trials that are new, and reads those that are not.
+    """Runs new trials, and reads the results of the others.
 
-    The new ones are appended to the journal as one list before any of them runs.
+    The new trials are appended to the journal as one list before any of them runs.
     """
     store = context.store
     before = rounds(stored.events(store), name)
@@ -125,7 +126,7 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
 
 
 def _listed(context: Context, one: Trial) -> dict[str, Any]:
-    """What the journal says of a trial; its scalar hyperparameters included."""
+    """Returns what the journal holds of a trial, with its scalar hyperparameters."""
     program = context.lanes(one.settings).program
     numbers = checked_hparams(program, one.numbers)
     hparams = {name: float(x) for name, x in numbers.items() if not np.ndim(x)}
@@ -140,7 +141,7 @@ def _listed(context: Context, one: Trial) -> dict[str, Any]:
 
 
 def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
-    """Runs the groups of a round, one after the other."""
+    """Runs the groups of a round, one after another."""
     groups = points.grouped(made)
     context.reporter.announce(label, groups)
     done, watch, keep = [], None, _keep(context, label)
@@ -173,10 +174,11 @@ def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
 
 
 def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:
-    """Chooses the trials of a cohort whose parameters are stored.
+    """Returns a function that chooses the trials whose parameters are stored.
 
-    "best" stores those of fresh seeds and of single runs. Where a sweep has no fresh
-    seeds, it stores those of every setting that is the best of its optimizer so far.
+    "best" stores the parameters of fresh seeds and of single runs. If a sweep has no
+    fresh seeds, it stores those of every setting that is the best of its optimizer
+    among the cohorts so far.
     """
     asked, best_scores = context.asked.keep_params, {}
     is_search = label.startswith("search")
@@ -206,7 +208,7 @@ def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:
 def _cohorts(
     context: Context, lanes: Lanes, own: list[Trial], hooks: Hooks
 ) -> Iterator[list[Trial]]:
-    """The trials that advance together; with halving, all trials of a group."""
+    """Yields the cohorts of a group; with halving, one cohort of all its trials."""
     size = cohort_size(lanes.program, lanes.width, context.base.seeds)
     size = len(own) if hooks.stops else size
     for at in range(0, len(own), size):
@@ -214,7 +216,7 @@ def _cohorts(
 
 
 def _joined(parts: list[Trials]) -> Trials:
-    """The cohorts of a group as one, without parameters and states: they are large."""
+    """Joins the cohorts of a group, without parameters and states: they are large."""
     bare = [
         part._replace(params={}, state={}, trace={}, compile_s=0, run_s=0)
         for part in parts

@@ -1,4 +1,4 @@
-"""What a sweep varies, read from flags or from a tuning space of AlgoPerf."""
+"""Reads the space of a sweep from flags or from a tuning space of AlgoPerf."""
 
 import json
 import re
@@ -25,25 +25,26 @@ _FLOAT32 = np.finfo(np.float32)
 def parse(assignments: Sequence[str]) -> Space:
     """Reads assignments such as `learning_rate=log(1e-4, 1)`, one hyperparameter each.
 
-        log(low, high[, n])     even in the logarithm; both ends are included
-        linear(low, high[, n])  even
+        log(low, high[, n])     evenly spaced in the logarithm, with both ends
+        linear(low, high[, n])  evenly spaced, with both ends
         int(low, high[, n])     whole numbers
         [a, b, c]               numbers, words, True, False, None, or expressions
 
-    n is how many points a grid takes; no other search reads it. An expression, quoted
-    or not, is kept as the text of `expressions.unparse`, and so is a tuple.
+    n is the number of points of a grid; no other search reads it. An expression, quoted
+    or not, is stored as the text of `expressions.unparse`, and so is a tuple.
 
     Args:
       assignments: `name=range` or `name=list`, in the order of the space.
 
     Returns:
-      Space; without dimensions where there is no assignment.
+      Space; it has no dimensions if there is no assignment.
 
     Raises:
-        Refusal: it cannot be read; a name twice; low >= high; a log range that is not
-            above 0; bounds of int that are not whole; n that is not positive, or more
-            than there are whole numbers or points in the largest grid; an empty list
-            or duplicates in one; a number that a float32 does not hold.
+        Refusal: an assignment that cannot be read; a name that is given twice; low >=
+            high; a log range that is not above 0; bounds of int that are not whole; n
+            that is not positive, or that exceeds the number of whole numbers or the
+            size of the largest grid; a list that is empty or has duplicates; a number
+            that a float32 cannot represent.
     """
     return _space([_assignment(text) for text in assignments])
 
@@ -54,10 +55,10 @@ def from_json(path: str | Path) -> Space:
         {"learning_rate": {"min": 1e-4, "max": 1e-2, "scaling": "log"},
          "beta1": {"feasible_points": [0.9, 0.95]}}
 
-    The names stay as the file has them.
+    The names are kept as the file has them.
 
     Raises:
-        Refusal: what `parse` refuses; no such file, no JSON, or another schema.
+        Refusal: what `parse` refuses; a missing file, no JSON, or another schema.
 
     Source:
       Dahl et al., "Benchmarking Neural Network Training Algorithms", 2023.
@@ -82,13 +83,13 @@ def _space(dimensions: list[Dimension]) -> Space:
 
 
 def _assignment(text: str) -> Dimension:
-    """The dimension of one `name=range`."""
+    """Reads the dimension of one `name=range`."""
     name, equals, right = text.partition("=")
     name = _checked_name(name.strip())
     if not equals or not right.strip():
         raise Refusal(f"{name}: nothing to vary it over; expected {name}={_FORMS}")
     try:
-        # In brackets, as the grammar's outermost form is a call.
+        # Wrapped in a call, because the outermost form of the grammar is a call.
         wrapped = expressions.parse(f"choice({right})")
     except Refusal as error:
         raise Refusal(f"{name}: {error}") from None
@@ -103,7 +104,7 @@ def _assignment(text: str) -> Dimension:
 
 
 def _called(name: str, call: Call) -> Dimension:
-    """The dimension of `log(low, high[, n])` and its like."""
+    """Reads the dimension of a range such as `log(low, high[, n])`."""
     if call.name not in RANGES:
         raise Refusal(f"{name}: {expressions.unknown(call.name, RANGES, 'range')}")
     given = dict(zip(("low", "high", "n"), call.args, strict=False))
@@ -116,7 +117,7 @@ def _called(name: str, call: Call) -> Dimension:
 
 
 def _property(name: str, value: Any) -> Dimension:
-    """The dimension of one entry of an AlgoPerf space."""
+    """Reads the dimension of one entry of an AlgoPerf space."""
     name = _checked_name(name)
     if not isinstance(value, dict):
         raise Refusal(
@@ -145,7 +146,7 @@ def _property(name: str, value: Any) -> Dimension:
 
 
 def _range(name: str, kind: str, low: Any, high: Any, n: Any = None) -> Dimension:
-    """The checked range."""
+    """Checks a range and returns its dimension."""
     said = f"{name}={kind}({_short(low)}, {_short(high)})"
     for bound in (low, high):
         if isinstance(bound, bool) or not isinstance(bound, int | float):
@@ -166,7 +167,7 @@ def _range(name: str, kind: str, low: Any, high: Any, n: Any = None) -> Dimensio
 
 
 def _int_range(name: str, said: str, low: Any, high: Any, n: Any) -> Dimension:
-    """The checked range of whole numbers."""
+    """Checks a range of whole numbers and returns its dimension."""
     if low != int(low) or high != int(high):
         raise Refusal(f"{said}: both ends of an int range must be whole")
     if max(-low, high) > 2**53:
@@ -177,7 +178,7 @@ def _int_range(name: str, said: str, low: Any, high: Any, n: Any) -> Dimension:
 
 
 def _checked_num(said: str, num: Any, limit: int) -> int | None:
-    """The number of a grid's points, which are distinct and not too many."""
+    """Checks the number of points of a grid, which must be distinct."""
     if num is None:
         return None
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
@@ -188,11 +189,11 @@ def _checked_num(said: str, num: Any, limit: int) -> int | None:
 
 
 def _choice(name: str, values: Sequence[Any]) -> Dimension:
-    """The checked list."""
+    """Checks a list and returns its dimension."""
     if not values:
         raise Refusal(f"{name}=[]: an empty list; give at least one value")
     kept = tuple(_literal(name, value) for value in values)
-    # 1 and 1.0 are one setting, True is another.
+    # 1 and 1.0 are the same setting, and True is another one.
     times = Counter((isinstance(value, bool), value) for value in kept)
     for (_, value), count in times.items():
         if count > 1:
@@ -201,7 +202,7 @@ def _choice(name: str, values: Sequence[Any]) -> Dimension:
 
 
 def _literal(name: str, value: Any) -> Any:
-    """A value of a list: a plain literal, or the text of an expression."""
+    """Returns a value of a list: a plain literal, or the text of an expression."""
     if isinstance(value, list | dict):
         raise Refusal(f"{name}: a list in a list; expected numbers and words")
     if isinstance(value, str):
@@ -216,7 +217,7 @@ def _literal(name: str, value: Any) -> Any:
 
 
 def _canonical(text: str) -> str:
-    """An expression's own text, so that two spellings are one; other words as is."""
+    """Returns one text for all spellings of an expression; other words unchanged."""
     try:
         return expressions.unparse(expressions.parse(text))
     except Refusal:
@@ -224,7 +225,7 @@ def _canonical(text: str) -> str:
 
 
 def _check_finite(said: str, number: int | float) -> None:
-    """Refuses what a float32 does not hold, as the numbers of a program are such."""
+    """Refuses a number that a float32 cannot represent, as programs use float32."""
     if not abs(number) <= float(_FLOAT32.max):
         raise Refusal(f"{said}: {_short(number)} is not finite as a float32")
 
@@ -239,7 +240,7 @@ def _checked_name(name: str) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    """The file's value."""
+    """Reads the value of a JSON file."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -257,7 +258,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, whose names are different."""
+    """Returns a JSON object as a dictionary; refuses a name that occurs twice."""
     for name, count in Counter(name for name, _ in pairs).items():
         if count > 1:
             raise Refusal(f"{_short(name)} is given {count} times")
