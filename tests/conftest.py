@@ -1,15 +1,22 @@
+import contextlib
 import gc
 import os
+import runpy
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import pytest
 
 from gradjax import problems
+from gradjax.commands import compilation_cache, devices, signals
 from gradjax.errors import Refusal
+from gradjax.records import faults
 
 # A shell's background job ignores Ctrl-C, one under nohup a hangup, and so would all
 # that they start.
@@ -30,6 +37,7 @@ os.environ["XDG_CACHE_HOME"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
+ROOT = Path(__file__).resolve().parents[1]
 _WORKER_BYTES = 2 * 2**30  # that one worker may take: 1.5 GB, and a command it starts
 
 
@@ -66,6 +74,65 @@ def made():
             pytest.skip(str(refusal))
 
     return make
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Runs `python -m <module> <flags>` in this process, which saves its start.
+
+    The current folder is tmp_path, and there are no prepared data sets unless
+    TFDS_DATA_DIR is given. The CPU backend and the cache of compiled programs stay
+    those of the test session.
+    """
+
+    def run(module, *flags, **more):
+        before = {number: signal.getsignal(number) for number in signals.HEARD}
+        capsys.readouterr()
+        faults.forget()
+        with monkeypatch.context() as patch, contextlib.ExitStack() as after:
+            for number, handler in before.items():
+                after.callback(signal.signal, number, handler)
+            patch.chdir(tmp_path)
+            patch.delenv("TFDS_DATA_DIR", raising=False)
+            for name, value in ({"HOME": str(CACHE)} | more).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", [module, *flags])
+            patch.delitem(sys.modules, module, raising=False)
+            patch.setattr(compilation_cache, "keep", lambda _: None)
+            patch.setattr(devices, "use", lambda _: None)
+            with pytest.raises(SystemExit) as stopped:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        said = capsys.readouterr()
+        return Ended(stopped.value.code or 0, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Runs `python -m <module> <flags>` as a process of its own in tmp_path."""
+
+    def run(module, *flags, **more):
+        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
+        return subprocess.run(
+            [sys.executable, "-m", module, *flags],
+            cwd=tmp_path,
+            env=kept | {"PYTHONPATH": str(ROOT), "HOME": str(CACHE)} | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
-"""What is kept: crash-safe, on disk, readable without gradjax.
+"""Records: folders on disk that survive a kill and can be read without gradjax.
 
-A run is a sweep of one trial, and both have one format.
+A run is a sweep of one trial, and both have the same format.
 
     plan.json       what was asked for: settings, space, data, versions, device
     journal.jsonl   a line for everything that is committed: rounds, segments, ...
     segments/       the curves and the results of trials, a file per segment
     params/         the kept parameters of trials
     snapshots/      the states of trials, from which a killed process resumes
-    tokenizer.json  for texts: how they were read, in the format of `tokenizers`
-    curves.png      the picture; of a sweep also sensitivity.png
-    summary.json    the figures; written last, so it marks a finished record
+    tokenizer.json  only for texts: the tokenizer, in the format of `tokenizers`
+    curves.png      the picture; a sweep over a number also has sensitivity.png
+    summary.json    the results; written last, so it marks a finished record
 
 A lesson has plan.json, trace.npz, its pictures and summary.json.
 """

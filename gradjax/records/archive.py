@@ -1,4 +1,4 @@
-"""The files of a store: named arrays in an `.npz`, and their records in the journal."""
+"""The files of a store: named arrays in `.npz` files, and their journal lines."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ import numpy as np
 from gradjax.errors import Refusal
 
 FOLDERS = {"segment": "segments", "params": "params", "snapshot": "snapshots"}
-MAX_NAME = 200  # file systems allow 255 bytes, of which the store adds some
+MAX_NAME = 200  # file systems allow 255 bytes, and the store adds some to a name
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _KINDS = "biufcSU"  # of dtypes that an .npz preserves
 
@@ -27,7 +27,7 @@ def check_name(name: str, kind: str) -> None:
 
 
 def is_name(name: Any) -> bool:
-    """Whether `check_name` accepts a name."""
+    """Returns whether `check_name` accepts a name."""
     return (
         isinstance(name, str)
         and len(name) <= MAX_NAME
@@ -37,12 +37,12 @@ def is_name(name: Any) -> bool:
 
 
 def file_of(kind: str, name: str) -> str:
-    """The path of a file inside the folder."""
+    """Returns the path of a file inside the folder."""
     return f"{FOLDERS[kind]}/{name}.npz"
 
 
 def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
-    """The arrays on the host.
+    """Copies arrays to the host and checks them.
 
     Raises:
         Refusal: a dtype that an `.npz` does not preserve (objects, bfloat16), or a name
@@ -61,7 +61,10 @@ def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
-    """The sha256 of names, dtypes, shapes and values; not of order or layout."""
+    """Returns the sha256 of names, dtypes, shapes and values.
+
+    The order of the arrays and their layout in memory do not change it.
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         values = np.ascontiguousarray(arrays[name])
@@ -71,7 +74,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 def described(kind: str, name: str, content: bytes) -> dict[str, Any]:
-    """The start of a file's record in the journal."""
+    """Returns the first fields of the journal line of a file."""
     return {
         "kind": kind,
         "name": name,
@@ -82,7 +85,7 @@ def described(kind: str, name: str, content: bytes) -> dict[str, Any]:
 
 
 def is_sound(record: dict[str, Any]) -> bool:
-    """Whether a journal's record of a file is complete and inside the folder."""
+    """Returns whether a journal line names a file completely, inside the folder."""
     kind, name = record.get("kind"), record.get("name")
     return (
         kind in FOLDERS
@@ -95,7 +98,7 @@ def is_sound(record: dict[str, Any]) -> bool:
 
 
 def damage(folder: Path, record: dict[str, Any]) -> str | None:
-    """What is wrong with a file that the journal names; None if nothing is."""
+    """Says what is wrong with a file that the journal names; None if nothing is."""
     path = folder / record["file"]
     try:
         size = path.lstat().st_size

@@ -1,4 +1,7 @@
-"""Bytes that are on the disk when a call returns, with fault points between."""
+"""Writes bytes so that they are on the disk when a call returns.
+
+Named fault points between the operations let tests end the process there.
+"""
 
 import contextlib
 import io
@@ -15,15 +18,17 @@ PARTIAL = ".partial"
 
 
 def write_file(path: Path, content: bytes, stage: str) -> None:
-    """Writes a file whole or not at all: temporary, fsync, rename, fsync of the folder.
+    """Writes a file completely or not at all.
 
-    The temporary file's name is fixed, since there is one writer: what a kill leaves
-    is overwritten, or removed at the next opening.
+    It writes a temporary file, calls fsync, renames it and calls fsync for the folder.
+    The name of the temporary file is fixed, because there is only one writer. A
+    temporary file that a killed process left is overwritten, or removed when the folder
+    is opened next.
 
     Args:
-      path: of the file.
-      content: all of it.
-      stage: the first half of the fault points' names.
+      path: the path of the file.
+      content: the complete content.
+      stage: the first half of the names of the fault points.
     """
     faults.reached(f"{stage}:before")
     temporary = path.with_name(f".{path.name}{PARTIAL}")
@@ -47,9 +52,10 @@ def write_file(path: Path, content: bytes, stage: str) -> None:
 
 
 def write_all(file: io.FileIO, content: bytes) -> None:
-    """Writes every byte: an unbuffered write may stop short, and at a full disk does.
+    """Writes every byte to an unbuffered file.
 
-    Unbuffered, so that nothing is left behind to be written when the file is closed.
+    A single unbuffered write may write only a part, as on a full disk. The file is
+    unbuffered so that no bytes remain to be written when it is closed.
     """
     left = memoryview(content)
     while left:
@@ -57,11 +63,11 @@ def write_all(file: io.FileIO, content: bytes) -> None:
 
 
 def open_to_append(path: Path) -> io.FileIO:
-    """Opens a file of ours, made if it is not there, to read and to append.
+    """Opens a file of the store to read and to append; creates it if necessary.
 
     Raises:
-        Refusal: it is a link, a pipe, or has another name outside (a hard link):
-            writing here would write there.
+        Refusal: the file is a link, a pipe, or a hard link with a second name, so that
+            writing would change a file outside the folder.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -83,7 +89,7 @@ def open_to_append(path: Path) -> io.FileIO:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns an `OSError` inside into a Refusal that names the file and the cause."""
+    """Turns an `OSError` in its body into a Refusal with the file and the cause."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where a result was made: versions, git revision, device."""
+"""The environment in which a result was computed: versions, git revision, device."""
 
 import platform
 import subprocess
@@ -14,7 +14,7 @@ _PACKAGES = ("gradjax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, git revision of the code (None outside a checkout) and the device."""
+    """Returns versions, the git revision (None outside a checkout) and the device."""
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
@@ -35,7 +35,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """The commit, with "+changes" if tracked files differ from it."""
+    """Returns the commit, with "+changes" if tracked files differ from it."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

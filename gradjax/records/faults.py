@@ -1,9 +1,9 @@
-"""Named points where a test lets a process die, or a disk be full.
+"""Named points at which a test kills the process or simulates a full disk.
 
     GRADJAX_FAULT=commit:after_rename:3:kill
 
-kills the process the third time it reaches `commit:after_rename`. So the windows in
-which a crash could do harm are listed and tried one by one, never found by sleeping.
+kills the process when it reaches `commit:after_rename` for the third time. So tests try
+every point at which a crash could do harm, one by one, and need not rely on timing.
 """
 
 import errno
@@ -27,12 +27,12 @@ POINTS = (
     "snapshot:before_prune",
     *(f"event:{step}" for step in _LINE),
 )
-COMPUTING = ("segment:begun", "call:begun")  # between two commits
-_counts: dict[str, int] = {}  # point -> times it was reached; only while one is set
+COMPUTING = ("segment:begun", "call:begun")  # points between two commits
+_counts: dict[str, int] = {}  # point -> times it was reached while a fault is set
 
 
 def reached(point: str) -> None:
-    """Says that the program is at a point; does nothing unless a fault is set there.
+    """Marks a point of the program; does nothing unless a fault is set there.
 
     Raises:
         Refusal: $GRADJAX_FAULT does not have the form `<point>:<n>:<action>`.
@@ -48,7 +48,7 @@ def reached(point: str) -> None:
 
 
 def forget() -> None:
-    """Counts every point from zero again."""
+    """Sets the counts of all points back to zero."""
     _counts.clear()
 
 

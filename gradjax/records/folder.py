@@ -1,4 +1,4 @@
-"""Which path a record may have."""
+"""The path of a record: the default path, and checks of a given path."""
 
 import os
 import re
@@ -10,23 +10,23 @@ _MAX_NAME_BYTES = 255  # of one path component, on every common file system
 
 
 def default_path(experiment: str, digest: str, words: list[str]) -> Path:
-    """`runs/<experiment>/<words>-<digest>`.
+    """Returns `runs/<experiment>/<words>-<digest>`.
 
     Args:
-      experiment: its name.
-      digest: of everything that decides the results, in hex.
-      words: what a person should read in the name.
+      experiment: the name of the experiment.
+      digest: a hex digest of everything that determines the results.
+      words: the readable parts of the name.
     """
     readable = [re.sub(r"[^A-Za-z0-9.]+", "-", word)[:40].strip("-") for word in words]
     return Path("runs") / experiment / "-".join([*filter(None, readable), digest[:6]])
 
 
 def checked_path(workdir: str) -> Path:
-    """The absolute path of a folder that can be made, or is there.
+    """Returns the absolute path of a folder that exists or can be made.
 
     Raises:
-        Refusal: control characters, a name too long, a missing parent, or a path that
-            leads through a file.
+        Refusal: control characters, a name that is too long, a missing parent, or a
+            path that leads through a file.
     """
     if not workdir.strip() or any(ord(c) < 32 or ord(c) == 127 for c in workdir):
         raise Refusal(f"--workdir={workdir!r}: empty, or a control character in it")

@@ -15,7 +15,7 @@ Columns = dict[str, list[Any]]
 
 
 class Frames(NamedTuple):
-    """What is known of the trials of one folder."""
+    """The trials of one folder and their curves."""
 
     trials: Any  # a DataFrame, a row per trial
     curves: Any  # a DataFrame with the columns trial, name, step, value
@@ -24,7 +24,7 @@ class Frames(NamedTuple):
 def frames(workdir: str | Path) -> Frames:
     """Opens the folder of a run or a sweep, finished or not, or of a finished lesson.
 
-    Nothing is changed, and the trials may be running meanwhile.
+    Nothing is changed. The trials may be running at the same time.
 
     Returns:
       `trials`: `trial` (its id), `round` (run, search or fresh), `group` (the compiled
@@ -33,10 +33,10 @@ def frames(workdir: str | Path) -> Frames:
       unfinished), `steps` taken, `diverged_step` (0: never), `kept_step` (steps taken
       when the kept parameters were reached), `num_gradients`, `<split>_<metric>` of the
       kept parameters (NaN where it was not measured, as `train_` in a sweep),
-      `environment` (0: that of the plan; k: the k-th that was accepted
+      `environment` (0: that of the plan; k: the k-th environment that was accepted
       later). A lesson has no trials.
       `curves`: the stored points of every curve; a point of a training curve is the
-      mean over the steps since the point before.
+      mean over the steps since the previous point.
 
     Raises:
         Refusal: no such folder, an older format, a damaged file, or no pandas.

@@ -13,25 +13,27 @@ JOURNAL = "journal.jsonl"
 REPORT = ("summary.json", "sensitivity.png", "curves.png", "tokenizer.json")
 LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
 _FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)
-_OLD = "config.json"  # of a run before format 2
-_LISTED = 20  # lines of one kind, before the rest is only counted
+_OLD = "config.json"  # a run had this file before format 2
+_LISTED = 20  # lines of one kind that are listed; the others are only counted
 
 
 class Found(NamedTuple):
-    """What the journal says and the files bear out."""
+    """The content of the journal, with the files verified."""
 
     files: dict[str, dict[str, Any]]  # name -> its record: segments and parameters
-    lost: dict[str, dict[str, Any]]  # those whose file is damaged
+    lost: dict[str, dict[str, Any]]  # the same, of files that are damaged
     events: list[dict[str, Any]]
     snapshots: list[dict[str, Any]]  # at most two, the latest last
-    outdated: list[str]  # files of snapshots that were to be removed
+    outdated: list[str]  # files of old snapshots that are not yet removed
     problems: list[str]  # one line each
-    end: int  # bytes of the journal without its torn tail
+    end: int  # bytes of the journal without a torn last line
     num_bytes: int
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a store may begin here: nothing is there, or only what a kill left.
+    """Returns whether a store can begin in a folder.
+
+    It can if the folder is empty, or holds only files that a killed process left.
 
     Raises:
         Refusal: the folder holds something else, or links.
@@ -43,7 +45,7 @@ def is_empty(folder: Path) -> bool:
     if PLAN in names:
         return False
     if JOURNAL in names:
-        read_plan(folder)  # says what to do without it
+        read_plan(folder)  # refuses, and says what to do without a plan
     if _OLD in names:
         raise Refusal(
             f"{folder} holds a run of an older format ({_OLD}, no {PLAN}): open it with"
@@ -57,13 +59,13 @@ def is_empty(folder: Path) -> bool:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a killed writer left it: a file that was not renamed yet."""
+    """Returns whether a file is temporary, left by a killed process."""
     is_partial = name.startswith(".") and name.endswith(f".npz{PARTIAL}")
     return is_partial or name.startswith((f".{PLAN}.", f"{lock.LEASE}."))
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Files that a killed writer left, to be removed by one that holds the lock."""
+    """Returns the temporary files that the holder of the lock may remove."""
     inside = [folder, *(folder / name for name in archive.FOLDERS.values())]
     return [
         str(entry.relative_to(folder))
@@ -74,7 +76,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuses a folder in which anything is a link, or ours is not what it must be."""
+    """Refuses links in a folder, and files of the store that are not plain files."""
     for inside in (folder, *(folder / name for name in archive.FOLDERS.values())):
         if inside != folder and not inside.is_dir():
             continue
@@ -119,22 +121,22 @@ def inspect(folder: Path) -> Found:
 
 
 def environments(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that were accepted after the plan's, in order."""
+    """Returns the environments that were accepted after that of the plan, in order."""
     return [event["environment"] for event in events if "environment" in event]
 
 
 def accepted(folder: Path) -> list[dict[str, Any]]:
-    """The same, of a store that is not open yet."""
+    """Returns the accepted environments of a store that is not open."""
     records = journal.read(folder / JOURNAL).records
     return environments(sorted_by_kind(records)["event"])
 
 
 def verify(folder: Path) -> list[str]:
-    """Everything that is wrong with a store, a line each; nothing is changed."""
+    """Lists everything that is wrong with a store, a line each; changes nothing."""
     try:
         if is_empty(folder):
             return [f"no run or sweep in {folder}"]
-    except Refusal as refusal:  # links, or not a store: not read any further
+    except Refusal as refusal:  # the folder has links, or is not a store
         return [str(refusal)]
     found = inspect(folder).problems
     try:
@@ -145,15 +147,15 @@ def verify(folder: Path) -> list[str]:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """How far a store is, from its journal alone: no file is verified.
+    """Returns the state of a store from its journal; verifies no file.
 
     Returns:
-      plan, num_segments, num_bytes of their files, num_events, snapshots (names),
-      num_environments (accepted after the plan's), num_damaged (lines of the journal)
-      and owner (pid, host, since; or None).
+      plan, num_segments, num_bytes of all files, num_events, snapshots (names),
+      num_environments (accepted after that of the plan), num_damaged (lines of the
+      journal) and owner (pid, host, since; or None).
 
     Raises:
-        Refusal: no store there, or its plan is damaged.
+        Refusal: there is no store, or its plan is damaged.
     """
     if is_empty(folder):
         raise Refusal(f"no run or sweep in {folder}")
@@ -174,9 +176,10 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Records of files, snapshots and events; and problems: lines about the others.
+    """Sorts journal lines into "file", "snapshot", "event" and "problems".
 
-    A file holds a segment or the parameters of some trials.
+    A file holds a segment or the parameters of some trials. The problems are messages
+    about all other lines.
     """
     kinds: dict[str, list[Any]] = {"file": [], "snapshot": [], "event": []}
     problems = []
@@ -195,7 +198,7 @@ def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
 def _verified_files(
     folder: Path, records: list[dict[str, Any]]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], list[str]]:
-    """Files that are complete, files that are not, and a line for each of these."""
+    """Returns the complete files, the damaged files, and a line for each of these."""
     latest = {record["name"]: record for record in records}
     files, lost, problems = {}, {}, []
     for name, record in latest.items():
@@ -212,14 +215,14 @@ def _verified_files(
 
 
 def _kept(records: list[dict[str, Any]]) -> list[str]:
-    """Names of the snapshots that the last record keeps, its own last."""
+    """Returns the names of the snapshots that the last line keeps, its own last."""
     return [*records[-1].get("keeps", []), records[-1]["name"]] if records else []
 
 
 def _verified_snapshots(
     folder: Path, records: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
-    """Snapshots that are whole, files of outdated ones, and lines about the damaged."""
+    """Returns the complete snapshots, the files of old ones, and lines on damage."""
     latest = {record["name"]: record for record in records}
     kept = [latest[name] for name in _kept(records) if name in latest]
     wrong = [archive.damage(folder, record) for record in kept]
@@ -244,7 +247,7 @@ def _journal_problems(
         f"{path}: line {line.line} ({line.hint or 'unreadable'}) is damaged; what it"
         " committed is not committed any more, and is computed again"
         for line in lines.damaged
-        if line.hint not in done  # since computed again
+        if line.hint not in done  # it has been computed again since
     ]
     if lines.tail is not None:
         hint = f" ({lines.tail.hint})" if lines.tail.hint else ""
@@ -257,7 +260,7 @@ def _journal_problems(
 
 
 def _foreign(folder: Path, known: set[str]) -> list[str]:
-    """A line for each folder that holds files which the journal does not name."""
+    """Returns a line for each folder with files that the journal does not name."""
     found = []
     for name in ("", *archive.FOLDERS.values()):
         inside = folder / name

@@ -1,10 +1,11 @@
-r"""A file of checksummed lines, to which lines are only ever added.
+r"""The journal: a file of lines with checksums, to which lines are only appended.
 
     {"check":"<sha256 of the rest>","kind":"segment","name":"a", ...}
 
-`check` is the digest of the line's bytes with `"check":"...",` taken out, so any bit
-that flips in a line is found. A line is added whole and fsynced; what a kill leaves of
-the last one, without its newline or its digest, is cut before the next is added.
+`check` is the digest of the bytes of the line without `"check":"...",`, so every
+changed bit in a line is found. A line is written and fsynced. If a killed process left
+a part of the last line, without its newline or its digest, this part is cut off before
+the next line is appended.
 """
 
 import contextlib
@@ -27,24 +28,24 @@ _NAME = re.compile(rb'"kind":"(segment|params|snapshot)","name":"([A-Za-z0-9._-]
 
 
 class Damaged(NamedTuple):
-    """A line that does not have its digest."""
+    """A line whose digest is wrong or missing."""
 
     line: int  # from 1
-    hint: str  # "segment 'a'", as far as it can be read; else ""
+    hint: str  # such as "segment 'a'", if it can be read; otherwise ""
 
 
 class Journal(NamedTuple):
-    """What a journal says."""
+    """The content of a journal."""
 
-    records: list[dict[str, Any]]  # of the whole lines, in order
-    damaged: list[Damaged]  # in the middle
-    tail: Damaged | None  # the torn last line
-    end: int  # bytes without the tail
-    num_bytes: int  # with it
+    records: list[dict[str, Any]]  # of the complete lines, in order
+    damaged: list[Damaged]  # damaged lines before the last one
+    tail: Damaged | None  # the last line, if it is torn
+    end: int  # bytes without the torn line
+    num_bytes: int  # bytes with it
 
 
 def read(path: Path) -> Journal:
-    """Reads every line; a file that is not there is an empty journal."""
+    """Reads every line; a missing file is an empty journal."""
     content = path.read_bytes() if path.exists() else b""
     lines = content.split(b"\n")
     rest = lines.pop()
@@ -65,12 +66,12 @@ def read(path: Path) -> Journal:
 
 
 def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
-    """Adds a line and fsyncs it; if that fails, what was written of it is cut again.
+    """Appends a line and fsyncs it; if that fails, the written part is cut off.
 
     Args:
       file: from `durable.open_to_append`.
-      record: already `plain`.
-      stage: the first half of the fault points' names.
+      record: the content of the line, as `plain` returns it.
+      stage: the first half of the names of the fault points.
     """
     faults.reached(f"{stage}:before_journal")
     line = encoded(record)
@@ -86,20 +87,20 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
         os.fsync(file.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
-            file.truncate(end)  # the next line must not follow half of this one
+            file.truncate(end)  # otherwise the next line would follow a part of this
         raise
     faults.reached(f"{stage}:after_journal")
 
 
 def encoded(record: dict[str, Any]) -> bytes:
-    """The line of a record that is not empty, with its newline."""
+    """Returns the line of a record that is not empty, with its newline."""
     body = compact(record)
     check = hashlib.sha256(body).hexdigest().encode()
     return b'{"check":"' + check + b'",' + body[1:] + b"\n"
 
 
 def decoded(line: bytes) -> dict[str, Any] | None:
-    """The record of a line without its newline; None if it is damaged."""
+    """Returns the record of a line without its newline; None if it is damaged."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None
@@ -113,12 +114,12 @@ def decoded(line: bytes) -> dict[str, Any] | None:
 
 
 def plain(value: Any, what: str) -> Any:
-    """The value as JSON gives it back: tuples and arrays as lists, keys as text.
+    """Returns a value as JSON represents it: tuples and arrays as lists, text keys.
 
-    NaN and infinity become None, as in every JSON file of ours: JSON has neither.
+    NaN and infinity become None, as in all our JSON files, because JSON has neither.
 
     Raises:
-        Refusal: it holds something else; `what` names it.
+        Refusal: the value holds something that is not JSON; `what` names the value.
     """
     try:
         text = json.dumps(value, default=_of_array)
@@ -128,7 +129,7 @@ def plain(value: Any, what: str) -> Any:
 
 
 def compact(value: Any) -> bytes:
-    """A plain value as JSON in one line of ASCII."""
+    """Returns a plain value as JSON in one line of ASCII."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 

@@ -27,11 +27,11 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
 
     Args:
       folder: from `folder.checked_path`, or the default one, whose parents are made.
-      plan: with "settings", which are compared with those of a lesson that is there.
-      overwrite: begin again over a lesson that is there.
+      plan: its "settings" are compared with those of a lesson in the folder.
+      overwrite: replace a lesson in the folder.
 
     Returns:
-      Whether the same lesson is complete there; then nothing was written.
+      Whether the folder holds the same lesson completely; then nothing was written.
 
     Raises:
         Refusal: the folder holds something else, or cannot be written.
@@ -43,7 +43,7 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
             if (folder / "summary.json").is_file():
                 return True
         folder.mkdir(parents=True, exist_ok=True)
-        for name in reversed(LESSON):  # the summary first
+        for name in reversed(LESSON):  # the summary is removed first
             (folder / name).unlink(missing_ok=True)
         write_plan(folder, wanted)
     return False
@@ -55,8 +55,8 @@ def save(
     """Writes curves, pictures and, last, the summary.
 
     Raises:
-        Refusal: the disk is full or the folder cannot be written; there is then no
-            summary.json, so the lesson counts as unfinished.
+        Refusal: the disk is full or the folder cannot be written; then summary.json is
+            missing, so the lesson counts as unfinished.
     """
     arrays = {}
     for name, series in found.trace.items():
@@ -70,7 +70,7 @@ def save(
 
 
 def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
-    """Refuses another lesson, or other settings."""
+    """Refuses a folder with another lesson or with other settings."""
     there = read_plan(folder).get("settings", {})
     differing = [
         f"{name} {json.dumps(there.get(name))} there, {json.dumps(wanted.get(name))}"

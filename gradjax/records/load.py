@@ -1,4 +1,4 @@
-"""Opens a finished run or sweep: its plan, curves, parameters, and a `predict`."""
+"""Opens a finished run or sweep: its plan, curves, parameters and `predict`."""
 
 import functools
 import json
@@ -24,15 +24,16 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
         seed of a run, or of the best setting of a sweep.
 
     Returns:
-      A Run. `predict(images [batch, ...])` gives class probabilities
-      f32[batch, classes]; images are in the data set's own range (0 to 255 for MNIST).
-      For a classifier of texts it is `predict(["a text", ...])`, and
-      `config["data"]["class_names"]` names the classes; for a translator it gives
-      translations. It is None for any other problem, and where the parameters were not
-      kept. A lesson has neither parameters nor `predict`.
+      A Run; its `summary` is that of the complete folder.
+      `predict(images [batch, ...])` gives class probabilities f32[batch, classes];
+      images are in the range of the data set (0 to 255 for MNIST). For a classifier of
+      texts it is `predict(["a text", ...])`, and `config["data"]["class_names"]` names
+      the classes; for a translator it gives translations. It is None for any other
+      problem, and if the parameters of the trial were not stored. A lesson has neither
+      parameters nor `predict`.
 
     Raises:
-        Refusal: no finished run there, an older format, a damaged file, or no such
+        Refusal: there is no finished run, an older format, a damaged file, or no such
             trial.
     """
     folder = Path(workdir)
@@ -53,7 +54,7 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
 def _chosen(
     folder: Path, store: Any, summary: dict[str, Any], trial: int | str | None
 ) -> str:
-    """The id of the trial that is asked for."""
+    """Returns the id of the trial that was asked for."""
     if trial is None:
         return summary["trials"][0]["trial"]
     ids = list(reading.listed(store))
@@ -79,7 +80,7 @@ def _lesson(folder: Path, summary: dict[str, Any]) -> Run:
 def _predict(
     folder: Path, config: dict[str, Any], params: Params
 ) -> Callable[[Any], Any] | None:
-    """The trained model, where the plan describes the inputs that it was trained on."""
+    """Returns the trained model, if the plan describes its inputs; otherwise None."""
     data, name = config["data"] or {}, dict(config["settings"]["own"]).get("model")
     if name is None:
         return None
@@ -94,7 +95,7 @@ def _predict(
 
 
 def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., Any]:
-    """The same for texts; made when it is used, because it needs `tokenizers`."""
+    """Returns `predict` for texts; made when it is used, as it needs `tokenizers`."""
     path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
     try:
         tokenizer = from_state(path.read_text(encoding="utf-8"))
@@ -110,10 +111,10 @@ def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., An
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
-    """The summary of a finished record.
+    """Reads the summary of a finished record.
 
     Raises:
-        Refusal: there is none, or it is damaged.
+        Refusal: there is no summary, or it is damaged.
     """
     path = folder / "summary.json"
     try:

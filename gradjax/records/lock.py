@@ -1,8 +1,9 @@
-"""One writer for a folder.
+"""A lock, so that a folder has only one writer.
 
-`flock` on `.lock`, which the system lets go of when its process dies, however it dies.
-Where the file system has no `flock`, a file `.lease` that only one process can create;
-it outlives a killed process, and is taken over when that process is seen to be dead.
+The writer holds `flock` on `.lock`, which the system releases when the process ends in
+any way. On a file system without `flock` the writer creates a file `.lease`, which only
+one process can create. This file remains after a kill, and another process takes it
+over when it sees that the process has ended.
 """
 
 import contextlib
@@ -28,11 +29,11 @@ class Lock(NamedTuple):
     """The right to write, until `release`."""
 
     file: io.FileIO
-    lease: Path | None  # where there is no flock
+    lease: Path | None  # None if the file system has flock
 
 
 def acquire(folder: Path) -> Lock:
-    """Takes the lock of a folder, at once or not at all.
+    """Takes the lock of a folder without waiting.
 
     Raises:
         Refusal: another process holds it; the line names its pid, its host and since
@@ -45,7 +46,7 @@ def acquire(folder: Path) -> Lock:
         if taken is False:
             raise Refusal(_in_use(folder, _signature(folder / LOCK)))
         if taken:
-            if (folder / LEASE).exists():  # of a process that sees no flock here
+            if (folder / LEASE).exists():  # of a process for which flock did not work
                 _clear(folder / LEASE)
             _sign(file)
             return Lock(file, None)
@@ -57,13 +58,14 @@ def acquire(folder: Path) -> Lock:
 
 
 def release(lock: Lock) -> None:
-    """Gives the lock back; a second time does nothing.
+    """Releases the lock; a second call does nothing.
 
-    `.lock` stays, empty: removed, one process could hold the old file, one the new.
+    The empty file `.lock` remains. If it were removed, one process could hold a lock on
+    the old file and another process on a new one.
     """
     if lock.file.closed:
         return
-    with contextlib.suppress(OSError):  # a full or vanished disk: the lock goes anyway
+    with contextlib.suppress(OSError):  # the lock is released even without the disk
         if lock.lease is None:
             lock.file.truncate(0)
         else:
@@ -72,9 +74,9 @@ def release(lock: Lock) -> None:
 
 
 def owner(folder: Path) -> dict[str, Any] | None:
-    """The pid, host and since when of the writer, if there is one, without locking.
+    """Returns pid, host and start of the writer, or None; takes no lock.
 
-    On another host it cannot be seen whether it is still alive; then it is given.
+    Whether a process on another host is alive cannot be seen, so it is returned.
     """
     for name in (LOCK, LEASE):
         signature = _signature(folder / name)
@@ -84,7 +86,7 @@ def owner(folder: Path) -> dict[str, Any] | None:
 
 
 def _flock(file: io.FileIO) -> bool | None:
-    """True: taken; False: another process has it; None: no flock here."""
+    """Returns True: taken; False: another process has it; None: there is no flock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -106,7 +108,7 @@ def _lease(folder: Path) -> Lock:
             continue
         try:
             _sign(file)
-        except BaseException:  # unsigned, nobody could tell whether it is dead
+        except BaseException:  # a lease without a signature could never be cleared
             file.close()
             path.unlink()
             raise
@@ -115,14 +117,15 @@ def _lease(folder: Path) -> Lock:
 
 
 def _clear(path: Path) -> None:
-    """Removes the lease of a process that is dead; refuses if it may be alive."""
+    """Removes the lease of a dead process; refuses if the process may be alive."""
     found = _signature(path)
     if found is None or not _is_dead(found):
         raise Refusal(
             f"{_in_use(path.parent, found)}; if it is gone for certain, remove {path}"
         )
-    # Renamed first: of two processes that do this at once, one gets the dead lease and
-    # the other nothing, or the first one's new lease, which it then puts back.
+    # The lease is renamed first. If two processes do this at the same time, one gets
+    # the dead lease. The other gets nothing, or the new lease of the first process,
+    # which it then puts back.
     taken = path.with_name(f"{LEASE}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, taken)
@@ -132,7 +135,7 @@ def _clear(path: Path) -> None:
 
 
 def _sign(file: io.FileIO) -> None:
-    since = datetime.now(UTC).isoformat(timespec="seconds")  # to be read, not compared
+    since = datetime.now(UTC).isoformat(timespec="seconds")  # only for a person to read
     line = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     if file.seek(0, os.SEEK_END):
         file.truncate(0)
@@ -141,7 +144,7 @@ def _sign(file: io.FileIO) -> None:
 
 
 def _signature(path: Path) -> dict[str, Any] | None:
-    """Who signed a lock; None if nobody did, or it cannot be read."""
+    """Returns who signed a lock; None if it is not signed or cannot be read."""
     try:
         line = json.loads(path.read_bytes()[:1_000])
         pid, host, since = line["pid"], line["host"], line["since"]
@@ -152,7 +155,7 @@ def _signature(path: Path) -> dict[str, Any] | None:
 
 
 def _is_dead(signature: dict[str, Any]) -> bool:
-    """Whether the process was on this host and is there no more."""
+    """Returns whether the process was on this host and has ended."""
     if signature["host"] != socket.gethostname():
         return False
     try:

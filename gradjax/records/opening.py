@@ -1,4 +1,4 @@
-"""Opens a store: takes the lock, repairs what a kill left, verifies."""
+"""Opens a store: takes the lock, repairs the folder after a kill, verifies files."""
 
 import os
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from gradjax.records.plan import PLAN, check_same, read_plan, write_plan
 
 
 class Store(NamedTuple):
-    """An open store; its dicts and lists follow what is committed."""
+    """An open store; its dicts and lists are updated at each commit."""
 
-    folder: Path  # absolute: a later chdir changes nothing
+    folder: Path  # absolute, so a later chdir has no effect
     plan: dict[str, Any]
     files: dict[str, dict[str, Any]]  # name -> line of a segment or params
     lost: dict[str, dict[str, Any]]  # the same of files that were damaged
@@ -36,24 +36,24 @@ def create_or_open(
     accept_changes: bool = False,
     overwrite: bool = False,
 ) -> Store:
-    """Begins a store, or goes on with the one that is there; the only writer.
+    """Creates a store, or opens an existing one, as its only writer.
 
     Args:
-      folder: new, empty, or of the same plan; its parent is there.
-      plan: anything that JSON holds.
-      say: takes a line for each thing that is wrong and is mended or ignored.
-      accept_changes: of the plan's `environment` (code, versions, device): they become
-        an event, and what is committed from then on is marked.
-      overwrite: remove the store that is there and begin a new one.
+      folder: new, empty, or with the same plan; its parent must exist.
+      plan: anything that JSON can represent.
+      say: is called with a line for each thing that is repaired or ignored.
+      accept_changes: accept a change of the plan's `environment` (code, versions,
+        device); it becomes an event, and all later commits are marked.
+      overwrite: remove the existing store and begin a new one.
 
     Raises:
-        Refusal: another plan or something else is there, the plan is damaged, a link is
-            inside, another process writes, or the folder cannot be written.
+        Refusal: the folder has another plan or other content, the plan is damaged, the
+            folder has links, another process writes, or the folder is not writable.
     """
     wanted = journal.plain(plan, "the plan")
     path = _resolved(folder)
     with named_disk_errors(path):
-        inspection.is_empty(path)  # refuses before a lock file is made there
+        inspection.is_empty(path)  # refuses before a lock file is made in the folder
         if not path.exists():
             path.mkdir()
             sync_folder(path.parent)
@@ -68,10 +68,10 @@ def create_or_open(
 
 
 def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
-    """Opens a store without its lock, beside a writer or after it; changes nothing.
+    """Opens a store without its lock, also while it is written; changes nothing.
 
     Raises:
-        Refusal: no store is there, or its plan is damaged.
+        Refusal: there is no store, or its plan is damaged.
     """
     path = _resolved(folder)
     if inspection.is_empty(path):
@@ -83,10 +83,10 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
 
 
 def kind_of(folder: Path) -> str:
-    """What a folder holds: "trials" of a run or a sweep, or a "lesson".
+    """Returns what a folder holds: "trials" of a run or a sweep, or a "lesson".
 
     Raises:
-        Refusal: neither, an older format, or a damaged plan.
+        Refusal: it holds neither, or an older format, or its plan is damaged.
     """
     path = _resolved(folder)
     if inspection.is_empty(path):
@@ -95,14 +95,14 @@ def kind_of(folder: Path) -> str:
 
 
 def close(store: Store) -> None:
-    """Closes the journal and gives the lock back; a second time does nothing."""
+    """Closes the journal and releases the lock; a second call does nothing."""
     if store.lock is not None:
         store.journal.close()
         lock.release(store.lock)
 
 
 def _resolved(folder: Path) -> Path:
-    """The folder itself, where `folder` is a link to it."""
+    """Returns the folder itself, also if `folder` is a link to it."""
     try:
         return checked_path(str(folder)).resolve()
     except (OSError, RuntimeError) as error:
@@ -116,7 +116,7 @@ def _opened(
     say: Callable[[str], None],
     accept_changes: bool,
 ) -> Store:
-    """With the lock held: plan, folders, then the journal, its torn tail cut."""
+    """Opens a store whose lock is held: plan, folders, journal without a torn line."""
     if inspection.is_empty(path):
         faults.reached("open:before_plan")
         write_plan(path, wanted)
@@ -158,7 +158,7 @@ def _accept(store: Store, environment: dict[str, Any]) -> None:
 
 
 def _erase(folder: Path) -> None:
-    """Removes every file of a store; the plan last, so that a kill leaves a store."""
+    """Removes every file of a store, the plan last, so that a kill leaves a store."""
     if inspection.is_empty(folder):
         return
     for name in (*inspection.REPORT, *inspection.LESSON):
@@ -172,6 +172,6 @@ def _erase(folder: Path) -> None:
 
 
 def remove(folder: Path, names: list[str]) -> None:
-    """Removes files of the store that may be gone already."""
+    """Removes files of the store, some of which may not exist any more."""
     for name in names:
         (folder / name).unlink(missing_ok=True)

@@ -20,13 +20,13 @@ def commit(
     keep: Callable[[Any, Trials], np.ndarray],
     cohort: Any,
 ) -> None:
-    """Stores the parameters of some trials of a cohort; of none, where none is kept.
+    """Stores the parameters of the trials of a cohort that `keep` chooses.
 
     Args:
       store: open to write.
-      name: of the cohort.
-      ids: of its trials.
-      found: their results.
+      name: the name of the cohort.
+      ids: the ids of its trials.
+      found: the results of its trials.
       keep: (cohort, found) -> bool[trials], whose parameters are stored.
       cohort: the trials.
     """
@@ -37,7 +37,7 @@ def commit(
 
 
 def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
-    """The parameters of a trial: path -> values; None where they were not kept.
+    """Reads the parameters of a trial: path -> values; None if they are not stored.
 
     Raises:
         Refusal: the file has been damaged.
@@ -55,12 +55,12 @@ def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
 
 
 def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:
-    """Parameters in the structure of a tree, from the paths of its leaves."""
+    """Returns parameters in the structure of a tree, from the paths of its leaves."""
     return jax.tree.map_with_path(lambda path, _: leaves[path_name(path)], tree)
 
 
 def nested(leaves: dict[str, np.ndarray]) -> Params:
-    """Parameters as nested dictionaries, from the paths of their leaves."""
+    """Returns parameters as nested dictionaries, from the paths of their leaves."""
     tree: dict[str, Any] = {}
     for name, value in leaves.items():
         *parents, last = name.split("/")
@@ -72,10 +72,10 @@ def nested(leaves: dict[str, np.ndarray]) -> Params:
 
 
 def path_name(path: Any) -> str:
-    """The name of a leaf's path in its tree: "Dense_0/kernel"."""
+    """Returns the name of a leaf's path in its tree, such as "Dense_0/kernel"."""
     return jax.tree_util.keystr(path, simple=True, separator="/") or "params"
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Values in a type that an `.npz` preserves: bfloat16 as float32."""
+    """Returns values in a type that an `.npz` preserves: bfloat16 as float32."""
     return values if values.dtype.kind in "biufc" else values.astype(np.float32)

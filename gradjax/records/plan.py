@@ -1,4 +1,4 @@
-"""The plan of a store: written once, first, with its own digest."""
+"""The plan of a store: written first and only once, with its own digest."""
 
 import hashlib
 import json
@@ -11,25 +11,25 @@ from gradjax.records import journal
 
 PLAN = "plan.json"
 FORMAT = 2
-_SHOWN = 5  # differences, before the rest is only counted
+_SHOWN = 5  # differences that are listed; the others are only counted
 
 
 def write_plan(folder: Path, plan: dict[str, Any]) -> None:
     """Writes plan.json atomically.
 
     Args:
-      folder: of the store.
-      plan: already `journal.plain`.
+      folder: the folder of the store.
+      plan: as `journal.plain` returns it.
     """
     content = {"format": FORMAT, "check": _check(plan), "plan": plan}
     write_json(folder / PLAN, content)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """The plan of a store.
+    """Reads the plan of a store.
 
     Raises:
-        Refusal: it is missing, damaged, or of another version.
+        Refusal: the plan is missing, damaged, or of another format.
     """
     path = folder / PLAN
     fix = "put back a copy of it, or start in another folder"
@@ -58,17 +58,18 @@ def check_same(
     asked: dict[str, Any],
     accept_changes: bool,
 ) -> bool:
-    """Whether the environment differs from the last one, which then was accepted.
+    """Compares a plan with that of a store; returns whether the environment changed.
 
     Args:
-      folder: of the store.
-      there: its plan.
-      accepted: environments that were accepted since, in order.
+      folder: the folder of the store.
+      there: the plan of the store.
+      accepted: environments that were accepted since then, in order.
       asked: the plan that is asked for.
-      accept_changes: whether another `environment` is.
+      accept_changes: whether another `environment` is accepted.
 
     Raises:
-        Refusal: anything else differs; the line lists what does.
+        Refusal: anything else differs, or a change of the environment is not accepted;
+            the line lists the differences.
     """
     if accepted:
         there = {**there, "environment": accepted[-1]}
@@ -91,7 +92,7 @@ def check_same(
                 "--accept_changes goes on in the new environment and marks its rows,"
                 " --overwrite begins again"
             )
-        # What no flag accepts comes first.
+        # Differences that no flag accepts come first.
         listed = [
             f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
             for key in dict.fromkeys([*others, *differing])
@@ -105,7 +106,7 @@ def check_same(
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Dotted key -> the JSON of its value."""
+    """Returns dotted key -> the JSON of its value."""
     if not isinstance(value, dict) or not value:
         return {prefix: journal.compact(value).decode()} if prefix else {}
     parts = [

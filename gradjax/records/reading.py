@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 
 def rows(store: Any) -> dict[str, Row]:
-    """Trial id -> what the store says of the trial, in the order of the rounds."""
+    """Returns trial id -> the row of the trial, in the order of the rounds."""
     found = listed(store)
     ended: dict[str, int] = {}  # cohort -> steps that its last segment reached
     for cohort, record, arrays in segments(store):
@@ -34,11 +34,11 @@ def rows(store: Any) -> dict[str, Row]:
 
 
 def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ...]]:
-    """(trial ids, name, steps, values) of each curve in each segment, flat.
+    """Yields (trial ids, name, steps, values) of each curve in each segment, flat.
 
     Args:
       store: open to read.
-      trials: ids; None: all.
+      trials: the ids of trials; None: all.
     """
     for _, _, arrays in segments(store):
         ids = arrays["trial"]
@@ -61,7 +61,7 @@ def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ..
 
 
 def trace_of(store: Any, trial: str) -> dict[str, Series]:
-    """The curves of one trial: values f32[points]."""
+    """Returns the curves of one trial: values f32[points]."""
     parts: dict[str, list[tuple[Any, Any]]] = {}
     for _, name, steps, values in curves(store, {trial}):
         parts.setdefault(name, []).append((steps, values))
@@ -72,7 +72,7 @@ def trace_of(store: Any, trial: str) -> dict[str, Series]:
 
 
 def segments(store: Any) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
-    """(cohort, record, arrays) of each committed segment, in the order of the names."""
+    """Yields (cohort, record, arrays) of each committed segment, ordered by name."""
     for name, record in sorted(stored.committed(store).items()):
         yield name.rpartition("-")[0], record, stored.read(store, name)
 
@@ -81,7 +81,7 @@ _MEASURED = ("train_", "validation_", "test_")
 
 
 def listed(store: Any) -> dict[str, Row]:
-    """Trial id -> what its round says of the trial, in order."""
+    """Returns trial id -> what the journal holds of the trial, in order."""
     found: dict[str, Row] = {}
     for event in stored.events(store):
         if "round" not in event:
@@ -94,7 +94,7 @@ def listed(store: Any) -> dict[str, Row]:
 
 
 def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:
-    """What a segment says of one of its trials."""
+    """Returns the counts of a trial at the end of a segment."""
     row = {
         "steps": record["steps"],
         "num_steps": record["num_steps"],
@@ -110,7 +110,7 @@ def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:
 
 
 def _add_kept(row: Row, arrays: dict[str, np.ndarray], k: int) -> None:
-    """The metrics of the kept parameters, as far as a segment has them."""
+    """Adds the metrics of the kept parameters that a segment holds to a row."""
     at = np.flatnonzero(arrays["validation_step"] == row["kept_step"])
     for path, values in arrays.items():
         part, *names = path.split("/")

@@ -1,16 +1,15 @@
 """The folder of a run or a sweep, which stays valid if it is killed at any instant.
 
-    plan.json             what was asked for; immutable, written first
+    plan.json             what was asked for; written first and never changed
     journal.jsonl         a line for everything that is committed, in order
     segments/<name>.npz   the results of a segment of some trials
     params/<name>.npz     the kept parameters of some trials
     snapshots/<name>.npz  the states of trials, from which they resume; the last two
 
 A file is committed in this order: temporary file, fsync, rename, fsync of the folder,
-then its line in the journal, fsynced. A file that no line names does not count. A file
-that a line names is verified by its sha256 whenever it is opened or read, and is
-computed again if it is not what was committed. Nothing depends on a clock or on the
-times of files.
+then its line in the journal with its fsync. A file that no line names does not count. A
+file that a line names is verified by its sha256 whenever it is opened or read. If it is
+damaged, it is computed again. Nothing depends on a clock or on the times of files.
 """
 
 from collections.abc import Mapping
@@ -48,15 +47,16 @@ _OURS = {*_FILE, "keeps", "environment"}
 
 
 def committed(store: Store) -> dict[str, dict[str, Any]]:
-    """Every committed segment: name, file, sha256, bytes, digest and its metadata.
+    """Returns every committed segment: file, sha256, bytes, digest and metadata.
 
-    `environment`, where it is present, is the number of changes accepted before it.
+    If `environment` is present, it is the number of changes that were accepted before
+    the segment.
     """
     return _of_kind(store, "segment")
 
 
 def events(store: Store) -> list[dict[str, Any]]:
-    """The events that `append` added, in order."""
+    """Returns the events that `append` added, in order."""
     return list(store.events)
 
 
@@ -67,36 +67,36 @@ def commit(
 
     Args:
       store: open to write.
-      name: of A-Z a-z 0-9 . _ -.
+      name: of the characters A-Z a-z 0-9 . _ -.
       arrays: name -> numbers, booleans or text.
-      metadata: for its line in the journal; NaN becomes None.
+      metadata: further fields of its line in the journal; NaN becomes None.
 
     Raises:
-        Refusal: the segment is committed already with other contents (the computation
+        Refusal: the segment is already committed with other contents (the computation
             is not deterministic), a bad name or array, or the disk is full.
     """
     _commit(store, "segment", name, arrays, metadata)
 
 
 def commit_params(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
-    """Stores parameters of trials, as `commit` does a segment.
+    """Stores parameters of trials, as `commit` stores a segment.
 
     Raises:
-        Refusal: as `commit` does.
+        Refusal: see `commit`.
     """
     _commit(store, "params", name, arrays, {})
 
 
 def committed_params(store: Store) -> dict[str, dict[str, Any]]:
-    """The committed files of parameters, by name."""
+    """Returns the committed files of parameters, by name."""
     return _of_kind(store, "params")
 
 
 def read(store: Store, name: str) -> dict[str, np.ndarray]:
-    """The arrays of a committed segment, or of committed parameters.
+    """Reads the arrays of a committed segment, or of committed parameters.
 
     Raises:
-        Refusal: it is not committed, or has been damaged since the store was opened.
+        Refusal: the file is not committed, or was damaged after the store was opened.
     """
     if name not in store.files:
         raise Refusal(unknown(name, store.files, "committed file"))
@@ -120,10 +120,10 @@ def append(store: Store, record: dict[str, Any]) -> None:
 
 
 def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
-    """Keeps arrays to go on from, and removes all snapshots but it and the one before.
+    """Stores the arrays of a snapshot; removes all others except the one before.
 
     Raises:
-        Refusal: as `commit` does.
+        Refusal: see `commit`.
     """
     values, digest = _checked(store, "snapshot", name, arrays)
     same = [record for record in store.snapshots if record["name"] == name]
@@ -140,14 +140,14 @@ def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
 
 
 def latest_snapshot(store: Store) -> tuple[str, dict[str, np.ndarray]] | None:
-    """Name and arrays of the latest whole snapshot; None where there is none."""
+    """Reads name and arrays of the latest undamaged snapshot; None if there is none."""
     while store.snapshots:
         record = store.snapshots[-1]
         path = store.folder / record["file"]
         wrong = archive.damage(store.folder, record)
         if wrong is None:
             return record["name"], read_npz(path)
-        store.snapshots.pop()  # so that the next one does not remove the good one
+        store.snapshots.pop()  # otherwise the next snapshot would remove a good one
         left = [repr(before["name"]) for before in store.snapshots]
         store.say(f"{path}: {wrong}; going on from {left[-1] if left else 'none'}")
     return None
@@ -186,7 +186,7 @@ def _of_kind(store: Store, kind: str) -> dict[str, dict[str, Any]]:
 def _checked(
     store: Store, kind: str, name: str, arrays: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays on the host and their digest, once everything may be written."""
+    """Checks that arrays may be written; returns them on the host, and their digest."""
     _check_open(store)
     archive.check_name(name, kind)
     values = archive.checked(arrays, f"{kind} {name!r}")
@@ -201,13 +201,13 @@ def _check_open(store: Store) -> None:
 
 
 def _stays(store: Store, record: dict[str, Any], digest: str) -> bool:
-    """Whether what was committed under this name is what was computed again.
+    """Returns whether a committed file equals the arrays that were computed again.
 
-    What another environment gave is replaced: all that follows was computed from the
-    new values, and the next reading has to see the same.
+    A file from another environment is replaced, because all later results follow from
+    the new values, and a later reader must see the same values.
 
     Raises:
-        Refusal: it differs, in the environment that it was committed in.
+        Refusal: the file differs, although it was committed in this environment.
     """
     if record["digest"] == digest:
         return True
@@ -223,7 +223,7 @@ def _stays(store: Store, record: dict[str, Any], digest: str) -> bool:
 
 
 def _mark(store: Store) -> dict[str, int]:
-    """What the line of a file says of the environment it was computed in."""
+    """Returns the field `environment` of a file's line; empty for that of the plan."""
     count = len(environments(store.events))
     return {"environment": count} if count else {}
 
@@ -237,7 +237,7 @@ def _keep(
     digest: str,
     more: dict[str, Any],
 ) -> dict[str, Any]:
-    """Writes the file, then its line; gives the line."""
+    """Writes a file, then its line in the journal; returns the line."""
     content = npz_bytes(arrays)
     about = {**archive.described(kind, name, content), "digest": digest}
     record = {**about, **_mark(store), **more}

@@ -15,7 +15,8 @@ import pytest
 import gradjax
 from gradjax import Problem, Refusal, Splits
 from gradjax.data import arrays
-from gradjax.trials import batches, lanes
+from gradjax.training import blocks
+from gradjax.trials import batches, cores, lanes
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = 23  # no batch size divides it
@@ -155,12 +156,12 @@ def test_divergence_is_a_result_with_its_step(four, problem):
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 1_000])
-def test_stretches_of_any_length_give_the_same_bits(capacity, four, problem):
+def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     made, whole = four
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(lanes, "_capacity", lambda _: capacity)
         other = lanes.lanes(program_of(problem), width=4)
-    assert other.capacity != made.capacity
+    assert other.form.capacity != made.form.capacity
     assert_same(run(other), whole)
 
 
@@ -168,9 +169,13 @@ def test_when_all_diverge_it_ends_early(problem):
     seen = []
     made = lanes.lanes(program_of(problem), width=2)
     hparams = [{"learning_rate": rate} for rate in (1e6, 1e8, 1e10)]
-    found = batches.run(made, hparams, [0, 0, 0], lambda *said: seen.append(said))
+    found = batches.run(
+        made, hparams, [0, 0, 0], on_segment=lambda *said: seen.append(said)
+    )
     assert (found.diverged_step > 0).all()
-    assert seen[-1][2] == 0 and seen[-1][0] < NUM_STEPS
+    active, (first, count) = seen[-1]
+    assert len(active.rows) == 0
+    assert first + count < blocks.num_blocks(made.program.plan)
 
 
 @pytest.fixture
@@ -197,65 +202,66 @@ def test_one_executable_for_all_of_it(problem, compile_log):
     assert len(new) == 2, new
 
 
-ON_DEVICES = """
+ON_CORES = """
 import json, sys
 import jax
-jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-import logging
 import numpy as np
 import gradjax
-jax.config.update("jax_log_compiles", True)
-compiled = []
-class Listening(logging.Handler):
-    def emit(self, record):
-        if "XLA compil" in record.getMessage() and "over_lanes" in record.getMessage():
-            compiled.append(record.getMessage().split(" with ")[0])
-logging.getLogger("jax").addHandler(Listening())
 rates = json.loads(sys.argv[3])
 found = gradjax.sweep(
     gradjax.problems.make("digits_mlp"), "adam", {"learning_rate": rates},
-    seeds=(0, 1), num_steps=30, batch_size=16, eval_every=10, width=int(sys.argv[2]),
+    seeds=(0, 1), num_steps=30, batch_size=16, eval_every=10,
+    lane_width=int(sys.argv[2]), num_devices=int(sys.argv[1]),
 )
-assert len(jax.devices()) == int(sys.argv[1])
 leaves = [np.float64(x).reshape(len(x), -1) for x in jax.tree.leaves(found.params)]
 digest = np.stack([x.sum(axis=1) for x in leaves], axis=1).tolist()
 print(json.dumps([digest, found.trace["loss"].values.tolist(),
                   found.trace["validation_loss"].values.tolist(),
-                  found.diverged_step.tolist(), len(compiled)]))
+                  found.diverged_step.tolist()]))
 """
 
 
-def on_devices(num_devices, width, rates):
-    """What a process of its own says of a sweep with two seeds, and its programs."""
+def on_cores(num_devices, width, rates):
+    """What a process of its own says of a sweep with two seeds."""
     done = subprocess.run(
-        [sys.executable, "-c", ON_DEVICES, num_devices, width, json.dumps(rates)],
+        [sys.executable, "-c", ON_CORES, num_devices, width, json.dumps(rates)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    *said, num_programs = json.loads(done.stdout)
-    return said, num_programs
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("width", ["1", "2"])
-def test_the_same_bits_on_one_device_and_on_two_in_one_process_and_in_two(width):
+@pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
+@pytest.mark.parametrize("width", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
     rates = [1e-3, 1e30, 0.01]
-    one, num_programs = on_devices("1", width, rates)
-    assert num_programs == 2 and len(one[1]) == 6
-    two, num_programs = on_devices("2", width, rates)
-    assert one == two
-    assert num_programs == 2, "no device compiles what another one has"
-    parts = [on_devices("1", width, part)[0] for part in (rates[:1], rates[1:])]
+    one = on_cores("1", width, rates)
+    assert len(one[1]) == 6
+    assert on_cores("2", width, rates) == one
+    parts = [on_cores("1", width, part) for part in (rates[:1], rates[1:])]
     assert [first + second for first, second in zip(*parts, strict=True)] == one
+
+
+@pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
+def test_two_cores_run_one_executable(problem, compile_log):
+    program = program_of(problem)
+    before = len(compile_log())
+    made = lanes.lanes(program, width=1, num_devices=2)
+    found = run(made)
+    new = compile_log()[before:]
+    assert len(new) == 2, new
+    assert len(made.ready().calls) == 2
+    assert_same(found, run(lanes.lanes(program_of(problem), num_devices=1)))
 
 
 @pytest.mark.parametrize(
     ("kwargs", "line"),
     [
-        ({"width": 0}, "width=0"),
-        ({"width": 2.0}, "width=2.0"),
+        ({"width": 0}, "lane_width=0"),
+        ({"width": 2.0}, "lane_width=2.0"),
         ({"num_devices": 999}, "num_devices=999"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 import gradjax
 from gradjax import problems
-from gradjax.trials import lane_width
+from gradjax.trials import cost, lane_width
 
 
 def program_of(problem, **kwargs):
@@ -23,17 +23,16 @@ def parabola(size):
 def test_a_step_touches_the_state_and_what_the_loss_computes():
     program = program_of(parabola(1_000))
     state = 3 * 4_000 + 4 + 1  # parameters, two moments, a counter, whether it lives
-    assert lane_width.state_bytes(program) == state
-    assert lane_width.touched_bytes(program) == state + 4_000 + 4  # squares, their sum
+    assert cost.state_bytes(program) == state
+    assert cost.touched_bytes(program) == state + 4_000 + 4  # squares, their sum
 
 
 def test_the_loss_of_more_examples_touches_more():
     problem = problems.make("digits_mlp")
     few, many = (
-        lane_width.touched_bytes(program_of(problem, batch_size=size))
-        for size in (8, 64)
+        cost.touched_bytes(program_of(problem, batch_size=size)) for size in (8, 64)
     )
-    assert many > few > lane_width.state_bytes(program_of(problem, batch_size=8))
+    assert many > few > cost.state_bytes(program_of(problem, batch_size=8))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ def test_the_loss_of_more_examples_touches_more():
 )
 def test_small_trials_are_mapped_together_and_large_ones_are_not(size, width):
     assert jax.default_backend() != "cpu" or (
-        lane_width.usual_width(program_of(parabola(size))) == width
+        lane_width.default_width(program_of(parabola(size))) == width
     )
 
 
@@ -54,6 +53,6 @@ def test_no_wider_than_keeps_every_device_at_work():
 
 def test_a_cohort_is_whole_batches_and_no_more_than_memory_holds():
     small, large = (program_of(parabola(size)) for size in (100, 20_000_000))
-    assert lane_width.cohort(small, 16) == 64
-    assert lane_width.cohort(small, 64) == 256
-    assert lane_width.cohort(large, 4) == 8, "240 MB a trial, 2 GiB"
+    assert lane_width.cohort_size(small, 16) == 64
+    assert lane_width.cohort_size(small, 64) == 256
+    assert lane_width.cohort_size(large, 4) == 8, "240 MB a trial, 2 GiB"

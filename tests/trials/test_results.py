@@ -52,14 +52,14 @@ def test_windows_are_means_that_end_with_their_block(problem):
 )
 def test_at_most_a_thousand_points_by_default(num_steps, every, most, problem):
     plan = program_of(problem, num_steps, every).plan
-    width = traces.usual_every(plan)
+    width = traces.default_every(plan)
     ends = traces.window_ends(plan, width, 0, blocks.num_blocks(plan))
     assert len(ends) <= most and ends[-1] == num_steps
     assert width == 1 or len(ends) > most / 2
     assert (np.diff(ends) > 0).all()
 
 
-def test_a_window_is_the_same_in_stretches_of_any_length(problem):
+def test_a_window_is_the_same_in_segments_of_any_length(problem):
     plan = program_of(problem).plan
     values = np.random.default_rng(0).normal(size=(3, 103)).astype(np.float32)
     total = blocks.num_blocks(plan)
