@@ -1,1 +1,1 @@
-"""What a command line does: train, sweep, show a lesson. Only this room knows absl."""
+"""Commands: train a run or a sweep, show a lesson. Only this room imports absl."""

@@ -1,9 +1,9 @@
-"""Compiled programs, kept in the user's cache folder: the next start is faster.
+"""Keeps compiled programs in the user's cache folder, so that the next start is faster.
 
-JAX writes and reads them; it compresses with zlib, whose checksum finds damage, or,
-from Python 3.14 on or beside the package zstandard, with zstd, whose frames have none:
-of 3,000 entries with a flipped bit, zlib let none pass and zstd 2,387. So an entry of
-the second kind gets a seal, its sha256 in a file beside it.
+JAX writes and reads the entries. It compresses them with zlib, whose checksum finds
+damage. From Python 3.14 on, or if the package zstandard is installed, it uses zstd,
+whose frames have no checksum: of 3,000 entries with a flipped bit, zlib accepted none
+and zstd 2,387. So an entry of zstd gets a seal: its sha256 in a file beside it.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ import jax
 
 from gradjax.files import cache_folder
 
-_ZLIB, _ZSTD = b"\x78", b"\x28\xb5\x2f\xfd"  # what an entry begins with
+_ZLIB, _ZSTD = b"\x78", b"\x28\xb5\x2f\xfd"  # the first bytes of an entry
 _ENTRIES, _SEAL = "*-cache", ".sha256"
 _READING = "Error reading persistent compilation cache entry for "
 _WRITING = "Error writing persistent compilation cache entry for "
-_COMPILED = "backend_compile_duration"  # the end of JAX's name of this event
+_COMPILED = "backend_compile_duration"  # JAX's name of this event ends so
 
 Say = Callable[[str], None]
 
 
 def keep(say: Say) -> None:
-    """Keeps compiled programs; what is damaged is removed, and compiled again.
+    """Keeps compiled programs; removes damaged ones, which are then compiled again.
 
     Args:
-      say: takes a line for what is damaged, or why nothing is kept.
+      say: is called with a line about damaged entries, or why nothing is kept.
     """
     folder = cache_folder() / "xla"
     try:
@@ -53,9 +53,9 @@ def keep(say: Say) -> None:
 
 
 def remove_damaged(folder: Path) -> int:
-    """Removes the entries that are not what was written; says how many.
+    """Removes the damaged entries and returns their number.
 
-    JAX never overwrites an entry, so a damaged one would be met at every start.
+    JAX never overwrites an entry, so it would read a damaged one at every start.
     """
     count = 0
     for entry in sorted(folder.glob(_ENTRIES)):
@@ -68,7 +68,7 @@ def remove_damaged(folder: Path) -> int:
 
 
 def seal(folder: Path) -> None:
-    """Writes the sha256 of each entry that needs it and has none yet."""
+    """Writes the sha256 of each entry that needs a seal and has none."""
     for entry in folder.glob(_ENTRIES):
         with contextlib.suppress(OSError):  # an entry without a seal is not trusted
             if not _seal(entry).exists() and _begins_with(entry, _ZSTD):
@@ -76,12 +76,12 @@ def seal(folder: Path) -> None:
 
 
 def _trust_only_sealed(folder: Path, say: Say) -> None:
-    """Verifies every seal now, and seals what is compiled from now on."""
+    """Verifies every seal now, and seals each program that is compiled later."""
     if sys.version_info < (3, 14) and importlib.util.find_spec("zstandard") is None:
         return
     for entry in folder.glob(_ENTRIES):
         with contextlib.suppress(OSError):
-            # Its writer was killed, or is at it: nobody knows whether it is whole.
+            # Its writer was killed or is still writing, so it may be incomplete.
             if not _seal(entry).exists() and _begins_with(entry, _ZSTD):
                 entry.unlink()
     if count := remove_damaged(folder):
@@ -95,14 +95,14 @@ def _trust_only_sealed(folder: Path, say: Say) -> None:
 
 
 def _hear_warnings(folder: Path, say: Say) -> None:
-    """Says JAX's warnings of its cache as one line, and mends what they are about."""
+    """Prints JAX's warnings about its cache as one line, and repairs the cache."""
     usual, one_at_a_time = warnings.showwarning, threading.Lock()
     said: set[str] = set()
 
     def show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         text = str(message)
         if text.startswith((_READING, _WRITING)):
-            with one_at_a_time:  # each device compiles in a thread of its own
+            with one_at_a_time:  # several threads may compile
                 _answer(text, folder, say, said)
         else:
             usual(message, *args, **kwargs)
@@ -112,7 +112,7 @@ def _hear_warnings(folder: Path, say: Say) -> None:
 
 
 def _answer(text: str, folder: Path, say: Say, said: set[str]) -> None:
-    """Mends what a warning is about, and says so once."""
+    """Repairs the cache after a warning, and prints this once."""
     count, is_reading = remove_damaged(folder), text.startswith(_READING)
     reason = " ".join(text.partition("': ")[2].split())[:200]
     line = f"a compiled program is not kept in {folder}: {reason}"
@@ -120,7 +120,7 @@ def _answer(text: str, folder: Path, say: Say, said: set[str]) -> None:
         line = _damaged(count, folder)
     elif is_reading:
         line = f"a compiled program in {folder} is of no use, made anew: {reason}"
-    # The first warning removes all that is damaged, what other threads met included.
+    # The first warning removes all damaged entries, also those of other threads.
     if line not in said and (count or not is_reading or not said):
         said.add(line)
         say(line)
@@ -132,7 +132,7 @@ def _damaged(count: int, folder: Path) -> str:
 
 
 def _is_damaged(entry: Path) -> bool:
-    """Whether it is certain that an entry is not what was written."""
+    """Returns whether an entry is certainly damaged."""
     content = entry.read_bytes()
     if content.startswith(_ZLIB):
         try:

@@ -1,4 +1,4 @@
-"""What an experiment declares, and what follows from its settings."""
+"""The declaration of an experiment or a lesson, and its settings and program."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from gradjax.optimizers import bounds
 from gradjax.training.program import program as make_program
 from gradjax.types import Options, Problem, Program, Settings
 
-_STEPS = 1_000  # of a problem without data
+_STEPS = 1_000  # of a run without epochs, if no number of steps is given
 
 
 class Experiment(NamedTuple):
@@ -21,26 +21,27 @@ class Experiment(NamedTuple):
     name: str
     problem: Callable[[Settings], Problem]
     flags: Groups  # its own flags; `settings.own` has their values
-    defaults: dict[str, Any] = {}  # of flags, where they differ from the usual ones
-    learning_rate: float | None = None  # of the default optimizer; None: its own
-    epochs: int | Callable[[str], int] | None = 5  # or a function of the data set's
-    # name; None: the experiment counts steps
-    examples: str = "examples"  # what a batch holds, in --help
+    defaults: dict[str, Any] = {}  # of flags, if they differ from the usual defaults
+    learning_rate: float | None = None  # of the default optimizer; None: the
+    # optimizer's own
+    epochs: int | Callable[[str], int] | None = 5  # or a function of the name of the
+    # data set; None: the length of a run is given in steps
+    examples: str = "examples"  # the word for the examples of a batch, in --help
     resolve: Callable[[Settings], Settings] = lambda settings: settings
-    # fills in what depends on the machine, such as which data set is prepared
+    # fills in settings that depend on the machine, such as the prepared data set
 
 
 class Lesson(NamedTuple):
-    """An experiment that trains many times, to show one thing."""
+    """An experiment that trains many times to show one thing."""
 
     name: str
-    settings: Any  # a NamedTuple; its first field is the experiment, the others flags
+    settings: Any  # a NamedTuple: its first field is the experiment, the others flags
     flags: Groups
     run: Callable[..., Any]  # (settings, options)
 
 
 def groups_of(what: Experiment | Lesson) -> Groups:
-    """All flags of an experiment or a lesson with their defaults, in groups."""
+    """Returns all flags of an experiment or a lesson with their defaults, in groups."""
     return _of_lesson(what) if isinstance(what, Lesson) else _of_experiment(what)
 
 
@@ -78,7 +79,7 @@ def _of_experiment(experiment: Experiment) -> Groups:
 
 
 def settings_of(experiment: Experiment, **given: Any) -> Settings:
-    """The settings of a command: flags that are not given have their defaults."""
+    """Returns the settings of a command; flags that are not given have defaults."""
     groups = groups_of(experiment)
     known = {flag.name: flag.default for group in groups.values() for flag in group}
     if unknown := given.keys() - known.keys():
@@ -94,7 +95,7 @@ def settings_of(experiment: Experiment, **given: Any) -> Settings:
 
 
 def maker(experiment: Experiment) -> Callable[[Settings], Problem]:
-    """A function from settings to their problem, which loads nothing twice."""
+    """Returns a function from settings to their problem; it loads nothing twice."""
 
     @functools.cache
     def make(own: tuple[tuple[str, Any], ...]) -> Problem:
@@ -104,10 +105,10 @@ def maker(experiment: Experiment) -> Callable[[Settings], Problem]:
 
 
 def check(settings: Settings) -> None:
-    """Refuses counts, seeds and expressions that no data set could make right.
+    """Refuses counts, seeds and expressions that are wrong for every data set.
 
     Raises:
-        Refusal: the flag, its value and what it must be.
+        Refusal: the line names the flag, its value and what it must be.
     """
     if settings.epochs is not None and settings.steps is not None:
         raise Refusal("--epochs and --steps are both given; give one")
@@ -133,7 +134,7 @@ def check(settings: Settings) -> None:
 
 
 def with_duration(experiment: Experiment, settings: Settings) -> Settings:
-    """The settings with epochs or steps filled in."""
+    """Returns the settings with the number of epochs or steps filled in."""
     if settings.epochs is not None or settings.steps is not None:
         return settings
     epochs = experiment.epochs
@@ -145,10 +146,11 @@ def with_duration(experiment: Experiment, settings: Settings) -> Settings:
 
 
 def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> Program:
-    """The program of settings that say how long a run is.
+    """Makes the program of settings with a number of epochs or steps.
 
-    Its default learning rate is that of the settings, else the experiment's if the
-    optimizer is the experiment's, else the optimizer's own.
+    Its default learning rate is that of the settings. If they have none, it is that of
+    the experiment if the optimizer is the experiment's default, and otherwise the
+    optimizer's own.
 
     Raises:
         Refusal: what `gradjax.program` refuses.

@@ -1,4 +1,4 @@
-"""Flags: what each of them means, and from a command line to their values (absl)."""
+"""The flags: their help texts, and reading their values from a command line (absl)."""
 
 import inspect
 import textwrap
@@ -18,7 +18,7 @@ class Flag(NamedTuple):
     """One flag."""
 
     name: str
-    kind: str  # string, integer, float, boolean, or strings: it may be repeated
+    kind: str  # string, integer, float, boolean, or strings (it may be repeated)
     help: str
     default: Any = None
 
@@ -31,10 +31,10 @@ OPTIMIZER = Flag(
     "a name, or a call such as 'adamw(b2=0.95, weight_decay=0.1)' or"
     " 'chain(clip_by_global_norm(1.0), sgd(momentum=0.9))', or an import path to your"
     " own: 'my_package.my_module:my_optimizer(b1=0.95)'. Names:"
-    f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Around one or more of them:"
-    f" {', '.join(sorted(optimizers.WRAPPERS))}. `python -m scripts.list optimizers`"
-    " lists their arguments, `python -m scripts.list transforms` what else a chain may"
-    " contain",
+    f" {', '.join(sorted(optimizers.OPTIMIZERS))}. Wrappers around one or more of"
+    f" them: {', '.join(sorted(optimizers.WRAPPERS))}. `python -m scripts.list"
+    " optimizers` lists their arguments, and `python -m scripts.list transforms` the"
+    " other parts that a chain may contain",
     "adam",
 )
 LEARNING_RATE = Flag(
@@ -52,7 +52,9 @@ SCHEDULE = Flag(
     " draws them",
     "constant",
 )
-SEED = Flag("seed", "integer", "of the initial parameters and the batch order", 0)
+SEED = Flag(
+    "seed", "integer", "the seed of the initial parameters and the batch order", 0
+)
 DATA_DIR = Flag(
     "data_dir",
     "string",
@@ -61,7 +63,7 @@ DATA_DIR = Flag(
 )
 OUTPUT = [
     Flag("workdir", "string", "the folder of the record. Unset: runs/{name}/<name>"),
-    Flag("overwrite", "boolean", "replace the record that is there", False),
+    Flag("overwrite", "boolean", "replace an existing record in the folder", False),
     Flag("plot", "boolean", "draw the picture", True),
 ]
 _TRAINING = {
@@ -71,7 +73,7 @@ _TRAINING = {
         SCHEDULE,
         Flag("batch_size", "integer", "{examples} in a batch. Unset: all of them"),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
-        Flag("steps", "integer", "optimizer steps, instead of epochs"),
+        Flag("steps", "integer", "optimizer steps of a run, in place of epochs"),
         Flag(
             "eval_every",
             "integer",
@@ -80,12 +82,14 @@ _TRAINING = {
         Flag(
             "keep",
             "string",
-            "which parameters are kept and tested: last, or best on validation",
+            "which parameters are stored and tested: last (after the last step), or"
+            " best (at the best evaluation on the validation split)",
         ),
         Flag(
             "patience",
             "integer",
-            "stop after so many evaluations without improvement. Unset: never",
+            "stop a trial after so many evaluations without improvement on the"
+            " validation split. Unset: never",
         ),
     ],
     "Randomness": [
@@ -93,8 +97,8 @@ _TRAINING = {
         Flag(
             "seeds",
             "integer",
-            "how many trials, with seed, seed + 1, ...: their mean and Student's 95 %"
-            " interval are reported",
+            "the number of trials, with the seeds seed, seed + 1, ...; their mean and"
+            " Student's 95 % interval are reported",
         ),
     ],
     "Output": [
@@ -103,79 +107,90 @@ _TRAINING = {
             "trace_every",
             "integer",
             "steps per point of the stored training curves; 0 stores at most 1,000"
-            " points",
+            " points of each",
         ),
         Flag(
             "keep_params",
             "string",
-            "which trials' parameters are stored: best (of a run, of fresh seeds), all"
-            " or none",
+            "the trials whose parameters are stored: best (those of a run, and the"
+            " fresh seeds of a sweep), all or none",
         ),
         Flag(
             "accept_changes",
             "boolean",
-            "go on although versions, code or device are not those that the record"
-            " began with; what is computed from then on is marked",
+            "continue a record although versions, code or device have changed since it"
+            " began; what is computed from then on is marked",
         ),
     ],
     "Sweep": [
         Flag(
             "sweep",
             "strings",
-            "what varies; may be repeated: 'learning_rate=log(1e-4, 1)', with"
-            " log(low, high[, n]), linear(...), int(...) or a list such as"
-            " 'optimizer=[sgd, adam]'. Names: learning_rate, optimizer, schedule,"
-            " batch_size, steps, epochs, the flags of the problem, and"
+            "a name and the values that it takes, such as 'learning_rate=log(1e-4, 1)'"
+            " or 'optimizer=[sgd, adam]'; may be repeated. Values: log(low, high[, n]),"
+            " linear(...), int(...) or a list. Names: learning_rate, optimizer,"
+            " schedule, batch_size, steps, epochs, the flags of the problem, and"
             " optimizer.<argument>, schedule.<argument> or model.<argument>",
         ),
         Flag(
             "space",
             "string",
-            "a JSON file instead: name -> min, max and scaling, or feasible_points",
+            "a JSON file in place of --sweep: name -> min, max and scaling, or"
+            " feasible_points",
         ),
         Flag(
             "search",
             "string",
-            f"which points: {', '.join(sorted(search.SEARCHES))}; tpe learns from"
-            " results, and needs the extra [tpe]",
+            "the method that chooses the points:"
+            f" {', '.join(sorted(search.SEARCHES))}; tpe learns from results, and needs"
+            " the extra [tpe]",
         ),
-        Flag("trials", "integer", "how many points. Unset: all points of the grid"),
+        Flag(
+            "trials", "integer", "the number of points. Unset: all points of the grid"
+        ),
         Flag(
             "fresh_seeds",
             "integer",
-            "seeds that chose nothing, on which the best setting of each optimizer"
-            " runs again",
+            "the number of fresh seeds, which are not used to choose a setting, and on"
+            " which the best setting of each optimizer runs again",
         ),
         Flag(
             "halving",
             "integer",
-            "keep one setting in so many at each rung. Unset: all run to the end",
+            "successive halving: one setting in so many continues after each rung."
+            " Unset: all settings run to the end",
         ),
     ],
     "Device": [
         Flag(
             "lane_width",
             "integer",
-            "trials mapped together on a device; the last bits depend on it. Unset: 1"
-            " for a run, and as measured to be fast for a sweep",
+            "the number of trials that are mapped together on one device; the last bits"
+            " of a trial depend on it. Unset: 1 for a run, and a width that was"
+            " measured to be fast for a sweep",
         ),
-        Flag("num_devices", "integer", "how many devices. Unset: all; of a CPU, cores"),
+        Flag(
+            "num_devices",
+            "integer",
+            "the number of devices, on a CPU of cores. Unset: all",
+        ),
         Flag(
             "num_threads",
             "integer",
-            "threads of a CPU for one operation; the last bits of a large network"
-            " depend on it. Unset: 1 for a small program, else the number of cores",
+            "the number of threads of a CPU for one operation; the last bits of a large"
+            " network depend on it. Unset: 1 for a small program, otherwise the number"
+            " of cores",
         ),
     ],
 }
 
 
 def training(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
-    """The flags of every experiment that trains, in groups.
+    """Returns the flags of every experiment that trains, in groups.
 
     Args:
-      defaults: name -> the experiment's own default, where it is another one.
-      words: what fills the places in the help texts: examples, duration, ...
+      defaults: name -> the default of the experiment, if it differs from the usual one.
+      words: name -> the words that replace {name} in the help texts.
     """
     known = {
         **Options._field_defaults,
@@ -190,7 +205,7 @@ def training(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
 
 
 def filled(flag: Flag, default: Any, words: dict[str, str]) -> Flag:
-    """A flag with its default, and with words in the places of its help text."""
+    """Returns a flag with its default, and with words in its help text."""
     text = flag.help
     for name, word in words.items():
         text = text.replace(f"{{{name}}}", word)
@@ -198,10 +213,10 @@ def filled(flag: Flag, default: Any, words: dict[str, str]) -> Flag:
 
 
 def of(function: Callable[..., Any], /, **helps: str) -> list[Flag]:
-    """Flags for arguments of a function; their defaults are those of its signature.
+    """Makes flags for arguments of a function, with the defaults of its signature.
 
     Args:
-      function: its arguments have annotations and defaults.
+      function: a function whose arguments have annotations and defaults.
       helps: name of an argument -> the help text.
     """
     parameters = inspect.signature(function).parameters
@@ -212,10 +227,12 @@ def of(function: Callable[..., Any], /, **helps: str) -> list[Flag]:
 
 
 def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
-    """The values of all flags; `--flagfile` is read, too. "help" is one of them.
+    """Reads the values of all flags, "help" included, from a command line.
+
+    `--flagfile` names a file with further flags.
 
     Raises:
-        Refusal: an unknown flag, a value of the wrong kind, a word that is no flag.
+        Refusal: an unknown flag, a value of the wrong kind, a word that is not a flag.
     """
     values = absl_flags.FlagValues()
     define: dict[str, Callable[..., Any]] = {
@@ -243,7 +260,7 @@ def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
 
 
 def help_text(doc: str, name: str, groups: Groups) -> str:
-    """The experiment's own words, then the flags in groups."""
+    """Returns the docstring of the experiment, then its flags in groups."""
     lines = [doc.strip(), "", f"usage: python -m experiments.{name} [--flags]", ""]
     for title, group in groups.items():
         lines.append(f"{title}:")
@@ -273,7 +290,7 @@ def _described(flag: Flag) -> list[str]:
 
 
 def _kind(annotation: Any) -> str:
-    """The kind of a flag for an argument with this annotation."""
+    """Returns the kind of a flag for an argument with this annotation."""
     choices = getattr(annotation, "__args__", (annotation,))  # of `int | None`
     if getattr(annotation, "__origin__", None) is tuple:
         return "strings"

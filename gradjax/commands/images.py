@@ -1,4 +1,4 @@
-"""What experiments on images share: the flags and the choice of the data set."""
+"""The flags and the choice of the data set that experiments on images share."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ FLAGS = flags.of(
     dataset="digits (bundled with scikit-learn), or the TFDS name of a prepared image"
     " data set: mnist, fashion_mnist, ... Unset: mnist where it is prepared, else"
     " digits",
-    augmentation="how training changes its images:"
+    augmentation="the random change of the training images:"
     f" {', '.join(augmentation.AUGMENTATIONS)}, or usual: crop_and_flip for cifar10,"
     " crop for svhn_cropped, else none",
     data_dir=flags.DATA_DIR.help,
@@ -24,12 +24,12 @@ FLAGS = flags.of(
 
 
 def problem(settings: Settings) -> Problem:
-    """The problem of a data set of images and a network."""
+    """Loads the problem of a data set of images and a network."""
     return images.load(**dict(settings.own))
 
 
 def resolve(settings: Settings) -> Settings:
-    """The settings with a data set: MNIST where it is prepared, else digits."""
+    """Returns the settings with a data set: MNIST if it is prepared, else digits."""
     own: dict[str, Any] = dict(settings.own)
     if own["dataset"] is None:
         own["dataset"] = images.default_dataset(own["data_dir"])

@@ -1,4 +1,4 @@
-"""A job: a command, checked and planned, before anything is compiled or written."""
+"""Checks and plans a command, before anything is compiled or written."""
 
 import functools
 from collections.abc import Callable
@@ -19,20 +19,22 @@ from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
 _KEEP_PARAMS = ("best", "all", "none")
-_DECIDES_NOTHING = ("environment", "keep_params")  # of a trial's results
+# Entries of the plan that do not change the results of a trial; the digest in the name
+# of the folder leaves them out.
+_DECIDES_NOTHING = ("environment", "keep_params")
 
 
 class Job(NamedTuple):
-    """What a command does."""
+    """A command that has been checked and planned."""
 
     experiment: Experiment
     settings: Settings  # the base of every trial
     asked: Sweep
     space: Space  # without dimensions for a run
     method: Search
-    problem: Problem  # of the base
+    problem: Problem  # of the base settings
     program: Program  # of the first trial
-    lanes: Callable[[Settings], Lanes]  # of the settings of a group, made once
+    lanes: Callable[[Settings], Lanes]  # of the settings of a group; made once
     plan: dict[str, Any]
     folder: Path
 
@@ -101,7 +103,7 @@ def job_of(
 
 
 def name_of(settings: Settings) -> str:
-    """The name of the problem: its expression, or the data set with the model."""
+    """Returns the name of the problem: its expression, or data set and model."""
     own = dict(settings.own)
     if "problem" in own:
         return own["problem"]
@@ -112,7 +114,7 @@ def name_of(settings: Settings) -> str:
 
 
 def _check_counts(asked: Sweep, varied: Space) -> None:
-    """Refuses numbers of trials, seeds, rungs and threads that cannot be."""
+    """Refuses impossible numbers of trials, seeds, rungs, devices and threads."""
     if asked.keep_params not in _KEEP_PARAMS:
         said = f"--keep_params={asked.keep_params}"
         raise Refusal(f"{said}: expected {', '.join(_KEEP_PARAMS)}")
@@ -133,14 +135,14 @@ def _check_counts(asked: Sweep, varied: Space) -> None:
 def _first_trials(
     base: Settings, asked: Sweep, varied: Space, method: Search
 ) -> list[Trial]:
-    """The trials of the first round."""
+    """Makes the trials of the first round."""
     count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
     _, found = method.ask(method.init(varied, base.seed), count)
     return rounds.trials_of(base, found, range(base.seed, base.seed + base.seeds))
 
 
 def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
-    """Devices that the trials can use: no more than there are seeds of a run."""
+    """Returns how many devices the trials can use; a run uses at most one per seed."""
     if asked.num_devices is not None:
         return asked.num_devices
     available = cores.num_devices()
@@ -150,9 +152,9 @@ def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
 def _threads(
     asked: Sweep, known: dict[str, Any], programs: list[Program]
 ) -> int | None:
-    """The number of threads that is asked for, or that the record has, or the rule's.
+    """Returns the number of threads: as asked for, as in the record, or by the rule.
 
-    A record that is there is followed, so that a resumed run has the same bits.
+    An existing record decides before the rule, so that a resumed run has the same bits.
     """
     if not cores.is_cpu():
         return None
@@ -161,7 +163,7 @@ def _threads(
 
 
 def _started(threads: int | None, num_devices: int, may_restart: bool) -> int | None:
-    """Starts the backend with this number of threads; the number for the plan."""
+    """Starts the backend with this number of threads; returns that of the plan."""
     if threads is None:
         return None
     if may_restart:
@@ -177,7 +179,7 @@ def _widths(
     num_trials: int,
     num_devices: int,
 ) -> Any:
-    """The lane width, or the rule for it: as asked, as the record has it, or usual."""
+    """Returns the lane width or its rule: as asked for, as in the record, or usual."""
     if asked.lane_width is not None:
         return asked.lane_width
     if known:
@@ -191,7 +193,7 @@ def _widths(
 def _plan(
     base: Settings, asked: Sweep, varied: Space, problem: Problem
 ) -> dict[str, Any]:
-    """What decides the bits of every trial, but not how many trials there are."""
+    """Returns what determines the bits of every trial, without the number of trials."""
     environment = records.environment()
     del environment["num_devices"]  # decides nothing
     own = {name: value for name, value in base.own if name != "data_dir"}
@@ -214,7 +216,7 @@ def _folder(
     varied: Space,
     plan: dict[str, Any],
 ) -> Path:
-    """--workdir, or a default whose name has a digest of all that decides."""
+    """Returns --workdir, or a default with a digest of what determines the results."""
     if options.workdir is not None:
         return records.checked_path(options.workdir)
     deciding = {k: v for k, v in plan.items() if k not in _DECIDES_NOTHING}
@@ -225,7 +227,7 @@ def _folder(
 
 
 def _words(settings: Settings) -> list[str]:
-    """What the name of a run's folder says."""
+    """Returns the readable parts of the name of a run's folder."""
     rate = settings.learning_rate
     said = [] if rate is None else [f"lr{rate:g}".replace("+", "")]
     return [name_of(settings), settings.optimizer, *said, f"seed{settings.seed}"]

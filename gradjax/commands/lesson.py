@@ -1,7 +1,7 @@
-"""A lesson: an experiment that trains many times, to show one thing.
+"""Runs a lesson: an experiment that trains many times to show one thing.
 
-It ends in a sentence, a picture and the numbers behind them, which are stored. The same
-command again shows the stored record.
+It ends with a sentence, a picture and the numbers behind them, which are stored. The
+same command again shows the stored record.
 """
 
 import textwrap
@@ -28,17 +28,17 @@ def run(
 
     Args:
       settings: a NamedTuple with the field `experiment`, already checked.
-      options: where the record goes.
+      options: the folder of the record, and whether it is replaced.
       find: computes the lesson.
-      data: what the record says of the data.
-      words: what the name of the folder says; None: the settings that differ from
-        their defaults.
+      data: a description of the data for the record.
+      words: the readable parts of the folder's name; None: the settings that differ
+        from their defaults.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
-        Refusal: a folder that holds something else, or a full disk.
+        Refusal: the folder holds something else, or the disk is full.
     """
     if options.workdir is not None:
         folder = records.checked_path(options.workdir)
@@ -70,7 +70,7 @@ def run(
 
 
 def _words(settings: Any) -> list[str]:
-    """What differs from the defaults, because a person looks for it in a name."""
+    """Returns the settings that differ from their defaults, for the folder's name."""
     defaults = settings._field_defaults
     return [
         f"{name}-{value}"

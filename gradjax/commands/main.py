@@ -1,4 +1,4 @@
-"""main: what `python -m experiments.<name>` does, and its exit codes."""
+"""The main function of `python -m experiments.<name>`, and its exit codes."""
 
 import sys
 from collections.abc import Callable
@@ -20,10 +20,10 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
 
     Args:
       what: the experiment or the lesson.
-      train: what an experiment does; it has the arguments of `commands.train.train`.
+      train: the function that trains; it has the arguments of `commands.train.train`.
 
-    Exit codes: 0, and a diverged run is a result too; 2 refused, with one line; 3 some
-    trials were set aside; 130 interrupted, 143 by a signal other than Ctrl-C's.
+    Exit codes: 0: finished, also if a run diverged; 2: refused, with one line; 3: some
+    trials were set aside; 130: interrupted by Ctrl-C; 143: stopped by another signal.
     """
     if sys.stdout is None:
         terminal.silence()
@@ -36,7 +36,7 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
         complain(" ".join(str(error).split()))
         sys.exit(REFUSED)
     except Interrupted as stop:
-        signals.ignored()  # one more Ctrl-C would find nothing to stop
+        signals.ignored()  # another Ctrl-C must not disturb the exit
         complain(str(stop))
         sys.exit(signals.exit_code(stop.number))
     except KeyboardInterrupt:
@@ -73,5 +73,5 @@ def _run(what: Experiment | Lesson, train: Train) -> dict[str, Any]:
 
 
 def _picked(values: dict[str, Any], kind: Any) -> dict[str, Any]:
-    """The values of flags that are fields of a NamedTuple."""
+    """Returns the values of the flags that are fields of a NamedTuple."""
     return {name: values[name] for name in kind._fields if name in values}

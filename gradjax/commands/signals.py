@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin while a sweep runs: the stretch is finished, then it stops."""
+"""Ctrl-C and similar signals: a run or a sweep finishes its segment, then it stops."""
 
 import contextlib
 import os
@@ -9,21 +9,22 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-# SIGUSR1 is what a cluster sends before it takes a machine back. Windows lacks some.
+# A cluster sends SIGUSR1 before it takes a machine back. Windows lacks some signals.
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 HEARD = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 
-StopRequested = Callable[[], int | None]  # the signal that asked for it, if one did
+StopRequested = Callable[[], int | None]  # the number of the signal, or None
 
 
 @contextlib.contextmanager
 def heard() -> Iterator[StopRequested]:
-    """Lets the first signal only ask for a stop, and the second one leave at once.
+    """Makes the first signal request a stop, and the second one leave at once.
 
-    Whoever computes asks between two units of work, and raises `errors.Interrupted`.
-    What is ignored stays ignored: nohup and a shell's background jobs rely on it. Only
-    the main thread hears signals; in another nothing ever asks for a stop.
+    The code that computes asks between two segments, and raises `errors.Interrupted`.
+    Signals that are ignored stay ignored, because nohup and the background jobs of a
+    shell rely on it. Only the main thread receives signals; in another thread no stop
+    is ever requested.
 
     Yields:
       `stop_requested() -> the number of the first signal, or None`.
@@ -35,50 +36,49 @@ def heard() -> Iterator[StopRequested]:
             leave(number)
         first.append(number)
         name = signal.Signals(number).name
-        _say(f"{name}: finishing this stretch; again to leave at once")
+        _say(f"{name}: finishing this segment; repeat it to leave at once")
 
     with contextlib.ExitStack() as before:
         if threading.current_thread() is threading.main_thread():
             for number in HEARD:
-                # None: of a handler that was not set from Python, and cannot be put
-                # back.
+                # None: a handler that was not set from Python and cannot be restored.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     before.callback(signal.signal, number, signal.signal(number, hear))
         yield lambda: first[0] if first else None
 
 
 def usual() -> None:
-    """Makes Ctrl-C a KeyboardInterrupt, which an experiment's imports forgo."""
+    """Makes Ctrl-C raise KeyboardInterrupt, which it does not during the imports."""
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ignored() -> None:
-    """Lets no signal disturb the exit that the first one brought about."""
+    """Ignores all signals, so that none disturbs the exit after the first one."""
     if threading.current_thread() is threading.main_thread():
         for number in HEARD:
             signal.signal(number, signal.SIG_IGN)
 
 
 def leave(number: int) -> NoReturn:
-    """Ends the process without unwinding: a thread may compute for minutes yet.
+    """Ends the process at once, because a thread may compute for minutes.
 
-    What a sweep keeps is whole after a kill at any instant, so after this one too.
+    The folder is valid after a kill at any instant, and so it is after this one.
     """
     _say("left at once; what is committed stays, and the same command goes on")
     os._exit(exit_code(number))
 
 
 def exit_code(number: int) -> int:
-    """130 of Ctrl-C, 143 of every other signal that asks for an end."""
+    """Returns 130 for Ctrl-C, and 143 for every other signal that requests a stop."""
     return 130 if number == signal.SIGINT else 143
 
 
 def _say(line: str) -> None:
-    """On stderr; a handler may run amid any print, so a failing one is let go."""
+    """Prints on stderr; errors are ignored, as a handler may interrupt a print."""
     with contextlib.suppress(OSError, RuntimeError, AttributeError, ValueError):
         is_terminal = sys.stderr.isatty()
-        # On a terminal "^C" or a progress bar stands in the line already.
+        # On a terminal the current line already has "^C" or a progress bar.
         print(f"\n{_SHOW_CURSOR}{line}" if is_terminal else line, file=sys.stderr)
         sys.stderr.flush()

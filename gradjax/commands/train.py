@@ -1,8 +1,8 @@
-"""train: from settings to a finished record. A run is a sweep of one trial.
+"""Trains from settings to a finished record. A run is a sweep of one trial.
 
 The plan is written first and never changes. Each round of trials is appended to the
 journal before it runs, and each segment is committed. So the same command resumes after
-any kill, and with more trials or seeds it runs only the new ones.
+any kill, and a command with more trials or seeds runs only the new ones.
 """
 
 import contextlib
@@ -40,22 +40,22 @@ def train(
 ) -> dict[str, Any]:
     """Trains a run or a sweep, stores it and prints its table.
 
-    Everything that can be refused is refused before anything is compiled or written.
+    Wrong input is refused before anything is compiled or written.
 
     Args:
       what: the experiment.
-      settings: of the run; a point of a sweep replaces parts of it.
+      settings: the settings of the run; a point of a sweep replaces parts of them.
       asked: what varies and how it is searched; without a space it is a run.
-      options: where the record goes.
-      may_restart: let JAX start its CPU backend again with other numbers of devices
-        and threads. A command does so, and a library does not.
+      options: the folder of the record, and whether it is replaced.
+      may_restart: whether JAX's CPU backend may be restarted with another number of
+        threads. A command does this, and a library does not.
 
     Returns:
       The summary, as in summary.json.
 
     Raises:
         Refusal: bad input; another plan in the folder; a full disk.
-        Interrupted: a signal asked for a stop; the segment is finished and stored.
+        Interrupted: a signal requested a stop; the segment is finished and stored.
     """
     job = job_of(what, settings, asked, options, may_restart)
     if options.workdir is None:
@@ -75,12 +75,12 @@ def train(
 
 
 def command_line(name: str) -> str:
-    """The command that was typed, to type again."""
+    """Returns the command line of this process."""
     return shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]])
 
 
 def spoken(folder: Path) -> Path:
-    """The path as a person would type it from the current folder."""
+    """Returns the path as a person would type it from the current folder."""
     is_below = folder.is_relative_to(Path.cwd())
     return folder.relative_to(Path.cwd()) if is_below else folder
 
@@ -127,7 +127,7 @@ def _reported(
     fresh: list[GroupResult],
     options: Options,
 ) -> dict[str, Any]:
-    """Writes the files of the problem, the pictures and, last, the summary."""
+    """Writes the files of the problem, the pictures and, at last, the summary."""
     setup = summary.Setup(
         job.problem,
         _about(job),
@@ -155,7 +155,7 @@ def _reported(
 
 
 def _trained(job: Job, store: Any, won: summary.Winner) -> Trained:
-    """The problem and the stored parameters of the winner's trials."""
+    """Returns the problem and the stored parameters of the winner's trials."""
     found: Trained = {}
     for of, k in won.rows:
         if str(of.found.status[k]) not in ("finished", "stopped early"):
@@ -170,7 +170,7 @@ def _trained(job: Job, store: Any, won: summary.Winner) -> Trained:
 
 
 def _report(problem: Problem, tree: Params) -> Report:
-    """What a problem reports of trained parameters."""
+    """Returns the report of a problem on trained parameters."""
     return Report({}) if problem.report is None else problem.report(tree, problem.data)
 
 
@@ -190,13 +190,13 @@ def _pictures(
 
 @contextlib.contextmanager
 def _watching(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
-    """What a person reads while trials run."""
+    """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
         announce_round = functools.partial(announce.round, job.lanes)
         yield Reporter(announce_round, announce.estimate, progress.of_trials)
         return
     with contextlib.ExitStack() as stack:
-        # The bar appears once something is computed, and not where all is read.
+        # The bar appears when a segment is computed, and not if all segments are read.
         watch = functools.cache(
             lambda: stack.enter_context(progress.of_run(epoch_steps))
         )
@@ -205,7 +205,7 @@ def _watching(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
 
 
 class _Later(NamedTuple):
-    """A watch that is made when the first segment has been computed."""
+    """A watch that is made after the first segment was computed."""
 
     watch: Any
 
@@ -218,7 +218,7 @@ class _Later(NamedTuple):
 
 
 def _about(job: Job) -> dict[str, Any]:
-    """What the summary starts with."""
+    """Returns the first entries of the summary."""
     return {
         "experiment": job.experiment.name,
         "problem": name_of(job.settings),
@@ -229,12 +229,12 @@ def _about(job: Job) -> dict[str, Any]:
 
 
 def _is_of(kept: dict[str, Any], store: Any, groups: list[GroupResult]) -> bool:
-    """Whether a summary is of these trials, in this environment."""
+    """Returns whether a summary is of these trials, in this environment."""
     num_changes = len(environments(stored.events(store)))
     is_same = kept.get("request") == _request(groups)
     return is_same and kept.get("num_changes") == num_changes
 
 
 def _request(groups: list[GroupResult]) -> str:
-    """A digest of the trials that a summary is of."""
+    """Returns a digest of the trials that a summary is of."""
     return points.digest([one.id for of in groups for one in of.trials])

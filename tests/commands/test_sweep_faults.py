@@ -331,7 +331,7 @@ def test_row_8_a_signal_lets_the_stretch_be_kept_and_goes_on_to_the_same_bits(
     done = sweep(name, *PLAIN, GRADJAX_FAULT=f"{point}:{action}")
     assert done.returncode == code, done.stderr
     first, second = done.stderr.splitlines()
-    heard = f"SIG{action.upper()}: finishing this stretch; again to leave at once"
+    heard = f"SIG{action.upper()}: finishing this segment; repeat it to leave at once"
     assert first == heard
     folder = place[0] / name
     assert second.startswith("stopped after ")
@@ -371,7 +371,7 @@ def test_row_9_a_second_ctrl_c_leaves_at_once_and_the_store_is_whole(place):
         while started.poll() is None and not _has_unit(folder / "twice"):
             time.sleep(0.02)  # the first stretch is short, the next 20,000 steps long
         started.send_signal(signal.SIGINT)
-        assert started.stderr.readline().startswith("SIGINT: finishing this stretch")
+        assert started.stderr.readline().startswith("SIGINT: finishing this segment")
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=10)
     assert started.returncode == 130
