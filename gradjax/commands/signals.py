@@ -36,7 +36,7 @@ def heard() -> Iterator[StopRequested]:
             leave(number)
         first.append(number)
         name = signal.Signals(number).name
-        _say(f"{name}: finishing this segment; repeat it to leave at once")
+        _say(f"{name}: finishing this segment; a second signal stops at once")
 
     with contextlib.ExitStack() as before:
         if threading.current_thread() is threading.main_thread():

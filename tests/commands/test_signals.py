@@ -45,7 +45,7 @@ def test_row_8_the_first_only_asks_for_a_stop(number, capsys):
         signal.raise_signal(number)
         assert stop_requested() == number
     assert capsys.readouterr().err == (
-        f"{number.name}: finishing this segment; repeat it to leave at once\n"
+        f"{number.name}: finishing this segment; a second signal stops at once\n"
     )
     stop = Interrupted(number, "unit search-0")
     assert str(stop) == "stopped after unit search-0; the same command goes on"
