@@ -331,7 +331,8 @@ def test_row_8_a_signal_lets_the_stretch_be_kept_and_goes_on_to_the_same_bits(
     done = sweep(name, *PLAIN, GRADJAX_FAULT=f"{point}:{action}")
     assert done.returncode == code, done.stderr
     first, second = done.stderr.splitlines()
-    heard = f"SIG{action.upper()}: finishing this segment; a second signal stops at once"
+    heard = "finishing this segment; a second signal stops at once"
+    heard = f"SIG{action.upper()}: {heard}"
     assert first == heard
     folder = place[0] / name
     assert second.startswith("stopped after ")
