@@ -1,12 +1,13 @@
 """Times gradjax against its rivals: `python -m scripts.benchmark single`, or `sweep`.
 
-`single`: every rival trains the same network on the same data in a process of its own.
-A round is the same number of steps for each, one after the other, in an order that
-rotates from round to round. About seven minutes on two quiet cores.
+`single`: every rival trains the same network on the same data in its own process. In a
+round the rivals train the same number of steps one after another, in an order that
+rotates from round to round. This takes about seven minutes on two idle cores.
 
-`sweep`: the same for many learning rates, whole wall times with compiling. About eight
-minutes on two quiet cores. `--case=widths` runs on whatever device jax finds, and needs
-none of the rivals; on a GPU: `sweep --case=widths --trials=1024`.
+`sweep`: the same for many learning rates; the complete wall time is measured, with
+compiling. This takes about eight minutes on two idle cores. `--case=widths` runs on
+any device that jax finds, and needs none of the rivals; on a GPU use `sweep
+--case=widths --trials=1024`.
 
 Both need the extra `[benchmark]`.
 """
@@ -33,13 +34,13 @@ from scripts.baselines.table import LABELS, Timing, header, rotated, table
 
 
 class Case(NamedTuple):
-    """What is compared, and how many steps a round takes."""
+    """A network, the rivals that train it, and the number of steps of a round."""
 
     title: str
     settings: Settings
     rivals: tuple[str, ...]  # modules of scripts.baselines, gradjax first
-    num_steps: int  # a round: seconds
-    inputs: str = "images"  # of INPUTS
+    num_steps: int  # of a round, so that it takes seconds
+    inputs: str = "images"  # a name in INPUTS
 
 
 CASES = {
@@ -112,7 +113,7 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
     """Measures, prints and writes the tables.
 
     Raises:
-      Refusal: a missing extra, damaged data, a network that does not learn, or a place
+      Refusal: a missing extra, damaged data, a network that does not learn, or a file
         that cannot be written.
     """
     _check_rivals()
@@ -135,10 +136,10 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
 
 
 def run_sweep(names: list[str], sizes: Sizes, out: Path) -> None:
-    """The same for the sweeps.
+    """Measures the sweeps, and prints and writes their tables.
 
     Raises:
-      Refusal: as `run`, or fewer cores than a rival is pinned to.
+      Refusal: see `run`, or there are fewer cores than pinned processes.
     """
     if set(names) != {"widths"}:
         _check_rivals()
@@ -225,8 +226,8 @@ def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
     )
     for flag, type_, help_ in (
         ("rounds", _count(1, 1000), "how often everyone runs"),
-        # Two processes share the rates, and in each the first one pays for what is set
-        # up once: what another one costs is known from two on.
+        # Two processes share the rates. In each process the first rate also pays for
+        # the set-up, so at least two rates show the cost of one more.
         ("rates", _count(4, 64), "learning rates that a rival of the MLP runs"),
         ("steps", _count(10, 100_000), "of each trial of the MLP"),
         ("trials", _count(1, 2**20), "of each cell of the width table"),
@@ -239,14 +240,15 @@ def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
     flags = _parser().parse_args(arguments)
-    # Workers inherit these: a first call that finds its program in a cache is not one.
+    # Workers inherit the environment. A first call must not find its program in a
+    # cache.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     try:
         if flags.what == "sweep":
             sizes = Sizes(flags.rounds, flags.rates, flags.steps, flags.trials)
             run_sweep(flags.case, sizes, flags.out)
         else:
-            # PyTorch stays on the CPU, so everyone does.
+            # PyTorch runs on the CPU, so the others do, too.
             os.environ["JAX_PLATFORMS"] = "cpu"
             run(flags.model, flags.rounds, flags.out)
     except Refusal as refusal:

@@ -1,10 +1,10 @@
-"""What a step of matrix factorisation costs: against PyTorch, and by table size.
+"""Times a step of matrix factorisation against PyTorch, and by the number of rows.
 
 Command:  python -m scripts.benchmark_factorisation
 
-Both take the same ratings, Adam and the same penalty, and run by turns. The gradient of
-a table is dense, and Adam moves every row at every step, so a step's cost grows with
-the rows; the table of sizes says from where on that is most of it.
+Both use the same ratings, Adam and the same penalty, and run in turn. The gradient of a
+table is dense, and Adam changes every row at every step, so the cost of a step grows
+with the number of rows. The second table shows from which size on this is most of it.
 """
 
 import time
@@ -70,7 +70,7 @@ def _against_torch(num_items: int) -> None:
 
 
 def _drawn(num_items: int) -> Ratings:
-    """Ratings of no meaning: only their number and their places matter here."""
+    """Draws random ratings: only their number and their rows matter here."""
     rng = np.random.default_rng(0)
     return Ratings(
         "drawn",
@@ -90,7 +90,7 @@ def _drawn(num_items: int) -> Ratings:
 def _ours(
     drawn: Ratings, optimizer: str, batch_size: int, num_steps: int
 ) -> Callable[[], float]:
-    """A function that runs a segment and returns the seconds per step."""
+    """Returns a function that runs a segment and returns the seconds per step."""
     task = recommendation.task(drawn, f"factorisation(rank={_RANK})")
     problem = recommendation.recommendation(task)
     program: Program = gradjax.program(
@@ -107,7 +107,7 @@ def _ours(
         length = min(count * program.plan.block_steps, num_steps)
         return (time.perf_counter() - start) / length
 
-    run()  # the first touches memory
+    run()  # the first run touches its memory and is slower
     return run
 
 

@@ -2,12 +2,13 @@
 
 usage: python -m scripts.check_device [--minutes=7] [--out=FILE]
 
-For whoever has a GPU or a TPU; under eight minutes, with one command. It needs no data
-set. It checks that a run and a sweep have the same bits twice, and that their losses
-agree with those of the CPU. Then it times lanes of several widths for an MLP, a CNN and
-a Transformer, with their memory and their share of the measured matrix-product peak,
-and says which `widths` to set in gradjax/trials/lane_width.py. The page is printed and
-written to docs/results/device-<name>.md. On a CPU networks and widths are small.
+This command checks a GPU or a TPU in less than eight minutes, and needs no data set. It
+checks that a run and a sweep have the same bits when they are repeated, and that their
+losses agree with those of the CPU. Then it times lanes of several widths for an MLP, a
+CNN and a Transformer. It prints their memory and their share of the measured peak of
+matrix products, and says which rule to set as `_WIDTHS` in
+gradjax/trials/lane_width.py. The page is printed and written to
+docs/results/device-<name>.md. On a CPU the networks and the widths are small.
 """
 
 import importlib.metadata
@@ -37,7 +38,7 @@ from gradjax.types import Dataset, Problem, Program
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _WIDTHS = {"cpu": (1, 4), "accelerator": (1, 16, 64, 256, 1024)}
-_TOLERANCE = 0.02  # relative, of a loss against the CPU's: products of other precision
+_TOLERANCE = 0.02  # relative, of a loss against the CPU's: products are less precise
 _CHECKED_STEPS = 20
 _TIMED_S = 1.0  # about, for each width
 _HEAD = """\
@@ -59,14 +60,14 @@ class Timing(NamedTuple):
     """One width of one network."""
 
     width: int
-    step_s: float  # of one trial; the state's way to the host and back apart
-    transfer_s: float  # the state of all lanes, to the host and back
+    step_s: float  # of one trial, without the transfer of the state
+    transfer_s: float  # of the states of all lanes, to the host and back
     call_bytes: int
     compile_s: float
 
 
 def cases(is_small: bool) -> dict[str, Case]:
-    """The networks, on random data; small ones for a CPU."""
+    """Returns the networks, on random data; small ones for a CPU."""
     side, channels, width = (8, 4, 16) if is_small else (28, 32, 128)
     hidden = 32 if is_small else 128
     depth, window = (1, 16) if is_small else (3, 128)
@@ -95,7 +96,7 @@ def cases(is_small: bool) -> dict[str, Case]:
 
 
 def program_of(case: Case, num_steps: int = 100_000) -> Program:
-    """The program of a case with Adam; nothing is evaluated on the way."""
+    """Returns the program of a case with Adam; its evaluations compute nothing."""
     return gradjax.program(
         case.make()._replace(metrics=_no_metrics),
         "adam",
@@ -106,7 +107,7 @@ def program_of(case: Case, num_steps: int = 100_000) -> Program:
 
 
 def losses(case: Case) -> dict[str, list[list[float]]]:
-    """The first losses of a run, and of a sweep of four learning rates in lanes."""
+    """Returns the first losses of a run, and of a sweep of four rates in lanes."""
     program = program_of(case, _CHECKED_STEPS)
     run = gradjax.run(program).trace["loss"].values
     made = lanes.lanes(program, 4, num_devices=1)
@@ -116,7 +117,7 @@ def losses(case: Case) -> dict[str, list[list[float]]]:
 
 
 def checked(case: str, is_small: bool) -> list[str]:
-    """Lines on the bits of a case: twice here, and against the CPU.
+    """Returns lines on the bits of a case: repeated here, and against the CPU.
 
     Raises:
         Refusal: the losses differ from those of the CPU by more than the tolerance.
@@ -146,7 +147,7 @@ def checked(case: str, is_small: bool) -> list[str]:
 
 
 def timed(case: Case, width: int, until: float) -> Timing | None:
-    """Times one width; None where it does not fit or the time is over."""
+    """Times one width; None if it does not fit or the time is over."""
     started, program = time.perf_counter(), program_of(case)
     if started > until:
         return None
@@ -174,7 +175,7 @@ def timed(case: Case, width: int, until: float) -> Timing | None:
 
 
 def peak_flops() -> float:
-    """The fastest measured product of two float32 matrices, in FLOP/s."""
+    """Measures the fastest product of two float32 matrices, in FLOP/s."""
     is_cpu = jax.default_backend() == "cpu"
     best = 0.0
     for size in (1024,) if is_cpu else (4096, 8192):
@@ -190,10 +191,10 @@ def peak_flops() -> float:
 
 
 def report(minutes: float) -> tuple[str, str]:
-    """(the name of the device, the page).
+    """Checks and times the device; returns its name and the page.
 
     Raises:
-        Refusal: losses that are not those of the CPU.
+        Refusal: losses that differ from those of the CPU.
     """
     until = time.perf_counter() + 60 * minutes
     is_cpu = jax.default_backend() == "cpu"
@@ -260,7 +261,7 @@ def _row(case: Case, width: int, timing: Timing | None, peak: float) -> str:
 
 
 def _rule(known: dict[str, Case], found: dict[str, list[Timing]]) -> str:
-    """Which width is the fastest for how many bytes, and what to set."""
+    """Returns the fastest width of each network, and the rule to set."""
     parts, rule = [], []
     for name, timings in found.items():
         if not timings:

@@ -1,14 +1,15 @@
-"""Compares traces bit for bit, of a revision and of the working tree.
+"""Compares the traces of a revision and of the working tree bit for bit.
 
 usage: python -m scripts.compare_traces REVISION [CASE ...]
 
-Runs the same commands with the code of REVISION (any name that git knows) and with the
-working tree, on this machine, and compares every point of every curve. The commands are
-small runs and sweeps of every experiment, with one lane and with several, with wrapped
-optimizers, a trial that diverges and successive halving. They need no prepared data.
-Points after the step at which a trial diverged are not compared. Bits depend on the
-processor and on the versions of the packages, which both sides share. Takes about eight
-minutes on two cores. The exit code is 1 where a trace differs.
+This command runs the same experiments with the code of REVISION (any name that git
+knows) and with the working tree, on this machine, and compares every point of every
+curve. The cases are small runs and sweeps of every experiment, with one lane and with
+several, with wrapped optimizers, with a trial that diverges and with successive
+halving. They need no prepared data. Points after the step at which a trial diverged are
+not compared. Bits depend on the processor and on the versions of the packages, which
+are the same for both sides. It takes about eight minutes on two cores. The exit code is
+1 if a trace differs.
 """
 
 import os
@@ -25,7 +26,7 @@ from gradjax.errors import Refusal
 from gradjax.report import terminal
 
 _ROOT = Path(__file__).resolve().parents[1]
-_RENAMED = {"--lane_width=": "--width="}  # flags, for revisions that lack the first
+_RENAMED = {"--lane_width=": "--width="}  # flag -> its name in older revisions
 _DIGITS = "mnist --dataset=digits"
 _SWEEP = "minimize --problem=ridge --batch_size=32 --steps=120 --fresh_seeds=1"
 _RATES = "--sweep='learning_rate=log(1e-3, 100, 6)'"
@@ -72,7 +73,7 @@ CASES = {
     " --fresh=4",
 }
 _LESSONS = ("gradient", "descent", "learning_rate", "batch_size", "schedule_gradient")
-# Run with the code of one side, so that each opens the records that it wrote itself.
+# This runs with the code of one side, so that each side opens its own records.
 _OPEN = """
 import sys
 import numpy as np
@@ -94,7 +95,7 @@ np.savez(sys.argv[2], rows=rows[order], names=names[order], steps=steps[order],
 
 
 def write_data(folder: Path) -> None:
-    """Writes small texts, pairs and ratings, the same every time."""
+    """Writes small texts, pairs and ratings, which are the same every time."""
     rng = np.random.default_rng(0)
     words = np.array(["red", "green", "blue", "big", "small", "cat", "dog", "bird"])
     said = [" ".join(rng.choice(words, rng.integers(3, 9))) for _ in range(300)]
@@ -112,10 +113,10 @@ def write_data(folder: Path) -> None:
 
 
 def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
-    """Runs a case with the code of `tree`; gives its curves as sorted columns.
+    """Runs a case with the code of `tree`; returns its curves as sorted columns.
 
     Raises:
-        Refusal: the command fails; the line is the last one that it printed.
+        Refusal: the command fails; the message is the last line that it printed.
     """
     name, *flags = shlex.split(CASES[case])
     places = [
@@ -128,7 +129,7 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
             flags = [flag.replace(new, old) for flag in flags]
     every = [] if name in _LESSONS else ["--trace_every=1"]
     if every and any('"num_threads"' in text for text in texts):
-        every.append(f"--num_threads={os.cpu_count()}")  # as revisions before it have
+        every.append(f"--num_threads={os.cpu_count()}")  # as older revisions use
     kept, columns = folder / case, folder / f"{case}.npz"
     command = ["-m", f"experiments.{name}", *flags, *every, "--noplot"]
     _python(tree, folder, [*command, f"--workdir={kept}"])
@@ -138,7 +139,7 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
 
 
 def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str | None:
-    """The first point in which two sets of curves differ; None where none does."""
+    """Describes the first point in which two sets of curves differ, or None."""
     keys = ("rows", "names", "steps")
     points = [
         set(zip(*(columns[key].tolist() for key in keys), strict=True))
@@ -181,7 +182,7 @@ def _python(tree: Path, folder: Path, words: list[str]) -> None:
 
 
 def compare(revision: str, cases: list[str], scratch: Path) -> int:
-    """Compares the cases and says a line each; gives how many differ."""
+    """Compares the cases and prints a line each; returns how many differ."""
     before, num_differing = scratch / "before", 0
     git = ["git", "-C", str(_ROOT)]
     added = subprocess.run(

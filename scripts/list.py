@@ -1,10 +1,10 @@
-"""What there is, by name: `python -m scripts.list optimizers`.
+"""Lists optimizers, schedules, problems and more: `python -m scripts.list optimizers`.
 
 usage: python -m scripts.list KIND [NAME ...]
 
 A KIND is optimizers, wrappers, transforms, schedules, problems or masks. Each name is
-shown as a call with all of its arguments and their defaults, and with its source. Names
-after the kind show those alone.
+shown as a call with all of its arguments and their defaults, and with its source. If
+names follow the kind, only these are shown.
 """
 
 import inspect
@@ -24,7 +24,7 @@ _WIDTH = 88
 
 
 def optimizer(name: str, entry: Entry) -> Iterator[str]:
-    """The paragraph of an optimizer, a wrapper or a transform."""
+    """Yields the paragraph of an optimizer, a wrapper or a transform."""
     defaults = {} if entry.rate is None else {entry.rate[0]: entry.rate[1]}
     yield from _call(name, list(settable(entry).values()), defaults)
     if entry.paper:
@@ -48,7 +48,7 @@ def optimizer(name: str, entry: Entry) -> Iterator[str]:
 
 
 def described(name: str, function: Callable[..., Any], skip: int) -> Iterator[str]:
-    """The paragraph of a function: its call, and the first line of its docstring."""
+    """Yields the paragraph of a function: its call and the start of its docstring."""
     parameters = list(inspect.signature(function).parameters.values())[skip:]
     yield from _call(name, parameters, {})
     yield (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
@@ -72,7 +72,7 @@ KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
             for name, made in registry.items()
         }
         for kind, registry, skip in (
-            ("schedules", schedules.SCHEDULES, 1),  # the progress is not given
+            ("schedules", schedules.SCHEDULES, 1),  # the user does not give progress
             ("problems", problems.PROBLEMS, 0),
             ("masks", optimizers.MASKS, 1),
         )
@@ -81,7 +81,7 @@ KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
 
 
 def listing(arguments: list[str]) -> list[str]:
-    """The lines to print.
+    """Returns the lines to print.
 
     Raises:
         Refusal: no kind, an unknown kind or an unknown name.

@@ -1,8 +1,8 @@
 """Trains digits with every optimizer: `python -m scripts.optimizer_table`.
 
-For each a learning rate is chosen from half decades around its default, by validation
-accuracy on seed 0; the test accuracy is that of fresh seeds at this rate. About six
-minutes on two cores.
+For each optimizer a learning rate is chosen from half decades around its default, by
+validation accuracy on seed 0. The test accuracy is that of fresh seeds at this rate.
+This takes about six minutes on two cores.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from gradjax.files import named_disk_errors, write_bytes
 from gradjax.types import Program, Result
 
 SOLVED = 0.90  # test accuracy
-_PROBLEM, _STEPS, _BATCH = "digits_mlp", 1_200, 32  # thirty epochs, as the experiment
-_HALF_DECADES = range(-6, 5)  # of the default rate: a thousandth to a hundredfold
-# What an expression must say beside the name.
+_PROBLEM, _STEPS, _BATCH = "digits_mlp", 1_200, 32  # 30 epochs, as in the experiment
+_HALF_DECADES = range(-6, 5)  # from a thousandth to a hundred times the default rate
+# Arguments that an expression must give.
 _ARGUMENTS = {"dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1"}
-# Those that fail here: why, and the expression that shows it.
+# Optimizers that fail here: the reason, and an expression that shows it.
 _REASONS = {
     "acprop": "its denominator is that of the step before, so a pixel that was dark in"
     " every batch so far moves by its gradient over 1e-8 when it lights",
@@ -42,12 +42,12 @@ _HEAD = """\
 
 
 class Row(NamedTuple):
-    """What was found of one optimizer."""
+    """The results of one optimizer."""
 
     expression: str
-    rate: float | None  # None: it has none
+    rate: float | None  # None: the optimizer has no rate
     default: float | None
-    validation: float  # accuracy on seed 0, which chose the rate
+    validation: float  # accuracy on seed 0, by which the rate was chosen
     test: tuple[float, float, float]  # mean over the fresh seeds, 95 % interval
     steps_per_s: float  # the median over the fresh seeds
     gradients_per_step: float
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def measure(expression: str, num_seeds: int) -> Row:
-    """Searches the rate and runs the fresh seeds; one compilation."""
+    """Searches the rate and runs the fresh seeds; compiles once."""
     program = _program(expression)
     default = program.hparams.get(optimizers.RATE)
     rates = [] if default is None else [default * 10 ** (k / 2) for k in _HALF_DECADES]
@@ -79,13 +79,13 @@ def measure(expression: str, num_seeds: int) -> Row:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as Markdown, best first."""
+    """Returns the rows as Markdown, the best first."""
     ordered = sorted(rows, key=lambda row: -row.test[0])
     return "\n".join([_HEAD, *map(_line, ordered)])
 
 
 def document(rows: list[Row], num_seeds: int, flags: str) -> str:
-    """The whole page."""
+    """Returns the complete page."""
     named = [row for row in rows if row.expression not in _REMEDIES.values()]
     below = [row.expression for row in named if not row.test[0] >= SOLVED]
     solved = f"{len(named) - len(below)} of {len(named)} optimizers reach {SOLVED:.2f}"
@@ -112,10 +112,10 @@ def document(rows: list[Row], num_seeds: int, flags: str) -> str:
 
 
 def run(names: list[str], num_seeds: int, out: Path | None) -> None:
-    """Measures and prints the table; writes it where it is told to.
+    """Measures and prints the table; writes it to `out` if that is given.
 
     Raises:
-        Refusal: a place that cannot be written.
+        Refusal: a file that cannot be written.
     """
     if out is not None:
         with named_disk_errors(out.parent):
@@ -150,7 +150,7 @@ def _run(program: Program, rate: float | None, seed: int) -> Result:
 
 
 def _score(result: Result) -> float:
-    """Validation accuracy; a run that diverged never ranks best."""
+    """Returns the validation accuracy; a run that diverged never ranks first."""
     accuracy = result.evaluation["validation"]["accuracy"]
     return accuracy if result.status == "finished" else -1.0
 
@@ -176,7 +176,7 @@ def _expression(name: str) -> str:
 
 
 def _reason(name: str) -> str:
-    """A line on an optimizer that fails here."""
+    """Returns a line on an optimizer that fails here."""
     if name not in _REASONS:
         return f"\n`{name}` does not, and why is not known."
     return f"\n`{name}` does not: {_REASONS[name]}. `{_REMEDIES[name]}` shows it."

@@ -1,7 +1,8 @@
 """Prepares a TFDS data set for gradjax: `python -m scripts.prepare_data mnist`.
 
-Downloads with TFDS's own builder and writes ArrayRecord files, which gradjax reads
-without TensorFlow. Needs a network, once, and TensorFlow: the extra `[prepare]`.
+This command downloads the data set with its TFDS builder and writes ArrayRecord files,
+which gradjax reads without TensorFlow. It needs a network connection once, and
+TensorFlow, which the extra `[prepare]` installs.
 """
 
 import contextlib
@@ -23,16 +24,16 @@ from gradjax.data import prepared
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
 
-_PROBE_S = 6.0  # TFDS itself retries an unreachable host for minutes
-_MIRROR = "https://storage.googleapis.com"  # where TFDS takes mnist and others from
+_PROBE_S = 6.0  # because TFDS retries an unreachable host for minutes
+_MIRROR = "https://storage.googleapis.com"  # from which TFDS downloads mnist and others
 
 
 def prepare(name: str, data_dir: Path) -> str:
-    """Prepares a data set unless it already is; returns one line that says so.
+    """Prepares a data set unless it is already prepared; returns one line on it.
 
     Raises:
-      Refusal: no TensorFlow, no network, no such data set, or TFDS failed. Nothing
-        half-prepared is left: a finished folder is renamed into place.
+      Refusal: no TensorFlow, no network, no such data set, or TFDS failed. No
+        incomplete folder is left, because a finished folder is renamed into place.
     """
     if name in data.DATASETS:
         return f"{name} is bundled: nothing to prepare"
@@ -55,7 +56,7 @@ def prepare(name: str, data_dir: Path) -> str:
 
 
 def any_reachable(urls: list[str]) -> bool:
-    """Whether a host answers, with whatever status, within seconds."""
+    """Returns whether a host answers within seconds, with any status."""
     answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def probe(url: str) -> None:
@@ -66,7 +67,7 @@ def any_reachable(urls: list[str]) -> bool:
         else:
             answers.put(True)
 
-    # Daemon threads: looking a name up may hang for longer than any socket timeout.
+    # Daemon threads, because a DNS lookup may hang for longer than any socket timeout.
     for url in urls:
         threading.Thread(target=probe, args=(url,), daemon=True).start()
     with contextlib.suppress(queue.Empty):
@@ -85,7 +86,7 @@ def _builder(name: str, scratch: str) -> Any:
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise Refusal(f"TFDS has no data set {name!r}{hint}") from error
-    except Exception as error:  # an unknown version or config, as TFDS words it
+    except Exception as error:  # an unknown version or config; the words are TFDS's
         raise Refusal(f"TFDS cannot build {name!r}: {_first_line(error)}") from error
 
 
@@ -101,7 +102,7 @@ def _download(builder: Any, name: str, data_dir: Path) -> None:
     config = tfds.download.DownloadConfig(manual_dir=manual)
     try:
         builder.download_and_prepare(file_format="array_record", download_config=config)
-    except Exception as error:  # TFDS raises whatever its downloads and parsers raise
+    except Exception as error:  # any error of TFDS's downloads and parsers
         raise Refusal(f"TFDS could not prepare {name}: {_first_line(error)}") from error
 
 

@@ -1,9 +1,10 @@
-"""Factorisation against tuned biases, paired over random splits of the ratings.
+"""Compares factorisation with tuned biases, in pairs over random splits of ratings.
 
 Command:  python -m scripts.recommend_splits [dataset [splits]]
 
-Each split trains `experiments.recommend`'s default once, and fits user and item biases
-whose two strengths its validation split chose. Both are scored on the same test rows.
+On each split it trains the default of `experiments.recommend` once, and fits user and
+item biases, whose two strengths are chosen on the validation split. Both are scored on
+the same test rows.
 """
 
 import sys
@@ -21,7 +22,7 @@ _DATASET = "movielens/latest-small-ratings"
 
 
 def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
-    """Prints a line a split, then the mean difference with Student's interval."""
+    """Prints a line per split, then the mean difference with Student's interval."""
     print("| split | factorisation | user and item biases | difference |")
     print("|---|---|---|---|")
     pairs = []
@@ -36,7 +37,7 @@ def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
 
 
 def _scored(dataset: str, index: int) -> tuple[float, float]:
-    """The RMSE of factorisation and of biases on the test rows of one split."""
+    """Returns the test RMSE of factorisation and of biases on one split."""
     loaded = ratings.load(dataset)
     task = recommendation.task(loaded, split_index=index)
     problem = recommendation.recommendation(task)

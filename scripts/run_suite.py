@@ -1,11 +1,11 @@
-"""One run of each problem of a suite: `python -m scripts.run_suite small`.
+"""Runs each problem of a suite once: `python -m scripts.run_suite small`.
 
-Prints what each run reaches, its target and its seconds, compiling and reading its data
-included. Without --optimizer a problem is trained by the setting that set its target,
-and about half of all seeds meet it. An expression of one's own has its learning rate in
-it, as in --optimizer='adam(3e-3)'. The schedule is a cosine, as for the targets, and
-the seed one that set none of them. A problem whose data set is not prepared is left
-out, and the exit code is then 2.
+This command prints the result of each run, its target and its seconds, with compiling
+and reading data. Without --optimizer a problem is trained with the setting that set its
+target, and about half of all seeds meet the target. Your own expression includes its
+learning rate, as in --optimizer='adam(3e-3)'. The schedule is a cosine, as for the
+targets, and the seed was not used to set them. A problem whose data set is not prepared
+is left out, and the exit code is then 2.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _HEAD = (
 def row(
     problem: Problem, workload: Workload, optimizer: str | None, seed: int
 ) -> tuple[str, bool]:
-    """(a line of the table but for the seconds, whether the target was met)."""
+    """Returns a table line without its seconds, and whether the target was met."""
     expression, settings = optimizer or workload.optimizer, {}
     if optimizer is None:
         settings = {"learning_rate": [workload.learning_rate]}
@@ -54,10 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("suite", nargs="*", help=f"of {', '.join(SUITES)}; all of them")
-    parser.add_argument("--optimizer", help="instead of the settings of the targets")
+    known = ", ".join(SUITES)
+    parser.add_argument("suite", nargs="*", help=f"one or more of {known}; default all")
+    parser.add_argument("--optimizer", help="replaces the settings of the targets")
     seed = rule.OTHER_SEEDS[0]
-    parser.add_argument("--seed", type=int, default=seed, help=f"of the runs; {seed}")
+    help_ = f"the seed of the runs; default {seed}"
+    parser.add_argument("--seed", type=int, default=seed, help=help_)
     return parser
 
 
@@ -73,7 +75,7 @@ def main(arguments: list[str]) -> int:
             started = time.monotonic()
             try:
                 problem = problems.make(workload.problem)
-            except Refusal as refusal:  # its data set is not prepared: the others go on
+            except Refusal as refusal:  # the data set is not prepared; others continue
                 _complain(f"{workload.problem} is left out: {refusal}")
                 num_left += 1
                 continue

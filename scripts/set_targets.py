@@ -2,11 +2,11 @@
 
 usage: python -m scripts.set_targets [SUITE ...] [--problem=NAME] [--out=FILE]
 
-For each workload of the suites named (all, if none is) it prints what the rule found,
-and the target to be written into gradjax/workloads. --problem keeps that one alone, and
-with --out the table is kept there, as far as it is. The data sets of `small` have to be
-prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
-movielens/latest-small-ratings; of `standard` the first three.
+For each workload of the named suites (without a name, of all suites) it prints what the
+rule found, and the target to write into gradjax/suites. --problem runs only that
+problem. --out names a file to which the table is written after each line. The data sets
+of `small` must be prepared: mnist, clinc_oos, tiny_shakespeare, tatoeba/tatoeba_de and
+movielens/latest-small-ratings; `standard` needs the first three.
 """
 
 import sys
@@ -30,7 +30,7 @@ _HEAD = (
 
 
 def row(workload: Workload, found: rule.Found, seconds: float) -> str:
-    """A line of the table."""
+    """Returns a line of the table."""
     search = rule.search_of(workload)
     cells = (
         f"`{workload.problem}`",

@@ -3,10 +3,10 @@
 usage: python -m scripts.show_schedule SCHEDULE [SCHEDULE ...] [--steps=1000]
            [--out=schedule.png]
 
-A SCHEDULE is what --schedule takes: a name, a call such as
+A SCHEDULE is a value of --schedule: a name, a call such as
 'join(linear(0, 1), cosine, at=0.1)', an import path, or a list of numbers such as
-'[1, 0.5, 0.1]'. Prints what each multiplies the learning rate by at a few steps of a
-run, and draws all of them on one axis.
+'[1, 0.5, 0.1]'. This command prints the factor by which each schedule multiplies the
+learning rate at a few steps of a run, and draws all schedules in one picture.
 """
 
 import sys
@@ -23,17 +23,17 @@ from gradjax.plots.schedule import schedule as draw
 from gradjax.report import terminal
 from gradjax.types import Series
 
-_SHOWN = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the way to the last step
-_MAX_POINTS = 2_000  # more than the picture has columns
+_SHOWN = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # fractions of the run
+_MAX_POINTS = 2_000  # more than the picture has columns of pixels
 _MAX_STEPS = 10**9
-_MAX_CURVES = 28  # as many as look different
+_MAX_CURVES = 28  # the number of different line styles
 
 
 def values(expression: str, num_steps: int) -> Series:
-    """A schedule's values over a run: at every step, or at 2,000 of them.
+    """Returns the values of a schedule over a run: at every step, or at 2,000 steps.
 
     Raises:
-        Refusal: what `schedules.split` refuses, or a shape whose value is no scalar.
+        Refusal: what `schedules.split` refuses, or a shape whose value is not a scalar.
     """
     schedule, numbers = schedules.split(expression, num_steps)
     steps = _spread(num_steps, np.linspace(0.0, 1.0, min(num_steps, _MAX_POINTS)))
@@ -45,7 +45,7 @@ def values(expression: str, num_steps: int) -> Series:
     steps = np.union1d(steps, _spread(num_steps, _SHOWN))
     try:
         found = np.asarray(jax.jit(jax.vmap(value))(jnp.asarray(steps, jnp.uint32)))
-    except Exception as error:  # whatever a function of one's own raises
+    except Exception as error:  # any error of the user's own function
         reason = str(error).partition("\n")[0]
         raise Refusal(f"{expression} is not a shape of a schedule: {reason}") from error
     if found.shape != steps.shape:
@@ -54,7 +54,7 @@ def values(expression: str, num_steps: int) -> Series:
 
 
 def table(shapes: dict[str, Series], num_steps: int) -> list[str]:
-    """The values at a few steps, one line a schedule."""
+    """Returns the values at a few steps, one line per schedule."""
     steps = np.unique(_spread(num_steps, _SHOWN))
     columns = [f"{step:,}" for step in steps]
     width = max(7, *map(len, columns))
@@ -68,12 +68,12 @@ def table(shapes: dict[str, Series], num_steps: int) -> list[str]:
 
 
 def _spread(num_steps: int, parts: object) -> np.ndarray:
-    """The steps that lie at these parts of the way to the last."""
+    """Returns the steps at these fractions of the way to the last step."""
     return np.rint(np.asarray(parts) * (num_steps - 1)).astype(np.int64)
 
 
 def _read(arguments: list[str]) -> tuple[list[str], int, Path]:
-    """Schedules, steps and the file of a command line."""
+    """Reads the schedules, the steps and the file from a command line."""
     flags = {"--steps": "1000", "--out": "schedule.png"}
     expressions = []
     for argument in arguments:

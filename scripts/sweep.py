@@ -4,10 +4,10 @@ usage: python -m scripts.sweep --experiment=mnist --sweep='learning_rate=log(1e-
            [--search=grid|random|halton|sobol|tpe] [--trials=N] [--seeds=K] ...
        python -m scripts.sweep --workdir=FOLDER status|verify|table
 
-The flags are those of the experiment, which `python -m experiments.mnist --help` lists;
-`python -m experiments.mnist --sweep=...` is the same. Of a record, `status` says
-how far it is, `verify` what is damaged and `table` its results; none of them changes
-anything.
+The flags are those of the experiment, which `python -m experiments.mnist --help` lists.
+`python -m experiments.mnist --sweep=...` does the same. For a record, `status` shows
+its state, `verify` lists damaged files and `table` shows its results. They change
+nothing.
 """
 
 import importlib
@@ -26,10 +26,10 @@ _EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
 
 def look(folder: Path, what: str) -> int:
-    """Prints the status, the damage or the table of a sweep; 1 where there is damage.
+    """Prints the status, the damage or the table of a record; returns 1 if damaged.
 
     Raises:
-        Refusal: no sweep is there, or it has no table yet.
+        Refusal: there is no record, or it has no table yet.
     """
     if what == "status":
         rows = [(name, f"{value}") for name, value in store.status(folder).items()]
@@ -46,10 +46,10 @@ def look(folder: Path, what: str) -> int:
 
 
 def experiment_of(name: str) -> Experiment:
-    """The experiment of that name, if it can be swept.
+    """Returns the experiment of a name, if it can be swept.
 
     Raises:
-        Refusal: there is no such experiment, or it trains many times already.
+        Refusal: there is no such experiment, or it is a lesson.
     """
     names = sorted(path.stem for path in _EXPERIMENTS.glob("[!_]*.py"))
     if name not in names:

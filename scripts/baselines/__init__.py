@@ -1,26 +1,29 @@
 """The rivals of the benchmark, each written as its own users would write it.
 
-A rival is a module with `make(settings, inputs, targets) -> Rival`. The networks are
-the same, none with dropout: `mlp` is 784-128-10 with relu, `cnn` the Keras example (3x3
-convolutions to 32 and 64 features without padding, each with relu and 2x2 max-pooling,
-then 10 logits), `lstm` one layer of 256 units over windows of characters, `transformer`
-three causal blocks of width 128 with 4 heads. So are the data, the batch size, the loss
-and the optimizer: Adam with its usual constants. Initial parameters are each
-framework's default. What the two networks over characters differ in is how each side's
-users write them: PyTorch's Transformer learns a vector a place where gradjax's rotates,
-and has weights of its own for the output where gradjax's shares the embeddings'; its
-LSTM projects each character where gradjax's projects the alphabet once and gathers.
+A rival is a module with `make(settings, inputs, targets) -> Rival`. All rivals train
+the same networks, without dropout: `mlp` is 784-128-10 with relu; `cnn` is the Keras
+example (3x3 convolutions to 32 and 64 features without padding, each with relu and 2x2
+max-pooling, then 10 logits); `lstm` is one layer of 256 units over windows of
+characters; `transformer` has three causal blocks of width 128 with 4 heads. The data,
+the batch size, the loss and the optimizer (Adam with its usual constants) are also the
+same. Initial parameters are the default of each framework.
+
+The two networks over characters differ in what the users of each side usually write.
+PyTorch's Transformer learns a vector for each position and has its own weights for the
+output; gradjax's rotates by the position and shares the weights of the embeddings.
+PyTorch's LSTM projects each character; gradjax's projects the alphabet once and
+gathers.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 LEARNING_RATE = 1e-3
-WINDOW = 128  # characters that a network over a text reads at once
+WINDOW = 128  # characters that a network reads at once
 
 
 class Settings(NamedTuple):
-    """What every rival trains."""
+    """The network that every rival trains."""
 
     model: str  # "mlp", "cnn", "lstm" or "transformer"
     batch_size: int
@@ -28,14 +31,14 @@ class Settings(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One timed stretch of training."""
+    """Some timed steps of training."""
 
     run_s: float  # until the loss is on the host
-    loss: float  # the mean over its steps, as the rival reports it
+    loss: float  # the mean over the steps, as the rival reports it
 
 
 class Rival(NamedTuple):
-    """A network that is built, compiled and ready to go on training."""
+    """A network that is built, compiled and ready to train."""
 
-    first_s: float  # building, compiling and the first step; imports apart
-    train: Callable[[int], Round]  # (num_steps) -> Round; goes on where it stopped
+    first_s: float  # building, compiling and the first step, without imports
+    train: Callable[[int], Round]  # (num_steps) -> Round; continues the training

@@ -1,7 +1,8 @@
-"""The gradient and the update of gradjax's step in a bare `jax.lax.scan`, no more.
+"""The gradient and the update of gradjax's step in a bare `jax.lax.scan`.
 
-It has the same problem and draws its batches at random. What it lacks: an order of the
-examples, a schedule, keys derived from counters, detection of divergence, and a report.
+It trains the same problem and draws its batches at random. It has no order of the
+examples, no schedule, no keys derived from counters, no detection of divergence and no
+report.
 """
 
 import functools

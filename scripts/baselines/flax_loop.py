@@ -1,4 +1,7 @@
-"""flax linen and optax in a Python loop, one jitted call a step: flax's tutorial."""
+"""flax linen and optax in a Python loop with one jitted call per step.
+
+This is how the tutorial of flax trains a network.
+"""
 
 import functools
 import itertools
@@ -44,7 +47,7 @@ class _CNN(nn.Module):
 def train_step(
     state: TrainState, batch: dict[str, Any], with_accuracy: bool
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One gradient and one update."""
+    """Computes one gradient and one update."""
 
     def loss_fn(params: Any) -> tuple[jax.Array, jax.Array]:
         logits = state.apply_fn({"params": params}, batch["image"])
@@ -86,7 +89,10 @@ def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
 
 
 def batches(train_ds: dict[str, Any], batch_size: int) -> Iterator[dict[str, Any]]:
-    """Epoch after epoch in a new order, without the incomplete last batch."""
+    """Yields the batches of epoch after epoch, each in a new order.
+
+    The incomplete last batch of an epoch is left out.
+    """
     rng = np.random.default_rng(0)
     num_examples = len(train_ds["label"])
     while True:

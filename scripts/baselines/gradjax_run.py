@@ -1,4 +1,4 @@
-"""gradjax: the compiled segments of a run, with the threads that a command takes."""
+"""gradjax: the compiled segments of a run, with the threads that a command uses."""
 
 import time
 
@@ -13,13 +13,13 @@ from gradjax.trials import lanes
 from gradjax.types import Dataset, Problem
 from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
 
-# Steps of a block: about 20 ms of the MLP, about a second of the others.
+# Steps of a block; it takes about 20 ms for the MLP and about a second for the others.
 BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5}
 _EXPRESSIONS = {
     "lstm": "lstm(width=256)",
     "transformer": "transformer(width=128, depth=3, heads=4)",
 }
-_NUM_BLOCKS = 10_000  # of the whole run, more than are timed
+_NUM_BLOCKS = 10_000  # of the complete run, of which only some are timed
 
 
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
@@ -57,7 +57,7 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
 
 
 def problem_of(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Problem:
-    """The problem of a case, on the arrays that every rival gets."""
+    """Returns the problem of a case, on the arrays that every rival gets."""
     if settings.model in _EXPRESSIONS:
         said = inputs.tobytes().decode("latin-1")
         text = PlainText("benchmark", said, said[:1], said[:1], "", "scripts.benchmark")
@@ -70,7 +70,7 @@ def problem_of(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> P
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray) -> Dataset:
-    """The same images as everyone's; nothing is evaluated, so one is held out."""
+    """Returns the images of all rivals; one is held out, as nothing is evaluated."""
     train = {"image": images, "label": labels.astype(np.int32)}
     held_out = {name: values[:1] for name, values in train.items()}
     return Dataset(

@@ -1,4 +1,4 @@
-"""What the rivals train on, the same arrays for each of them."""
+"""The data of the benchmark: all rivals train on the same arrays."""
 
 from typing import NamedTuple
 
@@ -8,22 +8,22 @@ from gradjax import data
 from gradjax.data import texts
 from gradjax.errors import Refusal
 
-_NUM_IMAGES = 55_000  # drawn where MNIST is not prepared
-_NUM_CHARACTERS, _NUM_LETTERS = 1_000_000, 65  # where tiny_shakespeare is not
+_NUM_IMAGES = 55_000  # random ones, if MNIST is not prepared
+_NUM_CHARACTERS, _NUM_LETTERS = 1_000_000, 65  # if tiny_shakespeare is not prepared
 
 
 class Inputs(NamedTuple):
-    """Pairs of an input and what is to be said of it."""
+    """Pairs of inputs and targets."""
 
     inputs: np.ndarray  # u8[n, 28, 28, 1], or the characters of a text u8[n]
-    targets: np.ndarray  # i32[n] in [0, 10), or the characters behind those u8[n]
+    targets: np.ndarray  # i32[n] in [0, 10), or the next characters u8[n]
     about: str  # a line of the report
-    chance: float  # the loss of a network that knows nothing of the inputs
-    is_random: bool  # nothing can be learned
+    chance: float  # the loss of a network that does not use its inputs
+    is_random: bool  # whether the data are random, so that nothing can be learned
 
 
 def images() -> Inputs:
-    """MNIST's training images, or random ones where it is not prepared.
+    """Loads the training images of MNIST, or draws random ones without MNIST.
 
     Raises:
       Refusal: MNIST is prepared and damaged.
@@ -42,7 +42,7 @@ def images() -> Inputs:
 
 
 def characters() -> Inputs:
-    """The train split of tiny_shakespeare, or random characters.
+    """Loads the train split of tiny_shakespeare, or draws random characters.
 
     Raises:
       Refusal: it is prepared and damaged.
@@ -66,11 +66,11 @@ INPUTS = {"images": images, "characters": characters}
 
 
 def check_loss(who: str, loss: float, of: Inputs) -> None:
-    """Refuses figures of a network that does not learn: nobody is timed on a wreck.
+    """Refuses the times of a network that does not learn, because they mean nothing.
 
     Raises:
-      Refusal: a loss that is not clearly below chance, or, where nothing can be
-        learned, well above it.
+      Refusal: the loss is not clearly below chance, or, if nothing can be learned, it
+        is far above chance.
     """
     bound = of.chance * (1.5 if of.is_random else 0.95)
     if not loss < bound:

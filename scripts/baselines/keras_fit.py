@@ -51,7 +51,7 @@ def make(settings: Settings, images: np.ndarray, labels: np.ndarray) -> Rival:
 
 
 def compiled_model(settings: Settings, learning_rate: float) -> Any:
-    """A fresh model; Keras's `compile` only names what its first `fit` compiles."""
+    """Makes a new model; Keras compiles it in its first `fit` and not in `compile`."""
     model = keras.Sequential([keras.Input((28, 28, 1)), *_NETWORKS[settings.model]()])
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
@@ -62,7 +62,7 @@ def compiled_model(settings: Settings, learning_rate: float) -> Any:
 
 
 def _passes(num_steps: int, batch_size: int, num_examples: int) -> tuple[int, int]:
-    """The fewest equal passes that are that many full batches: (epochs, rows)."""
+    """Returns the fewest equal passes of full batches for the steps: (epochs, rows)."""
     fitting = num_examples // batch_size
     epochs = -(-num_steps // fitting)
     while num_steps % epochs:

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown."""
+"""The measured times of the rivals, as Markdown."""
 
 import importlib.metadata
 import os
@@ -25,7 +25,7 @@ _HEAD = """\
 
 
 class Timing(NamedTuple):
-    """One rival over the rounds of one case."""
+    """The times of one rival over the rounds of one case."""
 
     rival: str
     num_threads: int
@@ -35,7 +35,7 @@ class Timing(NamedTuple):
 
 
 def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
-    """Everything but the code that the figures depend on."""
+    """Returns the head of the page: all that the figures depend on except the code."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     return f"""\
 # One training run: gradjax and its rivals
@@ -60,26 +60,26 @@ def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
 
 
 def rotated(items: list, by: int) -> list:
-    """The items from place `by` on, then those before it."""
+    """Returns the items from index `by` on, then those before it."""
     by %= len(items)
     return items[by:] + items[:by]
 
 
 def step_us(timing: Timing, num_steps: int) -> Interval:
-    """Microseconds a step: the median over the rounds."""
+    """Returns the microseconds per step: the median over the rounds."""
     return median_interval(timing.run_s / num_steps * 1e6)
 
 
 def ratio(ours: Timing, theirs: Timing) -> Interval:
-    """Our time over theirs in the same round: the median over the rounds.
+    """Returns our time divided by theirs in the same round: the median over rounds.
 
-    Rounds are pairs: what slows the machine for a minute slows both, and cancels.
+    Rounds are pairs, so a slow minute of the machine slows both and cancels.
     """
     return median_interval(ours.run_s / theirs.run_s)
 
 
 def table(title: str, num_steps: int, timings: list[Timing]) -> str:
-    """One case; the first timing is gradjax's, to which the others are compared."""
+    """Returns the table of one case, which compares the first timing, of gradjax."""
     rows = [
         _row(timing, num_steps, None if timing is timings[0] else timings[0])
         for timing in timings

@@ -50,7 +50,7 @@ def trainer(
     taken: Iterator[tuple[torch.Tensor, torch.Tensor]],
     model: nn.Module,
 ) -> Callable[[int], Round]:
-    """Trains the network for that many more steps at each call."""
+    """Returns a function that trains the network for some more steps at each call."""
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
 
@@ -73,7 +73,7 @@ def trainer(
 def tensors(
     images: np.ndarray, labels: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images u8[n, 28, 28, 1] as f32[n, 1, 28, 28] in [0, 1], labels as i64[n]."""
+    """Returns images u8[n, 28, 28, 1] as f32[n, 1, 28, 28] in [0, 1], and labels."""
     inputs = torch.from_numpy(images.astype(np.float32) / 255).reshape(-1, 1, 28, 28)
     return inputs, torch.from_numpy(labels.astype(np.int64))
 
@@ -81,7 +81,10 @@ def tensors(
 def batches(
     inputs: torch.Tensor, targets: torch.Tensor, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Epoch after epoch in a new order, without the incomplete last batch."""
+    """Yields the batches of epoch after epoch, each in a new order.
+
+    The incomplete last batch of an epoch is left out.
+    """
     num_batches = len(targets) // batch_size
     while True:
         order = torch.randperm(len(targets))

@@ -1,4 +1,4 @@
-"""Biased matrix factorisation as PyTorch's users write it, eagerly."""
+"""Biased matrix factorisation in eager PyTorch, as its users write it."""
 
 import time
 
@@ -10,7 +10,7 @@ class Factorisation(nn.Module):
     """A vector and a bias for each user and each item."""
 
     def __init__(self, num_users: int, num_items: int, rank: int, mean: float):
-        """Vectors from N(0, 0.01), biases at zero."""
+        """Draws vectors from N(0, 0.01) and sets biases to zero."""
         super().__init__()
         self.mean = mean
         self.users, self.items = (
@@ -25,7 +25,7 @@ class Factorisation(nn.Module):
             nn.init.zeros_(table.weight)
 
     def forward(self, user: torch.Tensor, item: torch.Tensor) -> tuple:
-        """The ratings, and the rows touched."""
+        """Returns the predicted ratings, and the rows that they use."""
         p, q = self.users(user), self.items(item)
         b, c = self.user_bias(user).squeeze(1), self.item_bias(item).squeeze(1)
         return self.mean + b + c + (p * q).sum(1), (p, q, b, c)
@@ -40,7 +40,7 @@ def step_s(
     num_steps: int,
     num_threads: int,
 ) -> float:
-    """Seconds a training step: Adam, dense gradients, shuffled batches."""
+    """Returns the seconds per step of Adam, with dense gradients, shuffled batches."""
     torch.set_num_threads(num_threads)
     torch.manual_seed(0)
     model = Factorisation(*sizes, float(rating.mean()))

@@ -1,8 +1,8 @@
 """Networks over characters as PyTorch's users write them, and their batches.
 
-`lstm`: an embedding, `nn.LSTM` and a linear layer. `transformer`: embeddings of tokens
-and of places, pre-norm `nn.TransformerEncoderLayer`s under a causal mask, a linear
-layer. Logits and targets are flattened, as the loss wants them.
+`lstm` is an embedding, `nn.LSTM` and a linear layer. `transformer` is embeddings of
+tokens and of positions, pre-norm `nn.TransformerEncoderLayer`s with a causal mask, and
+a linear layer. Logits and targets are flattened, because the loss needs it.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Lstm(nn.Module):
     """i64[batch, time] to f32[batch * time, tokens]."""
 
     def __init__(self, num_tokens: int, width: int = 256):
-        """One layer."""
+        """Makes one layer."""
         super().__init__()
         self.embed = nn.Embedding(num_tokens, width)
         self.lstm = nn.LSTM(width, width, batch_first=True)
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
     def __init__(
         self, num_tokens: int, width: int = 128, depth: int = 3, heads: int = 4
     ):
-        """Layers with 4 * width units between."""
+        """Makes layers with 4 * width hidden units."""
         super().__init__()
         self.embed = nn.Embedding(num_tokens, width)
         self.places = nn.Parameter(0.02 * torch.randn(WINDOW, width))
@@ -63,7 +63,7 @@ NETWORKS = {"lstm": Lstm, "transformer": Transformer}
 def windows(
     inputs: np.ndarray, targets: np.ndarray, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Windows from anywhere: i64[batch, WINDOW] and, flat, what comes next."""
+    """Yields random windows i64[batch, WINDOW] and the next characters, flattened."""
     letters = np.unique(inputs)
     read, said = (
         torch.from_numpy(np.searchsorted(letters, one).astype(np.int64))

@@ -1,8 +1,8 @@
-"""A rival in a process of its own, so that no two share a thread pool or a heap.
+"""Runs each rival in its own process, so that no two share threads or memory.
 
-The parent asks one worker at a time; the others wait on their pipe and use no core.
-Each rival but gradjax, which has its own rule, trains with one thread or with a thread
-per core, whichever was faster in a few rounds before.
+The parent calls one worker at a time; the others wait on their pipe and use no core.
+gradjax chooses its number of threads by its own rule. Every other rival trains with one
+thread or with a thread per core, whichever was faster in a few rounds before.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from scripts.baselines import Round, Settings
 
 _OURS = "gradjax_run"
 NUM_TRIED = 2  # rounds with each number of threads, after one that is not counted
-# From which XLA, PyTorch and the libraries below it take their number of threads.
+# XLA, PyTorch and the libraries below them read their number of threads from these.
 _VARIABLES = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Worker(NamedTuple):
-    """The parent's end of a rival."""
+    """A rival in its process, as the parent sees it."""
 
     rival: str
     num_threads: int
@@ -42,17 +42,17 @@ def running(
     targets: np.ndarray,
     num_steps: int,
 ) -> Iterator[list[Worker]]:
-    """A worker for each rival, built one after the other; all are ended at the exit.
+    """Starts a worker for each rival, one after another; ends all of them at the exit.
 
     Args:
       rivals: modules of scripts.baselines.
-      settings: what every rival trains.
-      inputs: what it trains on.
-      targets: what is to be said of the inputs.
-      num_steps: of a round in which numbers of threads are compared.
+      settings: the network that every rival trains.
+      inputs: the inputs.
+      targets: the targets of the inputs.
+      num_steps: the steps of a round in which numbers of threads are compared.
 
     Raises:
-      RuntimeError: a worker died; its own traceback is on stderr.
+      RuntimeError: a worker died; its traceback is on stderr.
     """
     arguments = (settings, inputs, targets)
     threads = {rival: _num_threads(rival, arguments, num_steps) for rival in rivals}
@@ -64,7 +64,7 @@ def running(
 
 
 def _num_threads(rival: str, arguments: tuple[Any, ...], num_steps: int) -> int | None:
-    """The faster number of threads, or None for gradjax, which chooses it by rule."""
+    """Returns the faster number of threads; None for gradjax, which has a rule."""
     if rival == _OURS:
         return None
     took = {}
@@ -85,7 +85,7 @@ def _started(
     arguments = (theirs, rival, num_threads, *arguments)
     process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
-    theirs.close()  # so that a dead worker is an end of file here
+    theirs.close()  # so that the end of the worker is an end of file here
 
     def answer() -> Any:
         try:
@@ -114,7 +114,7 @@ def _serve(
     module = importlib.import_module(f"scripts.baselines.{rival}")
     made = module.make(*arguments)
     used = devices.num_threads() if num_threads is None else num_threads
-    with contextlib.suppress(EOFError):  # the parent has closed its end: we are done
+    with contextlib.suppress(EOFError):  # the parent has closed its end of the pipe
         pipe.send((used, made.first_s))
         while True:
             pipe.send(made.train(pipe.recv()))

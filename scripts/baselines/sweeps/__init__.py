@@ -1,8 +1,8 @@
 """The rivals of the sweep benchmark: one network, trained at many learning rates.
 
-A rival is a module with `make(task, dataset, rates) -> measure`. Importing, `make` and
-the data it prepares are not timed; `measure() -> Measured` is, from before anything is
-built or compiled until the last loss is on the host.
+A rival is a module with `make(task, dataset, rates) -> measure`. Imports, `make` and
+the data that it prepares are not timed. `measure() -> Measured` is timed, from before
+anything is built or compiled until the last loss is on the host.
 """
 
 import os
@@ -15,36 +15,36 @@ from scripts.baselines import Settings
 
 
 class Task(NamedTuple):
-    """What each trial of a sweep is."""
+    """The training of each trial of a sweep."""
 
     dataset: str  # "mnist" or "digits"
     settings: Settings
-    hidden: int  # units of the MLP's one hidden layer; of a CNN not looked at
+    hidden: int  # units of the hidden layer of the MLP; not used for a CNN
     num_steps: int
-    eval_every: int | None  # steps; gradjax's; None: at the end only
-    is_evaluated: bool  # gradjax measures the held-out splits; its rivals never do
+    eval_every: int | None  # steps, only for gradjax; None: only at the end
+    is_evaluated: bool  # whether gradjax evaluates held-out splits; its rivals never do
 
 
 class Cost(NamedTuple):
-    """Seconds of n trials: once_s + n * each_s."""
+    """The cost of n trials in seconds: once_s + n * each_s."""
 
     once_s: float
     each_s: float
 
 
 class Measured(NamedTuple):
-    """What one process found."""
+    """The measurements of one process."""
 
-    whole: Cost  # compiling included
+    whole: Cost  # with compiling
     compiling: Cost
-    loss: float  # training loss, mean over a trial's steps, of its best trial
+    loss: float  # the training loss of the best trial, the mean over its steps
 
 
 def cost_of(seconds: Sequence[float]) -> Cost:
-    """The cost where the first trial pays for all that is set up once.
+    """Computes the cost if the first trial also pays for the set-up.
 
-    n trials then cost first + (n - 1) * mean of the others; of as many trials as were
-    measured that is their sum, exactly.
+    n trials then cost first + (n - 1) * mean of the others. For the number of trials
+    that were measured, this is exactly their sum.
 
     Args:
       seconds: of each trial, in the order in which they ran; at least two.
@@ -54,12 +54,12 @@ def cost_of(seconds: Sequence[float]) -> Cost:
 
 
 def total_s(cost: Cost, num_trials: float) -> float:
-    """Seconds of that many trials."""
+    """Returns the seconds of a number of trials."""
     return cost.once_s + num_trials * cost.each_s
 
 
 def cores() -> list[int]:
-    """The cores that this process may run on."""
+    """Returns the cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""What `scripts.benchmark sweep` compares."""
+"""The cases of `scripts.benchmark sweep`."""
 
 from typing import NamedTuple
 
@@ -18,16 +18,16 @@ SIZES = {  # of the width table: data set -> networks
 
 
 class Sizes(NamedTuple):
-    """How much is measured; the flags' defaults live here."""
+    """The sizes of the measurements; these are the defaults of the flags."""
 
     rounds: int = 3
-    rates: int = 4  # learning rates that a rival of the MLP is measured on
+    rates: int = 4  # learning rates for which a rival of the MLP is measured
     steps: int = EPOCH  # of each trial of the MLP
-    trials: int = 64  # of each cell of the width table, and the widest there is
+    trials: int = 64  # of each cell of the width table, and the largest width
 
 
 def contest(case: str, sizes: Sizes) -> Contest:
-    """The contest of that name: mlp, digits or cnn."""
+    """Returns the contest of a name: mlp, digits or cnn."""
     return {"mlp": _mlp, "digits": _digits, "cnn": _cnn}[case](sizes)
 
 

@@ -1,10 +1,10 @@
-"""Seconds that jax spends on compiling, as jax itself reports them."""
+"""The seconds that jax spends on compiling, as jax reports them."""
 
 from collections.abc import Callable
 
 import jax
 
-# Lowering and XLA. Tracing is left out: traces nest, and their seconds count twice.
+# Lowering and XLA. Tracing is left out, because nested traces would count twice.
 _EVENTS = (
     "/jax/core/compile/jaxpr_to_mlir_module_duration",
     "/jax/core/compile/backend_compile_duration",
@@ -12,7 +12,7 @@ _EVENTS = (
 
 
 def watch() -> Callable[[], float]:
-    """Starts to listen; the function gives the seconds since it was last asked."""
+    """Starts to count; the returned function gives the seconds since its last call."""
     spent: list[float] = []
 
     def hear(event: str, duration_secs: float, **_kwargs: str | int) -> None:

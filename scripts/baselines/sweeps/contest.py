@@ -1,4 +1,4 @@
-"""Who runs a sweep and on which cores; rounds of everyone in turn."""
+"""Contests: who runs a sweep, on which cores, in rounds in which all take turns."""
 
 import contextlib
 import sys
@@ -13,8 +13,8 @@ from scripts.baselines.sweeps import Measured, Task, cores, total_s
 from scripts.baselines.sweeps.processes import started
 from scripts.baselines.table import rotated
 
-# The loss of a network that knows nothing of ten classes; the best trial of a sweep
-# must be well under it. On random labels nothing can be learnt.
+# The loss of a network that predicts ten classes by chance; the best trial of a sweep
+# must be well below it. On random labels nothing can be learned.
 _CHANCE = float(np.log(10))
 
 
@@ -23,12 +23,13 @@ class Contestant(NamedTuple):
 
     label: str
     module: str  # of scripts.baselines.sweeps
-    num_measured: int  # trials that it runs; their cost is scaled to all of them
-    num_pinned: int = 0  # processes on a core each, sharing the trials; 0: one, on all
+    num_measured: int  # trials that it runs; their cost is scaled to all trials
+    num_pinned: int = 0  # processes that share the trials, each on its own core; 0: one
+    # process on all cores
 
 
 class Contest(NamedTuple):
-    """A sweep and who runs it; the first contestant is gradjax."""
+    """A sweep and its contestants; the first contestant is gradjax."""
 
     title: str
     task: Task
@@ -38,7 +39,7 @@ class Contest(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One contestant in one round, scaled to all trials."""
+    """The result of one contestant in one round, scaled to all trials."""
 
     whole_s: float
     compile_s: float  # of the process that took longest
@@ -69,7 +70,7 @@ def measured(contest: Contest, contestant: Contestant, dataset: Dataset) -> Outc
 
 
 def scaled(found: list[Measured], num_trials: int) -> Outcome:
-    """What `num_trials` trials cost, shared equally between the processes."""
+    """Returns the cost of `num_trials` trials, shared equally by the processes."""
     share = num_trials / len(found)
     slowest = max(found, key=lambda one: total_s(one.whole, share))
     return Outcome(
@@ -82,7 +83,7 @@ def scaled(found: list[Measured], num_trials: int) -> Outcome:
 def rounds(
     title: str, runs: Mapping[str, Callable[[], Any]], num_rounds: int
 ) -> dict[str, list[Any]]:
-    """What each gave in each round; everyone runs alone, in an order that rotates."""
+    """Runs all in each round, one at a time, in an order that rotates."""
     found = {name: [] for name in runs}
     for number in range(num_rounds):
         for name in rotated(list(runs), number):
@@ -96,11 +97,11 @@ def rounds(
 
 
 def check_losses(outcomes: Mapping[str, list[Outcome]], is_random: bool) -> None:
-    """Refuses the figures of a contestant that does not learn.
+    """Refuses the times of a contestant that does not learn.
 
     Raises:
-      Refusal: a best loss above three quarters of chance, or on random labels well
-        above chance.
+      Refusal: the best loss is above three quarters of chance, or, on random labels,
+        far above chance.
     """
     bound = _CHANCE * (1.5 if is_random else 0.75)
     for label, found in outcomes.items():

@@ -1,4 +1,4 @@
-"""The data of the sweeps: as `gradjax.data` loads them, or random in their place."""
+"""The data of the sweeps: as `gradjax.data` loads them, or random data instead."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ _SIZES = {"train": 55_000, "validation": 5_000, "test": 10_000}  # as MNIST's
 
 
 def load(name: str) -> tuple[Dataset, bool]:
-    """(the data set on the host, whether it is random).
+    """Returns the data set on the host, and whether it is random.
 
     Raises:
       Refusal: MNIST is prepared and damaged.
@@ -38,7 +38,7 @@ def load(name: str) -> tuple[Dataset, bool]:
 
 
 def problem_of(task: Task, dataset: Dataset) -> Problem:
-    """The problem as gradjax takes it: the task's network on its data."""
+    """Returns the problem of a task: its network on its data."""
     shape = tuple(dataset.train["image"].shape[1:])
     problem = classification(
         dataset, _network(task, shape), task.settings.with_accuracy
@@ -47,7 +47,7 @@ def problem_of(task: Task, dataset: Dataset) -> Problem:
 
 
 def without_evaluation(problem: Problem) -> Problem:
-    """The same training; what is said of a split costs nothing, and is nothing."""
+    """Returns the same problem with metrics that compute nothing."""
 
     def metrics(_params: Params, _batch: Batch, _key: Key) -> MetricSums:
         return {"loss": (jnp.float32(0), jnp.float32(1))}

@@ -1,4 +1,4 @@
-"""flax and optax in a Python loop that closes over its rate: each rate compiles."""
+"""flax and optax in a Python loop with a constant rate, so that each rate compiles."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from scripts.baselines.sweeps import Measured, Task, compiling, cost_of, jit_loo
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
-    """The same loop, but the rate is a constant of the step."""
+    """Makes the loop of `jit_loop` with the rate as a constant of the step."""
     taken = jit_loop.batches_of(task, dataset)
     model = MLP(task.hidden)
     since = compiling.watch()

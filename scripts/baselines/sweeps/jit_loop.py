@@ -1,4 +1,4 @@
-"""flax and optax in a Python loop: one jitted step, the learning rate its argument."""
+"""flax and optax in a Python loop: one jitted step with the rate as its argument."""
 
 import itertools
 import time
@@ -19,7 +19,7 @@ Step = Callable[[State, dict[str, Any], Any], tuple[State, jax.Array]]
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
-    """Compiles once for all rates, as a sweep should."""
+    """Makes a loop that compiles once for all rates."""
     taken = batches_of(task, dataset)
     model = MLP(task.hidden)
 
@@ -37,7 +37,7 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
 
 
 def step_of(model: MLP) -> Step:
-    """One gradient and one update of Adam."""
+    """Returns a step with one gradient and one update of Adam."""
 
     def step(state: State, batch: dict[str, Any], rate: Any) -> tuple[State, jax.Array]:
         params, opt_state = state
@@ -56,7 +56,7 @@ def step_of(model: MLP) -> Step:
 
 
 def initial(model: MLP, dataset: Dataset) -> State:
-    """The state before the first step: one for all rates, as they share a seed."""
+    """Returns the state before the first step, the same for all rates."""
     shape = dataset.train["image"].shape[1:]
 
     def init(key: jax.Array) -> State:
@@ -69,7 +69,7 @@ def initial(model: MLP, dataset: Dataset) -> State:
 def train(
     step: Step, state: State, taken: Iterator[Any], num_steps: int, rate: Any
 ) -> float:
-    """One trial; the losses are asked for at its end: their mean."""
+    """Trains one trial; returns its mean loss, which is read at the end."""
     losses = []
     for batch in itertools.islice(taken, num_steps):
         state, loss = step(state, batch, rate)
@@ -79,7 +79,7 @@ def train(
 
 
 def batches_of(task: Task, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Mini-batches of images in [0, 1], on the host."""
+    """Yields mini-batches of images in [0, 1], on the host."""
     images = np.float32(dataset.train["image"]) / dataset.max_value
     arrays = {"image": images, "label": dataset.train["label"]}
     return batches(arrays, task.settings.batch_size)

@@ -1,4 +1,4 @@
-"""Keras 3 on its JAX backend: a fresh model and one `fit` for each learning rate."""
+"""Keras 3 on its JAX backend: a new model and one `fit` for each learning rate."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from scripts.baselines.sweeps import Measured, Task, compiling, cost_of
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
-    """The images as numbers, in whole batches: so Keras compiles once a rate."""
+    """Prepares the images in full batches, so that Keras compiles once per rate."""
     keras.utils.set_random_seed(0)
     size = task.settings.batch_size
     rows = np.arange(task.num_steps * size) % len(dataset.train["label"])

@@ -1,4 +1,4 @@
-"""gradjax: the whole sweep as one program, a call on each core it may use."""
+"""gradjax: the complete sweep as one program, with a call on each core."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from scripts.baselines.sweeps.datasets import problem_of
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
-    """What `gradjax.sweep` does, at its usual width."""
+    """Makes what `gradjax.sweep` does, at its default lane width."""
     problem = problem_of(task, dataset)
 
     def measure() -> Measured:
@@ -34,7 +34,8 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
         once_s = time.perf_counter() - start - found.run_s
         means = found.trace["loss"].values.mean(axis=1)
         loss = float(np.nan_to_num(means, nan=np.inf).min())
-        # Trials run in sequence: after compiling, twice as many take twice as long.
+        # Calls run one after another, so the time after compiling is proportional to
+        # the number of trials.
         whole = Cost(once_s, found.run_s / len(rates))
         return Measured(whole, Cost(once_s, 0.0), loss)
 

@@ -1,4 +1,4 @@
-"""The machine's matrix peak: the fastest product of two f32[1024, 1024] there is."""
+"""The matrix peak of the machine: the fastest product of two f32[1024, 1024]."""
 
 import importlib.util
 import time
@@ -15,7 +15,7 @@ _REPEATS = 40  # about a second; the fastest one counts
 
 
 def make() -> Callable[[], float]:
-    """A product by each library that is here, on the cores the process may use."""
+    """Makes a product by each installed library, on the cores of the process."""
     rng = np.random.default_rng(0)
     left, right = rng.normal(size=(2, SIZE, SIZE)).astype(np.float32)
     x, y = jax.device_put(left), jax.device_put(right)

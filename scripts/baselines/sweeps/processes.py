@@ -1,7 +1,7 @@
-"""A fresh process for each measurement, on all cores or pinned to some of them.
+"""Starts a new process for each measurement, on all cores or pinned to one core.
 
-A process first makes itself ready (imports, data), then waits to be told to begin: so
-two of them can begin together, and one that waits uses no core.
+A process first prepares (imports, data) and then waits until it may begin. So two
+processes can begin together, and a process that waits uses no core.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from gradjax.errors import Refusal
 
 
 class Worker(NamedTuple):
-    """The parent's end of a process that is ready."""
+    """A process that is ready, as the parent sees it."""
 
     begin: Callable[[], None]
-    answer: Callable[[], Any]  # waits for what it found
+    answer: Callable[[], Any]  # waits for its result
 
 
 @contextlib.contextmanager
@@ -29,17 +29,17 @@ def started(
     pinned_to: int | None = None,
     is_on_cpu: bool = True,
 ) -> Iterator[Worker]:
-    """A process that has called `module.make(*arguments)`; it is ended at the exit.
+    """Starts a process that calls `module.make(*arguments)`; ends it at the exit.
 
     Args:
-      module: of scripts.baselines.sweeps.
-      arguments: of its `make`.
-      pinned_to: the one core of the process; None: all there are.
-      is_on_cpu: keep jax off an accelerator.
+      module: a module of scripts.baselines.sweeps.
+      arguments: the arguments of its `make`.
+      pinned_to: the only core of the process; None: all cores.
+      is_on_cpu: run jax on the CPU, although there may be an accelerator.
 
     Raises:
       Refusal: processes cannot be pinned on this system.
-      RuntimeError: the process died; its own traceback is on stderr.
+      RuntimeError: the process died; its traceback is on stderr.
     """
     # A forked child would inherit the locks of jax's threads.
     context = multiprocessing.get_context("spawn")
@@ -47,9 +47,9 @@ def started(
     process = context.Process(
         target=_serve, args=(theirs, module, arguments, is_on_cpu), daemon=True
     )
-    with _on_core(pinned_to):  # inherited, and so known to every thread pool in there
+    with _on_core(pinned_to):  # the process inherits it before its thread pools start
         process.start()
-    theirs.close()  # so that a dead process is an end of file here
+    theirs.close()  # so that the end of the process is an end of file here
 
     def answer() -> Any:
         try:
@@ -90,7 +90,7 @@ def _serve(
         jax.config.update("jax_platforms", "cpu")
     made = importlib.import_module(f"scripts.baselines.sweeps.{module}")
     measure = made.make(*arguments)
-    with contextlib.suppress(EOFError):  # the parent has closed its end: we are done
+    with contextlib.suppress(EOFError):  # the parent has closed its end of the pipe
         pipe.send(None)
         while True:
             pipe.recv()

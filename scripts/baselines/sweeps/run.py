@@ -1,4 +1,4 @@
-"""Runs the cases of the sweep benchmark and puts their tables together."""
+"""Runs the cases of the sweep benchmark and joins their tables."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Data = Callable[[str], tuple[Dataset, bool]]  # name -> (data set, is random)
 
 
 def report(cases: list[str], sizes: Sizes, flags: str) -> str:
-    """Measures the cases and says what was found, each part as soon as it is there.
+    """Measures the cases and prints each part as soon as it is measured.
 
     Raises:
       Refusal: damaged data, a network that does not learn, or too few cores.
@@ -27,7 +27,7 @@ def report(cases: list[str], sizes: Sizes, flags: str) -> str:
     print(parts[0])
     for case in cases:
         if case == "peak" and "mlp" in cases:
-            continue  # measured in the rounds of the MLP, beside which it stands
+            continue  # the peak is measured in the rounds of the MLP
         if case == "widths":
             parts.append(_widths(sizes, data))
         elif case == "peak":
@@ -73,7 +73,7 @@ def _peaks() -> dict[str, Callable[[], float]]:
 
 
 def _widths(sizes: Sizes, data: Data) -> str:
-    """Each network in a process of its own, one after the other: a card holds one."""
+    """Times each network in its own process, one at a time, as a GPU holds only one."""
     found = {}
     for name, networks in SIZES.items():
         for size in networks:

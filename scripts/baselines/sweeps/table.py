@@ -1,4 +1,4 @@
-"""What the sweeps were measured to be, as Markdown."""
+"""The measured times of the sweeps, as Markdown."""
 
 import importlib.metadata
 import os
@@ -17,11 +17,11 @@ _HEAD = """\
 | the same without compiling | loss |
 |---|---:|---:|---:|---:|---:|---:|"""
 
-Rounds = dict[str, list[Outcome]]  # label -> one a round
+Rounds = dict[str, list[Outcome]]  # label -> one outcome per round
 
 
 def header(flags: str, num_rounds: int, is_random: bool, has_rivals: bool) -> str:
-    """What is counted, and everything but the code that the figures depend on."""
+    """Returns the head of the page: what is counted, and under which conditions."""
     data = "RANDOM images, since MNIST is not prepared here" if is_random else "MNIST"
     packages = _PACKAGES if has_rivals else ("jax", "jaxlib", "optax", "numpy")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
@@ -60,7 +60,7 @@ _COUNTED = """\
 
 
 def contest_table(contest: Contest, found: Rounds) -> str:
-    """A row for each contestant; the first one is gradjax."""
+    """Returns a table with a row for each contestant; the first one is gradjax."""
     ours = found[contest.contestants[0].label]
     rows = [_row(contest, one, found[one.label], ours) for one in contest.contestants]
     return "\n".join(
@@ -69,7 +69,7 @@ def contest_table(contest: Contest, found: Rounds) -> str:
 
 
 def speedup_line(ours: Sequence[Outcome], one_core: Sequence[Outcome]) -> str:
-    """How much faster all cores are than one, compiling included and not."""
+    """Returns how much faster all cores are than one, with and without compiling."""
     whole = median_interval(_whole(one_core) / _whole(ours))
     run = median_interval(_run(one_core) / _run(ours))
     return (
@@ -79,7 +79,7 @@ def speedup_line(ours: Sequence[Outcome], one_core: Sequence[Outcome]) -> str:
 
 
 def peak_section(one: Sequence[float], every: Sequence[float]) -> str:
-    """The matrix peaks, in GFLOP/s."""
+    """Returns the section on the matrix peaks, in GFLOP/s."""
     return f"""\
 ## The machine's matrix peak
 
@@ -90,10 +90,11 @@ one core {shown(median_interval(one), 0)} GFLOP/s, all cores \
 
 
 def flop_count(batch_size: int, inputs: int, hidden: int, outputs: int) -> int:
-    """Multiplications and additions of a training step of a network of two layers.
+    """Returns the multiplications and additions of a step of a network of two layers.
 
-    2 * batch * n * m for each product: forward, the gradient of the weights and that of
-    the inputs, which the first layer does not need: of it 4, of the second 6.
+    Each product costs 2 * batch * n * m. A layer has a forward product, one for the
+    gradient of the weights and one for the gradient of the inputs. The first layer does
+    not need the last one, so its factor is 4, and that of the second layer is 6.
     """
     return batch_size * (4 * inputs * hidden + 6 * hidden * outputs)
 
@@ -101,7 +102,7 @@ def flop_count(batch_size: int, inputs: int, hidden: int, outputs: int) -> int:
 def fraction_line(
     contest: Contest, ours: Sequence[Outcome], every: Sequence[float]
 ) -> str:
-    """The share of the matrix peak that gradjax's sweep reaches."""
+    """Returns the share of the matrix peak that gradjax's sweep reaches."""
     size, hidden = contest.task.settings.batch_size, contest.task.hidden
     count = flop_count(size, 784, hidden, 10)
     done = count * contest.num_trials * contest.task.num_steps / 1e9
@@ -116,7 +117,7 @@ def fraction_line(
 
 
 def widths_section(found: Mapping[Size, list[Table]]) -> str:
-    """Microseconds a trial-step at every width, and which is fastest."""
+    """Returns the microseconds per trial-step at every width, and the fastest width."""
     lines = ["## Lane widths", "", _widths_caption(next(iter(found.values()))[0]), ""]
     for size, tables in found.items():
         lines += _width_rows(size, tables)
@@ -124,7 +125,7 @@ def widths_section(found: Mapping[Size, list[Table]]) -> str:
 
 
 def shown(interval: Interval, digits: int) -> str:
-    """`median [low, high]`."""
+    """Formats an interval as `median [low, high]`."""
     middle, low, high = (f"{number:.{digits}f}" for number in interval)
     return f"{middle} [{low}, {high}]"
 
@@ -203,7 +204,7 @@ def _width_rows(size: Size, tables: Sequence[Table]) -> list[str]:
 
 
 def _cell_us(size: Size, tables: Sequence[Table], k: int) -> np.ndarray:
-    """Microseconds a trial-step of width k: f64[rounds]."""
+    """Returns the microseconds per trial-step of width k: f64[rounds]."""
     cells = [table.cells[k] for table in tables]
     return np.asarray(
         [cell.run_s / cell.num_trials / size.num_steps * 1e6 for cell in cells]
@@ -211,7 +212,7 @@ def _cell_us(size: Size, tables: Sequence[Table], k: int) -> np.ndarray:
 
 
 def _rule(found: Mapping[Size, list[Table]]) -> str:
-    """Which width was fastest at how many bytes that a step touches."""
+    """Returns the fastest width by the bytes that a step touches."""
     parts = []
     for size, tables in found.items():
         first = tables[0]

@@ -1,4 +1,4 @@
-"""PyTorch, eager: a fresh model and a loop for each learning rate."""
+"""PyTorch, eager: a new model and a loop for each learning rate."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from scripts.baselines.torch_eager import NETWORKS, batches, tensors, torch, tra
 
 
 def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measured]:
-    """The images as tensors; a thread for each core that the process may use."""
+    """Makes tensors of the images; uses a thread for each core of the process."""
     torch.set_num_threads(len(cores()))
     inputs, targets = tensors(dataset.train["image"], dataset.train["label"])
 

@@ -1,4 +1,4 @@
-"""gradjax at several lane widths, on every device there is: cpu or accelerator."""
+"""gradjax at several lane widths, on all devices: CPU or accelerators."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from gradjax.types import Dataset, Program
 from scripts.baselines.sweeps.datasets import without_evaluation
 
 _WIDTHS = {"cpu": (1, 2, 4, 16, 64), "accelerator": (1, 16, 64, 256, 1024)}
-_MOST_BATCHES = 16  # a device runs in turn: narrow lanes need not run all trials
+_MOST_BATCHES = 16  # calls of a device one after another, so that narrow lanes end soon
 BATCH_SIZE = 32
 
 
@@ -38,14 +38,14 @@ class Cell(NamedTuple):
 class Table(NamedTuple):
     """Every width of one network in one round."""
 
-    devices: str  # what ran it
+    devices: str  # on which it ran
     touched_bytes: int  # by a step of one trial
-    usual_width: int  # what `gradjax.sweep` takes
+    usual_width: int  # the default of `gradjax.sweep`
     cells: tuple[Cell, ...]  # from narrow to wide
 
 
 def make(size: Size, dataset: Dataset, num_trials: int) -> Callable[[], Table]:
-    """Compiles every width up to `num_trials` once; a round runs each of them."""
+    """Compiles every width up to `num_trials` once; a round runs each width."""
     program = _program(size, dataset)
     every = _WIDTHS["cpu" if cores.is_cpu() else "accelerator"]
     made = [lanes.lanes(program, width) for width in every if width <= num_trials]
@@ -76,9 +76,10 @@ def _program(size: Size, dataset: Dataset) -> Program:
 
 
 def _run(made: lanes.Lanes, asked: int) -> Cell:
-    """About that many trials, in whole batches: as many on every device.
+    """Runs about the given number of trials, in full lanes, the same on every device.
 
-    Adam at a learning rate up to 0.1 diverges nowhere here: every trial ends.
+    Adam with a learning rate up to 0.1 does not diverge here, so every trial runs to
+    its end.
     """
     together = made.width * cores.num_devices()
     count = min(-(-asked // together), _MOST_BATCHES) * together
