@@ -42,7 +42,8 @@ def load(
         return _autoencoder(images, model)
     network = model_for(model, images)
     made = classification(images, network, augment=augment)
-    return made._replace(about=about(images), examples=examples(images, network))
+    described = about(images) | {"augmentation": name}
+    return made._replace(about=described, examples=examples(images, network))
 
 
 def default_dataset(data_dir: str | None = None) -> str:

@@ -20,6 +20,8 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
     parts = [] if data is None else zip(data._fields, data, strict=True)
     sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]
     terminal.say(f"{what}{origin}: {', '.join(sizes) or 'no data'}")
+    if "num_cut" in about:
+        terminal.say(_of_texts(about))
     rate = settings.learning_rate
     rate = program.hparams.get(optimizers.RATE) if rate is None else rate
     at = "" if rate is None else f" at {rate:g}"
@@ -73,6 +75,19 @@ def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
     terminal.say(
         f"{settings.optimizer}, {settings.schedule}: {said}, in {megabytes:,.0f} MB;"
         f" compiled in {ready.compile_s:.1f} s, about {_rounded(seconds)} s to run"
+    )
+
+
+def _of_texts(about: dict[str, Any]) -> str:
+    """The size of tokenized texts, and how many of them were cut."""
+    what = "texts"
+    if "num_rows" in about:  # several pairs share a row
+        pair = f"{about['source']} to {about['target']}"
+        num_pairs = about["num_examples"]["train"]
+        what = f"{pair}: {num_pairs:,} pairs in {about['num_rows']:,} rows"
+    return (
+        f"{what} of {about['max_length']} tokens at most, of {about['num_tokens']:,};"
+        f" cut to fit: {about['num_cut']:,}"
     )
 
 

@@ -47,7 +47,8 @@ def test_trains_on_files_and_prints_translations(command, tmp_path):
     assert run.predict(["cat 0 0", "cat 1 1", "cat 2 2"]) == said
     counts = run.config["data"]["num_examples"]
     assert counts == {"train": 40, "validation": 4, "test": 3}
-    assert run.config["settings"]["learning_rate"] == 2e-3
+    (rate,) = gradjax.frames(tmp_path / "here").trials.learning_rate
+    assert rate == pytest.approx(2e-3)
 
 
 @pytest.mark.slow
