@@ -43,36 +43,41 @@ def test_the_gradient_checker_finds_it_right(capsys):
     assert "the gradient is right" in capsys.readouterr().out
 
 
+def trained(*asked):
+    """Trains 20 steps on digits, as the command of the experiment does."""
+    from experiments.mnist import EXPERIMENT
+    from gradjax.commands.experiment import settings_of
+    from gradjax.commands.train import train
+    from gradjax.types import Options
+
+    settings = settings_of(EXPERIMENT, dataset="digits", steps=20)
+    train(EXPERIMENT, settings, *asked, options=Options(plot=False))
+
+
 def test_a_record_opens_as_written(tmp_path, monkeypatch):
-    from experiments import mnist
     from gradjax.data import digits
-    from gradjax.types import Options, Settings
 
     monkeypatch.chdir(tmp_path)
-    settings = Settings("mnist", dataset="digits", steps=20)
-    mnist.main(settings, Options(plot=False))
+    trained()
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
     snippet = snippet_with("gradjax.load(").replace("<name>", folder.name)
     names = {"images": digits.load().test["image"][:4]}
     for line in snippet.splitlines():
         exec(f"shown = {line}" if line.startswith("run.") else line, names)
+        if line.startswith("run.trace"):
+            assert names["shown"].shape == (20,)
         if line.startswith("run.predict"):
             assert names["shown"].shape == (4, 10)
+    run, first = names["run"], names["first"]
+    assert (first.trace["loss"].values == run.trace["loss"].values).all()
 
 
 def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
-    from experiments import mnist
-    from gradjax.commands import sweep
-    from gradjax.types import Options, Settings, Sweep
+    from gradjax.types import Sweep
 
     monkeypatch.chdir(tmp_path)
     varied = ("learning_rate=[0.001, 0.01]", "optimizer=[adam, sgd]")
-    sweep.run(
-        mnist.state,
-        Settings("mnist", dataset="digits", steps=20),
-        Sweep(varied, fresh_seeds=0),
-        Options(plot=False),
-    )
+    trained(Sweep(varied, fresh_seeds=0))
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
     lines = snippet_with("gradjax.frames(").replace("<name>", folder.name).splitlines()
     names = {}
@@ -86,6 +91,7 @@ def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
 def test_commands_of_python_exist(command, tmp_path, monkeypatch):
     from gradjax import expressions, optimizers, schedules
     from gradjax.commands import flags
+    from gradjax.commands.experiment import groups_of
 
     words = shlex.split(command)
     module = ROOT / (words[2].replace(".", "/") + ".py")
@@ -94,21 +100,34 @@ def test_commands_of_python_exist(command, tmp_path, monkeypatch):
     if words[2] in ("scripts.list", "scripts.show_schedule"):
         assert importlib.import_module(words[2]).main(words[3:]) == 0
     if words[2].startswith("experiments."):
-        command = importlib.import_module(words[2]).COMMAND
-        values = flags.parse(words[2:], command)
+        module = importlib.import_module(words[2])
+        what = getattr(module, "EXPERIMENT", None) or module.LESSON
+        values = flags.parse(words[2:], groups_of(what))
         if "optimizer" not in values:
             return
-        given = values["optimizer"].value
-        for text in given if isinstance(given, list) else [given]:
+        given = values["optimizer"]
+        for text in given if isinstance(given, tuple) else [given]:
             call = expressions.parse(text)
             if ":" not in call.name:
                 optimizers.split(call)
         if "schedule" in values:
-            schedules.split(values["schedule"].value, 1_000)
+            schedules.split(values["schedule"], 1_000)
+
+
+def test_the_flags_of_the_table_exist_with_these_defaults():
+    from experiments.mnist import EXPERIMENT
+    from gradjax.commands.experiment import groups_of
+
+    groups = groups_of(EXPERIMENT).values()
+    known = {flag.name: flag.default for group in groups for flag in group}
+    rows = re.findall(r"^\| `--(\w+)=(\S+)`", README, re.MULTILINE)
+    assert len(rows) == 5
+    for name, value in rows:
+        assert known[name] == (value if value.islower() else None), name
 
 
 @pytest.mark.parametrize(
-    "target", re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)
+    "target", re.findall(r"(?:^|`)make ([\w-]+)", README, re.MULTILINE)
 )
 def test_commands_of_make_exist(target):
     makefile = (ROOT / "Makefile").read_text()
