@@ -61,6 +61,19 @@ def _forget_compiled_programs():
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly(request):
+    """Compiles at XLA's lowest level in `make test`, which leaves out the slow tests.
+
+    Programs of tests run for milliseconds and are compiled for seconds. `make test-all`
+    compiles them as users do.
+    """
+    name = "jax_disable_most_optimizations"
+    jax.config.update(name, request.config.option.markexpr == "not slow")
+    yield
+    jax.config.update(name, False)
+
+
 @pytest.fixture(scope="session")
 def made():
     """The problem of a name; skips where its data set is not prepared."""
@@ -116,15 +129,15 @@ def typed(tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def process(tmp_path):
-    """Runs `python -m <module> <flags>` as a process of its own in tmp_path."""
+@pytest.fixture(scope="session")
+def process():
+    """Runs `python -m <module> <flags>` in a folder, as a process of its own."""
 
-    def run(module, *flags, **more):
+    def run(folder, module, *flags, **more):
         kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
         return subprocess.run(
             [sys.executable, "-m", module, *flags],
-            cwd=tmp_path,
+            cwd=folder,
             env=kept | {"PYTHONPATH": str(ROOT), "HOME": str(CACHE)} | more,
             stdin=subprocess.DEVNULL,
             capture_output=True,
