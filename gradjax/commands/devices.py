@@ -23,13 +23,13 @@ from jax.extend import backend
 from gradjax.trials import cores, cost
 from gradjax.types import Program
 
-_MAX_BYTES = 1_000_000  # that a step may touch for one thread to be used
+_MAX_BYTES = 1_000_000  # one thread is used if a step touches no more than this
 _MAX_BYTES_WITHOUT_LOOP, _MAX_EXAMPLES = 2_000_000, 64
 _VARIABLE = "NPROC"  # XLA reads the number of threads of a CPU client from it
 
 
 def num_threads() -> int | None:
-    """Returns the threads that one operation may use; None: the device is no CPU."""
+    """Returns the threads of one operation on a CPU; None on another device."""
     if not cores.is_cpu():
         return None
     said = os.environ.get(_VARIABLE, "")

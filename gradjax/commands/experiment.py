@@ -181,7 +181,7 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
 
 
 def epoch_steps(problem: Problem, settings: Settings) -> int | None:
-    """Steps of one pass over the train split; None without data."""
+    """Returns the steps of one pass over the train split; None without data."""
     if problem.data is None:
         return None
     num_examples = problem.data.train.num_examples

@@ -63,7 +63,7 @@ def _chosen(
     if isinstance(trial, int) and 0 <= trial < len(ids):
         return ids[trial]
     raise Refusal(
-        f"{folder}: trial={trial!r}, but it has {len(ids)}: 0 to {len(ids) - 1}"
+        f"{folder}: trial={trial!r}, but it has {len(ids)} trials: 0 to {len(ids) - 1}"
     )
 
 

@@ -47,7 +47,7 @@ _OURS = {*_FILE, "keeps", "environment"}
 
 
 def committed(store: Store) -> dict[str, dict[str, Any]]:
-    """Returns every committed segment: file, sha256, bytes, digest and metadata.
+    """Returns name -> file, sha256, bytes, digest and metadata of each segment.
 
     If `environment` is present, it is the number of changes that were accepted before
     the segment.

@@ -149,7 +149,7 @@ def _call_groups(
     which: tuple[int, int, bool],
     calls: tuple[Call, ...],
 ) -> list[np.ndarray]:
-    """Lets each call compute group after group; returns those without memory."""
+    """Lets each call compute group after group; returns those that do not fit."""
     waiting, failed, results = queue.SimpleQueue(), [], active.results
     for group in groups:
         waiting.put(group)

@@ -65,7 +65,7 @@ def test_without_a_trial_the_best_one_opens(swept):
 
 @pytest.mark.parametrize("trial", [3, -1, "0" * 16])
 def test_a_trial_that_is_not_there_is_refused(swept, trial):
-    with pytest.raises(Refusal, match="but it has 3: 0 to 2"):
+    with pytest.raises(Refusal, match="but it has 3 trials: 0 to 2"):
         gradjax.load(swept, trial=trial)
 
 
