@@ -253,8 +253,7 @@ def _trace(found: list[Measured]) -> dict[str, Series]:
     trace = {}
     for one in found:
         for name in ("loss", "validation_loss", "validation_accuracy"):
-            series = many.stacked(one.results, name)
-            if series is not None:
+            if (series := many.stacked(one.results, name)) is not None:
                 trace[f"{name}_{one.size.batch_size}"] = many.thinned(series)
     return trace
 
@@ -263,9 +262,7 @@ LESSON = Lesson(
     "batch_size",
     Settings,
     {
-        "Problem": [
-            Flag("problem", "string", "one with data: digits_mlp, ridge, ..."),
-        ],
+        "Problem": [Flag("problem", "string", "one with data: digits_mlp, ridge, ...")],
         "Training": [
             flags.OPTIMIZER,
             Flag("learning_rate", "float", "unset: the optimizer's own"),

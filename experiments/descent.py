@@ -30,22 +30,14 @@ from gradjax.errors import Refusal
 from gradjax.plots import paths
 from gradjax.problems import SURFACES, arguments
 from gradjax.report import descent
-from gradjax.report.descent import Descended
 from gradjax.training import evaluation
 from gradjax.training.numbers import checked_hparams
-from gradjax.types import (
-    Hparams,
-    Key,
-    LessonResult,
-    Options,
-    Program,
-    Series,
-    TrainState,
-)
+from gradjax.types import Hparams, LessonResult, Options, Program, Series, TrainState
 
 _BLOCK_STEPS = 1_000  # of one compiled call; after each the stopping rule is asked
 _MAX_STEPS = 100_000
 _MAX_KEPT = 1_000  # points of a kept curve, equal ratios of steps apart
+_OPTIMIZERS = ("sgd(1e-3)", "sgd(1e-3, momentum=0.9)", "adam(0.05)", "lbfgs")
 _SEED = 0  # of what an optimizer draws at random, as noisy_sgd does
 
 
@@ -55,12 +47,7 @@ class Settings(NamedTuple):
     experiment: str
     surface: str = "rosenbrock"
     start: str | None = None  # "x, y"; None: the surface's own
-    optimizer: tuple[str, ...] = (
-        "sgd(1e-3)",
-        "sgd(1e-3, momentum=0.9)",
-        "adam(0.05)",
-        "lbfgs",
-    )
+    optimizer: tuple[str, ...] = _OPTIMIZERS  # an expression each
     schedule: str = "constant"  # an expression
     steps: int = 30_000  # at most
     gradient_tolerance: float = 1e-4
@@ -147,7 +134,7 @@ def walk(
     per_step = float(optimizers.num_gradients(plan.optimizer))
     _, step_key = jax.random.split(jax.random.key(_SEED))
 
-    def loss(params: Any, key: Key) -> jax.Array:
+    def loss(params: Any, key: jax.Array) -> jax.Array:
         return plan.problem.loss(params, None, key)[0]
 
     def body(state: TrainState, i: jax.Array) -> tuple[TrainState, Walk]:
@@ -193,8 +180,8 @@ def finding(
     )
 
 
-def _said(seen: Walk, ending: convergence.Ending, minimum: float) -> Descended:
-    return Descended(
+def _said(seen: Walk, ending: convergence.Ending, minimum: float) -> descent.Descended:
+    return descent.Descended(
         steps=ending.step,
         reason=ending.reason,
         num_gradients=int(seen.num_gradients[: ending.step].sum()),

@@ -37,6 +37,7 @@ from gradjax.report import terminal
 from gradjax.types import LessonResult, Options, Problem, Program, Series, TracedNumber
 
 _BELOW, _ABOVE = 1e-2, 1e3  # times the optimizer's own rate: what is swept
+_NAMES = ", ".join(sorted(problems.PROBLEMS))
 _TOLERANCE = 1e-3  # of the bisection, relative
 _SMALL, _LARGE = 0.2, 1.005  # times the ends of what is right: the runs to show
 
@@ -67,9 +68,8 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
     arguments.whole("--steps", settings.steps, 20, 100_000)
     arguments.whole("--num_rates", settings.num_rates, 3, 201)
     optimizer, seed = settings.optimizer, settings.seed
-    experiment.check(
-        types.Settings(settings.experiment, optimizer=optimizer, seed=seed)
-    )
+    base = types.Settings(settings.experiment, optimizer=optimizer, seed=seed)
+    experiment.check(base)
     rates = _rates(settings)
     with jax.enable_x64(True):  # in float32 a loss above its minimum has few digits
         problem = problems.make(settings.problem)
@@ -79,9 +79,8 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
                 " and noise looks like growth"
             )
         program = gradjax.program(problem, optimizer, num_steps=settings.steps)
-        return lesson.run(
-            settings, options, lambda: _find(settings, problem, program, rates)
-        )
+        find = functools.partial(_find, settings, problem, program, rates)
+        return lesson.run(settings, options, find)
 
 
 def _rates(settings: Settings) -> list[float]:
@@ -133,11 +132,9 @@ def _find(
         height,
         _notes(found, shown),
     )
+    said, figures, rows = _sentence(found), _figures(found), _rows(found)
     trace = _trace(sweep, shown)
-    pictures = {"picture.png": draw}
-    return LessonResult(
-        _sentence(found), _figures(found), _rows(found), trace, pictures
-    )
+    return LessonResult(said, figures, rows, trace, {"picture.png": draw})
 
 
 def _losses(program: Program, seed: int, rate: float) -> tuple[np.ndarray, float]:
@@ -283,12 +280,7 @@ LESSON = Lesson(
     Settings,
     {
         "Problem": [
-            Flag(
-                "problem",
-                "string",
-                "a name or a call such as 'quadratic(condition=1000)'. Names:"
-                f" {', '.join(sorted(problems.PROBLEMS))}",
-            ),
+            Flag("problem", "string", f"such as 'quadratic(dim=5)'. Names: {_NAMES}"),
         ],
         "Training": [flags.OPTIMIZER],
         "Learning rates": [
