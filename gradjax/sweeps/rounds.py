@@ -129,7 +129,8 @@ def _listed(context: Context, one: Trial) -> dict[str, Any]:
     """Returns what the journal holds of a trial, with its scalar hyperparameters."""
     program = context.lanes(one.settings).program
     numbers = checked_hparams(program, one.numbers)
-    hparams = {name: float(x) for name, x in numbers.items() if not np.ndim(x)}
+    # The text of a float32 is the shortest that names it: 0.001 and not 0.00100000005.
+    hparams = {name: float(str(x)) for name, x in numbers.items() if not np.ndim(x)}
     return {
         "point": one.point,
         "seed": one.seed,
