@@ -51,11 +51,10 @@ def is_empty(folder: Path) -> bool:
             f"{folder} holds a run of an older format ({_OLD}, no {PLAN}): open it with"
             " the gradjax that wrote it, or name another folder"
         )
-    if all(is_leftover(name) or name in _FILES for name in names):
+    foreign = sorted(one for one in names if not is_leftover(one) and one not in _FILES)
+    if not foreign:
         return True
-    raise Refusal(
-        f"{folder} holds {sorted(names)[0]!r} and no {PLAN}; name an empty folder"
-    )
+    raise Refusal(f"{folder} holds {foreign[0]!r} and no {PLAN}; name an empty folder")
 
 
 def is_leftover(name: str) -> bool:

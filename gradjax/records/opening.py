@@ -166,6 +166,8 @@ def _erase(folder: Path) -> None:
     for inside in archive.FOLDERS.values():
         for entry in (folder / inside).glob("*"):
             entry.unlink()
+        if (folder / inside).is_dir():
+            (folder / inside).rmdir()
     for name in (JOURNAL, PLAN):
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
