@@ -68,7 +68,8 @@ def run_cohort(
       hooks: functions that are called between two segments.
 
     Returns:
-      Trials, in the order of `cohort`.
+      Trials, in the order of `cohort`; their `run_s` counts the segments that earlier
+      processes computed as well, their `compile_s` is of this process.
 
     Raises:
         Interrupted: a signal asked for a stop; the segment and its states are stored.
@@ -86,6 +87,7 @@ def run_cohort(
         rows, name = active.rows, f"{prefix}-{interval[0]:06d}"
         if k < found.num_known:
             results_of.from_arrays(active.results, interval, stored.read(store, name))
+            times[1] += stored.committed(store)[name]["run_s"]
             active = batches.survivors(active)
         else:
             if k == found.num_known and found.snapshot is not None:
@@ -94,7 +96,8 @@ def run_cohort(
             hooks.on_ready()
             started = time.perf_counter()
             active = attempts.advance(store, name, lanes, active, interval)
-            times[1] += time.perf_counter() - started
+            run_s = time.perf_counter() - started
+            times[1] += run_s
             steps = min(sum(interval) * plan.block_steps, plan.num_steps)
             if steps == plan.num_steps or not len(active.rows):
                 params_of.commit(store, prefix, ids, _ended(active), hooks.keep, cohort)
@@ -106,6 +109,7 @@ def run_cohort(
                 interval=list(interval),
                 steps=steps,
                 num_steps=plan.num_steps,
+                run_s=run_s,
             )
         hooks.halve(active, interval)
         active = batches.survivors(active)
