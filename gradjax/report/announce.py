@@ -48,7 +48,7 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
 def round(
     lanes: Callable[[Settings], Lanes], label: str, groups: dict[str, list[Trial]]
 ) -> None:
-    """Prints how many trials are how many programs and how many batches of lanes.
+    """Prints how many trials are how many programs and how many calls.
 
     Args:
       lanes: of the settings of a group.
@@ -60,20 +60,20 @@ def round(
     ]
     num_trials = sum(len(own) for own in groups.values())
     programs = "1 program" if len(groups) == 1 else f"{len(groups)} programs"
-    is_even = len(set(counts)) == 1
-    calls = f"x {counts[0]:,}" if is_even else f"and {sum(counts):,}"
-    plural = "batch" if counts[-1:] == [1] and is_even else "batches"
-    terminal.say(f"{label}: {num_trials:,} trials = {programs} {calls} {plural}")
+    calls = "1 call" if sum(counts) == 1 else f"{sum(counts):,} calls"
+    terminal.say(f"{label}: {num_trials:,} trials in {programs}, {calls}")
 
 
 def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
     """Prints what the trials of a group take, once their program is compiled."""
     ready, calls = lanes.ready(), lanes_of.num_calls(lanes, num_trials)
     megabytes = ready.in_flight * ready.bytes / 1e6
-    said = f"{calls:,} batches of {lanes.width}, {ready.in_flight} at once"
+    said = "1 call" if calls == 1 else f"{calls:,} calls, {ready.in_flight} at once"
     seconds = lanes_of.estimated_seconds(lanes, num_trials)
+    lane = "1 lane" if lanes.width == 1 else f"{lanes.width} lanes"
     terminal.say(
-        f"{settings.optimizer}, {settings.schedule}: {said}, in {megabytes:,.0f} MB;"
+        f"{settings.optimizer}, {settings.schedule}: {said}, {lane} each,"
+        f" in {megabytes:,.0f} MB;"
         f" compiled in {ready.compile_s:.1f} s, about {_rounded(seconds)} s to run"
     )
 

@@ -1,12 +1,10 @@
 """A sweep as its user types it: kept, killed, resumed, extended, refused."""
 
+import functools
 import hashlib
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,51 +12,55 @@ import pytest
 import gradjax
 from gradjax import problems
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--problem=ridge", "--optimizer=sgd", "--steps=200", "--batch_size=32")
 RATES = "--sweep=learning_rate=log(1e-4, 100, 7)"
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def sweep(tmp_path, cache):
+def sweep(typed):
     """Runs `python -m experiments.minimize` with sweep flags in an empty folder."""
 
     def run(*flags, module="experiments.minimize", **environment):
-        kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-        paths = {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
-        return subprocess.run(
-            [sys.executable, "-m", module, *flags],
-            cwd=tmp_path,
-            env=kept | paths | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return typed(module, *flags, **environment)
 
     return run
 
 
+@pytest.fixture(scope="module")
+def whole(process, tmp_path_factory):
+    """The folder of a sweep that a process ran without a fault."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = process(folder, "experiments.minimize", *QUICK, RATES, "--workdir=whole")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return folder / "whole"
+
+
+@pytest.fixture
+def killed(process, tmp_path):
+    """Runs the sweep as a process that ends itself at a fault point."""
+    run = functools.partial(process, tmp_path, "experiments.minimize")
+
+    def end(*flags, fault):
+        done = run(*flags, GRADJAX_FAULT=fault)
+        assert done.returncode == -signal.SIGKILL, (fault, done.stderr)
+
+    return end
+
+
 def digests(folder):
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((folder / "units").iterdir())
-    }
+    """The digests of all segments and parameters."""
+    paths = [*folder.glob("segments/*.npz"), *folder.glob("params/*.npz")]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def summary_of(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_sweeps_keeps_and_does_not_run_again(sweep, tmp_path):
+def test_sweeps_stores_and_does_not_run_again(sweep, tmp_path):
     first = sweep(*QUICK, RATES, "--seeds=2", "--workdir=mine")
     assert first.returncode == 0, first.stderr
-    assert "search-0: 14 trials = 1 program" in first.stdout
+    assert "search-0: 14 trials in 1 program" in first.stdout
     found = summary_of(tmp_path / "mine")
     assert found["num_trials"] == 14 and found["num_diverged"] >= 4
     (one,) = found["optimizers"].values()
@@ -70,6 +72,13 @@ def test_sweeps_keeps_and_does_not_run_again(sweep, tmp_path):
 
     second = sweep(*QUICK, RATES, "--seeds=2", "--workdir=mine")
     assert second.returncode == 0, second.stderr
+    assert "is finished already; --overwrite trains again" in second.stdout
+    assert digests(tmp_path / "mine") == before
+    assert summary_of(tmp_path / "mine") == found
+
+    (tmp_path / "mine" / "summary.json").unlink()
+    third = sweep(*QUICK, RATES, "--seeds=2", "--workdir=mine")
+    assert third.returncode == 0, third.stderr
     assert digests(tmp_path / "mine") == before
     again = summary_of(tmp_path / "mine")
     assert again["compile_s"] == 0.0 and again["optimizers"] == found["optimizers"]
@@ -79,7 +88,7 @@ def test_sweeps_keeps_and_does_not_run_again(sweep, tmp_path):
     sound = sweep("--workdir=mine", "verify", module="scripts.sweep")
     assert sound.returncode == 0, sound.stdout
     status = sweep("--workdir=mine", "status", module="scripts.sweep")
-    assert status.returncode == 0 and "units" in status.stdout
+    assert status.returncode == 0 and "segments" in status.stdout
     check_frames(tmp_path / "mine", found)
 
 
@@ -106,8 +115,8 @@ def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path
     rates = "--sweep=learning_rate=log(1e-4, 0.1, 70)"
     flags = (*QUICK, rates, "--lane_width=1", "--fresh_seeds=0", "--trace_every=7")
     assert sweep(*flags, "--workdir=mine").returncode == 0
-    units = [path.name for path in (tmp_path / "mine" / "units").iterdir()]
-    assert {name.split("-")[3] for name in units} == {"0000", "0001"}
+    names = [path.name for path in (tmp_path / "mine" / "segments").iterdir()]
+    assert {name.split("-")[3] for name in names} == {"0000", "0001"}
     trials, curves = gradjax.frames(tmp_path / "mine")
     assert len(trials) == 70 and (trials.status == "finished").all()
     thin = curves[(curves.trial == trials.trial[69]) & (curves.name == "loss")]
@@ -122,14 +131,14 @@ def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path
     np.testing.assert_allclose(thin.value, means, rtol=1e-6)
 
 
-def test_a_batch_that_ends_the_process_is_set_aside_and_the_rest_goes_on(
-    sweep, tmp_path
+@pytest.mark.slow
+def test_trials_that_end_the_process_are_set_aside_and_the_rest_goes_on(
+    killed, sweep, tmp_path
 ):
     flags = (*QUICK, "--sweep=learning_rate=log(1e-3, 0.1, 3)", "--lane_width=1")
     assert sweep(*flags, "--workdir=whole").returncode == 0
-    for fault in ("stretch:begun:2:kill", "batch:begun:2:kill", "batch:begun:2:kill"):
-        killed = sweep(*flags, "--workdir=mine", GRADJAX_FAULT=fault)
-        assert killed.returncode == -signal.SIGKILL, (fault, killed.stderr)
+    for fault in ("segment:begun:2:kill", "call:begun:2:kill", "call:begun:2:kill"):
+        killed(*flags, "--workdir=mine", fault=fault)
     last = sweep(*flags, "--workdir=mine")
     assert last.returncode == 3, last.stderr
     assert "set aside" in last.stdout
@@ -146,29 +155,26 @@ def test_a_batch_that_ends_the_process_is_set_aside_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     "fault",
     [
-        "commit:before:2:kill",
+        pytest.param("commit:before:2:kill", marks=pytest.mark.slow),
         "commit:after_rename:3:kill",
-        "commit:before_journal:4:kill",
-        "commit:after_journal:5:kill",
+        pytest.param("commit:before_journal:4:kill", marks=pytest.mark.slow),
+        pytest.param("commit:after_journal:5:kill", marks=pytest.mark.slow),
     ],
 )
-def test_killed_anywhere_and_resumed_it_is_bitwise_the_same(fault, sweep, tmp_path):
-    flags = (*QUICK, RATES)
-    killed = sweep(*flags, "--workdir=killed", GRADJAX_FAULT=fault)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = sweep(*flags, "--workdir=killed")
+def test_killed_anywhere_and_resumed_it_is_bitwise_the_same(
+    fault, killed, sweep, whole, tmp_path
+):
+    flags = (*QUICK, RATES, "--workdir=mine")
+    killed(*flags, fault=fault)
+    resumed = sweep(*flags)
     assert resumed.returncode == 0, resumed.stderr
-    whole = sweep(*flags, "--workdir=whole")
-    assert whole.returncode == 0
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
-    assert (
-        summary_of(tmp_path / "killed")["optimizers"]
-        == summary_of(tmp_path / "whole")["optimizers"]
-    )
+    assert digests(tmp_path / "mine") == digests(whole)
+    optimizers = [summary_of(one)["optimizers"] for one in (tmp_path / "mine", whole)]
+    assert optimizers[0] == optimizers[1]
 
 
-def test_more_seeds_run_only_the_new(sweep, tmp_path):
-    assert sweep(*QUICK, RATES, "--workdir=mine").returncode == 0
+def test_more_seeds_run_only_the_new(sweep, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "mine")
     before = digests(tmp_path / "mine")
     more = sweep(*QUICK, RATES, "--seeds=2", "--workdir=mine")
     assert more.returncode == 0, more.stderr
@@ -179,6 +185,7 @@ def test_more_seeds_run_only_the_new(sweep, tmp_path):
     assert one["searched"]["seeds"] == [0, 1]
 
 
+@pytest.mark.slow
 def test_optimizers_and_batch_sizes_are_programs_of_their_own(sweep, tmp_path):
     flags = (
         *QUICK,
@@ -230,8 +237,8 @@ def test_refuses_in_one_line_and_writes_nothing(flag, sweep, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_another_sweep_in_the_same_folder_is_refused(sweep):
-    assert sweep(*QUICK, RATES, "--workdir=mine").returncode == 0
+def test_another_sweep_in_the_same_folder_is_refused(sweep, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "mine")
     done = sweep(*QUICK, "--sweep=learning_rate=[0.1]", "--workdir=mine")
     assert done.returncode == 2
     assert "space" in done.stderr and done.stderr.count("\n") == 1
@@ -260,6 +267,6 @@ def test_a_swept_trial_has_the_bits_of_a_single_run(sweep, tmp_path):
         problems.make("ridge"), "sgd", num_steps=200, batch_size=32, eval_every=20
     )
     single = gradjax.run(program, {"learning_rate": 0.1}, 0)
-    units = sorted((tmp_path / "mine" / "units").glob("search-*.npz"))
-    kept = np.concatenate([np.load(path)["trace/loss"][1] for path in units])
-    np.testing.assert_array_equal(kept, single.trace["loss"].values)
+    paths = sorted((tmp_path / "mine" / "segments").glob("search-*.npz"))
+    found = np.concatenate([np.load(path)["trace/loss"][1] for path in paths])
+    np.testing.assert_array_equal(found, single.trace["loss"].values)

@@ -61,7 +61,7 @@ def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
     sweep = "--sweep=learning_rate=[1e-4, 5e-2]"
     done = command(*QUICK, *flags, sweep, "--workdir=swept")
     assert done.returncode == 0, done.stderr
-    assert "2 trials = 1 program" in done.stdout
+    assert "2 trials in 1 program" in done.stdout
     summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
     assert summary["num_trials"] == 2 and summary["num_diverged"] == 0
     assert summary["optimizers"]["adam"]["best"]["learning_rate"] == 5e-2
