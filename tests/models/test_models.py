@@ -60,10 +60,12 @@ def test_a_model_is_two_functions(name, arguments, shape, count):
     model, params = made(name, shape, **arguments)
     apply = jax.jit(model.apply)
     assert num_parameters(params) == count
-    together = apply(params, normal("x", 4, *shape))
-    assert together.shape == (4, 10) and np.isfinite(together).all()
-    alone = apply(params, normal("x", 4, *shape)[2:3])
-    np.testing.assert_allclose(together[2:3], alone, rtol=1e-4, atol=1e-5)
+    x = normal("x", 4, *shape)
+    outputs = apply(params, x)
+    assert outputs.shape == (4, 10) and np.isfinite(outputs).all()
+    beside_others = apply(params, normal("others", 4, *shape).at[2].set(x[2]))
+    np.testing.assert_allclose(outputs[2], beside_others[2], rtol=1e-4, atol=1e-5)
+    assert (outputs[0] != beside_others[0]).any()
 
 
 def test_every_model_is_counted_here():
@@ -87,11 +89,20 @@ def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
         assert (leaf != changed).any()
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"all_cnn"}))  # dropout
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_bits_do_not_depend_on_the_key_of_apply(name):
+    """The program is the same with a key, but for the model with dropout."""
     model, params = made(name, (8, 8, 1))
     x = normal("x", 2, 8, 8, 1)
-    np.testing.assert_array_equal(model.apply(params, x), model.apply(params, x, KEY))
+    without, given = (
+        str(
+            jax.make_jaxpr(lambda params, x, key=key: model.apply(params, x, key))(
+                params, x
+            )
+        )
+        for key in (None, KEY)
+    )
+    assert (without == given) is (name != "all_cnn")
 
 
 CONVOLUTIONS = [(2, 8, 8, 1, 4, 3), (3, 7, 5, 2, 3, 3), (1, 6, 6, 3, 2, 1)]
@@ -102,21 +113,23 @@ def test_patches_are_the_convolution(sizes):
     batch, height, width, channels, features, size = sizes
     x = normal("x", batch, height, width, channels)
     kernel = normal("kernel", size, size, channels, features)
-    outputs = jax.jit(convolve_patches)(x, kernel)
-    assert outputs.shape == (batch, height - size + 1, width - size + 1, features)
-    np.testing.assert_allclose(
-        outputs, jax.jit(convolve_lax)(x, kernel), rtol=1e-4, atol=1e-5
+    shape = (batch, height - size + 1, width - size + 1, features)
+    weights = normal("weights", *shape)
+
+    def convolved(convolve):
+        def loss(x, kernel):
+            outputs = convolve(x, kernel)
+            return (weights * outputs).sum(), outputs
+
+        return jax.jit(jax.grad(loss, (0, 1), has_aux=True))(x, kernel)
+
+    ours, theirs = convolved(convolve_patches), convolved(convolve_lax)
+    assert ours[1].shape == shape
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        ours,
+        theirs,
     )
-    weights = normal("weights", *outputs.shape)
-
-    def gradients(convolve):
-        weighted = jax.grad(lambda *args: (weights * convolve(*args)).sum(), (0, 1))
-        return jax.jit(weighted)(x, kernel)
-
-    for ours, theirs in zip(
-        gradients(convolve_patches), gradients(convolve_lax), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_a_convolution_by_hand():
@@ -137,13 +150,16 @@ def pool_lax(x):
 )
 def test_max_pool_is_the_librarys(shape):
     x = normal("x", *shape)
-    np.testing.assert_array_equal(max_pool(x), pool_lax(x))
-    weights = normal("weights", *max_pool(x).shape)
-    ours, theirs = (
-        jax.jit(jax.grad(lambda x, pool=pool: (weights * pool(x)).sum()))(x)
-        for pool in (max_pool, pool_lax)
-    )
-    np.testing.assert_array_equal(ours, theirs)
+    weights = normal("weights", *jax.eval_shape(pool_lax, x).shape)
+
+    def pooled(pool):
+        def loss(x):
+            outputs = pool(x)
+            return (weights * outputs).sum(), outputs
+
+        return jax.jit(jax.grad(loss, has_aux=True))(x)
+
+    jax.tree.map(np.testing.assert_array_equal, pooled(max_pool), pooled(pool_lax))
 
 
 def usual_cnn(params, x, num_layers, is_padded):
@@ -184,7 +200,8 @@ def test_either_form_of_the_convolution_has_one_tree_of_parameters(monkeypatch):
     """A record written on the CPU opens on a GPU: only the arithmetic differs."""
     model, params = made("cnn", (8, 8, 1))
     x = normal("x", 2, 8, 8, 1)
-    on_cpu = model.apply(params, x)
+    on_cpu = jax.jit(model.apply)(params, x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert shapes(jax.eval_shape(model.init, KEY)) == shapes(params)
-    np.testing.assert_allclose(model.apply(params, x), on_cpu, rtol=1e-4, atol=1e-5)
+    on_gpu = jax.jit(lambda params, x: model.apply(params, x))(params, x)
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-5)

@@ -27,18 +27,38 @@ LENGTHS = jnp.asarray([3, 1, 7], jnp.int32)
 
 
 def drawn(name, *shape):
-    return jax.random.normal(jax.random.fold_in(KEY, sum(map(ord, name))), shape)
+    rng = np.random.default_rng(list(map(ord, name)))
+    return jnp.asarray(rng.normal(size=shape), jnp.float32)
 
 
 def tokens_of(*shape):
-    return jax.random.randint(jax.random.key(5), shape, 1, 11)
+    return jnp.asarray(np.random.default_rng(5).integers(1, 11, shape), jnp.int32)
+
+
+@functools.cache
+def text_model(name):
+    """Parameters and the compiled model of texts, for all tests of this file."""
+    return compiled(TEXT_MODELS[name](11, 4, **SMALL, **_shallow(name)))
+
+
+@functools.cache
+def language_model(name):
+    untied = {"tied": False} if name == "transformer" else {}
+    return compiled(LANGUAGE_MODELS[name](11, **SMALL, **_shallow(name), **untied))
+
+
+def compiled(model):
+    return jax.jit(model.init)(KEY), jax.jit(model.apply)
+
+
+def _shallow(name):
+    return {"depth": 1} if name == "transformer" else {}
 
 
 @pytest.mark.parametrize("name", sorted(TEXT_MODELS))
 def test_padding_never_changes_a_text(name):
-    model = TEXT_MODELS[name](11, 4, **SMALL)
-    params = jax.jit(model.init)(KEY)
-    apply, tokens = jax.jit(model.apply), tokens_of(3, 7)
+    params, apply = text_model(name)
+    tokens = tokens_of(3, 7)
     out = apply(params, (tokens, LENGTHS))
     assert (out.shape, out.dtype) == ((3, 4), jnp.float32)
     real = np.arange(7)[None] < np.asarray(LENGTHS)[:, None]
@@ -55,10 +75,9 @@ def test_padding_never_changes_a_text(name):
 
 @pytest.mark.parametrize("name", ["gru", "transformer"])
 def test_the_order_of_words_counts(name):
-    model = TEXT_MODELS[name](11, 4, **SMALL)
-    params, lengths = jax.jit(model.init)(KEY), jnp.asarray([3])
+    params, apply = text_model(name)
     one, other = (
-        jax.jit(model.apply)(params, (jnp.asarray([row]), lengths))
+        apply(params, (jnp.asarray([row]), LENGTHS[:1]))
         for row in ([1, 2, 3], [3, 2, 1])
     )
     assert not np.allclose(one, other, atol=1e-4)
@@ -66,13 +85,10 @@ def test_the_order_of_words_counts(name):
 
 @pytest.mark.parametrize("registry", [TEXT_MODELS, LANGUAGE_MODELS])
 def test_dropout_needs_a_key(registry):
-    for name, factory in registry.items():
+    for name in registry:
         is_text = registry is TEXT_MODELS
-        depth = {"depth": 1} if name == "transformer" else {}
-        model = factory(11, *([4] if is_text else []), **SMALL, **depth)
-        params, tokens = jax.jit(model.init)(KEY), tokens_of(3, 7)
-        inputs = (tokens, LENGTHS) if is_text else tokens
-        apply = jax.jit(model.apply)
+        params, apply = (text_model if is_text else language_model)(name)
+        inputs = (tokens_of(3, 7), LENGTHS) if is_text else tokens_of(3, 7)
         plain = apply(params, inputs)
         one, same, other = (
             apply(params, inputs, jax.random.key(seed)) for seed in (1, 1, 2)
@@ -98,12 +114,10 @@ def test_dropout_keeps_the_mean():
 def test_no_place_sees_what_comes_after_it(name):
     """Not even by its gradient: that of place 4's output in the embedding of token 9,
     which stands behind it alone, is zero, and of token 8 before it is not."""
-    model = LANGUAGE_MODELS[name](11, **({"width": 16} | _untied(name)))
-    params = jax.jit(model.init)(KEY)
-    tokens = jnp.asarray([[1, 8, 2, 3, 4, 9, 9]])
-    apply = jax.jit(model.apply)
+    params, apply = language_model(name)
+    tokens = tokens_of(3, 7).at[0].set(jnp.asarray([1, 8, 2, 3, 4, 9, 9]))
     out = apply(params, tokens)
-    assert (out.shape, out.dtype) == ((1, 7, 11), jnp.float32)
+    assert (out.shape, out.dtype) == ((3, 7, 11), jnp.float32)
     cut = apply(params, tokens[:, :5])
     np.testing.assert_allclose(out[:, :5], cut, atol=1e-5)
 
@@ -115,10 +129,6 @@ def test_no_place_sees_what_comes_after_it(name):
     )
     assert np.abs(table[9]).max() == 0.0
     assert np.abs(table[8]).max() > 1e-6
-
-
-def _untied(name):
-    return {"tied": False} if name == "transformer" else {}
 
 
 def sigmoid(x):
@@ -135,7 +145,8 @@ def test_lstm_is_its_loop():
         cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(u)
         hidden = sigmoid(o) * np.tanh(cell)
         expected.append(hidden)
-    np.testing.assert_allclose(lstm_states(x, kernel), expected, atol=1e-5)
+    states = jax.jit(lstm_states)(x, kernel)
+    np.testing.assert_allclose(states, expected, atol=1e-5)
 
 
 def test_gru_is_its_loop():
@@ -150,7 +161,8 @@ def test_gru_is_its_loop():
         n = np.tanh(xn + r * (hn + np.asarray(bias)))
         hidden = (1 - z) * n + z * hidden
         expected.append(hidden)
-    np.testing.assert_allclose(gru_states(x, kernel, bias), expected, atol=1e-5)
+    states = jax.jit(gru_states)(x, kernel, bias)
+    np.testing.assert_allclose(states, expected, atol=1e-5)
 
 
 def test_only_real_tokens_are_reversed():
@@ -172,20 +184,19 @@ def test_few_tokens_or_many_give_one_recurrent_network():
 
 def test_the_mean_is_of_real_tokens_alone():
     values = drawn("v", 3, 7, 2).at[0, 3:].set(jnp.inf)
-    mean = mean_of_real(values, LENGTHS)
-    for row, length in enumerate(LENGTHS):
+    mean, values = jax.jit(mean_of_real)(values, LENGTHS), np.asarray(values)
+    for row, length in enumerate(LENGTHS.tolist()):
         np.testing.assert_allclose(
-            mean[row], np.asarray(values[row, :length]).mean(axis=0), atol=1e-6
+            mean[row], values[row, :length].mean(axis=0), atol=1e-6
         )
 
 
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = drawn("q", 1, 8), drawn("k", 1, 8)
+    rotate = jax.jit(rotated)
 
     def product(m, n):
-        return float(
-            (rotated(q, jnp.asarray([m])) * rotated(k, jnp.asarray([n]))).sum()
-        )
+        return float((rotate(q, jnp.asarray([m])) * rotate(k, jnp.asarray([n]))).sum())
 
     assert product(0, 0) == pytest.approx(float((q * k).sum()), abs=1e-5)
     for shift in (1, 7, 40):
@@ -193,7 +204,7 @@ def test_rotary_products_depend_on_the_distance_alone():
     assert abs(product(2, 5) - product(5, 2)) > 1e-2
     assert abs(product(5, 2) - product(5, 3)) > 1e-2
     np.testing.assert_allclose(
-        jnp.linalg.norm(rotated(q, jnp.asarray([9]))), jnp.linalg.norm(q), rtol=1e-5
+        np.linalg.norm(rotate(q, jnp.asarray([9]))), np.linalg.norm(q), rtol=1e-5
     )
 
 
@@ -202,13 +213,14 @@ def test_attention_is_its_loop(time):
     q, k, v = (drawn(name, 2, 3, time, 6) for name in "qkv")
     lengths = np.asarray([time, 2])
     mask = padding_mask(jnp.asarray(lengths), time)
-    found = attend_back(q, k, v, mask)
-    at_once = attend(q, k, v, mask & causal_mask(time))
+    found = jax.jit(attend_back)(q, k, v, mask)
+    at_once = jax.jit(attend)(q, k, v, mask & causal_mask(time))
+    q, k, v, found = map(np.asarray, (q, k, v, found))
     np.testing.assert_allclose(found, at_once, atol=1e-6)
     for b, h, t in np.ndindex(2, 3, time):
         seen = [s for s in range(t + 1) if s < lengths[b]]
-        weights = np.exp([float(q[b, h, t] @ k[b, h, s]) / np.sqrt(6) for s in seen])
-        mixed = np.asarray(v[b, h])[seen].T @ (weights / weights.sum())
+        weights = np.exp([q[b, h, t] @ k[b, h, s] / np.sqrt(6) for s in seen])
+        mixed = v[b, h][seen].T @ (weights / weights.sum())
         np.testing.assert_allclose(found[b, h, t], mixed, atol=1e-5)
 
 
@@ -216,7 +228,14 @@ def test_a_decoder_looks_at_the_real_source_and_not_ahead():
     module = EncoderDecoder(11, 13, 16, 1, 2, 32)
     source, target = tokens_of(3, 7), tokens_of(3, 5)
     params = jax.jit(module.init)(KEY, source, LENGTHS, target)
-    apply = jax.jit(module.apply)
+    encode, decode = (
+        jax.jit(functools.partial(module.apply, method=name))
+        for name in ("encode", "decode")
+    )
+
+    def apply(params, source, lengths, target):
+        return decode(params, encode(params, source, lengths), lengths, target)
+
     out = apply(params, source, LENGTHS, target)
     assert out.shape == (3, 5, 13)
     real = jnp.arange(7)[None] < LENGTHS[:, None]
@@ -227,12 +246,8 @@ def test_a_decoder_looks_at_the_real_source_and_not_ahead():
     assert not np.allclose(later[:, 3:], out[:, 3:], atol=1e-3)
     changed = apply(params, source.at[:, 0].set(10 - source[:, 0]), LENGTHS, target)
     assert not np.allclose(changed, out, atol=1e-3)
-    encode, decode = (
-        jax.jit(functools.partial(module.apply, method=name))
-        for name in ("encode", "decode")
-    )
-    two = decode(params, encode(params, source, LENGTHS), LENGTHS, target)
-    np.testing.assert_allclose(two, out, atol=1e-5)
+    together = jax.jit(module.apply)(params, source, LENGTHS, target)
+    np.testing.assert_allclose(together, out, atol=1e-5)
 
 
 def test_heads_must_divide_the_width():
