@@ -125,6 +125,7 @@ def _check_counts(asked: Sweep, varied: Space) -> None:
         ("trials", asked.trials, 1),
         ("fresh_seeds", asked.fresh_seeds, 0),
         ("halving", asked.halving, 2),
+        ("lane_width", asked.lane_width, 1),
         ("num_devices", asked.num_devices, 1),
         ("num_threads", asked.num_threads, 1),
     ):
