@@ -28,32 +28,21 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradjax
-from gradjax.data.strings import PlainText
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
-from gradjax.problems.classification import classification, model_for
-from gradjax.problems.language import alphabet, language, language_model
 from gradjax.trials import batches, cost, lane_width, lanes, memory
-from gradjax.types import Dataset, Problem, Program
+from scripts.device_networks import Case, cases, program_of
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _WIDTHS = {"cpu": (1, 4), "accelerator": (1, 16, 64, 256, 1024)}
 _TOLERANCE = 0.02  # relative, of a loss against the CPU's: products are less precise
-_CHECKED_STEPS = 20
+_CHECKED_STEPS = 10
 _TIMED_S = 1.0  # about, for each width
 _HEAD = """\
 | network | bytes touched | width | us per trial-step | trial-steps/s | of the peak \
 | GB | state to the host and back, s | compile, s |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|"""
-
-
-class Case(NamedTuple):
-    """A network that is timed."""
-
-    title: str
-    make: Callable[[], Problem]
-    batch_size: int
-    block_steps: int
 
 
 class Timing(NamedTuple):
@@ -64,46 +53,6 @@ class Timing(NamedTuple):
     transfer_s: float  # of the states of all lanes, to the host and back
     call_bytes: int
     compile_s: float
-
-
-def cases(is_small: bool) -> dict[str, Case]:
-    """Returns the networks, on random data; small ones for a CPU."""
-    side, channels, width = (8, 4, 16) if is_small else (28, 32, 128)
-    hidden = 32 if is_small else 128
-    depth, window = (1, 16) if is_small else (3, 128)
-    cnn = f"cnn(channels=({channels}, {2 * channels}))"
-    transformer = f"transformer(width={width}, depth={depth}, heads=2)"
-    return {
-        "mlp": Case(
-            f"MLP {side * side}-{hidden}-10, batch 32",
-            lambda: _images(side, f"mlp(widths=({hidden},))"),
-            32,
-            50,
-        ),
-        "cnn": Case(
-            f"CNN {channels}-{2 * channels}-10, batch 128",
-            lambda: _images(side, cnn),
-            128,
-            10,
-        ),
-        "transformer": Case(
-            f"Transformer {depth} x {width}, windows of {window}, batch 32",
-            lambda: _characters(window, transformer),
-            32,
-            5,
-        ),
-    }
-
-
-def program_of(case: Case, num_steps: int = 100_000) -> Program:
-    """Returns the program of a case with Adam; its evaluations compute nothing."""
-    return gradjax.program(
-        case.make()._replace(metrics=_no_metrics),
-        "adam",
-        num_steps=num_steps,
-        batch_size=case.batch_size,
-        eval_every=case.block_steps,
-    )
 
 
 def losses(case: Case) -> dict[str, list[list[float]]]:
@@ -270,6 +219,8 @@ def _rule(known: dict[str, Case], found: dict[str, list[Timing]]) -> str:
         best = min(timings, key=lambda one: one.step_s)
         parts.append(f"{name}, {touched:,} bytes: {best.width}")
         rule.append((touched, best.width))
+    if not rule:
+        return "No width was timed: the time was over. --minutes allows more."
     rule.sort()
     said = ", ".join(f"({size:,}, {width})" for size, width in rule)
     now = lane_width.default_widths()
@@ -278,28 +229,6 @@ def _rule(known: dict[str, Case], found: dict[str, list[Timing]]) -> str:
         f"Fastest width by the bytes that a step of a trial touches: {fastest}."
         f" As a rule for `_WIDTHS`: {said}. It is {now} now."
     )
-
-
-def _images(side: int, model: str) -> Problem:
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> dict[str, np.ndarray]:
-        images = rng.integers(0, 256, (count, side, side, 1), np.uint8)
-        return {"image": images, "label": rng.integers(0, 10, count, np.int32)}
-
-    dataset = Dataset("random", split(10_000), split(8), split(8), 10, 255.0, "", "")
-    return classification(dataset, model_for(model, dataset))
-
-
-def _characters(window: int, model: str) -> Problem:
-    rng = np.random.default_rng(0)
-    said = rng.integers(32, 97, 200_000, np.uint8).tobytes().decode("latin-1")
-    text = PlainText("random", said, said[:window], said[:window], "", "")
-    return language(text, language_model(model, len(alphabet(text)) + 1), window)
-
-
-def _no_metrics(_params: Any, _batch: Any, _key: Any) -> dict[str, Any]:
-    return {"loss": (jnp.float32(0), jnp.float32(1))}
 
 
 def _seconds(function: Callable[[], Any]) -> float:
@@ -327,13 +256,15 @@ def main(arguments: list[str]) -> int:
             return 2
     try:
         if flags["--losses"]:
-            case = cases("--small" in arguments)[flags["--losses"]]
+            known = cases("--small" in arguments)
+            case = expressions.lookup(flags["--losses"], known, "network")
             _say(json.dumps(losses(case)))
             return 0
         name, page = report(float(flags["--minutes"]))
         short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         out = Path(flags["--out"] or f"docs/results/device-{short}.md")
         with named_disk_errors(out.parent):
+            out.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(out, page.encode())
         _say(f"{out} keeps this page")
     except (Refusal, ValueError) as error:

@@ -80,7 +80,8 @@ def measure(expression: str, num_seeds: int) -> Row:
 
 def table(rows: list[Row]) -> str:
     """Returns the rows as Markdown, the best first."""
-    ordered = sorted(rows, key=lambda row: -row.test[0])
+    # NaN is the mean of an optimizer that diverged on a fresh seed; it ranks last.
+    ordered = sorted(rows, key=lambda row: np.nan_to_num(-row.test[0], nan=np.inf))
     return "\n".join([_HEAD, *map(_line, ordered)])
 
 
@@ -100,7 +101,7 @@ def document(rows: list[Row], num_seeds: int, flags: str) -> str:
 - Rate: the best of {len(_HALF_DECADES)} half decades from a thousandth to a hundred
   times the default, by validation accuracy on seed 0. Test: the mean over seeds 1 to
   {num_seeds} at that rate, with Student's 95 % interval; one test image is 0.003.
-- Steps/s: one run, evaluation and compilation apart.
+- Steps/s: of one run with its evaluation, without compilation.
 - Machine: {os.cpu_count()} cores ({platform.machine()}), {jax.default_backend()};
   Python {platform.python_version()}, jax {jax.__version__}.
 
