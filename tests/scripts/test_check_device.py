@@ -156,13 +156,11 @@ def test_help_prints_the_usage(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn", "transformer"])
 def test_convolutions_and_attention_have_the_bits_of_the_cpu(name, monkeypatch):
-    monkeypatch.setattr(check_device, "_TIMED_S", 0.02)
+    cache = jax.config.jax_compilation_cache_dir
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
     lines = check_device.checked(name, is_small=True)
     assert [line.split(":")[0] for line in lines] == [
         f"- {name}, run",
         f"- {name}, sweep",
     ]
     assert all("the same bits twice" in line for line in lines)
-    timing = check_device.timed(SMALL[name], 2, until=math.inf)
-    assert timing is not None and timing.width == 2
-    assert timing.step_s > 0.0 and timing.call_bytes > 0
