@@ -195,7 +195,7 @@ def test_optimizers_and_batch_sizes_are_programs_of_their_own(sweep, tmp_path):
     )
     done = sweep(*flags, "--workdir=mine", "--fresh_seeds=2")
     assert done.returncode == 0, done.stderr
-    assert "8 trials = 4 programs" in done.stdout
+    assert "8 trials in 4 programs" in done.stdout
     found = summary_of(tmp_path / "mine")
     assert set(found["optimizers"]) == {"sgd", "adam(b2=0.95)"}
     assert found["num_programs"] == 4

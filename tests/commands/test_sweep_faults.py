@@ -44,63 +44,51 @@ def rates(*values):
 PLAIN = ("--optimizer=sgd", rates(*RATES), "--fresh_seeds=1")
 
 
-def environment(cache, path="", **more):
-    kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
-    paths = {"PYTHONPATH": f"{ROOT}:{path}", "XDG_CACHE_HOME": str(cache)}
-    return kept | paths | more
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Where the sweeps of this module lie, and their compiled programs."""
-    return tmp_path_factory.mktemp("sweeps"), tmp_path_factory.mktemp("cache")
+def finished(process, tmp_path_factory):
+    """(name, flags) -> the folder of a sweep that a process ran, and its output."""
+    place = tmp_path_factory.mktemp("sweeps")
+
+    def run(name, *flags):
+        flags = (*BASE, *flags, f"--workdir={name}")
+        done = process(place, "experiments.mnist", *flags)
+        assert done.returncode == 0, done.stderr
+        return place / name, done.stdout
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def sweep(place):
-    """(folder's name, flags) -> how `python -m experiments.mnist` ended."""
-    folder, cache = place
+@pytest.fixture
+def sweep(typed):
+    """(folder's name, flags) -> how the command ended, run in an empty folder."""
 
-    def run(name, *flags, path="", **more):
-        command = [sys.executable, "-m", "experiments.mnist", *BASE, *flags]
-        return subprocess.run(
-            [*command, f"--workdir={name}"],
-            cwd=folder,
-            env=environment(cache, path, **more),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    def run(name, *flags, **more):
+        flags = (*BASE, *flags, f"--workdir={name}")
+        return typed("experiments.mnist", *flags, **more)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def whole(sweep, place):
+def whole(finished):
     """The shared sweep, finished: (its folder, what it printed)."""
-    done = sweep("whole", EACH, rates(*RATES), "--fresh_seeds=1")
-    assert done.returncode == 0, done.stderr
-    return place[0] / "whole", done.stdout
+    return finished("whole", EACH, rates(*RATES), "--fresh_seeds=1")
 
 
 @pytest.fixture(scope="module")
-def alone(sweep, place):
+def alone(finished):
     """The first rate of each rule, with nobody beside it in its lanes."""
-    done = sweep("alone", EACH, rates(RATES[0]), "--fresh_seeds=0")
-    assert done.returncode == 0, done.stderr
-    return place[0] / "alone"
+    return finished("alone", EACH, rates(RATES[0]), "--fresh_seeds=0")[0]
 
 
 @pytest.fixture(scope="module")
-def plain(sweep, place):
+def plain(finished):
     """A finished sweep of the first rule alone."""
-    assert sweep("plain", *PLAIN).returncode == 0
-    return place[0] / "plain"
+    return finished("plain", *PLAIN)[0]
 
 
 def searched(folder):
-    """Group -> the arrays of its stretches, each with the rows it is about."""
+    """Group -> the arrays of its segments, each with the rows it is about."""
     it = store.open_to_read(folder, say=pytest.fail)
     found = {}
     for name in store.committed(it):
@@ -110,11 +98,11 @@ def searched(folder):
     return found
 
 
-def of_row(stretches, row):
-    """(array, stretch) -> what is kept of one trial."""
+def of_row(segments, row):
+    """(array, segment) -> what is kept of one trial."""
     return {
         (key, k): values[list(one["rows"]).index(row)]
-        for k, one in enumerate(stretches)
+        for k, one in enumerate(segments)
         if row in one["rows"]
         for key, values in one.items()
         if key not in ("rows", "trial")
@@ -128,9 +116,9 @@ def summary_of(folder):
 def test_rows_1_and_4_a_diverged_lane_leaves_its_neighbours_alone(whole, alone):
     mixed, single = searched(whole[0]), searched(alone)
     assert list(mixed) == list(single) and len(mixed) == len(RULES)
-    for group, stretches in mixed.items():
-        found, expected = of_row(stretches, 0), of_row(single[group], 0)
-        assert found.keys() == expected.keys() and len(stretches) > 1
+    for group, segments in mixed.items():
+        found, expected = of_row(segments, 0), of_row(single[group], 0)
+        assert found.keys() == expected.keys() and len(segments) > 1
         for key, values in expected.items():
             assert key[0] != "trace/loss" or np.isfinite(values).all()
             np.testing.assert_array_equal(found[key], values, err_msg=str(key))
@@ -147,8 +135,8 @@ def test_row_4_the_rules_have_a_state_that_matters(whole):
 
 
 def test_row_1_a_lane_is_frozen_with_the_step_at_which_it_diverged(whole):
-    for stretches in searched(whole[0]).values():
-        first = stretches[0]
+    for segments in searched(whole[0]).values():
+        first = segments[0]
         assert first["rows"].tolist() == [0, 1, 2, 3]
         assert (first["diverged_step"] > 0).tolist() == [False, True, False, True]
         for row in (1, 3):
@@ -156,7 +144,7 @@ def test_row_1_a_lane_is_frozen_with_the_step_at_which_it_diverged(whole):
             step = first["diverged_step"][row]
             assert np.isfinite(losses[: step - 1]).all()
             assert not np.isfinite(losses[step - 1])
-        assert all(one["rows"].tolist() == [0, 2] for one in stretches[1:])
+        assert all(one["rows"].tolist() == [0, 2] for one in segments[1:])
     assert summary_of(whole[0])["num_diverged"] == 2 * len(RULES)
 
 
@@ -168,22 +156,22 @@ def test_row_2_what_diverged_is_never_the_best(whole):
 
 
 @pytest.mark.parametrize("rate", [1e30, 1e37])
-def test_row_2_an_overflow_in_the_last_step_is_never_the_best(sweep, place, rate):
+def test_row_2_an_overflow_in_the_last_step_is_never_the_best(sweep, tmp_path, rate):
     """Its parameters are finite yet, its loss on them is not."""
     name = f"last-{rate:g}"
     one_step = ("--optimizer=sgd", "--steps=1", "--eval_every=1", "--fresh_seeds=0")
     done = sweep(name, *one_step, rates(rate, 0.0))
     assert done.returncode == 0, done.stderr
-    (best,) = summary_of(place[0] / name)["optimizers"].values()
+    (best,) = summary_of(tmp_path / name)["optimizers"].values()
     assert best["best"]["learning_rate"] == 0.0
 
 
-def test_row_3_when_all_diverge_the_summary_says_so(sweep, place):
+def test_row_3_when_all_diverge_the_summary_says_so(sweep, tmp_path):
     done = sweep("diverged", "--optimizer=sgd", rates(1e30, 1e20, 1e10))
     assert done.returncode == 0, done.stderr
     assert "every trial diverged" in done.stdout
     assert not [line for line in done.stdout.splitlines() if line.startswith("fresh")]
-    found = summary_of(place[0] / "diverged")
+    found = summary_of(tmp_path / "diverged")
     assert found["num_trials"] == found["num_diverged"] == 3
     (one,) = found["optimizers"].values()
     assert one.get("best") is None
@@ -191,7 +179,7 @@ def test_row_3_when_all_diverge_the_summary_says_so(sweep, place):
 
 def test_row_32_programs_are_counted_before_the_first_of_them_runs(whole):
     lines = whole[1].splitlines()
-    (said,) = [k for k, line in enumerate(lines) if "12 trials = 3 programs" in line]
+    (said,) = [k for k, line in enumerate(lines) if "12 trials in 3 programs" in line]
     steps = [k for k, line in enumerate(lines) if re.search(r"step \d+/\d+", line)]
     assert said < min(steps)
 
@@ -229,25 +217,17 @@ GOOD = "--sweep=learning_rate=[0.1]"
 
 
 @pytest.fixture
-def refused(monkeypatch, tmp_path, capsys):
+def refused(typed, tmp_path):
     """The one line that a command is refused with; nothing is compiled or written."""
-    from experiments import mnist
-    from gradjax.commands import flags
 
     def run(*given):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["mnist", *BASE, *given])
-        for name in ("_keep_compiled_programs", "_use_every_core"):
-            monkeypatch.setattr(flags, name, lambda: None)
         before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(SystemExit) as stopped:
-            flags.run(mnist.main, mnist.COMMAND)
-        said = capsys.readouterr()
-        assert stopped.value.code == 2, said
-        assert said.err.count("\n") == 1 and len(said.err) < 500
-        assert "search-0" not in said.out, "it began"
+        done = typed("experiments.mnist", *BASE, *given)
+        assert done.returncode == 2, done
+        assert done.stderr.count("\n") == 1 and len(done.stderr) < 500
+        assert "search-0" not in done.stdout, "it began"
         assert sorted(tmp_path.rglob("*")) == before
-        return said.err
+        return done.stderr
 
     return run
 
@@ -291,86 +271,85 @@ def other_version(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.slow
 def test_row_22_other_versions_are_refused_or_accepted_and_marked(
-    sweep, plain, place, other_version
+    sweep, plain, tmp_path, other_version, monkeypatch
 ):
-    shutil.copytree(plain, place[0] / "moved")
-    before = store.status(place[0] / "moved")["num_units"]
+    shutil.copytree(plain, tmp_path / "moved")
+    before = store.status(tmp_path / "moved")["num_segments"]
     more = (*PLAIN, "--seeds=2")
-    done = sweep("moved", *more, path=other_version)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert re.search(r'versions\.optax "[\d.]+" there, "0\.0\.1" asked', done.stderr)
-    assert "--accept_changes" in done.stderr
-    assert store.status(place[0] / "moved")["num_units"] == before
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(other_version)
+        done = sweep("moved", *more)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        said = r'versions\.optax "[\d.]+" there, "0\.0\.1" asked'
+        assert re.search(said, done.stderr)
+        assert "--accept_changes" in done.stderr
+        assert store.status(tmp_path / "moved")["num_segments"] == before
 
-    done = sweep("moved", *more, "--accept_changes", path=other_version)
-    assert done.returncode == 0, done.stderr
-    assert "is marked environment=1" in done.stdout
-    it = store.open_to_read(place[0] / "moved", say=pytest.fail)
-    marks = [one.get("environment") for one in store.committed(it).values()]
-    assert marks[:before] == [None] * before
-    assert set(marks[before:]) == {1} and len(marks) > before
+        done = sweep("moved", *more, "--accept_changes")
+        assert done.returncode == 0, done.stderr
+        assert "is marked environment=1" in done.stdout
+        it = store.open_to_read(tmp_path / "moved", say=pytest.fail)
+        marks = [one.get("environment") for one in store.committed(it).values()]
+        assert marks[:before] == [None] * before
+        assert set(marks[before:]) == {1} and len(marks) > before
 
-    silent = sweep("moved", *more, path=other_version)
-    assert silent.returncode == 0 and "is marked" not in silent.stdout
-    assert "not all in one environment" in silent.stdout
+        silent = sweep("moved", *more)
+        assert silent.returncode == 0 and "is marked" not in silent.stdout
+        assert "not all in one environment" in silent.stdout
     back = sweep("moved", *more)
     assert back.returncode == 2 and '"0.0.1" there' in back.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "action", "code"),
     [("commit:before:2", "int", 130), ("commit:after_journal:3", "term", 143)],
 )
-def test_row_8_a_signal_lets_the_stretch_be_kept_and_goes_on_to_the_same_bits(
-    sweep, plain, place, point, action, code
+def test_row_8_a_signal_lets_the_segment_be_stored_and_goes_on_to_the_same_bits(
+    sweep, plain, tmp_path, point, action, code
 ):
-    name = f"stopped-{action}"
-    done = sweep(name, *PLAIN, GRADJAX_FAULT=f"{point}:{action}")
+    done = sweep("stopped", *PLAIN, GRADJAX_FAULT=f"{point}:{action}")
     assert done.returncode == code, done.stderr
     first, second = done.stderr.splitlines()
     heard = "finishing this segment; a second signal stops at once"
-    heard = f"SIG{action.upper()}: {heard}"
-    assert first == heard
-    folder = place[0] / name
+    assert first == f"SIG{action.upper()}: {heard}"
+    folder = tmp_path / "stopped"
     assert second.startswith("stopped after ")
     assert second.endswith("; the same command goes on")
     *_, last = store.committed(store.open_to_read(folder, say=pytest.fail))
-    assert store.status(folder)["num_units"] == int(point[-1])
-    assert store.status(folder)["snapshots"][-1:] == [last], "no stretch is done twice"
+    assert store.status(folder)["num_segments"] == int(point[-1])
+    assert store.status(folder)["snapshots"][-1:] == [last], "no segment is done twice"
     assert store.verify(folder) == []
 
-    resumed = sweep(name, *PLAIN)
+    resumed = sweep("stopped", *PLAIN)
     assert resumed.returncode == 0 and resumed.stderr == ""
-    units = [store.open_to_read(one, say=pytest.fail).units for one in (folder, plain)]
-    assert {k: v["sha256"] for k, v in units[0].items()} == {
-        k: v["sha256"] for k, v in units[1].items()
+    both = [store.open_to_read(one, say=pytest.fail).files for one in (folder, plain)]
+    assert {k: v["sha256"] for k, v in both[0].items()} == {
+        k: v["sha256"] for k, v in both[1].items()
     }
 
 
-def _has_unit(folder):
+def _has_segment(folder):
     journal = folder / "journal.jsonl"
-    return journal.is_file() and b'"kind":"unit"' in journal.read_bytes()
+    return journal.is_file() and b'"kind":"segment"' in journal.read_bytes()
 
 
 @pytest.mark.slow
-def test_row_9_a_second_ctrl_c_leaves_at_once_and_the_store_is_whole(place):
-    folder, cache = place
+def test_row_9_a_second_ctrl_c_leaves_at_once_and_the_store_is_whole(tmp_path):
     command = [sys.executable, "-m", "experiments.mnist", *BASE, rates(0.05)]
     own = ("--optimizer=sgd", "--steps=400000", "--eval_every=200", "--workdir=twice")
+    kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
     with subprocess.Popen(
         [*command, *own],
-        cwd=folder,
-        env=environment(cache),
+        cwd=tmp_path,
+        env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as started:
         assert started.stderr is not None
-        while started.poll() is None and not _has_unit(folder / "twice"):
-            time.sleep(0.02)  # the first stretch is short, the next 20,000 steps long
+        while started.poll() is None and not _has_segment(tmp_path / "twice"):
+            time.sleep(0.02)  # the first segment is short, the next 20,000 steps long
         started.send_signal(signal.SIGINT)
         assert started.stderr.readline().startswith("SIGINT: finishing this segment")
         started.send_signal(signal.SIGINT)
@@ -379,6 +358,6 @@ def test_row_9_a_second_ctrl_c_leaves_at_once_and_the_store_is_whole(place):
     assert (
         said == "left at once; what is committed stays, and the same command goes on\n"
     )
-    assert store.verify(folder / "twice") == []
-    assert store.status(folder / "twice")["owner"] is None
-    assert store.status(folder / "twice")["num_units"] >= 1
+    assert store.verify(tmp_path / "twice") == []
+    assert store.status(tmp_path / "twice")["owner"] is None
+    assert store.status(tmp_path / "twice")["num_segments"] >= 1

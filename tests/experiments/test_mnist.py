@@ -25,6 +25,7 @@ from gradjax.data import digits
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--dataset=digits", "--epochs=2")
 SLOW = pytest.mark.slow
+HEARD = "finishing this segment; a second signal stops at once"
 
 
 @pytest.fixture
@@ -338,7 +339,7 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_resume(
     stopped = command(*flags, GRADJAX_FAULT=f"commit:before:2:{name}")
     assert stopped.returncode == code
     heard, said = stopped.stderr.splitlines()
-    assert heard.startswith(f"SIG{name.upper()}: finishing this ")
+    assert heard == f"SIG{name.upper()}: {HEARD}"
     assert said.startswith("stopped after segment run-0-")
     assert said.endswith("; the same command goes on")
     ((_, curve),) = gradjax.frames(tmp_path / "mine").curves.groupby("trial")
@@ -370,7 +371,7 @@ def test_ctrl_c_in_a_terminal_leaves_what_can_be_resumed(tmp_path):
         _, said = started.communicate(timeout=180)
     assert started.returncode == 130
     heard, stopped = said.splitlines()
-    assert heard.startswith("SIGINT: finishing this ")
+    assert heard == f"SIGINT: {HEARD}"
     assert stopped.endswith("; the same command goes on")
     assert names_in(tmp_path / "mine") == UNFINISHED
     assert computed_segments(tmp_path / "mine")

@@ -70,7 +70,7 @@ def test_learning_rates_networks_and_augmentations_are_swept(command, tmp_path):
     )
     done = command(*QUICK, *sweep, "--steps=20", "--lane_width=2", "--workdir=swept")
     assert done.returncode == 0, done.stderr
-    assert "8 trials = 4 programs" in done.stdout
+    assert "8 trials in 4 programs" in done.stdout
     summary = json.loads((tmp_path / "swept" / "summary.json").read_text())
     assert summary["num_trials"] == 8 and summary["num_diverged"] == 0
 
