@@ -20,7 +20,7 @@ WITH_DATA = (
     *("least_squares", "logistic_regression", "ridge", "wine", "wine_mlp"),
 )
 WITH_A_SCALAR = ("least_squares", "logistic_regression", "ridge")  # their offset
-QUICK = ("digits_mlp", "ridge", "rosenbrock")
+QUICK = ("ridge", "rosenbrock")
 # The table: where an optimizer is not defined, and what is said.
 NOT_DEFINED = {
     **{("dpsgd", name): "no data" for name in HERE if name not in WITH_DATA},
@@ -28,7 +28,10 @@ NOT_DEFINED = {
 }
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in BUNDLED else pytest.param(n, marks=pytest.mark.slow) for n in HERE],
+)
 def test_the_lists_name_what_there_is(name, made):
     problem = made(name)
     leaves = jax.tree.leaves(jax.eval_shape(problem.init, jax.random.key(0)))
