@@ -1,4 +1,4 @@
-"""What many trials came to: thinned curves, the best, the first step at the target."""
+"""Results of many trials: curves of windows, the best step, the step at the target."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def program_of(problem, num_steps=103, every=20):
     )
 
 
-def run(program, **kwargs):
-    return batches.run(lanes.lanes(program, **kwargs), RATES, [0, 1, 2])
+def run(program, trace_every=1):
+    return batches.run(lanes.lanes(program), RATES, [0, 1, 2], trace_every)
 
 
 def test_windows_are_means_that_end_with_their_block(problem):
@@ -69,7 +69,7 @@ def test_a_window_is_the_same_in_segments_of_any_length(problem):
         stop = min(start + count * plan.block_steps, 103)
         starts = traces.window_starts(plan, 7, first, count)
         ends = traces.window_ends(plan, 7, first, count)
-        return traces.windowed(values[:, start:stop], starts, ends)
+        return traces.window_means(values[:, start:stop], starts, ends)
 
     parts = [cut(k, 1) for k in range(total)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), cut(0, total))
