@@ -66,7 +66,12 @@ def test_it_runs_out_of_steps_across_blocks():
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["noisy_sgd(1e-4)", "lookahead(sgd(1e-4))", "lbfgs", "sam(momo)"],
+    [
+        "noisy_sgd(1e-4)",
+        "lookahead(sgd(1e-4))",
+        "lbfgs",
+        pytest.param("sam(momo)", marks=pytest.mark.slow),
+    ],
 )
 def test_the_steps_are_those_of_a_run(optimizer):
     num_steps = 13

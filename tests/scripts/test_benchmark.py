@@ -142,7 +142,9 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
         assert 0 < timing.run_s.min() < timing.first_s
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
+@pytest.mark.parametrize(
+    "model", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("rival", ["gradjax_run", "bare_scan", "torch_eager"])
 def test_networks_over_characters_train(rival, model):
     if rival == "torch_eager":
