@@ -1,0 +1,150 @@
+"""The number of threads of one operation, and whether the bits depend on it.
+
+Run as a script, this file trains one program and prints a digest of its results.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.extend import backend
+
+import gradjax
+from gradjax import problems
+from gradjax.commands import devices
+from gradjax.data import digits
+from gradjax.problems import images, text
+from gradjax.trials import cores
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOW = pytest.mark.slow
+WORDS = ("alpha", "beta", "gamma")
+TINY = {
+    "mlp": (images.load, "mlp(widths=(16,))"),
+    "cnn": (images.load, "cnn(channels=(4, 8))"),
+    "gru": (text.load, "gru(width=8)"),
+    "transformer": (text.load, "transformer(width=8, depth=1)"),
+}
+LARGEST = {"tutorial mlp": (images.load, "mlp")}  # of 28x28 images: 1.6 MB
+WIDE = {"wide mlp": (images.load, "mlp(widths=(1024, 1024))")}
+
+
+@functools.cache
+def framed():
+    """The bundled digits in a frame that makes them as large as those of MNIST."""
+    frame = ((0, 0), (10, 10), (10, 10), (0, 0))
+    found = digits.load()
+    parts = {
+        split: part | {"image": np.pad(part["image"], frame)}
+        for split, part in found._asdict().items()
+        if isinstance(part, dict)
+    }
+    return found._replace(**parts)
+
+
+def program_of(name, table):
+    """The program of a network; `table` is a file of labelled texts."""
+    load, model = (TINY | LARGEST | WIDE)[name]
+    if name in LARGEST:
+        problem = problems.classification(framed(), problems.model_for(model, framed()))
+    else:
+        problem = load("digits" if load is images.load else str(table), model)
+    return gradjax.program(problem, "adam", num_steps=20, batch_size=32)
+
+
+def digest(name, table):
+    """A digest of the parameters and curves of a run."""
+    result = gradjax.run(program_of(name, table), seed=0)
+    arrays = [*jax.tree.leaves(result.params), *jax.tree.leaves(result.trace)]
+    content = b"".join(np.asarray(one).tobytes() for one in arrays)
+    return hashlib.sha256(content).hexdigest()
+
+
+def num_pool_threads():
+    """The threads of XLA's pools for operations in this process."""
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum("XLAEigen" in name for name in names)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Ninety texts whose label is one of their words."""
+    path = tmp_path_factory.mktemp("data") / "mine.tsv"
+    lines = [f"{WORDS[k % 3]}\tit is {WORDS[k % 3]} of {k}" for k in range(90)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(table):
+    """(threads, names) -> what a process with so many threads found."""
+
+    def run(threads, *names):
+        done = subprocess.run(
+            [sys.executable, __file__, str(table), *names],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "NPROC": str(threads)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["mlp"], id="mlp"),
+        pytest.param(["cnn", "gru", "transformer"], id="others", marks=SLOW),
+        pytest.param(["tutorial mlp", "wide mlp"], id="mlps", marks=SLOW),
+    ],
+)
+def test_one_thread_is_taken_only_where_two_give_the_same_bits(
+    names, trained, table, monkeypatch
+):
+    one, two = (trained(threads, *names) for threads in (1, 2))
+    if sys.platform == "linux":
+        assert one.pop("pool") < two.pop("pool"), "NPROC decides nothing any more"
+    monkeypatch.setattr(cores, "num_cores", lambda: 2)
+    for name in names:
+        threads = devices.threads_for(program_of(name, table))
+        assert threads == (2 if name in WIDE else 1)
+        assert threads == 2 or one[name] == two[name], f"{name} has other bits"
+
+
+def test_the_number_of_threads_is_read_from_the_variable(monkeypatch):
+    monkeypatch.setattr(cores, "num_cores", lambda: 6)
+    for said, expected in (("3", 3), ("0", 6), ("many", 6), ("", 6)):
+        monkeypatch.setenv("NPROC", said)
+        assert devices.num_threads() == expected
+    monkeypatch.delenv("NPROC")
+    assert devices.num_threads() == 6
+    monkeypatch.setattr(cores, "is_cpu", lambda: False)
+    assert devices.num_threads() is None
+
+
+def test_the_backend_starts_again_only_with_another_number(monkeypatch):
+    restarts = []
+    monkeypatch.setattr(backend, "clear_backends", lambda: restarts.append(1))
+    monkeypatch.setenv("NPROC", "2")
+    devices.use(2)
+    assert not restarts
+    devices.use(1)
+    assert len(restarts) == 1 and os.environ["NPROC"] == "1"
+    monkeypatch.setattr(cores, "is_cpu", lambda: False)
+    devices.use(2)
+    assert len(restarts) == 1, "an accelerator stays as it is"
+
+
+if __name__ == "__main__":
+    found = {name: digest(name, sys.argv[1]) for name in sys.argv[2:]}
+    print(json.dumps(found | {"pool": num_pool_threads()}))
