@@ -12,8 +12,7 @@ from gradjax.data import arrays, pairs, token_pairs, tokens
 from gradjax.data.pairs import SPLITS, Translations
 from gradjax.data.token_pairs import Rows, TokenizedPairs
 from gradjax.data.tokens import END, PAD, UNKNOWN, Tokenizer
-from gradjax.errors import Refusal
-from gradjax.problems import decoding
+from gradjax.problems import bleu, decoding
 from gradjax.problems.arguments import number
 from gradjax.problems.network import network
 from gradjax.types import (
@@ -107,7 +106,7 @@ def translation(
     Raises:
       Refusal: a smoothing outside [0, 0.9], or there is no `sacrebleu`.
     """
-    _sacrebleu()  # now, and not when the report needs it, behind all the training
+    bleu.package()  # now, and not when the report needs it, behind all the training
     smoothing = number("label_smoothing", label_smoothing, 0.0, _MOST_SMOOTHING)
 
     def sums(params: Params, batch: Batch, key: Key | None) -> _Sums:
@@ -237,29 +236,6 @@ def predictor(
     return predict
 
 
-def bleu(found: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
-    """BLEU of translations against one reference each, and sacrebleu's signature.
-
-    Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
-
-    Raises:
-      Refusal: there is no `sacrebleu`.
-    """
-    measure = _sacrebleu().BLEU()
-    score = measure.corpus_score(list(found), [list(expected)])
-    return float(score.score), str(measure.get_signature())
-
-
-def _sacrebleu() -> Any:
-    try:
-        import sacrebleu
-    except ImportError as error:
-        raise Refusal(
-            "BLEU needs the package sacrebleu: pip install 'gradjax[text]'"
-        ) from error
-    return sacrebleu
-
-
 def _report(
     translations: Translations,
     tokenized: TokenizedPairs,
@@ -269,7 +245,8 @@ def _report(
     given = model, tokenized.tokenizer, params, tokenized.test
     (plain, _), (best, _) = said(decoding.greedy, *given), said(_beam, *given)
     sources, targets = translations.test
-    (greedy_bleu, _), (beam_bleu, signature) = bleu(plain, targets), bleu(best, targets)
+    greedy_bleu, _ = bleu.score(plain, targets)
+    beam_bleu, signature = bleu.score(best, targets)
     shown = zip(sources, best, targets, strict=True)
     lines = [
         line
