@@ -1,6 +1,7 @@
 """gradjax: optimization research in JAX.
 
-Minimise a problem with an optimizer under a schedule: one pure program.
+A program minimises a problem with an optimizer under a schedule. It is a pure function
+of its hyperparameters and its seed, and it is compiled once.
 
     program = gradjax.program(problem, "adamw(b2=0.95)", "cosine", num_steps=500)
     result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)

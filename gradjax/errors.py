@@ -1,23 +1,26 @@
-"""How gradjax refuses and how it stops: one exception, one line each."""
+"""The two exceptions of gradjax: `Refusal` for bad input, `Interrupted` for a signal.
+
+The message of each is one line.
+"""
 
 
 class Refusal(ValueError):
-    """Bad input, named where it enters: the value, the bound and the fix, in one line.
+    """Reports bad input in one line: the value, the bound and the fix.
 
-    The command line prints it without a traceback and exits with code 2; in a
-    notebook or a script it is an ordinary `ValueError`.
+    It is raised where the input enters. The command line prints it without a traceback
+    and exits with code 2; in a notebook or a script it is an ordinary `ValueError`.
     """
 
 
 class Interrupted(BaseException):
-    """A signal asked for a stop, and what was begun is finished and kept.
+    """Reports that a signal stopped the process after the current work was stored.
 
-    Not an `Exception`: as with `KeyboardInterrupt`, whoever catches everything lets it
-    pass. The command line prints it without a traceback and exits with the signal's
-    code.
+    Like `KeyboardInterrupt` it is not an `Exception`, so that `except Exception` does
+    not catch it. The command line prints it without a traceback and exits with the code
+    of the signal.
     """
 
     def __init__(self, number: int, after: str) -> None:
-        """Takes the signal's number and what was finished last."""
+        """Stores the signal's number; `after` names the work that was finished last."""
         super().__init__(f"stopped after {after}; the same command goes on")
         self.number = number

@@ -1,6 +1,7 @@
-"""From text to a Call and back: `"adamw(b2=0.95)"` is read by `ast`, never evaluated.
+"""Converts text such as `"adamw(b2=0.95)"` to a `Call` and back.
 
-The grammar is a call with names and literals and nothing else:
+The text is parsed with `ast` and is never evaluated. The grammar allows only calls,
+names and literals:
 
     call    = name | name(value, ..., name=value, ...)
     name    = identifier | package.module:name
@@ -29,11 +30,12 @@ _PLACEHOLDER = "_import_path_"
 def parse(text: str) -> Call:
     """Reads an expression such as `chain(clip_by_global_norm(1.0), sgd(momentum=0.9))`.
 
-    An import path `package.module:name` is recognised first, at any depth; it is not
-    imported here.
+    An import path `package.module:name` is recognised at any depth; it is not imported
+    here.
 
     Raises:
-        Refusal: not a plain call with literals, a number not finite, or too long.
+        Refusal: the text is not a plain call with literals, holds a number that is not
+            finite, or is too long.
     """
     if len(text) > MAX_CHARACTERS:
         raise Refusal(f"expression of {len(text)} characters; at most {MAX_CHARACTERS}")
@@ -50,7 +52,7 @@ def parse(text: str) -> Call:
     source = _IMPORT_PATH.sub(set_aside, text.strip())
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what is refused, or of no harm
+            warnings.simplefilter("ignore")  # the text is refused below, or harmless
             node = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or str(error) or type(error).__name__
@@ -62,7 +64,7 @@ def parse(text: str) -> Call:
 
 
 def unparse(value: Any) -> str:
-    """The text that `parse` reads back to the same Call."""
+    """Returns the text that `parse` reads back to the same Call."""
     if isinstance(value, Call):
         parts = [unparse(arg) for arg in value.args]
         parts += [f"{name}={unparse(arg)}" for name, arg in value.kwargs]
@@ -74,10 +76,10 @@ def unparse(value: Any) -> str:
 
 
 def lookup(name: str, registry: dict[str, Any], kind: str) -> Any:
-    """The registry's entry of that name.
+    """Returns the entry of a registry with this name.
 
     Raises:
-        Refusal: there is none; the line gives the nearest names.
+        Refusal: the name is not in the registry; the line gives the nearest names.
     """
     if name in registry:
         return registry[name]
@@ -85,18 +87,18 @@ def lookup(name: str, registry: dict[str, Any], kind: str) -> Any:
 
 
 def unknown(name: str, known: Iterable[str], kind: str) -> str:
-    """The line for an unknown name: what was asked, and what is near."""
+    """Returns the message for an unknown name, with the nearest known names."""
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=9, cutoff=0.6)
     near = sorted(near, key=lambda other: sorted(other) != sorted(name.lower()))[:3]
-    if near:  # the same letters first: two that changed places are the usual slip
+    if near:  # anagrams come first because swapped letters are the usual typing error
         return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
     listed = ", ".join(names) if names else "none"
     return f"unknown {kind} {name!r}; one of: {listed}"
 
 
 def load(path: str) -> Any:
-    """Imports `package.module:name` and gives the object; importing is its only effect.
+    """Imports `package.module:name` and returns the object, without calling it.
 
     Raises:
         Refusal: there is no such module or name, or the import itself fails.
@@ -110,12 +112,12 @@ def load(path: str) -> Any:
 
 
 def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:
-    """The literal, tuple or Call that a syntax node stands for."""
+    """Returns the literal, tuple or Call that a syntax node represents."""
     if depth == 0:
         raise Refusal(f"{_short(text)} is nested more than {MAX_DEPTH} deep")
     match node:
         case ast.Name(name):
-            return Call(_restored(name, paths, text))
+            return Call(_restore_path(name, paths, text))
         case ast.Call(ast.Name(name), args, keywords):
             names = [str(keyword.arg) for keyword in keywords]
             if "None" in names:
@@ -126,10 +128,10 @@ def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:
                 _value(keyword.value, paths, text, depth - 1) for keyword in keywords
             ]
             return Call(
-                _restored(name, paths, text),
+                _restore_path(name, paths, text),
                 tuple(_value(arg, paths, text, depth - 1) for arg in args),
                 tuple(
-                    (_restored(name, [], text), value)
+                    (_restore_path(name, [], text), value)
                     for name, value in zip(names, values, strict=True)
                 ),
             )
@@ -141,7 +143,7 @@ def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:
             sign = -1 if isinstance(node.op, ast.USub) else 1
             return _number(number, text) * sign
         case ast.Constant(str() as literal):
-            return _restored(literal, [], text)
+            return _restore_path(literal, [], text)
         case ast.Constant(bool() | None as literal):
             return literal
         case ast.Constant(int() | float() as number):
@@ -162,8 +164,8 @@ def _number(number: Any, text: str) -> Any:
     return number
 
 
-def _restored(name: str, paths: list[str], text: str) -> str:
-    """The name, or the import path that was set aside in its place."""
+def _restore_path(name: str, paths: list[str], text: str) -> str:
+    """Returns the name, or the import path for which it is a placeholder."""
     if _PLACEHOLDER not in name:
         return name
     index = name.removeprefix(_PLACEHOLDER)

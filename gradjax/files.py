@@ -1,7 +1,8 @@
-"""Files that are whole or absent, and archives that are read with suspicion.
+"""Writes files completely or not at all, and verifies archives when it reads them.
 
-Written to a temporary file in the same folder, fsynced, renamed, the folder fsynced:
-a kill at any instant leaves the old file or the new one, never a part of either.
+A file is written to a temporary file in the same folder, fsynced and renamed, and then
+the folder is fsynced. A process killed at any instant therefore leaves the old file or
+the new one, never a part of either.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes `content` to `path` atomically and durably.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; `path` is as before.
+        OSError: the disk is full or the folder is not writable; `path` is unchanged.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -48,18 +49,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes named arrays as an uncompressed `.npz`, atomically; the same every time.
+    """Writes named arrays as an uncompressed `.npz`, atomically.
+
+    Equal arrays give equal bytes, because no time is stored.
 
     Raises:
-        ValueError: an array of objects, which would have to be pickled.
+        ValueError: an array holds objects, which would have to be pickled.
     """
     write_bytes(path, npz_bytes(arrays))
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """What `write_npz` writes; its members are dated 1980, whatever the clock."""
+    """Returns the bytes that `write_npz` writes; every member is dated 1980."""
     buffer = io.BytesIO()
-    # np.savez pickles objects, and takes "file" and "allow_pickle" as its own names.
+    # np.savez is not used because it pickles objects and reserves the names "file" and
+    # "allow_pickle".
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -69,14 +73,15 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Reads an `.npz` that `write_npz` wrote.
+    """Reads an `.npz` that `write_npz` wrote, as a dictionary name -> array.
 
-    The archive's checksums are verified. Pickled objects, compressed members (a small
-    file that unpacks to a huge one), duplicate names and members whose declared size is
-    not the file's are refused.
+    The archive's checksums are verified. Refused are pickled objects, compressed
+    members (a small file could unpack to a huge one), duplicate names and members whose
+    size differs from the declared one.
 
     Raises:
         Refusal: the file is damaged or is not such an archive; the line names it.
+        FileNotFoundError: there is no such file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -86,12 +91,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 raise Refusal(f"{path}: two members have one name")
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise Refusal(f"{path}: a compressed member; expected only stored ones")
-            # A flipped bit in a comment's length swallows the members that follow.
+            # A flipped bit in the length of a comment can hide the members after it.
             if archive.comment or any(member.comment for member in members):
                 raise Refusal(f"{path}: damaged (a comment where none was written)")
             values = [_read_member(archive, member) for member in members]
             return dict(zip(names, values, strict=True))
-    # RuntimeError: zipfile of a flag flipped to "encrypted" or of a newer version
+    # zipfile raises RuntimeError where a flipped bit means "encrypted" or "too new".
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         if isinstance(error, Refusal | FileNotFoundError):
             raise
@@ -99,7 +104,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def sha256(*paths: Path) -> str:
-    """The hex digest of the files' names and contents, in the order given."""
+    """Returns the hex digest of the files' names and contents, in the given order."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -109,7 +114,7 @@ def sha256(*paths: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for gradjax: `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Returns the cache folder: `gradjax` in `$XDG_CACHE_HOME` or in `~/.cache`."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
     return base / "gradjax"
@@ -133,7 +138,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
 
 
 def _finite(value: Any) -> Any:
-    """The value with every non-finite number replaced by None: JSON has no NaN."""
+    """Replaces every non-finite number by None, because JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -148,7 +153,7 @@ def _finite(value: Any) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
+    """Makes the names of the files in a folder durable with fsync."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -158,7 +163,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def named_disk_errors(folder: Path) -> Iterator[None]:
-    """Turns an `OSError` inside into a Refusal that names the folder and the cause."""
+    """Converts an `OSError` inside to a Refusal that names the folder and the cause."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Every shared type and alias. No logic.
+"""All shared types and aliases, without logic.
 
-Axes have one vocabulary: trials, steps, points, batch, features, classes, time.
+The names of axes are: trials, steps, points, batch, features, classes, time.
 """
 
 from gradjax.types.commands import LessonResult, Options, Run, Settings, Sweep

@@ -1,4 +1,4 @@
-"""What a command is asked for, and what its record opens as."""
+"""Types for the arguments of a command and for what is read back from its folder."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,44 +7,43 @@ from gradjax.types.core import Params, Series
 
 
 class Settings(NamedTuple):
-    """What decides a run, together with the code; the flags' defaults are here."""
+    """The settings that, with the code, determine a run; flags take defaults here."""
 
     experiment: str
     optimizer: str = "adam"  # an expression
-    learning_rate: float | None = None  # None: the experiment's, or the optimizer's own
+    learning_rate: float | None = None  # None: that of the experiment or the optimizer
     schedule: str = "constant"  # an expression
-    epochs: int | None = None  # None: the experiment's
-    steps: int | None = None  # instead of epochs
-    batch_size: int | None = None  # examples; None: the whole train split
-    eval_every: int | None = None  # steps; None: an epoch
-    keep: str = "last"  # or "best" on validation
-    patience: int | None = None  # evaluations; None: never stop early
-    seed: int = 0  # of the first trial
-    seeds: int = 1  # how many
-    trace_every: int = 0  # steps per point of the kept curves; 0: at most 1,000 points
-    own: tuple[tuple[str, Any], ...] = ()  # (flag, value) of the experiment's own flags
+    epochs: int | None = None  # None: the number of the experiment
+    steps: int | None = None  # given instead of epochs
+    batch_size: int | None = None  # examples; None: the complete train split
+    eval_every: int | None = None  # steps; None: one epoch
+    keep: str = "last"  # kept parameters: the "last", or the "best" on validation
+    patience: int | None = None  # evaluations; None: no early stop
+    seed: int = 0  # seed of the first trial
+    seeds: int = 1  # number of seeds
+    trace_every: int = 0  # steps per stored point of a curve; 0: at most 1,000 points
+    own: tuple[tuple[str, Any], ...] = ()  # (flag, value) of flags of the experiment
 
 
 class Sweep(NamedTuple):
-    """How trials are chosen and run; the flags' defaults are here."""
+    """How trials are chosen and run; flags take their defaults from here."""
 
     sweep: tuple[str, ...] = ()  # name=values, as `sweeps.space.parse` reads them
-    space: str | None = None  # a JSON file instead
+    space: str | None = None  # a JSON file, given instead of `sweep`
     search: str = "grid"  # an expression
-    trials: int | None = None  # points; None: all points of the grid
+    trials: int | None = None  # number of points; None: all points of the grid
     fresh_seeds: int = 3  # seeds on which the best setting of each optimizer runs again
-    halving: int | None = None  # keep one setting in so many at each rung; None: all
-    lane_width: int | None = (
-        None  # trials mapped together; None: see `trials.lane_width`
-    )
-    num_devices: int | None = None  # None: all
-    num_threads: int | None = None  # of a CPU; None: see `commands.devices`
+    halving: int | None = None  # N: each rung keeps one setting in N; None: all
+    lane_width: int | None = None
+    # trials that one call computes together; None: the rule of `trials.lane_width`
+    num_devices: int | None = None  # None: all devices
+    num_threads: int | None = None  # CPU threads; None: the rule of `commands.devices`
     keep_params: str = "best"  # or "all" or "none": trials whose parameters are stored
-    accept_changes: bool = False  # of versions, code or device since it began
+    accept_changes: bool = False  # resume although versions, code or device changed
 
 
 class Options(NamedTuple):
-    """What a command is asked for that does not change its result."""
+    """The arguments of a command that do not change its result."""
 
     workdir: str | None = None  # None: runs/<experiment>/<readable-name>
     overwrite: bool = False
@@ -52,22 +51,22 @@ class Options(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One trial of a finished run or sweep, or a lesson, opened from its folder."""
+    """One trial of a finished run or sweep, or a lesson, read from its folder."""
 
     config: dict[str, Any]  # the plan: settings, space, data, versions, device
-    summary: dict[str, Any]
-    trace: dict[str, Series]  # values f32[points]; those of a lesson as it kept them
-    params: Params  # None where they were not kept
+    summary: dict[str, Any]  # the content of summary.json
+    trace: dict[str, Series]  # values f32[points]; of a lesson: as the lesson stored it
+    params: Params  # None where they were not stored
     predict: Callable[[Any], Any] | None
     # images [batch, ...] or a list of texts -> class probabilities; for a translator
     # sentences -> translations; None for any other problem
 
 
 class LessonResult(NamedTuple):
-    """What a lesson found."""
+    """The results of a lesson."""
 
-    sentence: str  # the conclusion
-    figures: dict[str, Any]  # for summary.json
-    rows: list[tuple[str, str]]  # (name, value) of each line of the closing table
+    sentence: str  # the conclusion, with the measured numbers
+    figures: dict[str, Any]  # name -> value, written to summary.json
+    rows: list[tuple[str, str]]  # (name, value) of each line of the final table
     trace: dict[str, Series]  # values [points] or [trials, points]
-    pictures: dict[str, Callable[[], bytes]]  # file name -> draws it
+    pictures: dict[str, Callable[[], bytes]]  # file name -> function that draws it

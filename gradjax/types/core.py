@@ -1,6 +1,6 @@
-"""What a run is made of, and what it gives back.
+"""Types for problems, optimizers, programs and the results of a run.
 
-Axes are named in one vocabulary: trials, steps, batch, features, classes, time.
+The names of axes are: trials, steps, batch, features, classes, time.
 """
 
 from collections.abc import Callable
@@ -11,27 +11,27 @@ import jax
 Params: TypeAlias = Any  # a pytree of arrays
 Batch: TypeAlias = Any  # a pytree of arrays, each [batch, ...]
 Key: TypeAlias = jax.Array  # one typed PRNG key
-Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[], every one of them traced
+Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[]; all are traced
 MetricSums: TypeAlias = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count)
 
 
 class Model(NamedTuple):
-    """A parametric function, whatever library it was written in."""
+    """A parametric function; it may be written with any library."""
 
     init: Callable[[Key], Params]
     apply: Callable[..., jax.Array]  # (params, inputs, key=None) -> outputs
 
 
 class Source(NamedTuple):
-    """Where the batches of one split come from."""
+    """The source of the batches of one split."""
 
     num_examples: int
-    arrays: Any  # what `take` reads; passed into the program, so never a constant of it
+    arrays: Any  # read by `take`; an argument of the program, not a constant in it
     take: Callable[[Any, jax.Array], Batch]  # (arrays, indices u32[batch]) -> batch
 
 
 class Splits(NamedTuple):
-    """The three parts of a data set; validation and test may be None."""
+    """The three splits of a data set; validation and test may be None."""
 
     train: Source
     validation: Source | None = None
@@ -39,7 +39,7 @@ class Splits(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A labelled data set on the host, split once and for all."""
+    """A data set of labelled images on the host, with a fixed split."""
 
     name: str  # its TFDS name, or "digits"
     train: dict[str, Any]  # "image" u8[examples, height, width, channels], "label" i32
@@ -47,29 +47,29 @@ class Dataset(NamedTuple):
     test: dict[str, Any]
     num_classes: int
     max_value: float  # divides the images, so that inputs lie in [0, 1]
-    fingerprint: str  # sha256 of where it came from
+    fingerprint: str  # sha256 of the source
     origin: str  # one readable line: the folder or the package
 
 
 class Target(NamedTuple):
-    """What counts as solved: a metric, its value and the better direction."""
+    """The value of a metric at which a problem counts as solved."""
 
     metric: str = "loss"
     value: float | None = None
-    mode: str = "min"  # "min" or "max"
+    mode: str = "min"  # "min" where smaller values are better, else "max"
 
 
 class Minimum(NamedTuple):
-    """Where a problem is least; on the host, in float64."""
+    """The known minimum of a problem; on the host, in float64."""
 
-    params: tuple[Params, ...]  # every minimiser that is known, each a pytree
-    loss: float  # the objective there, over all training data and all noise
+    params: tuple[Params, ...]  # all known minimisers, each a pytree
+    loss: float  # the minimum: mean over all training data and over the noise
     curvature: tuple[float, float] | None = None
     # the smallest and the largest eigenvalue of the Hessian at the first minimiser
 
 
 class Examples(NamedTuple):
-    """Held-out images for a picture, and what the model predicts for them."""
+    """Held-out images for a picture, and the predictions of the model for them."""
 
     images: Any  # f32[examples, height, width, channels], in [0, 1]
     labels: Any  # i32[examples]
@@ -77,35 +77,34 @@ class Examples(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is minimised. Only functions, so any model library will do."""
+    """A function to minimise, with its data. It consists of functions only."""
 
     init: Callable[[Key], Params]
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
     # loss(params, batch, key) -> (f32[], aux): the objective, a mean over examples, and
-    # scalars f32[] worth a curve that cost nothing extra (a training accuracy)
+    # scalars f32[] that are traced because they cost nothing (training accuracy)
     metrics: Callable[..., MetricSums] | None = None
-    # metrics(params, batch, key) -> {name: (sum, count)}: held-out measures
+    # metrics(params, batch, key) -> {name: (sum, count)}: metrics of held-out data
     data: Splits | None = None  # None: the loss needs no batch
     target: Target = Target()
     report: Callable[..., "Report"] | None = None
-    # (params, data) -> Report: on the host, once, at the end (BLEU, samples)
-    minimum: Minimum | None = None  # None: it is not known
-    examples: Callable[[Params], Examples] | None = None  # what a picture may show
-    about: dict[str, Any] | None = (
-        None  # what a record says of the data, ready for JSON
-    )
+    # (params, data) -> Report: called once at the end, on the host (BLEU, samples)
+    minimum: Minimum | None = None  # None: the minimum is not known
+    examples: Callable[[Params], Examples] | None = None  # images for the picture
+    about: dict[str, Any] | None = None
+    # description of the data for the record, as values that JSON can hold
 
 
 class Report(NamedTuple):
-    """What a problem says of trained parameters, beyond its metrics."""
+    """Results of trained parameters that are not metrics."""
 
     figures: dict[str, float]  # name -> value: BLEU, recall@10
-    texts: dict[str, list[str]] = {}  # heading -> lines as printed: samples
-    files: dict[str, bytes] = {}  # name -> content, what the record needs to open again
+    texts: dict[str, list[str]] = {}  # heading -> printed lines: samples
+    files: dict[str, bytes] = {}  # name -> content of a file for the record's folder
 
 
 class TrainState(NamedTuple):
-    """What a training step carries."""
+    """The state that a training step updates."""
 
     params: Params
     opt_state: Any
@@ -115,15 +114,15 @@ class TrainState(NamedTuple):
 class Kept(NamedTuple):
     """The parameters that a run has selected so far."""
 
-    params: Params  # at evaluation: averaged, where the optimizer averages
+    params: Params  # as evaluated: averaged where the optimizer averages
     score: jax.Array  # f32[], of the best evaluation; larger is better
     step: jax.Array  # u32[], steps taken when `params` were copied
     num_waited: jax.Array  # u32[], evaluations since the best one
-    stopped_step: jax.Array  # u32[], where patience ended the run, or 0
+    stopped_step: jax.Array  # u32[], the step at which patience ended the run, or 0
 
 
 class StepInfo(NamedTuple):
-    """What a training step reports."""
+    """The values that a training step reports."""
 
     loss: jax.Array  # f32[]
     learning_rate: jax.Array  # f32[]
@@ -139,53 +138,57 @@ class Call(NamedTuple):
 
 
 class TracedNumber(NamedTuple):
-    """Stands in a spec where a traced number goes; `path` is its key in Hparams."""
+    """The place of a traced number in a spec; `path` is its key in Hparams."""
 
     path: str
 
 
 class Entry(NamedTuple):
-    """What the training step must know about an optimizer."""
+    """An optimizer, and the properties of it that the training step needs."""
 
     make: Callable[..., Any]  # (**arguments) -> optax.GradientTransformation
     rate: tuple[str, float] | None = ("learning_rate", 1e-3)
-    # which argument is "the rate", and its default; None: the rule has none
-    static: tuple[str, ...] = ()  # arguments that never trace: they change the program
-    needs: tuple[str, ...] = ()  # extras its update takes, exactly: value, grad, ...
+    # the argument that is the learning rate, and its default; None: there is no rate
+    static: tuple[str, ...] = ()
+    # arguments that are never traced, because they change the program
+    needs: tuple[str, ...] = ()  # the extra arguments of its update: value, grad, ...
     gradient: str = "batch"
-    # or "per_example", for differential privacy; of a wrapper also "inner": what the
-    # first optimizer in it takes
-    eval_params: Callable[[Any, Params], Params] | None = None  # (opt_state, params)
+    # or "per_example", for differential privacy; for a wrapper also "inner": the kind
+    # that its first optimizer takes
+    eval_params: Callable[[Any, Params], Params] | None = None
+    # (opt_state, params) -> params for evaluation; None: the parameters themselves
     step_size: Callable[..., jax.Array] | None = None
-    # (updates, grads, params, opt_state, **arguments) -> f32[]: of a rule with its own
+    # (updates, grads, params, opt_state, **arguments) -> f32[], for an optimizer that
+    # computes its own step size
     num_gradients: int | Callable[..., jax.Array] = 1
-    # gradients a step, the unit of a budget; the same function where it varies
+    # gradients per step, the unit of a budget; where the number varies, a function with
+    # the arguments of `step_size`
     inner: tuple[str, ...] = ()  # arguments that are optimizers; "*": positional ones
-    refuses: tuple[str, ...] = ()  # extras that a wrapper cannot give to what it holds
-    key: str | None = None  # the argument that takes a random key, of the trial's seed
+    refuses: tuple[str, ...] = ()  # extras that a wrapper cannot pass to its optimizer
+    key: str | None = None  # the argument that takes a random key from the trial's seed
     paper: str = ""  # authors and year
 
 
 class OptimizerSpec(NamedTuple):
-    """An optimizer with its numbers taken out: static, hashable."""
+    """An optimizer whose numbers are replaced by `TracedNumber`: static, hashable."""
 
     entry: Entry
     args: tuple[Any, ...] = ()  # literals, TracedNumbers and OptimizerSpecs
     kwargs: tuple[tuple[str, Any], ...] = ()
-    rates: tuple[str, ...] = ()  # the Hparams that the schedule multiplies
+    rates: tuple[str, ...] = ()  # keys of the Hparams that the schedule multiplies
     scheduled: tuple[tuple[str, "ScheduleSpec"], ...] = ()
-    # Hparams with a schedule of their own: `<path>.peak` times its shape
+    # Hparams with a schedule of their own: `<path>.peak` times a shape
 
 
 class ScheduleSpec(NamedTuple):
-    """A schedule with its numbers taken out: static, hashable."""
+    """A schedule whose numbers are replaced by `TracedNumber`: static, hashable."""
 
     shape: Callable[..., jax.Array]  # (progress f32[], **arguments) -> f32[] in [0, 1]
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
 class Plan(NamedTuple):
-    """Everything static about a run."""
+    """The static part of a run."""
 
     problem: Problem
     optimizer: OptimizerSpec
@@ -196,41 +199,40 @@ class Plan(NamedTuple):
     block_steps: int  # steps of a block; evaluations are due only at the end of a block
     keep: str = "last"  # which parameters are kept: "last", or "best" on validation
     patience: int | None = None
-    # evaluations without improvement after which a run stops; None: it never does
+    # evaluations without improvement after which a run stops; None: it does not stop
 
 
 class Program(NamedTuple):
-    """One training run as pure functions of (hyperparameters, seed)."""
+    """A training run as pure functions of (hyperparameters, seed)."""
 
     plan: Plan
-    hparams: Hparams  # every number that is traced, at its default
+    hparams: Hparams  # all traced numbers, at their defaults
     init: Callable[..., TrainState]  # (hparams, seed u32[]) -> state
     step: Callable[..., tuple[TrainState, StepInfo]]  # (state, batch, hparams, key, i)
-    executables: dict[Any, Any]  # what has been compiled of it, by `trials.lanes`
+    executables: dict[Any, Any]  # cache of compiled calls, filled by `trials.lanes`
 
 
 class Series(NamedTuple):
     """One curve."""
 
-    steps: Any  # i32[points]: optimizer steps taken when each value was seen
+    steps: Any  # i32[points]: optimizer steps taken when each value was measured
     values: Any  # f32[points]
 
 
 class Result(NamedTuple):
-    """What one run returns, on the host: one row of `Trials`."""
+    """The result of one run, on the host: one row of `Trials`."""
 
-    params: Params  # the kept ones, at evaluation: averaged, where the optimizer does
+    params: Params  # the kept ones, as evaluated: averaged where the optimizer averages
     state: TrainState  # after the last segment
-    trace: dict[str, Series]  # loss, learning_rate, validation_loss, ...; NaN after the
-    # step at which the run diverged or was stopped
-    evaluation: dict[
-        str, dict[str, float]
-    ]  # split -> metric -> value, of `params`; NaN
-    # for a diverged run
+    trace: dict[str, Series]
+    # loss, learning_rate, validation_loss, ...; NaN after the step at which the run
+    # diverged or was stopped
+    evaluation: dict[str, dict[str, float]]
+    # split -> metric -> value, measured at `params`; NaN for a diverged run
     status: str  # "finished", "diverged" or "stopped early"
     num_steps: int  # steps taken until the run ended
     diverged_step: int | None  # the first step with a non-finite loss
     kept_step: int  # steps taken when `params` were reached
-    num_gradients: int  # gradients spent
-    compile_s: float
-    run_s: float  # training and evaluation
+    num_gradients: int  # gradients computed
+    compile_s: float  # seconds
+    run_s: float  # seconds of training and evaluation
