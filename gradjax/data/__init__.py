@@ -1,4 +1,4 @@
-"""Where batches come from: bundled digits, prepared TFDS data sets, your own arrays."""
+"""The sources of batches: bundled digits, prepared TFDS data sets, your own arrays."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +9,11 @@ from gradjax.types import Dataset
 
 __all__ = ["DATASETS", "default_data_dir", "is_prepared", "load"]
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits.load}  # bundled ones
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits.load}  # bundled
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """Loads a data set by name: a bundled one, or one that TFDS has prepared.
+    """Loads a data set of images by name: a bundled one, or one prepared by TFDS.
 
     Args:
       name: `digits`, or a TFDS name such as `mnist`, `mnist:3.0.1`, `name/config`.
@@ -23,7 +23,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
       The data set on the host, split into train, validation and test.
 
     Raises:
-      Refusal: unknown, not prepared, damaged, or not images with labels.
+      Refusal: the data set is unknown, not prepared or damaged, or does not consist of
+        images with labels.
     """
     if name in DATASETS:
         return DATASETS[name]()
@@ -31,9 +32,9 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
 
 
 def is_prepared(name: str, data_dir: str | Path | None = None) -> bool:
-    """Whether `load` would find this data set, in milliseconds and without reading it.
+    """Says whether `load` can find this data set; it takes milliseconds.
 
     Raises:
-      Refusal: a malformed name, or a data_dir that is no folder.
+      Refusal: the name is malformed, or data_dir is not a folder.
     """
     return name in DATASETS or prepared.find(name, data_dir) is not None

@@ -1,4 +1,4 @@
-"""Batches taken from arrays that live on the device."""
+"""Sources that take batches from arrays on the device."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from gradjax.types import Batch, Dataset, Source, Splits
 
 
 def source(arrays: Any) -> Source:
-    """Batches from a pytree of arrays that share their first axis.
+    """Makes a source of batches from a pytree of arrays with a common first axis.
 
-    The arrays go to the device once, in the types they have there (an f64 becomes f32
-    unless x64 is on); a batch is `leaf[indices]` for every leaf.
+    The arrays are copied to the device once and converted to their types there (f64
+    becomes f32 unless x64 is enabled). A batch is `leaf[indices]` for every leaf.
 
     Args:
       arrays: a pytree of arrays [examples, ...], on the host or on the device.
@@ -23,8 +23,8 @@ def source(arrays: Any) -> Source:
       A Source whose `take(arrays, indices u32[batch])` gives leaves [batch, ...].
 
     Raises:
-      Refusal: no leaf, no example, first axes that differ, or a value that is not a
-        finite number of the type it would have on the device.
+      Refusal: there is no array or no example, the sizes of the first axes differ, or a
+        value is not a finite number in the type that it has on the device.
     """
     leaves = jax.tree.leaves_with_path(arrays)
     if not leaves:
@@ -41,10 +41,10 @@ def source(arrays: Any) -> Source:
 
 
 def splits(dataset: Dataset) -> Splits:
-    """The three parts of a data set on the device, uint8 images as they are.
+    """Copies the three splits of a data set to the device; images stay uint8.
 
     Raises:
-      Refusal: a split that `source` refuses, or a label outside [0, num_classes).
+      Refusal: `source` refuses a split, or a label is outside [0, num_classes).
     """
     parts = (dataset.train, dataset.validation, dataset.test)
     for split, part in zip(("train", "validation", "test"), parts, strict=True):
@@ -54,7 +54,16 @@ def splits(dataset: Dataset) -> Splits:
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
-    """Refuses integer labels outside [0, num_classes), naming the first one."""
+    """Refuses integer labels outside [0, num_classes); the line names the first one.
+
+    Args:
+      labels: i32[examples] or i64[examples].
+      num_classes: number of classes.
+      where: the start of the line, such as the data set and the split.
+
+    Raises:
+      Refusal: a label is outside [0, num_classes).
+    """
     is_outside = (labels < 0) | (labels >= num_classes)
     if is_outside.any():
         index = int(is_outside.argmax())
@@ -78,7 +87,7 @@ def _check_values(name: str, leaf: Any) -> None:
     if not (jnp.issubdtype(values.dtype, jnp.number) or values.dtype == np.bool_):
         raise Refusal(f"{name} has type {values.dtype}; expected numbers")
     on_device = jax.dtypes.canonicalize_dtype(values.dtype)
-    with np.errstate(over="ignore"):  # an overflow is told below, as a value
+    with np.errstate(over="ignore"):  # an overflow is refused below, with its value
         narrow = values.astype(on_device, copy=False)
     is_inexact = jnp.issubdtype(on_device, jnp.inexact)
     is_bad = ~np.isfinite(narrow) if is_inexact else narrow != values

@@ -1,4 +1,4 @@
-"""Decoded arrays kept on disk, so that the second load costs one read."""
+"""Stores decoded arrays on disk, so that later loads only read one file."""
 
 import warnings
 from collections.abc import Callable
@@ -12,25 +12,26 @@ Arrays = dict[str, np.ndarray]
 
 
 def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays kept under `key`, or `make()`, kept from now on.
+    """Returns the arrays stored under `key`; if there are none, stores those of `make`.
 
-    The cache is a convenience and never stops a run: a damaged file is made again, and
-    a folder that cannot be written or a full disk costs one warning.
+    A problem of the cache never stops a run: a damaged file is made again, and a folder
+    that is not writable or a full disk gives one warning.
 
     Args:
-      key: a file name without its suffix; it must name the content, so a key made from
-        a fingerprint or a version is never stale.
-      make: called on a miss; what it raises passes through, and nothing is kept.
+      key: a file name without its suffix. It must identify the content, for example by
+        a fingerprint or a version, because a stored file is never outdated.
+      make: makes the arrays if they are not stored. Its exceptions are passed on, and
+        then nothing is stored.
 
     Returns:
-      The named arrays, read-only: every caller shares one content.
+      The named arrays, read-only because all callers share them.
     """
     try:
         folder = cache_folder() / "data"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder is known
         _warn(f"decoded data is not cached: {error}")
-        return _frozen(make())
+        return _freeze(make())
     path = folder / f"{key}.npz"
     try:
         return read_npz(path)
@@ -43,14 +44,14 @@ def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
         write_npz(path, arrays)
     except OSError as error:
         _warn(f"decoded data is not cached in {folder}: {error.strerror or error}")
-    return _frozen(arrays)
+    return _freeze(arrays)
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _frozen(arrays: Arrays) -> Arrays:
+def _freeze(arrays: Arrays) -> Arrays:
     for values in arrays.values():
         values.flags.writeable = False
     return arrays

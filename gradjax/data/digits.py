@@ -1,4 +1,4 @@
-"""Scikit-learn's bundled digits: real images that need no download."""
+"""The digits bundled with scikit-learn: real images that need no download."""
 
 import hashlib
 import importlib.metadata
@@ -13,11 +13,11 @@ NUM_EXAMPLES = 1797
 NUM_TEST = 360
 NUM_VALIDATION = 180
 MAX_VALUE = 16.0
-_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same images
+_SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same images
 
 
 def load() -> Dataset:
-    """Loads 1,797 real handwritten digits of 8x8 pixels, split once and for all.
+    """Loads 1,797 real handwritten digits of 8x8 pixels with a fixed split.
 
     Returns:
       "image" u8[1257 | 180 | 360, 8, 8, 1] in 0..16 and "label" i32[...] in 0..9 for
@@ -25,10 +25,11 @@ def load() -> Dataset:
 
     Source:
       E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-      Machine Learning Repository, 1998: its test set, as scikit-learn ships it.
+      Machine Learning Repository, 1998; its test set, as bundled with scikit-learn.
     """
     version = importlib.metadata.version("scikit-learn")
-    # Importing scikit-learn takes seconds, reading the kept arrays a millisecond.
+    # The arrays are cached because importing scikit-learn takes seconds and reading
+    # them takes a millisecond.
     arrays = cached(f"digits-{version}", _decode)
     positions = np.arange(NUM_EXAMPLES, dtype=np.uint32)
     places = order(_SPLIT_SEED, 0, positions, NUM_EXAMPLES)

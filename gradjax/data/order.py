@@ -1,14 +1,16 @@
-"""Batch order as a function: order(seed, epoch, position) -> index.
+"""The order of the examples as a function: order(seed, epoch, position) -> index.
 
-A Feistel network over pairs (left, right) with left < a, right < b and a * b >= n: each
-round adds a hash of one half to the other, modulo its size, which is a bijection of the
-a * b pairs. Pairs at or beyond n are walked again until they land below it
-(cycle-walking; Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). With
-a = ceil(sqrt(n)) and b = ceil(n / a) fewer than a pairs lie beyond n: walks are rare.
+The function is a Feistel network over pairs (left, right) with left < a, right < b and
+a * b >= n. Each round adds a hash of one half to the other, modulo its size, which is a
+bijection of the a * b pairs. An index of n or more is put through the network again
+until it is below n (cycle-walking; Black and Rogaway, "Ciphers with Arbitrary Finite
+Domains", 2002). With a = ceil(sqrt(n)) and b = ceil(n / a), fewer than a pairs give
+such an index, so this is rare.
 
-Nothing is stored and nothing is carried: any position of any epoch costs the same, at
-any data size, in numpy and in jax alike (one uint32 arithmetic, bit for bit). Measured
-on 2 CPU cores at n = 60,000: jax.random.permutation 26 to 36 ms, this 1.7 ms.
+There is no state and no stored permutation, so every position of every epoch has the
+same cost at any size of the data. numpy and jax use the same uint32 arithmetic and give
+the same bits. Measured on 2 CPU cores at n = 60,000: jax.random.permutation takes 26 to
+36 ms, this function 1.7 ms.
 """
 
 import math
@@ -23,13 +25,15 @@ MAX_EXAMPLES = 2**31  # halves stay below 2**16, sums below 2**32
 
 
 def order(seed: Any, epoch: Any, position: Any, num_examples: int) -> Any:
-    """The example seen at `position` of `epoch`: a permutation of range(num_examples).
+    """Returns the index of the example at `position` of `epoch`.
+
+    For a fixed seed and epoch it is a permutation of range(num_examples).
 
     Args:
-      seed: u32[] the run's seed.
-      epoch: u32[...] which pass over the data, from 0.
-      position: u32[...] where in the pass, in [0, num_examples).
-      num_examples: how many examples the split has, at most 2**31.
+      seed: u32[] the seed of the run.
+      epoch: u32[...] the pass over the data, from 0.
+      position: u32[...] the position in the pass, in [0, num_examples).
+      num_examples: number of examples in the split, at most 2**31.
 
     Returns:
       u32[...] indices; a numpy array if `position` is one, else a jax array.
@@ -86,7 +90,7 @@ def _round_keys(xp: Any, seed: Any, epoch: Any) -> list[Any]:
 
 
 def _mix(xp: Any, x: Any) -> Any:
-    """The 32-bit finalizer of MurmurHash3 (Appleby 2011, public domain)."""
+    """Computes the 32-bit finalizer of MurmurHash3 (Appleby 2011, public domain)."""
     x = (x ^ (x >> xp.uint32(16))) * xp.uint32(0x85EBCA6B)
     x = (x ^ (x >> xp.uint32(13))) * xp.uint32(0xC2B2AE35)
     return x ^ (x >> xp.uint32(16))

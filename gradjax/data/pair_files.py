@@ -1,7 +1,7 @@
-"""Translations of one's own: two text files, line by line each other's translation.
+"""Reads translations from two text files of the user, aligned line by line.
 
-Every line that is wrong is refused by file and line number. An empty line is wrong: a
-sentence is missing, and what follows it may be out of step.
+A wrong line is refused with its file and line number. An empty line is wrong, because a
+sentence is missing there and the lines after it may be misaligned.
 """
 
 import gzip
@@ -15,28 +15,28 @@ from typing import NamedTuple
 from gradjax import expressions
 from gradjax.errors import Refusal
 
-MAX_BYTES = 2**29  # of one unpacked file: it is kept in memory as a whole
+MAX_BYTES = 2**29  # of one unpacked file, because it is read into memory completely
 _VALIDATION = ("validation", "valid", "val", "dev")
 _LANGUAGE = r"(?!gz\b)([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*)"  # en, pt-br, zh_Hans
 
 
 class Pairs(NamedTuple):
-    """Sentences and what they are in the other language."""
+    """Sentences and their translations."""
 
     sources: list[str]
-    targets: list[str]
+    targets: list[str]  # targets[i] is the translation of sources[i]
 
 
 class Read(NamedTuple):
-    """What a user's files hold."""
+    """The content of the user's files."""
 
     languages: tuple[str, str]  # source, target
-    parts: dict[str, Pairs]  # train, and validation and test where there are files
+    parts: dict[str, Pairs]  # train, and validation and test if there are files
     fingerprint: str  # sha256 of their contents
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set's name means files of the user's own, not a TFDS name."""
+    """Says whether a data set's name refers to files of the user, not to TFDS."""
     is_spelt = name.startswith(("/", "./", "../", "~"))
     path = Path(name)
     return is_spelt or os.path.isdir(name) or bool(_by_language(path.parent, path.name))
@@ -45,21 +45,24 @@ def is_path(name: str) -> bool:
 def read(name: str, source: str | None, target: str | None, test: str | None) -> Read:
     """Reads aligned files: a folder of splits, or two files.
 
-    A folder holds `train.en` and `train.de` (for en and de), the same for `validation`
-    (or valid, val, dev) and for `test` (or any name that starts so); `.gz` may follow.
-    Two files `books.en` and `books.de` are named `books`.
+    A folder contains `train.en` and `train.de` (for en and de), the same for
+    `validation` (or valid, val, dev) and for `test` (or any name that begins with
+    test); the names may end in `.gz`. Two files `books.en` and `books.de` are given as
+    `books`.
 
     Args:
-      name: the folder, or what two files' names begin with.
-      source: the language that is read, as files end in it; None: the one that is not
-        the target.
-      target: the language that is said; None: the one that is not the source.
-      test: which files of a folder are the test split, such as `test_2016_flickr`;
-        None: those that start with "test", if there are no others. Two files have none.
+      name: the folder, or the common start of the names of two files.
+      source: the source language, as in the file names; None: the one that is not the
+        target.
+      target: the target language; None: the one that is not the source.
+      test: the files of a folder that are the test split, such as `test_2016_flickr`;
+        None: those whose names begin with "test", if they are unique. It must be None
+        for two files.
 
     Raises:
-      Refusal: a file missing, damaged, not UTF-8; files of different lengths, with the
-        first line that has no partner; an empty line; a direction that is not clear.
+      Refusal: a file is missing, damaged or not UTF-8; two files differ in their number
+        of lines (the message gives the first line without a partner); a line is empty;
+        or the direction is ambiguous.
     """
     path = Path(os.path.expanduser(name))
     if test is not None and not os.path.isdir(path):
@@ -76,7 +79,7 @@ def read(name: str, source: str | None, target: str | None, test: str | None) ->
     languages = direction(there, source, target, is_ordered=False)
     parts, said = {}, []
     for split, stem in stems.items():
-        parts[split], contents = _aligned(stem, languages)
+        parts[split], contents = _read_aligned(stem, languages)
         said += [split, *(hashlib.sha256(one).hexdigest() for one in contents)]
     return Read(languages, parts, hashlib.sha256(" ".join(said).encode()).hexdigest())
 
@@ -84,16 +87,19 @@ def read(name: str, source: str | None, target: str | None, test: str | None) ->
 def direction(
     there: tuple[str, ...], source: str | None, target: str | None, is_ordered: bool
 ) -> tuple[str, str]:
-    """From which language to which.
+    """Chooses the source language and the target language.
 
     Args:
-      there: the languages that there are.
-      source: asked for, or None.
-      target: asked for, or None.
-      is_ordered: whether `there` itself is a direction, where none is asked for.
+      there: the languages of the data set.
+      source: the requested source language, or None.
+      target: the requested target language, or None.
+      is_ordered: whether `there` is (source, target) if none is requested.
+
+    Returns:
+      (source, target).
 
     Raises:
-      Refusal: a language that is not there, or a choice that is still open.
+      Refusal: a language is not in the data set, or the choice is ambiguous.
     """
     for wanted in (source, target):
         if wanted is not None and wanted not in there:
@@ -111,7 +117,7 @@ def direction(
 
 
 def _stems(folder: Path, test: str | None) -> dict[str, Path]:
-    """The path of each split, without its language."""
+    """Returns the path of each split without the suffix for the language."""
     pattern = re.compile(rf"(.+)\.{_LANGUAGE}(?:\.gz)?")
     matches = (pattern.fullmatch(name) for name in _names(folder))
     names = sorted({match[1] for match in matches if match})
@@ -140,7 +146,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _by_language(folder: Path, stem: str) -> dict[str, Path]:
-    """Language -> file; a plain one before its .gz."""
+    """Returns language -> file; an unpacked file is preferred to its .gz."""
     pattern = re.compile(rf"{re.escape(stem)}\.{_LANGUAGE}(?:\.gz)?")
     found: dict[str, Path] = {}
     for name in _names(folder):
@@ -149,7 +155,7 @@ def _by_language(folder: Path, stem: str) -> dict[str, Path]:
     return found
 
 
-def _aligned(stem: Path, languages: tuple[str, str]) -> tuple[Pairs, list[bytes]]:
+def _read_aligned(stem: Path, languages: tuple[str, str]) -> tuple[Pairs, list[bytes]]:
     there = _by_language(stem.parent, stem.name)
     for language in languages:
         if language not in there:
@@ -158,7 +164,7 @@ def _aligned(stem: Path, languages: tuple[str, str]) -> tuple[Pairs, list[bytes]
     paths = [there[language] for language in languages]
     contents = [_content(path) for path in paths]
     sources, targets = (
-        _decoded(*pair).removesuffix("\n").split("\n")
+        _decode_utf8(*pair).removesuffix("\n").split("\n")
         for pair in zip(paths, contents, strict=True)
     )
     sizes = len(sources), len(targets)
@@ -195,7 +201,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(path: Path, content: bytes) -> str:
+def _decode_utf8(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,7 @@
-"""Sentences and their translations: prepared by TFDS, or two files of one's own.
+"""Loads sentences with their translations, prepared by TFDS or from the user's files.
 
-Read without TensorFlow and without a network, checked and kept as arrays.
+Data sets of TFDS are read without TensorFlow and without a network connection. They are
+checked and cached as arrays.
 """
 
 import os
@@ -18,7 +19,7 @@ from gradjax.data.strings import pack, unpack
 from gradjax.errors import Refusal
 
 SPLITS = ("train", "validation", "test")
-_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
+_SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same examples
 _MOST_HELD_OUT = 5_000
 _TATOEBA = (
     "source_language",
@@ -29,15 +30,15 @@ _TATOEBA = (
 
 
 class Translations(NamedTuple):
-    """Pairs of sentences, split once and for all."""
+    """Pairs of sentences with a fixed split."""
 
-    name: str  # the TFDS name, or the files'
-    source: str  # the language that is read
-    target: str  # the language that is said
+    name: str  # the TFDS name, or that of the files
+    source: str  # the source language
+    target: str  # the target language
     train: Pairs
     validation: Pairs
     test: Pairs
-    fingerprint: str  # sha256 of where it came from, and the direction
+    fingerprint: str  # sha256 of the source, and the direction
     origin: str  # one readable line: the folder
 
 
@@ -48,22 +49,24 @@ def load(
     test: str | None = None,
     data_dir: str | Path | None = None,
 ) -> Translations:
-    """Pairs of sentences.
+    """Loads pairs of sentences by name.
 
-    Where there is no test or no validation split, a tenth of the training sentences
-    each (5,000 at most) is held out, all translations of one sentence together.
+    For each of the test split and the validation split that does not exist, a tenth of
+    the training sentences (5,000 at most) is held out. All translations of one sentence
+    stay in the same split.
 
     Args:
-      name: a TFDS name with a Translation (`ted_hrlr_translate/pt_to_en`) or of
-        Tatoeba's form (`tatoeba/tatoeba_de`); or the path of files of one's own, see
+      name: a TFDS data set with a Translation (`ted_hrlr_translate/pt_to_en`) or in the
+        format of Tatoeba (`tatoeba/tatoeba_de`); or the path of the user's files, see
         `pair_files.read`.
-      source: the language that is read; None: as the data set says.
-      target: the language that is said; None: as the data set says.
-      test: the test split of files of one's own, see there.
+      source: the source language; None: that of the data set.
+      target: the target language; None: that of the data set.
+      test: the test split of the user's files, see `pair_files.read`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
     Raises:
-      Refusal: not prepared, not such a data set, damaged, or bad lines in a file.
+      Refusal: the data set is not prepared, damaged or of another kind, or a file has a
+        wrong line.
     """
     if pair_files.is_path(name):
         found = pair_files.read(name, source, target, test)
@@ -95,7 +98,7 @@ def load(
 
 
 def _three(parts: dict[str, Pairs], origin: str) -> tuple[Pairs, Pairs, Pairs]:
-    """Train, validation and test, what is missing held out of the train split."""
+    """Returns train, validation and test; missing splits are held out of train."""
     train, held = parts["train"], dict(parts)
     for number, split in enumerate(("test", "validation")):
         if split not in parts:
@@ -104,7 +107,11 @@ def _three(parts: dict[str, Pairs], origin: str) -> tuple[Pairs, Pairs, Pairs]:
 
 
 def _held_out(pairs: Pairs, seed: int, origin: str) -> tuple[Pairs, Pairs]:
-    """What is left, and a tenth; the pairs of one source sentence stay together."""
+    """Splits off a tenth; all pairs of one source sentence stay together.
+
+    Returns:
+      (the remaining pairs, the held-out pairs).
+    """
     known = list(dict.fromkeys(pairs.sources))
     count = min(_MOST_HELD_OUT, max(1, len(known) // 10))
     if len(known) < 2:
@@ -139,7 +146,7 @@ def _decode(folder: Path) -> Arrays:
 def _languages(
     folder: Path, features: Any, found: list[tuple[str, Any]]
 ) -> tuple[tuple[str, ...], bool]:
-    """The languages, and whether their order is the direction that a name states."""
+    """Returns the languages, and whether they are (source, target) in this order."""
     import tensorflow_datasets as tfds
 
     if set(features) == set(_TATOEBA):
@@ -161,7 +168,7 @@ def _keys(
     languages: tuple[str, ...],
     found: list[tuple[str, Any]],
 ) -> tuple[str, ...]:
-    """The feature that holds each language's sentence."""
+    """Returns the name of the feature that holds the sentences of each language."""
     if set(features) != set(_TATOEBA):
         return languages
     for where, record in found:

@@ -1,7 +1,7 @@
-"""Which TFDS data sets are prepared on this machine: names, versions, folders.
+"""Finds the TFDS data sets that are prepared on this machine: names, versions, folders.
 
-TFDS's own lookup tries the network for minutes when nothing is prepared; this one
-reads folder names only, and answers within milliseconds.
+The lookup of TFDS itself tries the network for minutes if nothing is prepared. This one
+reads only the names of folders and takes milliseconds.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from gradjax.errors import Refusal
 
 BUNDLED = ("digits",)
 _MAX_NAME = 120
-_MAX_FOLDERS = 300  # looked through for a nearest name; data_dir may be anything
+_MAX_FOLDERS = 300  # read per folder, because data_dir may be any large folder
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"  # no leading dot: a name never leaves data_dir
 _NAME = re.compile(rf"({_PART}(?:/{_PART})?)(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
@@ -23,7 +23,7 @@ _INFO = "dataset_info.json"
 
 
 def default_data_dir() -> Path:
-    """Where TFDS keeps its data: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`."""
+    """Returns TFDS's folder: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`."""
     chosen = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(os.path.abspath(os.path.expanduser(chosen)))
 
@@ -32,7 +32,7 @@ def parse(name: str) -> tuple[str, str | None]:
     """Splits `name`, `name/config` or either with `:version` into (name, version).
 
     Raises:
-      Refusal: anything else, so that a name is always a path inside data_dir.
+      Refusal: the text has another form. A name is therefore always a path in data_dir.
     """
     match = _NAME.fullmatch(name) if len(name) <= _MAX_NAME else None
     if match is None:
@@ -43,17 +43,17 @@ def parse(name: str) -> tuple[str, str | None]:
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """The folder of a prepared data set, its newest version unless one is named.
+    """Finds the folder of a prepared data set, by default of its newest version.
 
     Args:
       name: `mnist`, `glue/sst2`, `mnist:3.0.1`.
       data_dir: TFDS's folder; None or empty means `default_data_dir()`.
 
     Returns:
-      The folder that holds `dataset_info.json`, or None if there is none.
+      The folder that contains `dataset_info.json`, or None if there is none.
 
     Raises:
-      Refusal: a malformed name, or a data_dir that is no folder.
+      Refusal: the name is malformed, or data_dir is not a folder.
     """
     base, version = parse(name)
     root = _root(data_dir)
@@ -68,8 +68,8 @@ def check_format(folder: Path) -> None:
     """Refuses a prepared folder whose files are not ArrayRecord.
 
     Raises:
-      Refusal: another format (TFDS's own default is tfrecord), or a description that
-        cannot be read.
+      Refusal: the format is another one (the default of TFDS is tfrecord), or the
+        description cannot be read.
     """
     path = folder / _INFO
     try:
@@ -85,7 +85,11 @@ def check_format(folder: Path) -> None:
 def not_prepared(
     name: str, data_dir: str | Path | None = None, instead: str = "a file of your own"
 ) -> Refusal:
-    """The line that says what was looked for, how to get it, and what runs now."""
+    """Returns the Refusal for a data set that is not prepared.
+
+    Its line names the missing file, the command that prepares the data set, and
+    `instead`, an alternative that needs no download.
+    """
     base, version = parse(name)
     root = _root(data_dir)
     looked = f"no {root / base / (version or '*') / _INFO}"
@@ -110,7 +114,7 @@ def _hint(root: Path, base: str) -> str:
 
 
 def names(data_dir: Path) -> list[str]:
-    """The data sets prepared in a folder, as `name` or `name/config`, sorted."""
+    """Lists the data sets prepared in a folder, as `name` or `name/config`, sorted."""
     found = []
     for folder in _folders(data_dir):
         found += [folder.name] if _versions(folder) else []
@@ -123,10 +127,10 @@ def _root(data_dir: str | Path | None) -> Path:
     if not data_dir:
         root = default_data_dir()
         if not os.path.lexists(root):
-            return root  # nothing prepared yet: the ordinary first run
+            return root  # no data set has been prepared yet
     else:
         root = Path(os.path.abspath(os.path.expanduser(data_dir)))
-    if not str(root).isprintable():  # a refusal that names it must stay one line
+    if not str(root).isprintable():  # because a refusal must stay one line
         raise Refusal(f"data_dir {str(root)[:200]!r} holds unprintable characters")
     if not os.path.isdir(root):
         what = "is not a folder" if os.path.lexists(root) else "does not exist"
@@ -148,5 +152,5 @@ def _folders(folder: Path) -> list[Path]:
     try:
         children = itertools.islice(os.scandir(folder), _MAX_FOLDERS)
         return [Path(child.path) for child in children if child.is_dir()]
-    except OSError:  # absent, a file, or not ours to read: nothing prepared in it
+    except OSError:  # the folder is absent, a file or not readable
         return []

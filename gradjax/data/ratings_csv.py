@@ -1,4 +1,4 @@
-"""A CSV file of ratings: read with the standard library, refused line by line."""
+"""Reads a CSV file of ratings; a wrong line is refused with its number."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from gradjax.data.cache import Arrays
 from gradjax.errors import Refusal
 from gradjax.files import sha256
 
-# Column -> what its header may say, in any case: our names, and MovieLens's.
+# Column -> its names in a header, in lower case: those of gradjax and of MovieLens.
 NAMES = {
     "user": ("user", "userid", "user_id"),
     "item": ("item", "itemid", "item_id", "movieid", "movie_id"),
@@ -24,19 +24,20 @@ _OPTIONAL = ("title", "genres")
 
 
 def read(path: Path) -> tuple[Arrays, str]:
-    """The columns of a CSV file whose first line names them.
+    """Reads the columns of a CSV file whose first line has their names.
 
     Args:
-      path: a file in UTF-8; a field that holds a comma is quoted.
+      path: a file in UTF-8; a field that contains a comma is quoted.
 
     Returns:
       "user" and "item" str[ratings], "title" and "genres" object[ratings] (strings, ""
-      where the file has no such column), "rating" f32[ratings] and "time" f64[ratings],
-      in the order of the lines; and the file's sha256.
+      if the file has no such column), "rating" f32[ratings] and "time" f64[ratings], in
+      the order of the lines; and the sha256 of the file.
 
     Raises:
-      Refusal: the file and the line: no such file, not UTF-8, empty, a column that is
-        missing, a line of another length, an empty name, or a number that is none.
+      Refusal: the file is missing, empty or not UTF-8, a column is missing, a line has
+        a wrong number of fields, a name is empty, or a number is not one. The message
+        has the file and the line.
     """
     try:
         fingerprint = sha256(path)
@@ -72,14 +73,14 @@ def _columns(path: Path, text: str) -> Arrays:
         "item": np.array(columns["item"]),
         "rating": _numbers(path, "rating", columns["rating"], lines, np.float32),
         "time": _numbers(path, "time", columns["time"], lines, np.float64),
-        # As objects: one long title does not widen them all.
+        # Objects, because one long title would widen all strings of a string array.
         "title": np.array(columns["title"], object),
         "genres": np.array(columns["genres"], object),
     }
 
 
 def _places(path: Path, header: list[str]) -> dict[str, int]:
-    """Column -> where it is in a line."""
+    """Returns column -> index of its field in a line."""
     if not header:
         raise Refusal(f"{path}: empty; expected a first line user,item,rating,time")
     said = [name.strip().lower() for name in header]
@@ -114,7 +115,7 @@ def _check_row(
 def _numbers(
     path: Path, column: str, texts: list[str], lines: list[int], dtype: type
 ) -> np.ndarray:
-    """Finite numbers; the first text that is none is refused with its line."""
+    """Converts texts to finite numbers; the first that is not one is refused."""
     largest = float(np.finfo(dtype).max)
     values = []
     for text, line in zip(texts, lines, strict=True):

@@ -1,6 +1,7 @@
-"""The records of a data set that TFDS has prepared, on the host as they are.
+"""Reads the records of a data set that TFDS has prepared.
 
-Read without TensorFlow and without a network; each shard is checked first.
+They are read without TensorFlow and without a network connection. Each shard is checked
+first.
 """
 
 import functools
@@ -13,7 +14,7 @@ from gradjax.data.cache import Arrays, cached
 from gradjax.errors import Refusal
 from gradjax.files import sha256
 
-MAX_BYTES = 2**29  # of one shard: it is kept in memory as a whole
+MAX_BYTES = 2**29  # of one shard, because it is read into memory completely
 
 
 def kept(
@@ -22,16 +23,19 @@ def kept(
     data_dir: str | Path | None,
     decode: Callable[[Path], Arrays],
 ) -> tuple[Path, str, Arrays]:
-    """The folder of a data set, its fingerprint and what `decode` makes of it, kept.
+    """Finds a prepared data set and decodes it to arrays, which are cached.
 
     Args:
-      kind: what the arrays are, the start of their name in the cache.
+      kind: the kind of the data, with which the name in the cache begins.
       name: `ag_news_subset`, `glue/sst2`, either with `:version`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-      decode: from the folder to arrays; called where the cache has none.
+      decode: function from the folder to arrays; called if they are not cached.
+
+    Returns:
+      (the folder, the sha256 of its files, the arrays).
 
     Raises:
-      Refusal: not prepared, or not to be read.
+      Refusal: the data set is not prepared or cannot be read.
     """
     folder = prepared.find(name, data_dir)
     if folder is None:
@@ -47,10 +51,11 @@ def kept(
 
 
 def builder(folder: Path) -> Any:
-    """TFDS's own view of a prepared folder.
+    """Returns the builder of TFDS for a prepared folder.
 
     Raises:
-      Refusal: another file format, an unreadable description, or no train split.
+      Refusal: the files have another format, the description cannot be read, or there
+        is no train split.
     """
     import tensorflow_datasets as tfds
 
@@ -58,7 +63,7 @@ def builder(folder: Path) -> Any:
     try:
         found = tfds.builder_from_directory(folder)
         _ = found.info.features, found.info.splits
-    except Exception as error:  # whatever TFDS trips over in a damaged description
+    except Exception as error:  # TFDS raises many types for a damaged description
         reason = _first_line(error)
         raise Refusal(f"{folder}: unreadable description ({reason})") from error
     if "train" not in found.info.splits:
@@ -68,10 +73,10 @@ def builder(folder: Path) -> Any:
 
 
 def read(found: Any, split: str) -> list[tuple[str, Any]]:
-    """Every record of a split of a `builder`, with where it stands.
+    """Reads all records of a split of a `builder`, as pairs (location, record).
 
     Raises:
-      Refusal: no examples, or a damaged shard, by name.
+      Refusal: the split has no examples, or a shard is damaged; the line names it.
     """
     info = found.info.splits[split]
     if not info.num_examples:
@@ -82,7 +87,7 @@ def read(found: Any, split: str) -> list[tuple[str, Any]]:
         shards.check(Path(name), length, MAX_BYTES)
         try:
             some = source.__getitems__(list(range(first, first + length)))
-        except Exception as error:  # a hash that differs, a record that does not parse
+        except Exception as error:  # a wrong hash, or a record that cannot be parsed
             raise Refusal(f"{name}: damaged ({_first_line(error)})") from error
         records += [(f"{name}: record {k}", one) for k, one in enumerate(some)]
         first += length
@@ -90,10 +95,10 @@ def read(found: Any, split: str) -> list[tuple[str, Any]]:
 
 
 def text(content: bytes, where: str) -> str:
-    """The bytes as text.
+    """Decodes UTF-8; `where` is the location that a refusal names.
 
     Raises:
-      Refusal: they are not UTF-8.
+      Refusal: the bytes are not UTF-8.
     """
     try:
         return content.decode()

@@ -1,13 +1,14 @@
-"""Checks on an ArrayRecord shard before it is opened.
+"""Checks an ArrayRecord shard before it is opened.
 
-array_record 0.8 reads a missing file, or a folder, as a shard without records, never
-compares a shard with what its data set declares, and unpacks whatever size a record
-claims (128 KiB on disk became 1 GiB in 13 s). Damage within a shard it does notice:
-every chunk carries a hash, and a bad one raises RuntimeError.
+The checks are needed because array_record 0.8 reads a missing file or a folder as a
+shard without records, does not compare a shard with the declaration of its data set,
+and unpacks a record of any declared size (128 KiB on disk became 1 GiB in 13 s). It
+does detect damage within a shard: every chunk has a hash, and a wrong one raises
+RuntimeError.
 
-The layout is Riegeli's: blocks of 64 KiB that begin with a header of 24 bytes, and
-through them chunks, each a header of 40 bytes (hash, data size, data hash, type and
-number of records, decoded size) and its data.
+A shard is a Riegeli file. It consists of blocks of 64 KiB, each with a header of 24
+bytes. The rest of the blocks is one stream of chunks, each with a header of 40 bytes
+(hash, data size, data hash, type and number of records, decoded size) and its data.
 https://github.com/google/riegeli/blob/master/doc/riegeli_records_file_format.md
 """
 
@@ -24,16 +25,16 @@ _CHUNK_TYPES = b"srtpm"  # signature, simple, transposed, padding, metadata
 
 
 def check(path: Path, num_records: int, max_bytes: int) -> None:
-    """Refuses a shard that is not what its data set declares.
+    """Refuses a shard that differs from the declaration of its data set.
 
     Args:
       path: the shard.
-      num_records: how many records `dataset_info.json` declares for it.
-      max_bytes: how much its records may unpack to.
+      num_records: the number of records that `dataset_info.json` declares for it.
+      max_bytes: the largest allowed size of its unpacked records.
 
     Raises:
-      Refusal: absent, not ArrayRecord, truncated, another number of records, or
-        records that would unpack to more than max_bytes.
+      Refusal: the shard is missing, truncated or not an ArrayRecord file, has another
+        number of records, or would unpack to more than max_bytes.
     """
     if not path.is_file():
         raise Refusal(f"{path}: no such shard; expected {num_records} records")
@@ -52,30 +53,30 @@ def check(path: Path, num_records: int, max_bytes: int) -> None:
 
 
 def unpacked_bytes(content: bytes) -> int:
-    """How many bytes the chunks of a shard say they decode to, its index included."""
+    """Sums the decoded sizes that the chunks of a shard declare, with its index."""
     blocks = range(0, len(content), _BLOCK)
     stream = b"".join(content[at + _BLOCK_HEADER : at + _BLOCK] for at in blocks)
     total = position = 0
     while position + _CHUNK_HEADER.size <= len(stream):
         size, kind, decoded = _CHUNK_HEADER.unpack_from(stream, position)
         if kind & 0xFF not in _CHUNK_TYPES:
-            break  # damaged from here on, which the hashes will tell better
+            break  # the rest is damaged; the hashes are checked when it is read
         total += decoded
         position += _CHUNK_HEADER.size + size
     return total
 
 
 def _num_records(path: Path, expected: int) -> int:
-    # A compiled module, which pyright cannot see into.
+    # pyright cannot read this compiled module.
     from array_record.python import array_record_module as compiled  # pyright: ignore
 
     try:
         reader = compiled.ArrayRecordReader(str(path))
         found = reader.num_records()
-        reader.close()  # raises what went wrong when the index was read
+        reader.close()  # raises the error that occurred when the index was read
     except RuntimeError as error:
         size = path.stat().st_size
-        reason = str(error).split(";")[0]  # the rest says where it was noticed
+        reason = str(error).split(";")[0]  # the rest is a location in array_record
         actual = f"truncated or damaged at {size} bytes ({reason})"
         raise Refusal(f"{path}: {actual}; expected {expected} records") from error
     return found

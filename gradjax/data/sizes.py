@@ -1,4 +1,4 @@
-"""Batch sizes as a person writes them: "8", "full"."""
+"""Reads batch sizes from flags: "8", "8,32,full"."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,21 @@ from gradjax.errors import Refusal
 def batch_sizes(
     texts: Sequence[str], num_examples: int, low: int, high: int, where: str
 ) -> list[int]:
-    """Batch sizes as numbers, "full" being all examples.
+    """Converts texts to batch sizes; "full" means all training examples.
 
     Args:
-      texts: each one size, or several with commas between.
-      num_examples: of the training split, the largest size there is.
-      low: how many sizes there must be at least.
-      high: at most.
-      where: what a refusal begins with: the flag.
+      texts: each has one size, or several separated by commas.
+      num_examples: of the training split; the largest possible size.
+      low: the smallest allowed number of sizes.
+      high: the largest allowed number of sizes.
+      where: the flag, with which a refusal begins.
+
+    Returns:
+      The sizes in examples, in the given order.
 
     Raises:
-        Refusal: a word that is no size, a size given twice, too few or too many.
+        Refusal: a word is not a size, a size is given twice, or there are too few or
+            too many sizes.
     """
     sizes: list[int] = []
     words = [word.strip() for word in ",".join(texts).split(",")]

@@ -1,7 +1,7 @@
-"""Texts on the host, and how they are kept as arrays.
+"""Types for texts on the host, and their conversion to arrays.
 
-A cache holds arrays only, so a list of texts is kept as one array of UTF-8 bytes and
-one of where each text ends.
+The cache can hold only arrays. A list of texts is therefore stored as one array of
+UTF-8 bytes and one array of the positions at which the texts end.
 """
 
 from collections.abc import Sequence
@@ -13,37 +13,37 @@ from gradjax.data.cache import Arrays
 
 
 class Part(NamedTuple):
-    """The texts of one split, and what each is about."""
+    """The texts of one split, and their labels."""
 
     texts: list[str]
     labels: np.ndarray  # i32[examples], in [0, classes)
 
 
 class LabelledTexts(NamedTuple):
-    """Texts to classify, split once and for all."""
+    """Texts with labels and a fixed split."""
 
-    name: str  # the TFDS name, or the file's
+    name: str  # the TFDS name, or that of the file
     train: Part
     validation: Part
     test: Part
-    class_names: tuple[str, ...]  # one a class
-    fingerprint: str  # sha256 of where it came from
+    class_names: tuple[str, ...]  # one name per class
+    fingerprint: str  # sha256 of the source
     origin: str  # one readable line: the folder or the file
 
 
 class PlainText(NamedTuple):
-    """One long text to model character by character, cut into three stretches."""
+    """A long text for character-level language models, with a fixed split."""
 
-    name: str
+    name: str  # the TFDS name, or that of the file
     train: str
     validation: str
     test: str
-    fingerprint: str
-    origin: str
+    fingerprint: str  # sha256 of the source
+    origin: str  # one readable line: the folder or the file
 
 
 def pack(prefix: str, texts: Sequence[str]) -> Arrays:
-    """Texts as two arrays: `<prefix>_utf8` u8[bytes], `<prefix>_end` i64[texts]."""
+    """Converts texts to arrays `<prefix>_utf8` u8[bytes], `<prefix>_end` i64[texts]."""
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
     content = np.frombuffer(b"".join(encoded), np.uint8)
@@ -51,7 +51,7 @@ def pack(prefix: str, texts: Sequence[str]) -> Arrays:
 
 
 def unpack(prefix: str, arrays: Arrays) -> list[str]:
-    """The texts that `pack` took."""
+    """Converts the arrays of `pack` back to texts."""
     content = arrays[f"{prefix}_utf8"].tobytes()
     ends = arrays[f"{prefix}_end"].tolist()
     return [

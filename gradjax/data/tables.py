@@ -1,4 +1,4 @@
-"""Scikit-learn's bundled tables: real measurements that need no download."""
+"""Tables bundled with scikit-learn: real measurements that need no download."""
 
 import importlib.metadata
 from typing import Any
@@ -9,58 +9,61 @@ from gradjax.data.cache import Arrays, cached
 from gradjax.data.order import order
 
 WINE_CLASSES = 3
-_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
+_SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same examples
 
 
 def diabetes() -> dict[str, Arrays]:
-    """Progression of diabetes in 442 patients, from 10 measurements of each.
+    """Loads the progression of diabetes in 442 patients, with 10 measurements of each.
 
     Returns:
       train, validation and test -> "x" f64[309 | 45 | 88, 10] and "y" f64[...], both
-      standardised by the mean and the deviation of the train split.
+      standardised by the mean and the standard deviation of the train split.
 
     Source:
       Efron, Hastie, Johnstone and Tibshirani, "Least Angle Regression", Annals of
-      Statistics 32, 2004, as scikit-learn ships it.
+      Statistics 32, 2004, as bundled with scikit-learn.
     """
-    splits = _splits(_kept("diabetes", scaled=False))
-    return _standardised(_standardised(splits, "x"), "y")
+    splits = _splits(_load("diabetes", scaled=False))
+    return _standardise(_standardise(splits, "x"), "y")
 
 
 def breast_cancer() -> dict[str, Arrays]:
-    """Whether a tumour is benign, of 569, from 30 measurements of its cells.
+    """Loads 569 tumours, benign or malignant, with 30 measurements of their cells.
 
     Returns:
       train, validation and test -> "x" f64[398 | 57 | 114, 30], standardised by the
-      mean and the deviation of the train split, and "y" f64[...], 1 for benign, else 0.
+      mean and the standard deviation of the train split, and "y" f64[...], 1 for
+      benign, else 0.
 
     Source:
       W. Wolberg, O. Mangasarian, N. Street and W. Street, "Breast Cancer Wisconsin
-      (Diagnostic)", UCI Machine Learning Repository, 1993, as scikit-learn ships it.
+      (Diagnostic)", UCI Machine Learning Repository, 1993, as bundled with
+      scikit-learn.
     """
-    return _standardised(_splits(_kept("breast_cancer")), "x")
+    return _standardise(_splits(_load("breast_cancer")), "x")
 
 
 def wine() -> dict[str, Arrays]:
-    """Which of three growers made a wine, of 178, from 13 measurements of it.
+    """Loads 178 wines of three growers, with 13 measurements of each.
 
     Returns:
       train, validation and test -> "x" f64[124 | 18 | 36, 13], standardised by the mean
-      and the deviation of the train split, and "y" i32[...], 0 to 2.
+      and the standard deviation of the train split, and "y" i32[...], the grower, 0 to
+      2.
 
     Source:
       S. Aeberhard and M. Forina, "Wine", UCI Machine Learning Repository, 1991, as
-      scikit-learn ships it.
+      bundled with scikit-learn.
     """
-    splits = _standardised(_splits(_kept("wine")), "x")
+    splits = _standardise(_splits(_load("wine")), "x")
     return {
         split: part | {"y": part["y"].astype(np.int32)}
         for split, part in splits.items()
     }
 
 
-def _kept(name: str, **options: Any) -> Arrays:
-    """The table's numbers; importing scikit-learn takes seconds, so they are kept."""
+def _load(name: str, **options: Any) -> Arrays:
+    """Loads a table; it is cached because importing scikit-learn takes seconds."""
 
     def read() -> Arrays:
         from sklearn import datasets
@@ -72,7 +75,7 @@ def _kept(name: str, **options: Any) -> Arrays:
 
 
 def _splits(arrays: Arrays) -> dict[str, Arrays]:
-    """A fifth for test, a tenth for validation, the rest for training."""
+    """Splits a table: a fifth for test, a tenth for validation, the rest for train."""
     num_examples = len(arrays["y"])
     positions = np.arange(num_examples, dtype=np.uint32)
     places = order(_SPLIT_SEED, 0, positions, num_examples)
@@ -84,8 +87,8 @@ def _splits(arrays: Arrays) -> dict[str, Arrays]:
     }
 
 
-def _standardised(splits: dict[str, Arrays], name: str) -> dict[str, Arrays]:
-    """The same splits with one array at mean 0 and deviation 1 over train."""
+def _standardise(splits: dict[str, Arrays], name: str) -> dict[str, Arrays]:
+    """Scales an array to mean 0 and standard deviation 1 over the train split."""
     train = splits["train"][name]
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     return {

@@ -1,6 +1,6 @@
-"""Text of one's own: a table of labels and texts, or any text file.
+"""Reads text files of the user: a table of labels and texts, or any text.
 
-Every line that is wrong is refused by file and line number.
+A wrong line is refused with its file and line number.
 """
 
 import hashlib
@@ -13,36 +13,38 @@ from gradjax.data.order import order
 from gradjax.data.strings import LabelledTexts, Part, PlainText
 from gradjax.errors import Refusal
 
-MAX_BYTES = 2**29  # of one file: it is kept in memory as a whole
+MAX_BYTES = 2**29  # of one file, because it is read into memory completely
 _MIN_LINES = 10  # so that a tenth of a single file is at least one line
-_MIN_CHARACTERS = 20  # the same of a twentieth
-_SPLIT_SEED = 0  # never the user's seed: every run is scored on the same examples
+_MIN_CHARACTERS = 20  # so that a twentieth of a text is at least one character
+_SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same examples
 _LINE = "expected LABEL<tab>TEXT"
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set's name means a file of the user's own.
+    """Says whether a data set's name refers to a file of the user.
 
-    It does where it ends in .tsv or .txt, starts like a path, or is there; all else is
-    a TFDS name, such as `glue/sst2`.
+    It does if it ends in .tsv or .txt, begins like a path, or if such a file exists.
+    Any other name is a TFDS name, such as `glue/sst2`.
     """
     is_spelt = name.endswith((".tsv", ".txt")) or name.startswith(("/", "./", "../"))
     return is_spelt or name.startswith("~") or os.path.isfile(name)
 
 
 def read_table(name: str) -> LabelledTexts:
-    """Reads lines `LABEL<tab>TEXT`: one file, or a folder with a file for each split.
+    """Reads lines `LABEL<tab>TEXT` from one file, or from a folder with one per split.
 
-    A single file is split once and for all: a fifth for test, a tenth for validation.
-    A folder holds train.tsv, validation.tsv and test.tsv. Labels are words; the classes
-    are those of the train split (of the whole of a single file), in alphabetical order.
+    A single file gets a fixed split: a fifth for test, a tenth for validation. A folder
+    contains train.tsv, validation.tsv and test.tsv. Labels are words. The classes are
+    the labels of the train split (or of the complete single file) in alphabetical
+    order.
 
     Args:
       name: the path.
 
     Raises:
-      Refusal: missing, not UTF-8, a line without a tab, an empty label or text, a label
-        that training never shows, too few lines; the line has the file and the number.
+      Refusal: a file is missing or not UTF-8, a line has no tab, a label or a text is
+        empty, a label does not occur in the train split, or there are too few lines.
+        The message has the file and the line number.
     """
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
@@ -71,14 +73,14 @@ def read_table(name: str) -> LabelledTexts:
 
 
 def read_text(name: str) -> PlainText:
-    """Reads any UTF-8 text: the first nine tenths train, then validation, then test.
+    """Reads any UTF-8 text; the first 90 % are for train, then 5 % each for the rest.
 
     Raises:
-      Refusal: missing, empty, not UTF-8, or too short to be split.
+      Refusal: the file is missing, empty, not UTF-8, or too short to be split.
     """
     path = Path(os.path.expanduser(name))
     content = _content(path)
-    text = _decoded(path, content)
+    text = _decode_utf8(path, content)
     first, second = len(text) * 90 // 100, len(text) * 95 // 100
     train, validation, test = text[:first], text[first:second], text[second:]
     if len(text) < _MIN_CHARACTERS:
@@ -105,7 +107,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(path: Path, content: bytes) -> str:
+def _decode_utf8(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -115,8 +117,8 @@ def _decoded(path: Path, content: bytes) -> str:
 
 
 def _rows(path: Path, content: bytes) -> list[tuple[int, str, str]]:
-    """(line number, label, text) of each line."""
-    lines = _decoded(path, content).removesuffix("\n").split("\n")
+    """Splits the content into (line number, label, text) of each line."""
+    lines = _decode_utf8(path, content).removesuffix("\n").split("\n")
     return [_row(path, number, line) for number, line in enumerate(lines, 1)]
 
 
@@ -134,7 +136,7 @@ def _row(path: Path, number: int, line: str) -> tuple[int, str, str]:
 
 
 def _split(rows: list[tuple[int, str, str]]) -> list[list[tuple[int, str, str]]]:
-    """Train, validation and test of a single file."""
+    """Splits the lines of a single file into train, validation and test."""
     positions = np.arange(len(rows), dtype=np.uint32)
     places = order(_SPLIT_SEED, 0, positions, len(rows))
     num_test, num_validation = round(len(rows) / 5), round(len(rows) / 10)

@@ -1,11 +1,11 @@
-"""Texts by name: prepared by TFDS, or a file of one's own.
+"""Loads texts by name, prepared by TFDS or from a file of the user.
 
-Read without TensorFlow and without a network, checked and kept as arrays, as
-`gradjax.data.tfds` does with images.
+Data sets of TFDS are read without TensorFlow and without a network connection, checked
+and cached as arrays, as `gradjax.data.tfds` does with images.
 
-Out of scope: `clinc_oos` keeps requests that belong to none of its 150 intents in
-splits of their own (train_oos, validation_oos, test_oos). They are not read: accuracy
-is that of the in-scope problem.
+The data set `clinc_oos` has requests that belong to none of its 150 intents, in the
+splits train_oos, validation_oos and test_oos. They are not read, so accuracy is that of
+the in-scope problem.
 """
 
 import os
@@ -24,15 +24,15 @@ _SPLITS = ("train", "validation", "test")
 
 
 class _Fields(NamedTuple):
-    """Which features hold the text (joined by a space), the label and its name."""
+    """The names of the features that hold the text, the label and the label's name."""
 
-    texts: tuple[str, ...]
+    texts: tuple[str, ...]  # joined by a space
     label: str
     label_name: str | None = None
 
 
-# Of data sets whose features do not say it themselves: several texts, or a label that
-# is a bare number.
+# Needed for data sets with several texts, or with a label that is a number without a
+# declared name.
 _FIELDS = {
     "ag_news_subset": _Fields(("title", "description"), "label"),
     "clinc_oos": _Fields(("text",), "intent", "intent_name"),
@@ -40,21 +40,22 @@ _FIELDS = {
 
 
 def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledTexts:
-    """Texts with a class each.
+    """Loads texts with labels by name.
 
-    The test split is the data set's own. Where its labels are withheld (-1, as in
-    `glue`) or there is none, the validation split is tested on, and the last tenth of
-    the train split (5,000 at most) becomes the validation split; the same happens where
-    there is no validation split.
+    The test split is that of the data set. If there is none, or if its labels are
+    withheld (-1, as in `glue`), the validation split becomes the test split. If there
+    is then no validation split, the last tenth of the train split (5,000 at most)
+    becomes the validation split.
 
     Args:
-      name: a TFDS name with a Text and a ClassLabel (`imdb_reviews`, `glue/sst2`,
+      name: a TFDS data set with a Text and a ClassLabel (`imdb_reviews`, `glue/sst2`,
         `rotten_tomatoes`), `clinc_oos` or `ag_news_subset`; or the path of a file of
-        one's own, see `text_files.read_table`.
+        the user, see `text_files.read_table`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
     Raises:
-      Refusal: not prepared, not such a data set, damaged, or bad lines in a file.
+      Refusal: the data set is not prepared, damaged or of another kind, or a file has a
+        wrong line.
     """
     if text_files.is_path(name) or os.path.isfile(Path(name, "train.tsv")):
         return text_files.read_table(name)
@@ -73,15 +74,16 @@ def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledText
 
 
 def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
-    """One long text.
+    """Loads one long text by name.
 
     Args:
-      name: a TFDS name with one Text (`tiny_shakespeare`), its records joined; or the
-        path of a text file, see `text_files.read_text`.
-      data_dir: as above.
+      name: a TFDS data set with one Text (`tiny_shakespeare`), whose records are
+        joined; or the path of a text file, see `text_files.read_text`.
+      data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
     Raises:
-      Refusal: as above.
+      Refusal: the data set is not prepared, damaged or of another kind, or the file
+        cannot be read.
     """
     if text_files.is_path(name):
         return text_files.read_text(name)
@@ -97,7 +99,7 @@ def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
 
 
 def _with_three(parts: dict[str, Part], folder: Path) -> tuple[Part, Part, Part]:
-    """Train, validation and test, whatever of them the data set has."""
+    """Returns train, validation and test, by the rule of `load_labelled`."""
     train, test = parts["train"], parts.get("test")
     validation = parts.get("validation")
     if test is None or (test.labels == -1).all():
@@ -116,7 +118,7 @@ def _with_three(parts: dict[str, Part], folder: Path) -> tuple[Part, Part, Part]
 
 def _decode_labelled(folder: Path) -> Arrays:
     builder = records.builder(folder)
-    fields, class_names = _declared(folder, builder.info.features)
+    fields, class_names = _declared_fields(folder, builder.info.features)
     arrays: Arrays = {}
     for split in [split for split in _SPLITS if split in builder.info.splits]:
         found = records.read(builder, split)
@@ -125,8 +127,8 @@ def _decode_labelled(folder: Path) -> Arrays:
             for where, record in found
         ]
         labels = np.asarray([record[fields.label] for _, record in found], np.int64)
-        if class_names is None:  # train comes first
-            class_names = _named(found, labels, fields, folder)
+        if class_names is None:  # the first split is train
+            class_names = _class_names(found, labels, fields, folder)
         is_withheld = split == "test" and bool((labels == -1).all())
         if not is_withheld:
             check_labels(labels, len(class_names), f"{folder}, split {split}")
@@ -160,8 +162,10 @@ def _text_features(features: Any) -> list[str]:
     return sorted(name for name in features if isinstance(features[name], kind))
 
 
-def _declared(folder: Path, features: Any) -> tuple[_Fields, tuple[str, ...] | None]:
-    """Which features to read, and the classes' names where the label declares them."""
+def _declared_fields(
+    folder: Path, features: Any
+) -> tuple[_Fields, tuple[str, ...] | None]:
+    """Returns the features to read, and the names of the classes if declared."""
     import tensorflow_datasets as tfds
 
     kind = tfds.features.ClassLabel
@@ -182,10 +186,10 @@ def _declared(folder: Path, features: Any) -> tuple[_Fields, tuple[str, ...] | N
     return fields, tuple(features[fields.label].names)
 
 
-def _named(
+def _class_names(
     found: list[Any], labels: np.ndarray, fields: _Fields, folder: Path
 ) -> tuple[str, ...]:
-    """The classes' names, as the records of the train split give them."""
+    """Returns the names of the classes, from the records of the train split."""
     if fields.label_name is None or labels.min() < 0:
         raise Refusal(f"{folder}: {fields.label} names no classes")
     names = {

@@ -1,8 +1,9 @@
-"""Image-classification data sets that TensorFlow Datasets has prepared.
+"""Loads image-classification data sets that TensorFlow Datasets has prepared.
 
-Read as ArrayRecord files, without TensorFlow and without a network, decoded once into
-arrays and kept: the second load neither decodes nor imports tensorflow_datasets.
-Measured for MNIST on 2 CPU cores: first load 6 s, later ones 0.07 s.
+They are read as ArrayRecord files, without TensorFlow and without a network connection.
+The decoded arrays are cached, so later loads neither decode nor import
+tensorflow_datasets. Measured for MNIST on 2 CPU cores: the first load takes 6 s, later
+ones 0.07 s.
 """
 
 import functools
@@ -21,29 +22,29 @@ from gradjax.files import sha256
 from gradjax.types import Dataset
 
 NUM_VALIDATION = 5_000
-MAX_BYTES = 8 * 2**30  # of decoded images: they are kept in memory as a whole
-_CHUNK = 2_000  # records in memory at once, besides the decoded ones
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> what PIL calls them
+MAX_BYTES = 8 * 2**30  # of decoded images, because all are kept in memory
+_CHUNK = 2_000  # encoded records in memory at once
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> PIL mode
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Loads a prepared data set whose features include "image" and "label".
 
-    The validation split is the data set's own, otherwise the last 5,000 training
-    examples (the last tenth where there are fewer than 50,000): a constant.
+    The validation split is that of the data set. If there is none, it is the last 5,000
+    training examples (the last tenth if there are fewer than 50,000).
 
     Args:
-      name: `mnist`, `name/config`, either with `:version`; else the newest version.
+      name: `mnist`, `name/config`, either with `:version`; default: newest version.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
     Returns:
       "image" u8[examples, height, width, channels] and "label" i32[examples] of each
-      split. The fingerprint covers every file of the data set's folder, so a file that
-      changed is read and checked again.
+      split. The fingerprint covers all files of the data set's folder, so a changed
+      file is read and checked again.
 
     Raises:
-      Refusal: not prepared, not such a data set, or damaged: one line that names the
-        file, what was expected and what was found.
+      Refusal: the data set is not prepared, damaged or of another kind. The line names
+        the file, what was expected and what was found.
     """
     folder = prepared.find(name, data_dir)
     if folder is None:
@@ -95,10 +96,10 @@ def _decode(folder: Path) -> dict[str, np.ndarray]:
     try:
         builder = tfds.builder_from_directory(folder)
         features, splits = builder.info.features, builder.info.splits
-    except Exception as error:  # whatever TFDS trips over in a damaged description
+    except Exception as error:  # TFDS raises many types for a damaged description
         reason = _first_line(error)
         raise Refusal(f"{folder}: unreadable description ({reason})") from error
-    shape, num_classes = _declared(folder, features)
+    shape, num_classes = _declared_shape(folder, features)
     wanted = [name for name in ("train", "validation", "test") if name in splits]
     if not {"train", "test"} <= set(wanted):
         found = ", ".join(splits) or "none"
@@ -112,8 +113,12 @@ def _decode(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _declared(folder: Path, features: Any) -> tuple[tuple[int, ...], int]:
-    """The image shape and the number of classes, or a Refusal that says what is."""
+def _declared_shape(folder: Path, features: Any) -> tuple[tuple[int, ...], int]:
+    """Returns the declared shape of the images and the number of classes.
+
+    Raises:
+      Refusal: the features are not a uint8 image of a fixed shape and a class label.
+    """
     import tensorflow_datasets as tfds
 
     found = ", ".join(sorted(features))
@@ -142,9 +147,9 @@ def _read_split(
     num_examples = sum(length for _, length in parts)
     images = np.empty((num_examples, *shape), np.uint8)
     labels = np.empty(num_examples, np.int64)
-    # Images come back encoded. PIL then decodes them on every machine (OpenCV, which
-    # TFDS prefers where it is installed, gives other pixels for a JPEG), and none is
-    # unpacked before its size is known to be the declared one.
+    # The images are read encoded and decoded by PIL. TFDS would use OpenCV where it is
+    # installed, which gives other pixels for a JPEG. It also allows checking the size
+    # of an image before it is unpacked.
     decoders = {"image": tfds.decode.SkipDecoding()}
     records = builder.as_data_source(split, decoders=decoders)
     first = 0
@@ -159,7 +164,7 @@ def _read_split(
 
 
 def _checked_shards(builder: Any, split: str, pixels: int) -> list[tuple[Path, int]]:
-    """The shards of a split and how many records each holds, every one checked."""
+    """Checks the shards of a split and returns each with its number of records."""
     info = builder.info.splits[split]
     if not info.num_examples:
         raise Refusal(f"{builder.data_dir}: split {split} declares no examples")
@@ -169,7 +174,8 @@ def _checked_shards(builder: Any, split: str, pixels: int) -> list[tuple[Path, i
     paths = [Path(path) for path in info.filepaths]
     parts = list(zip(paths, info.shard_lengths, strict=True))
     for path, length in parts:
-        # An image may be larger encoded than decoded, and other features lie beside it.
+        # The bound is generous because an encoded image may be larger than a decoded
+        # one, and because a record may have other features.
         shards.check(path, length, length * (4 * pixels + 4096) + 2**20)
     return parts
 
@@ -177,7 +183,7 @@ def _checked_shards(builder: Any, split: str, pixels: int) -> list[tuple[Path, i
 def _records(source: Any, keys: range, path: Path) -> Any:
     try:
         return source.__getitems__(list(keys))
-    except Exception as error:  # a hash that differs, a record that does not parse
+    except Exception as error:  # a wrong hash, or a record that cannot be parsed
         raise Refusal(f"{path}: damaged ({_first_line(error)})") from error
 
 

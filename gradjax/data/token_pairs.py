@@ -1,8 +1,9 @@
-"""Translations as numbers: one tokenizer for both languages, and rows of pairs.
+"""Converts translations to rows of tokens, with one tokenizer for both languages.
 
-Sentences differ in length, and what pads them costs as much as they do. So a row of the
-train split holds several pairs, one behind the other, as many as fit; each place knows
-of which pair it is, and sees no other. A row of another split is one pair.
+Sentences differ in length, and a padding token costs as much as a real one. A row of
+the train split therefore contains several pairs one after another, as many as fit. Each
+position has the number of its pair, and attention is restricted to that pair. A row of
+the other splits contains one pair.
 """
 
 import hashlib
@@ -21,48 +22,51 @@ from gradjax.data.strings import pack, unpack
 from gradjax.data.tokens import BEGIN, END, PAD, UNKNOWN, Tokenizer
 from gradjax.errors import Refusal
 
-_OPEN = 64  # rows that still take pairs; more fill a little better and take longer
-_PACK_SEED = 0  # never the user's seed: every run learns from the same rows
+_OPEN = (
+    64  # rows open for more pairs; a larger number packs slightly better, but slower
+)
+_PACK_SEED = 0  # fixed, because every run must train on the same rows
 
 Sequences = Sequence[Sequence[int]]
 
 
 class Rows(NamedTuple):
-    """One split. In a row pair 1 comes first, then pair 2, ..., then padding."""
+    """The rows of one split. A row has pair 1, then pair 2, ..., then padding."""
 
     source: np.ndarray  # i32[rows, source time]
-    source_part: np.ndarray  # i32[rows, source time]: of which pair; 0: padding
+    source_part: np.ndarray  # i32[rows, source time]: number of the pair; 0: padding
     inputs: np.ndarray  # i32[rows, time]: BEGIN, then the target
     labels: np.ndarray  # i32[rows, time]: the target, then END
-    target_part: np.ndarray  # i32[rows, time], as source_part
+    target_part: np.ndarray  # i32[rows, time]: number of the pair; 0: padding
 
 
 class TokenizedPairs(NamedTuple):
-    """Translations as rows, and the tokenizer that made them."""
+    """Translations as rows of tokens, and their tokenizer."""
 
     train: Rows
     validation: Rows
     test: Rows
     tokenizer: Tokenizer
-    num_cut: int  # pairs of the train split with a sentence over max_length
+    num_cut: int  # pairs of the train split with a sentence longer than max_length
 
 
 def tokenized(
     translations: Translations, vocab_size: int, max_length: int
 ) -> TokenizedPairs:
-    """All splits as rows, by a tokenizer of the train split alone; kept.
+    """Converts all splits to rows with a tokenizer of the train split; cached.
 
-    Byte-pair encoding, case and accents kept, one vocabulary for both languages. In the
-    train split a longer sentence is cut at `max_length`, and a target that is cut has
-    no END; the other splits are whole.
+    The tokenizer is a byte-pair encoding with one vocabulary for both languages, and
+    keeps case and accents. In the train split a sentence longer than `max_length` is
+    truncated, and a truncated target has no END; the other splits are not truncated.
 
     Args:
       translations: from `pairs.load`.
-      vocab_size: tokens at most.
-      max_length: places of a row of the train split, in each language.
+      vocab_size: the largest number of tokens.
+      max_length: length of a row of the train split in each language, in tokens.
 
     Raises:
-      Refusal: a vocab_size that cannot be, a max_length below 2, or no `tokenizers`.
+      Refusal: vocab_size or max_length is out of range, or the package `tokenizers` is
+        not installed.
     """
     if not 2 <= max_length <= 2**14:
         raise Refusal(f"max_length={max_length}: expected from 2 to {2**14}")
@@ -71,7 +75,7 @@ def tokenized(
     said = [translations.fingerprint, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     arrays = cached(
-        f"token-pairs-{digest}", lambda: _made(translations, vocab_size, max_length)
+        f"token-pairs-{digest}", lambda: _make(translations, vocab_size, max_length)
     )
     parts = {
         split: Rows(*(arrays[f"{split}_{field}"] for field in Rows._fields))
@@ -84,12 +88,12 @@ def tokenized(
 def rows_of(
     sources: Sequences, targets: Sequences, groups: Sequence[Sequence[int]]
 ) -> Rows:
-    """Pairs laid out in rows.
+    """Arranges pairs in rows.
 
     Args:
       sources: token numbers of each source, none empty.
-      targets: of each target, END included.
-      groups: which pairs are in each row, in order.
+      targets: token numbers of each target, with END.
+      groups: the indices of the pairs in each row, in order.
     """
     time = max(sum(len(sources[k]) for k in group) for group in groups)
     said = max(sum(len(targets[k]) for k in group) for group in groups)
@@ -109,18 +113,18 @@ def rows_of(
 
 
 def packed(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
-    """Which pairs share a row: in a drawn order, each where it fills a row best.
+    """Assigns pairs to rows by best fit, in a random but fixed order.
 
     Args:
-      sizes: places of each pair's source and target.
-      most: places of a row, in each language.
+      sizes: the lengths of each pair's source and target, in tokens.
+      most: the length of a row in each language, in tokens.
 
     Returns:
-      The pairs of each row; every pair is in one.
+      The indices of the pairs in each row; every pair is in exactly one row.
     """
     positions = np.arange(len(sizes), dtype=np.uint32)
     rows: list[list[int]] = []
-    is_open: list[tuple[int, int, int]] = []  # places left of both, and which row
+    is_open: list[tuple[int, int, int]] = []  # free source and target tokens, the row
     for pair in order(_PACK_SEED, 0, positions, len(sizes)).tolist():
         source, target = sizes[pair]
         fits = [one for one in is_open if one[0] >= source and one[1] >= target]
@@ -137,7 +141,7 @@ def packed(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     return rows
 
 
-def _made(translations: Translations, vocab_size: int, max_length: int) -> Arrays:
+def _make(translations: Translations, vocab_size: int, max_length: int) -> Arrays:
     train = translations.train
     tokenizer = tokens.train(
         [*train.sources, *train.targets], "bpe", vocab_size, is_lowered=False

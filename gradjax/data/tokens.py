@@ -1,9 +1,9 @@
-"""From texts to numbers: a tokenizer trained on the train split, and padded arrays.
+"""Converts texts to padded arrays of tokens, with a tokenizer of the train split.
 
-The work is the library `tokenizers`'s (the extra [text]); what is fixed here is what a
-tokenizer may see (the train split, never another), its special tokens and its cache.
-Training counts words and merges the most frequent pairs, ties by order: the same texts
-give the same tokenizer.
+The tokenizers are those of the library `tokenizers` (the extra [text]). This module
+ensures that they see only the train split, and adds special tokens and a cache.
+Training counts words and merges the most frequent pairs, with ties broken by order, so
+the same texts give the same tokenizer.
 """
 
 import contextlib
@@ -25,24 +25,24 @@ KINDS = ("word", "bpe")
 
 
 class Tokenizer(NamedTuple):
-    """Texts to numbers and back."""
+    """Converts texts to token numbers and back."""
 
-    encode: Callable[[Sequence[str]], list[list[int]]]  # no special token is added
-    decode: Callable[[Sequence[int]], str]  # special tokens are left out
-    num_tokens: int  # the special ones included
-    state: str  # JSON, from which `from_state` makes it again
+    encode: Callable[[Sequence[str]], list[list[int]]]  # adds no special tokens
+    decode: Callable[[Sequence[int]], str]  # leaves out special tokens
+    num_tokens: int  # with the special tokens
+    state: str  # JSON, from which `from_state` restores the tokenizer
 
 
 class Tokens(NamedTuple):
-    """The numbers of one split."""
+    """The token numbers and labels of one split."""
 
-    tokens: np.ndarray  # i32[examples, time], PAD behind the end
-    lengths: np.ndarray  # i32[examples], at least 1
+    tokens: np.ndarray  # i32[examples, time], padded with PAD
+    lengths: np.ndarray  # i32[examples], in tokens, at least 1
     labels: np.ndarray  # i32[examples]
 
 
 class TokenizedTexts(NamedTuple):
-    """Labelled texts as padded numbers, and the tokenizer that made them."""
+    """Labelled texts as padded token numbers, and their tokenizer."""
 
     train: Tokens
     validation: Tokens
@@ -57,19 +57,21 @@ def train(
     vocab_size: int = 4_000,
     is_lowered: bool = True,
 ) -> Tokenizer:
-    """A tokenizer of these texts.
+    """Trains a tokenizer on texts.
 
     Args:
-      texts: of the train split.
-      kind: "word": each word and each mark is one token, those beyond the most frequent
-        `vocab_size` unknown; "bpe": byte-pair encoding within words (Sennrich, Haddow
-        and Birch 2016), in which only characters never seen are unknown.
-      vocab_size: tokens at most, the 4 special ones included.
-      is_lowered: read in lower case and without accents.
+      texts: the texts of the train split.
+      kind: "word": each word and each punctuation mark is one token, and those that are
+        not among the most frequent ones are unknown; "bpe": byte-pair encoding within
+        words (Sennrich, Haddow and Birch 2016), where only characters that do not occur
+        in `texts` are unknown.
+      vocab_size: the largest number of tokens, with the 4 special tokens.
+      is_lowered: whether case and accents are removed first.
 
     Raises:
-      Refusal: another kind, a size that cannot be, or does not hold the characters that
-        "bpe" begins with; no text, or no `tokenizers`.
+      Refusal: the kind is unknown, vocab_size is out of range or too small for the
+        characters of the texts ("bpe"), there is no text, or the package `tokenizers`
+        is not installed.
     """
     if kind not in KINDS:
         raise Refusal(f"tokenizer {kind!r}: expected {' or '.join(map(repr, KINDS))}")
@@ -79,17 +81,17 @@ def train(
     made, trainer = (_words if kind == "word" else _pairs)(library(), vocab_size)
     made.normalizer = _normalizer(library(), is_lowered)
     made.train_from_iterator(texts, trainer)
-    if (found := made.get_vocab_size()) > vocab_size:  # the library keeps them all
+    if (found := made.get_vocab_size()) > vocab_size:  # "bpe" keeps all characters
         there = f"the texts have {found - len(SPECIAL)} characters"
         raise Refusal(f"vocab_size={vocab_size}: {there}; expected at least {found}")
-    return _wrapped(made)
+    return _wrap(made)
 
 
 def check_vocab_size(vocab_size: int) -> None:
-    """Refuses a number of tokens that cannot be.
+    """Refuses a number of tokens that is out of range.
 
     Raises:
-      Refusal: the line has the bounds.
+      Refusal: vocab_size is out of range; the line has the bounds.
     """
     if not len(SPECIAL) < vocab_size <= 2**20:
         expected = f"expected from {len(SPECIAL) + 1} to {2**20}"
@@ -97,7 +99,7 @@ def check_vocab_size(vocab_size: int) -> None:
 
 
 def _words(library: Any, vocab_size: int) -> tuple[Any, Any]:
-    """A tokenizer of whole words, and its trainer."""
+    """Makes a tokenizer with one token per word, and its trainer."""
     made = library.Tokenizer(library.models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
     made.pre_tokenizer = library.pre_tokenizers.Whitespace()
     trainer = library.trainers.WordLevelTrainer(
@@ -107,10 +109,11 @@ def _words(library: Any, vocab_size: int) -> tuple[Any, Any]:
 
 
 def _pairs(library: Any, vocab_size: int) -> tuple[Any, Any]:
-    """A tokenizer of parts of words, and its trainer.
+    """Makes a byte-pair tokenizer, and its trainer.
 
-    A word begins with a mark of its own. (With an end_of_word_suffix instead, the
-    library's numbering follows a hash table and differs from run to run.)
+    A special character marks the start of a word. An end_of_word_suffix is not used,
+    because with it the library numbers the tokens in the order of a hash table, which
+    differs from run to run.
     """
     made = library.Tokenizer(library.models.BPE(unk_token=SPECIAL[UNKNOWN]))
     made.pre_tokenizer = library.pre_tokenizers.Sequence(
@@ -136,25 +139,25 @@ def _normalizer(library: Any, is_lowered: bool) -> Any:
 
 
 def from_state(state: str) -> Tokenizer:
-    """The tokenizer whose `state` this is.
+    """Restores a tokenizer from its `state`.
 
     Raises:
-      Refusal: it is damaged, or `tokenizers` is not installed.
+      Refusal: the state is damaged, or `tokenizers` is not installed.
     """
     read = library().Tokenizer.from_str
     try:
-        return _wrapped(read(state))
-    except Exception as error:  # the library raises nothing narrower
+        return _wrap(read(state))
+    except Exception as error:  # the library raises no narrower type
         raise Refusal(f"a damaged tokenizer ({error})") from error
 
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The numbers of a user's texts.
+    """Converts the user's texts to token numbers.
 
     Raises:
-      Refusal: they are no list of texts.
+      Refusal: `texts` is not a list of texts.
     """
-    with contextlib.suppress(TypeError):  # no list, or half of a surrogate pair
+    with contextlib.suppress(TypeError):  # not a list, or half of a surrogate pair
         said = [] if isinstance(texts, str) else list(texts)
         if said and all(isinstance(one, str) for one in said):
             return tokenizer.encode(said)
@@ -162,14 +165,14 @@ def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences as one array, cut at `time`; an empty one is one UNKNOWN.
+    """Converts sequences to one array; an empty sequence becomes one UNKNOWN.
 
     Args:
-      sequences: token numbers, of any lengths.
-      time: the second axis.
+      sequences: token numbers; longer sequences are truncated at `time`.
+      time: size of the second axis.
 
     Returns:
-      tokens i32[examples, time], PAD behind the end, and lengths i32[examples].
+      tokens i32[examples, time], padded with PAD, and lengths i32[examples].
     """
     tokens = np.full((len(sequences), time), PAD, np.int32)
     lengths = np.empty(len(sequences), np.int32)
@@ -183,20 +186,20 @@ def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.n
 def tokenized(
     texts: LabelledTexts, kind: str, vocab_size: int, max_length: int
 ) -> TokenizedTexts:
-    """All splits as numbers, by a tokenizer of the train split alone; kept.
+    """Converts all splits to token numbers with a tokenizer of the train split; cached.
 
-    The arrays are as long as the longest text of the train split, and at most
-    `max_length`; what is longer is cut. A text without any token (of marks that nothing
-    is left of) is one UNKNOWN.
+    The second axis of the arrays has the length of the longest text of the train split,
+    but at most `max_length`; longer texts are truncated. A text without tokens becomes
+    one UNKNOWN.
 
     Args:
       texts: from `texts.load_labelled`.
-      kind: of tokenizer, see `train`.
-      vocab_size: as there.
-      max_length: tokens of a text that are read, from its start.
+      kind: of the tokenizer, see `train`.
+      vocab_size: the largest number of tokens, see `train`.
+      max_length: the largest number of tokens per text.
 
     Raises:
-      Refusal: what `train` refuses, or a max_length that is not positive.
+      Refusal: `train` refuses its arguments, or max_length is out of range.
     """
     if not 1 <= max_length <= 2**16:
         raise Refusal(f"max_length={max_length}: expected from 1 to {2**16}")
@@ -204,7 +207,7 @@ def tokenized(
     said = [texts.fingerprint, kind, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     arrays = cached(
-        f"tokens-{digest}", lambda: _made(texts, kind, vocab_size, max_length)
+        f"tokens-{digest}", lambda: _make(texts, kind, vocab_size, max_length)
     )
     parts = {
         split: Tokens(
@@ -218,7 +221,7 @@ def tokenized(
     return TokenizedTexts(**parts, tokenizer=tokenizer, num_cut=int(arrays["num_cut"]))
 
 
-def _made(texts: LabelledTexts, kind: str, vocab_size: int, max_length: int) -> Arrays:
+def _make(texts: LabelledTexts, kind: str, vocab_size: int, max_length: int) -> Arrays:
     tokenizer = train(texts.train.texts, kind, vocab_size)
     splits = ("train", "validation", "test")
     found = {name: tokenizer.encode(getattr(texts, name).texts) for name in splits}
@@ -231,7 +234,7 @@ def _made(texts: LabelledTexts, kind: str, vocab_size: int, max_length: int) -> 
     return arrays | {"num_cut": np.asarray(cut)}
 
 
-def _wrapped(made: Any) -> Tokenizer:
+def _wrap(made: Any) -> Tokenizer:
     def encode(texts: Sequence[str]) -> list[list[int]]:
         return [found.ids for found in made.encode_batch(list(texts))]
 
@@ -242,10 +245,10 @@ def _wrapped(made: Any) -> Tokenizer:
 
 
 def library() -> Any:
-    """The package `tokenizers`.
+    """Imports the package `tokenizers`.
 
     Raises:
-      Refusal: it is not installed.
+      Refusal: the package is not installed.
     """
     try:
         import tokenizers
