@@ -107,7 +107,10 @@ def test_of_each_point_of_a_schedule_it_is_the_closed_form():
 
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
-    [("adam(b1=0.9, eps_root=1e-16)", 0.01), ("sgd(momentum=0.9)", 0.05)],
+    [
+        pytest.param("adam(b1=0.9, eps_root=1e-16)", 0.01, marks=pytest.mark.slow),
+        ("sgd(momentum=0.9)", 0.05),
+    ],
 )
 def test_on_digits_it_is_the_central_difference_and_the_forward_mode(optimizer, rate):
     """The points lie on steps: there the shape, in float32, is exact."""
@@ -330,7 +333,9 @@ def test_what_has_no_finite_gradient_is_noticed(expression):
 @pytest.mark.parametrize(
     ("expression", "is_x64", "share", "rel"),
     [
-        ("soap(update_interval=2)", True, 1e-3, 1e-6),
+        pytest.param(
+            "soap(update_interval=2)", True, 1e-3, 1e-6, marks=pytest.mark.slow
+        ),
         ("multi_steps(adam(eps_root=1e-16), every=2)", False, 1e-2, 1e-3),
         (
             "chain(sgd, scale_by_backtracking_linesearch(max_backtracking_steps=3))",

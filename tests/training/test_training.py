@@ -228,7 +228,10 @@ def test_same_seed_same_bits_and_another_seed_others(regression):
         assert (one.trace[name].values != other.trace[name].values).any()
 
 
-def test_block_length_does_not_change_the_bits(regression, monkeypatch):
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 2), (7, 5)])
+def test_block_length_does_not_change_the_bits(
+    limit, expected, regression, monkeypatch
+):
     def result(limit):
         monkeypatch.setattr(blocks, "MAX_BLOCK_STEPS", limit)
         program = gradjax.program(regression, "adam", num_steps=20, batch_size=5)
@@ -237,10 +240,9 @@ def test_block_length_does_not_change_the_bits(regression, monkeypatch):
 
     length, whole = result(1_000)
     assert length == 20
-    for limit, expected in ((1, 1), (3, 2), (7, 5)):
-        length, parts = result(limit)
-        assert length == expected
-        assert_same_bits(whole, parts)
+    length, parts = result(limit)
+    assert length == expected
+    assert_same_bits(whole, parts)
 
 
 def test_evaluations_do_not_change_the_bits(regression):

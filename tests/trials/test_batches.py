@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jax
@@ -57,7 +58,7 @@ def problem():
     return Problem(init, loss, metrics, splits)
 
 
-def program_of(problem, optimizer="sgd(momentum=0.9)"):
+def program_of(problem, optimizer="sgd(momentum=0.9)", **more):
     return gradjax.program(
         problem,
         optimizer,
@@ -65,6 +66,7 @@ def program_of(problem, optimizer="sgd(momentum=0.9)"):
         num_steps=NUM_STEPS,
         batch_size=5,
         eval_every=EVERY,
+        **more,
     )
 
 
@@ -89,13 +91,18 @@ def assert_same(one, other, rows=slice(None), columns=slice(None)):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        "sgd(momentum=0.9)",
-        "adam",
         "average(sgd, decay=0.9)",
-        "schedule_free_sgd",
-        "sam(sgd, rho=0.05)",
-        "noisy_sgd",
-        "lbfgs",
+        *(
+            pytest.param(expression, marks=pytest.mark.slow)
+            for expression in (
+                "sgd(momentum=0.9)",
+                "adam",
+                "schedule_free_sgd",
+                "sam(sgd, rho=0.05)",
+                "noisy_sgd",
+                "lbfgs",
+            )
+        ),
     ],
 )
 def test_a_width_of_one_has_the_bits_of_a_single_run(optimizer, problem):
@@ -155,7 +162,9 @@ def test_divergence_is_a_result_with_its_step(four, problem):
         assert whole.num_gradients[row] == step
 
 
-@pytest.mark.parametrize("capacity", [1, 3, 1_000])
+@pytest.mark.parametrize(
+    "capacity", [1, pytest.param(3, marks=pytest.mark.slow), 1_000]
+)
 def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     made, whole = four
     with pytest.MonkeyPatch.context() as patched:
@@ -234,8 +243,9 @@ def on_cores(num_devices, width, rates):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
-@pytest.mark.parametrize("width", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", ["1", "2"])
 def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
     rates = [1e-3, 1e30, 0.01]
     one = on_cores("1", width, rates)
@@ -246,15 +256,37 @@ def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
 
 
 @pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
-def test_two_cores_run_one_executable(problem, compile_log):
-    program = program_of(problem)
-    before = len(compile_log())
-    made = lanes.lanes(program, width=1, num_devices=2)
-    found = run(made)
+@pytest.mark.parametrize(
+    ("width", "more"), [(1, {}), (2, {"keep": "best", "patience": 2})]
+)
+def test_two_threads_on_one_device_compile_once_and_have_the_bits_of_one(
+    width, more, problem, compile_log
+):
+    program, before = program_of(problem, **more), len(compile_log())
+    made = lanes.lanes(program, width, num_devices=2)
+    ready, threads, together = made.ready(), set(), threading.Barrier(2)
+    assert made.devices == (jax.devices()[0],) * 2
+
+    def meeting(call):
+        """The call, which waits at its first use until the other is used, too."""
+        is_first = iter([True])
+
+        def met(*args):
+            threads.add(threading.get_ident())
+            if next(is_first, False):
+                together.wait(timeout=60)
+            return call(*args)
+
+        return met
+
+    calls = tuple(meeting(call) for call in ready.calls)
+    found = run(made._replace(ready=lambda: ready._replace(calls=calls, in_flight=2)))
+    assert len(threads - {threading.get_ident()}) >= 2
     new = compile_log()[before:]
-    assert len(new) == 2, new
-    assert len(made.ready().calls) == 2
-    assert_same(found, run(lanes.lanes(program_of(problem), num_devices=1)))
+    assert len(new) == 2, new  # the initial parameters, and a segment
+    alone = run(lanes.lanes(program_of(problem, **more), width, num_devices=1))
+    assert_same(found, alone)
+    np.testing.assert_array_equal(found.kept_step, alone.kept_step)
 
 
 @pytest.mark.parametrize(
