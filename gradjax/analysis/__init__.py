@@ -1,1 +1,1 @@
-"""What records mean: arrays in, arrays out. Nothing here reads a file or draws."""
+"""Functions from arrays to arrays that interpret results; no files and no figures."""

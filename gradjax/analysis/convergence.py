@@ -1,4 +1,4 @@
-"""When a descent is over: nothing changes any more, or it has left for infinity."""
+"""The end of a descent: it has converged, or it has diverged."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Ending(NamedTuple):
-    """Why a descent stopped, and after how many steps."""
+    """The step at which a descent ended, and the reason."""
 
     step: int
     reason: str  # "gradient", "loss" or "diverged"
@@ -19,23 +19,24 @@ def ending(
     loss_tolerance: float,
     patience: int,
 ) -> Ending | None:
-    """The first step at which a descent is over; None: it goes on.
+    """Returns the first step at which a descent has ended; None if it has not.
 
-    It stands still at step k when one of these has held at each of the last `patience`
-    points, k the last of them:
+    It has converged at step k if one of these conditions holds at each of the
+    `patience` points up to and including k:
 
         |g_k| < gradient_tolerance
         |f_k - f_(k-1)| < loss_tolerance max(1, |f_k|)
 
-    One such point alone proves nothing: with momentum, the bottom of a valley is
-    crossed at full speed, and where an oscillation turns the loss hardly changes.
+    It has diverged at the first point whose loss or gradient norm is not finite. One
+    point alone does not show convergence: with momentum a descent crosses the bottom of
+    a valley at full speed, and the loss hardly changes where an oscillation turns.
 
     Args:
       loss: f[points], at the start and after each step.
       gradient_norm: f[points], at the same points.
-      gradient_tolerance: of the norm; 0 is never met.
-      loss_tolerance: of the change of the loss over a step; 0 is never met.
-      patience: how many points in a row, at least 1.
+      gradient_tolerance: the bound of the norm; 0 is never met.
+      loss_tolerance: the bound of the change of the loss in a step; 0 is never met.
+      patience: the number of successive points, at least 1.
     """
     is_far = ~(np.isfinite(loss) & np.isfinite(gradient_norm))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -55,6 +56,6 @@ def ending(
 
 
 def _last_of_a_row(holds: np.ndarray, length: int) -> np.ndarray:
-    """Every index at which the last `length` values are all True."""
+    """Returns every index at which the last `length` values are all True."""
     count = np.concatenate([[0], np.cumsum(holds)])
     return np.flatnonzero(count[length:] - count[:-length] == length) + length - 1

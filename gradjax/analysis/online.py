@@ -1,4 +1,4 @@
-"""A model that keeps learning: each event is predicted first, then learned from."""
+"""Online learning: a model predicts each event before it is trained on the event."""
 
 import time
 from collections.abc import Callable
@@ -24,21 +24,22 @@ def replay(
     seed: jax.Array,
     events: Batch,
 ) -> tuple[TrainState, jax.Array]:
-    """Predicts and learns, chunk by chunk, in the order of the events; pure.
+    """Predicts each chunk of events and then trains on it; a pure function.
 
-    A chunk's events are predicted together, by parameters that saw none of them, and
-    then `repeats` steps of the program are taken on them: its loss, its optimizer. So
-    every prediction is made before its answer is known (progressive validation).
+    The events of a chunk are predicted together, with parameters that were not trained
+    on any of them. Then `repeats` steps of the program, with its loss and its
+    optimizer, are taken on the chunk. So every prediction is made before its answer is
+    known (progressive validation).
 
     Args:
       program: from `gradjax.program`; only its step and its plan are used.
       predict: (params, events of a chunk) -> f32[chunk].
-      chunk: events predicted before they are learned from; the last may be fewer.
-      repeats: steps on each chunk.
-      state: of the end of training: parameters and the optimizer's own state.
+      chunk: the number of events in a chunk; the last chunk may be shorter.
+      repeats: the number of steps on each chunk.
+      state: the state at the end of training, with that of the optimizer.
       hparams: every number of the program, f32[] each.
-      seed: u32[], of what the loss and the optimizer draw.
-      events: leaves [events, ...], the earliest first.
+      seed: u32[], the seed of the random numbers in the loss and the optimizer.
+      events: a pytree with leaves [events, ...], ordered by time.
 
     Returns:
       The state after the last event, and predictions f32[events].
@@ -50,7 +51,7 @@ def replay(
     """
     key = jax.random.key(seed)
 
-    def met(state: TrainState, xs: Any) -> tuple[TrainState, jax.Array]:
+    def predict_and_train(state: TrainState, xs: Any) -> tuple[TrainState, jax.Array]:
         number, batch = xs
         guesses = predict(evaluation.eval_params(program.plan, state), batch)
         for again in range(repeats):
@@ -62,25 +63,26 @@ def replay(
     num_events = jax.tree.leaves(events)[0].shape[0]
     full, rest = divmod(num_events, chunk)
 
-    def folded(leaf: jax.Array) -> jax.Array:
+    def in_chunks(leaf: jax.Array) -> jax.Array:
         return leaf[: full * chunk].reshape(full, chunk, *leaf.shape[1:])
 
     numbers = jnp.arange(full, dtype=jnp.uint32)
-    state, guesses = jax.lax.scan(met, state, (numbers, jax.tree.map(folded, events)))
+    chunks = (numbers, jax.tree.map(in_chunks, events))
+    state, guesses = jax.lax.scan(predict_and_train, state, chunks)
     guesses = guesses.reshape(full * chunk)
     if rest:
         left = jax.tree.map(lambda leaf: leaf[full * chunk :], events)
-        state, last = met(state, (jnp.uint32(full), left))
+        state, last = predict_and_train(state, (jnp.uint32(full), left))
         guesses = jnp.concatenate([guesses, last])
     return state, guesses
 
 
 def trace(online: np.ndarray, frozen: np.ndarray) -> dict[str, Series]:
-    """`online_rmse` and `frozen_rmse`, of all events so far.
+    """Computes the curves `online_rmse` and `frozen_rmse`, each over all events so far.
 
     Args:
-      online: f64[events], squared errors.
-      frozen: the same, of the model left alone.
+      online: f64[events], squared errors of the model that is trained online.
+      frozen: f64[events], squared errors of the model that is not trained any more.
     """
     counts = np.arange(1, len(online) + 1)
     pairs = (("online", online), ("frozen", frozen))
@@ -93,7 +95,16 @@ def trace(online: np.ndarray, frozen: np.ndarray) -> dict[str, Series]:
 def figures(
     online: np.ndarray, frozen: np.ndarray, parts: dict[str, slice]
 ) -> dict[str, float]:
-    """`<part>_online_rmse` and `<part>_frozen_rmse` of squared errors f64[events]."""
+    """Computes the RMSE of each model over parts of the events.
+
+    Args:
+      online: f64[events], squared errors of the model that is trained online.
+      frozen: f64[events], squared errors of the model that is not trained any more.
+      parts: name -> the events of the part.
+
+    Returns:
+      `<part>_online_rmse` and `<part>_frozen_rmse` -> value.
+    """
     return {
         f"{part}_{name}_rmse": float(np.sqrt(errors[where].mean()))
         for part, where in parts.items()
@@ -102,7 +113,7 @@ def figures(
 
 
 def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
-    """The result, when it is there, and the seconds it took."""
+    """Calls a function; returns its completed result and the time in seconds."""
     start = time.perf_counter()
     result = jax.block_until_ready(function(*args))
     return result, time.perf_counter() - start

@@ -1,22 +1,22 @@
-"""Whether a validation loss has been rising while training went on."""
+"""Detection of overfitting: a validation loss that rises during training."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_LEAST = 0.02  # of the minimum: a smaller rise is noise
+_LEAST = 0.02  # share of the minimum; a smaller rise is noise
 
 
 class Rise(NamedTuple):
     """A validation loss that has risen since its minimum."""
 
-    step: int  # of the minimum
+    step: int  # the step of the minimum
     minimum: float
-    last: float
+    last: float  # the loss of the last evaluation
 
 
 def rise(steps: Any, losses: Any) -> Rise | None:
-    """The rise of a validation loss since its minimum; None where there is none.
+    """Returns the rise of a validation loss since its minimum; None without a rise.
 
     A loss has been rising if at least two evaluations follow its minimum and the last
     one is above the minimum by more than 2 % of it.

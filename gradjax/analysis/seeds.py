@@ -1,4 +1,4 @@
-"""What several seeds of one program say together."""
+"""Figures of several trials that differ only in their seed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 
 from gradjax.types import Result, Series
 
-_MAX_POINTS = 1_000  # of a stored curve
+_MAX_POINTS = 1_000  # the most points of a stored curve
 
 
 def stacked(results: Sequence[Result], name: str) -> Series | None:
-    """A curve of every trial: values f32[trials, points]; None if there is no such one.
+    """Returns a curve of all trials, values f32[trials, points]; None if it is missing.
 
-    The values of a trial that ended early end in NaN.
+    The values of a trial are NaN after the step at which it diverged or stopped.
     """
     if name not in results[0].trace:
         return None
@@ -22,11 +22,14 @@ def stacked(results: Sequence[Result], name: str) -> Series | None:
 
 
 def thinned(series: Series) -> Series:
-    """Means over the shortest equal windows that leave at most 1,000 points.
+    """Averages curves over the shortest equal windows that leave at most 1,000 points.
 
     Args:
-      series: values f[trials, points]. A window has the steps of its last point; the
-        last window may be shorter.
+      series: values f[trials, points].
+
+    Returns:
+      Values f32[trials, windows], at the step of the last point of each window. The
+      last window may be shorter.
     """
     count = series.values.shape[1]
     every = -(-count // _MAX_POINTS)
@@ -40,17 +43,20 @@ def thinned(series: Series) -> Series:
 
 
 def last(results: Sequence[Result], name: str) -> float | None:
-    """The last value of a curve, the mean over trials; None: no such curve, or end."""
+    """Returns the mean over trials of the last value of a curve.
+
+    None if the curve is missing or a trial diverged.
+    """
     if is_diverged(results) or name not in results[0].trace:
         return None
     return float(np.mean([one.trace[name].values[-1] for one in results]))
 
 
 def training_loss(results: Sequence[Result], step: int) -> float | None:
-    """The mean over trials and over the last tenth of the first `step` steps.
+    """Returns the mean loss over trials and the last tenth of the first `step` steps.
 
-    A mini-batch's loss is a sample of the loss over all data: one alone says little.
-    None where a trial diverged.
+    The mean is taken because the loss of one mini-batch is a noisy sample of the loss
+    over all data. None if a trial diverged.
     """
     if is_diverged(results):
         return None
@@ -61,13 +67,13 @@ def training_loss(results: Sequence[Result], step: int) -> float | None:
 def figures(
     results: Sequence[Result], num_steps: int, timed: Sequence[Result]
 ) -> dict[str, Any]:
-    """What the trials came to, ready for JSON; None where there is no such figure.
+    """Returns the figures of the trials, ready for JSON; None for a missing figure.
 
     Args:
-      results: one a trial.
-      num_steps: of every trial, where it does not diverge.
-      timed: the trials, and maybe more runs of the same program: the fastest of them
-        says what a step costs, compiling and evaluation apart.
+      results: one result per trial.
+      num_steps: the number of steps of a trial that does not diverge.
+      timed: the trials and possibly further runs of the same program. The fastest of
+        them gives the time of a step, without compilation and with evaluation.
     """
     step_s = min(one.run_s / one.num_steps for one in timed)
     taken = sum(one.num_steps for one in results)
@@ -83,5 +89,5 @@ def figures(
 
 
 def is_diverged(results: Sequence[Result]) -> bool:
-    """Whether any trial did."""
+    """Returns whether any trial diverged."""
     return any(one.status == "diverged" for one in results)

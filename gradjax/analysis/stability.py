@@ -1,8 +1,9 @@
-"""How large a learning rate may be: in theory on a quadratic, and by its losses.
+"""The largest stable learning rate: in theory on a quadratic, and from measured losses.
 
-On a quadratic of largest curvature L every mode h <= L of a descent is a linear map.
-It is stable while both of its eigenvalues lie within the unit circle, and the mode L
-leaves it first, at -1. With v' = b v + h x, the momentum that optax keeps:
+On a quadratic with largest curvature L, a descent is a linear map for each mode of
+curvature h <= L. The mode is stable while both eigenvalues of its map lie within the
+unit circle. The mode L becomes unstable first, with an eigenvalue of -1. With
+v' = b v + h x, the momentum as optax computes it:
 
     sgd        x' = x - r h x                                     r < 2 / L
     momentum   x' = x - r v'                                      r < 2 (1 + b) / L
@@ -12,7 +13,7 @@ For nesterov the map has trace 1 + b - r h (1 + b) and determinant b (1 - r h), 
 1 + trace + determinant is 0 at the bound.
 
 Source: Polyak 1964, Some Methods of Speeding Up the Convergence of Iteration Methods;
-Nesterov's form as in Sutskever et al. 2013, worked out as above.
+Nesterov's form as in Sutskever et al. 2013, with the bound derived as above.
 """
 
 import math
@@ -21,19 +22,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-GIVEN_BACK = 0.1  # of a fall: from here on a loss counts as growing
-_ROUNDING = 1e-6  # of a log: a loss that stands still does not grow
+GIVEN_BACK = 0.1  # share of the fall in log loss; a larger rise counts as growth
+_ROUNDING = 1e-6  # in log loss; a smaller rise is a rounding error
 
 
 class Edge(NamedTuple):
-    """The learning rate from which on a descent grows, in theory."""
+    """The learning rate above which a descent is unstable, in theory."""
 
     rate: float
     formula: str
 
 
 class Outcome(NamedTuple):
-    """What one learning rate led to; heights are losses above the least there is."""
+    """The result of one learning rate; a height is a loss minus the least possible."""
 
     rate: float
     heights: np.ndarray  # f64[steps]
@@ -42,27 +43,27 @@ class Outcome(NamedTuple):
 
     @property
     def fall(self) -> float:
-        """From the start to the end, in powers of e."""
+        """The decrease of the natural logarithm of the height over the run."""
         return float(np.log(self.heights[0]) - np.log(self.final))
 
 
 class Sweep(NamedTuple):
-    """What learning rates on a grid led to; None: there is none on this grid."""
+    """The results of a grid of learning rates; None for a rate that it does not show."""
 
-    outcomes: Sequence[Outcome]  # one a rate, rising
-    best: Outcome | None  # the one that ends lowest
-    edge: tuple[float, float] | None  # the largest rate that falls, the next that grows
-    too_small: float | None  # below it a loss falls less than half as far as the best
-    too_large: float | None  # above it likewise, or it grows
+    outcomes: Sequence[Outcome]  # one per rate, with increasing rates
+    best: Outcome | None  # the one with the lowest final height
+    edge: tuple[float, float] | None  # the largest stable rate, the least unstable rate
+    too_small: float | None  # at smaller rates the fall is less than half of the best
+    too_large: float | None  # at larger rates the same is true, or the loss grows
 
 
 def edge(curvature: float, momentum: float = 0.0, nesterov: bool = False) -> Edge:
-    """The learning rate from which on sgd grows on a quadratic.
+    """Returns the learning rate above which sgd is unstable on a quadratic.
 
     Args:
       curvature: the largest eigenvalue of the Hessian, above 0.
       momentum: b, in [0, 1).
-      nesterov: whether the step looks ahead, as optax's does.
+      nesterov: whether Nesterov's momentum is used, in the form of optax.
     """
     if not momentum:
         return Edge(2.0 / curvature, "2 / (largest curvature)")
@@ -73,14 +74,15 @@ def edge(curvature: float, momentum: float = 0.0, nesterov: bool = False) -> Edg
 
 
 def outcome(rate: float, losses: Any, final: Any, level: float) -> Outcome:
-    """What one run shows of its rate.
+    """Returns the result of one run.
 
     Args:
-      rate: of the run.
-      losses: f[steps]; their precision says what rounding is.
-      final: f[], after the last step.
-      level: the least loss there is. No height is below its rounding, or below eps^2
-        of the first: what is left where parameters are right to eps.
+      rate: the learning rate of the run.
+      losses: f[steps]; the eps of their type determines the rounding error.
+      final: f[], the loss after the last step.
+      level: the least possible loss. Smaller heights are raised to 64 eps |level|, its
+        rounding error, plus eps^2 times the first height, which is the height that
+        remains if the parameters are correct to eps.
     """
     values = np.asarray(losses)
     every = np.append(values, np.asarray(final, values.dtype)).astype(np.float64)
@@ -93,44 +95,45 @@ def outcome(rate: float, losses: Any, final: Any, level: float) -> Outcome:
 
 
 def is_growing(heights: np.ndarray) -> bool:
-    """Whether a loss ends well above the least that it had passed.
+    """Returns whether a loss ends well above its least value.
 
-    It does where, on a log axis, it gives back over a tenth of its fall: with the first
-    height h0, the least m and e, the mean over the last twentieth of the run,
-    log(e / m) > log(h0 / m) / 10. A loss that overflows grows.
+    It does if, on a log axis, it rises again by more than a tenth of its fall:
+    log(e / m) > log(h0 / m) / 10, with the first height h0, the least height m, and the
+    mean e over the last twentieth of the run. A loss that overflows grows.
 
-    The least is that of a single step: above its edge a descent may hop between two
-    sides of a valley, high and low in turn, and a mean over steps would hide that. So a
-    loss that oscillates as it falls must have fallen by far more than it oscillates.
+    The least height is that of a single step, because an unstable descent may jump
+    between two sides of a valley, one high and one low, which a mean over steps would
+    hide. So a loss that oscillates while it falls counts as falling only if its fall
+    is much larger than its oscillation.
 
     Args:
-      heights: f[steps], above 0: of a loss, or of a loss above its minimum.
+      heights: f[steps], above 0: a loss, or a loss minus its minimum.
     """
     if not np.isfinite(heights).all():
         return True
     first, least = math.log(heights[0]), math.log(heights.min())
     tail = heights[-max(1, len(heights) // 20) :]
-    last = math.log((tail / len(tail)).sum())  # the sum of large ones may overflow
+    last = math.log((tail / len(tail)).sum())  # because tail.sum() may overflow
     return last - least > GIVEN_BACK * (first - least) + _ROUNDING
 
 
 def sweep(
     outcomes: Sequence[Outcome], grows_at: Callable[[float], bool], tolerance: float
 ) -> Sweep:
-    """The best rate, the edge above it, and the ends of what is right.
+    """Finds the best rate, the edge of stability above it, and the range of good rates.
 
-    Above the edge a run may end low again by chance: a network whose units all died has
-    nothing left that could grow. So the edge is sought from the best rate upwards.
+    Above the edge a run may end low again by chance: in a network whose units have all
+    died, nothing can grow. So the edge is searched from the best rate upwards.
 
     Args:
-      outcomes: one a rate, rising.
-      grows_at: runs another rate, to narrow the edge by bisection.
-      tolerance: of the edge, relative, above 0.
+      outcomes: one per rate, with increasing rates.
+      grows_at: runs another rate and returns whether its loss grows; for bisection.
+      tolerance: the relative tolerance of the edge, above 0.
     """
     falling = [k for k, one in enumerate(outcomes) if not one.is_growing]
     if not falling:
         return Sweep(outcomes, None, None, None, None)
-    # Of rates that all arrive, within rounding, the one that arrives first.
+    # Among rates with the same final height, the one that reaches it earliest.
     keys = [(one.final, float(np.log(one.heights).mean())) for one in outcomes]
     best = min(falling, key=keys.__getitem__)
     first = best
@@ -148,13 +151,13 @@ def sweep(
 def bisect(
     grows_at: Callable[[float], bool], low: float, high: float, tolerance: float
 ) -> tuple[float, float]:
-    """Narrows (low, high) by halves, on a log axis, to high / low <= 1 + tolerance.
+    """Bisects (low, high) on a log axis until high / low <= 1 + tolerance.
 
     Args:
-      grows_at: false at `low` and true at `high`, both above 0.
-      low: of the bracket.
-      high: of the bracket.
-      tolerance: relative, above 0.
+      grows_at: a function that is false at `low` and true at `high`.
+      low: the lower end of the bracket, above 0.
+      high: the upper end of the bracket.
+      tolerance: the relative tolerance, above 0.
     """
     while high / low > 1.0 + tolerance:
         middle = math.sqrt(low * high)
@@ -163,9 +166,10 @@ def bisect(
 
 
 def _half_as_far(outcomes: Sequence[Outcome]) -> float | None:
-    """The rate, going away from the best, from which on a loss falls less than half.
+    """Returns the rate at which the fall is half that of the best; None without one.
 
-    Between two rates of the grid the fall is taken as linear over a log axis.
+    The outcomes start at the best one. Between two rates of the grid the fall is
+    interpolated linearly over the logarithm of the rate.
     """
     falls = [one.fall for one in outcomes]
     short = [k for k, fall in enumerate(falls) if fall < falls[0] / 2.0]

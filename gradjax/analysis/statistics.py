@@ -1,8 +1,8 @@
-"""Intervals for a mean and for a median.
+"""Confidence intervals for a mean and for a median.
 
-Measured: where 0.95 is claimed, a percentile bootstrap of the mean covers 0.73, 0.83,
-0.90 and 0.93 at 3, 5, 10 and 20 values; Student's interval covers 0.95 at each. SciPy
-is imported where it is used, so that importing gradjax does not pay for it.
+Measured coverage of 95 % intervals: a percentile bootstrap of the mean covers 0.73,
+0.83, 0.90 and 0.93 with 3, 5, 10 and 20 values; Student's interval covers 0.95 with
+each. SciPy is imported where it is used, so that importing gradjax stays fast.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from gradjax.errors import Refusal
 
 
 class Interval(NamedTuple):
-    """An estimate between the bounds of its confidence interval."""
+    """An estimate and the bounds of its confidence interval."""
 
     estimate: float  # the mean or the median
     low: float
@@ -21,14 +21,14 @@ class Interval(NamedTuple):
 
 
 def student_interval(values: Any, confidence: float = 0.95) -> Interval:
-    """The mean and Student's interval: mean -+ t(n - 1) * std / sqrt(n).
+    """Computes the mean and Student's interval: mean -+ t(n - 1) * std / sqrt(n).
 
     Args:
-      values: f64[n], n >= 1, finite; assumed independent and about normal.
-      confidence: the share of such intervals that cover the mean, in (0, 1).
+      values: f64[n], n >= 1, finite; assumed independent and nearly normal.
+      confidence: the probability that the interval covers the mean, in (0, 1).
 
     Returns:
-      Interval(mean, low, high). One value has no spread: its bounds are NaN.
+      Interval(mean, low, high). The bounds are NaN if there is only one value.
 
     Raises:
       Refusal: no values, a value that is not finite, or a confidence outside (0, 1).
@@ -48,17 +48,18 @@ def student_interval(values: Any, confidence: float = 0.95) -> Interval:
 
 
 def median_interval(values: Any, confidence: float = 0.95) -> Interval:
-    """The median between two order statistics, whatever the distribution.
+    """Computes the median and an interval between two order statistics.
 
-    The interval [x_(k), x_(n + 1 - k)] covers the median of a continuous distribution
-    with probability 1 - 2 P(Binomial(n, 1/2) < k). The largest k for which that is at
-    least `confidence` is taken. Where there is none the interval is the range, which
-    covers 1 - 2**(1 - n): at 0.95, n of 6 or more is needed (0.969), and the range of 5
-    covers 0.938, of 4 0.875, of 3 0.75.
+    For every continuous distribution, [x_(k), x_(n + 1 - k)] covers the median with
+    probability 1 - 2 P(Binomial(n, 1/2) < k). The largest k for which this is at
+    least `confidence` is taken. If there is no such k, the interval is the range of the
+    values, which covers the median with probability 1 - 2**(1 - n). For 0.95 at least 6
+    values are needed (0.969); the range of 5 values covers 0.938, of 4 values 0.875,
+    and of 3 values 0.75.
 
     Args:
       values: f64[n], n >= 1, finite; assumed independent.
-      confidence: the least probability of covering the median, in (0, 1).
+      confidence: the least probability that the interval covers the median, in (0, 1).
 
     Returns:
       Interval(median, low, high).
