@@ -14,7 +14,10 @@ from gradjax.errors import Refusal
 from gradjax.records import plan
 from gradjax.types import Options, Sweep
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 RATES = ("learning_rate=[0.001, 0.01, 0.1]",)
+RIDGE = ("--problem=ridge", "--steps=5", "--noplot")
+DIGITS = {"dataset": "digits", "model": "logistic", "steps": 20, "batch_size": 32}
 
 
 def trained(what, folder, asked=None, **flags):
@@ -24,13 +27,12 @@ def trained(what, folder, asked=None, **flags):
 
 
 def digits(folder, **asked):
-    flags = {"dataset": "digits", "model": "mlp(widths=(8,))", "steps": 20}
     asked = Sweep(sweep=RATES, fresh_seeds=0, **asked)
-    return trained(mnist.EXPERIMENT, folder, asked, batch_size=32, **flags)
+    return trained(mnist.EXPERIMENT, folder, asked, **DIGITS)
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(tmp_path_factory, compiled_quickly):  # noqa: ARG001
     """A sweep of three trials that keeps the parameters of all."""
     return digits(tmp_path_factory.mktemp("all") / "swept", keep_params="all")
 
@@ -81,8 +83,7 @@ def test_a_sweep_keeps_the_parameters_that_it_is_asked_for(
 
 
 def test_frames_have_the_same_columns_for_a_run_and_a_sweep(swept, tmp_path):
-    flags = {"dataset": "digits", "model": "mlp(widths=(8,))", "steps": 20}
-    folder = trained(mnist.EXPERIMENT, tmp_path / "run", batch_size=32, **flags)
+    folder = trained(mnist.EXPERIMENT, tmp_path / "run", **DIGITS)
     run, sweep = gradjax.frames(folder), gradjax.frames(swept)
     assert set(run.trials.columns) == set(sweep.trials.columns)
     assert set(run.curves["name"]) == set(sweep.curves["name"])
@@ -111,6 +112,45 @@ def test_an_older_format_is_refused_in_one_line(ridge):
         with pytest.raises(Refusal, match="has format 1") as refusal:
             use(ridge)
         assert "\n" not in str(refusal.value)
+
+
+def test_a_run_from_before_there_were_plans_is_refused_in_one_line(typed, tmp_path):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "params.npz").write_bytes(b"")
+    for use in (gradjax.load, gradjax.frames):
+        with pytest.raises(Refusal, match="a run of an older format") as refusal:
+            use(folder)
+        assert "\n" not in str(refusal.value)
+    for flags in ((), ("--overwrite",)):
+        ended = typed("experiments.minimize", *RIDGE, "--workdir=old", *flags)
+        assert ended.returncode == 2
+        assert "an older format (config.json, no plan.json)" in ended.stderr
+        assert ended.stderr.count("\n") == 1
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_command_with_another_number_of_threads_is_refused(typed, tmp_path):
+    flags = (*RIDGE, "--workdir=two")
+    first = typed("experiments.minimize", *flags, "--num_threads=2")
+    assert first.returncode == 0, first.stderr
+    assert plan.read_plan(tmp_path / "two")["num_threads"] == 2
+    other = typed("experiments.minimize", *flags, "--num_threads=3")
+    assert other.returncode == 2
+    assert "num_threads 2 there, 3 asked" in other.stderr
+    assert other.stderr.count("\n") == 1
+    again = typed("experiments.minimize", *flags)  # the stored number, not the rule's
+    assert again.returncode == 0 and "is finished already" in again.stdout
+
+
+def test_a_script_with_another_number_of_threads_is_refused(ridge, monkeypatch):
+    there = plan.read_plan(ridge)["num_threads"]
+    monkeypatch.setenv("NPROC", str(there + 1))
+    with pytest.raises(Refusal) as refusal:
+        trained(minimize.EXPERIMENT, ridge, problem="ridge", steps=5)
+    said = f"num_threads {there} there, {there + 1} asked"
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_the_plan_says_threads_and_lane_width(ridge):

@@ -1,0 +1,77 @@
+import pytest
+
+from gradjax.errors import Refusal
+from gradjax.records import store
+from gradjax.records.plan import read_plan
+
+
+def test_another_plan_is_refused_listing_both_values(
+    folder, plan, opened, filled, contents, one_line
+):
+    filled(folder)
+    before = contents(folder)
+    other = {
+        "space": {"learning_rate": "log(1e-3, 1)"},
+        "seeds": [0, 1],
+        "kind": "trials",
+        "halving": 3,
+    }
+    with pytest.raises(Refusal) as refusal:
+        opened(folder, other)
+    assert (
+        'space.learning_rate "log(1e-4, 1)" there, "log(1e-3, 1)" asked; halving'
+        " (none) there, 3 asked"
+    ) in one_line(refusal)
+    assert "seeds" not in one_line(refusal)
+    assert contents(folder) == before
+    it, _ = opened(folder, {**plan, "seeds": (0, 1)})  # the same, as JSON
+    store.close(it)
+
+
+def test_a_plan_of_many_differences_is_one_short_line(folder, opened):
+    opened_folder, _ = opened(folder, {f"key{k}": "x" * 500 for k in range(50)})
+    store.close(opened_folder)
+    with pytest.raises(Refusal, match="and 45 more") as refusal:
+        opened(folder, {f"key{k}": "y" * 500 for k in range(50)})
+    assert len(str(refusal.value)) < 1_500
+
+
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 17])
+def test_a_flipped_bit_in_the_plan_is_found_or_harmless(
+    every, folder, plan, filled, flip
+):
+    filled(folder)
+    path = folder / "plan.json"
+    content = path.read_bytes()
+    num_found = 0
+    bits = range(0, 8 * len(content), every)
+    for bit in bits:
+        path.write_bytes(flip(content, bit))
+        try:
+            assert read_plan(folder) == plan
+        except Refusal as refusal:
+            assert str(path) in str(refusal)
+            wrong = "put back a copy of it, or start in another folder", "has format"
+            assert any(words in str(refusal) for words in wrong)
+            num_found += 1
+    num_blank = sum(content[bit // 8] in b" \n" for bit in bits)
+    assert num_found > len(bits) - num_blank - 8  # 1e-4 is 1E-4
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b"[" * 9_999])
+def test_a_damaged_plan_is_refused(folder, content, opened, filled, one_line):
+    filled(folder)
+    (folder / "plan.json").write_bytes(content)
+    for use in (lambda: opened(folder), lambda: store.status(folder)):
+        with pytest.raises(Refusal, match="plan.json is damaged") as refusal:
+            use()
+        one_line(refusal)
+    assert "plan.json is damaged" in store.verify(folder)[0]
+
+
+def test_a_missing_plan_is_refused(folder, opened, filled):
+    filled(folder)
+    (folder / "plan.json").unlink()
+    with pytest.raises(Refusal, match="plan.json is missing; put back a copy"):
+        opened(folder)
+    assert "plan.json is missing" in store.verify(folder)[0]
