@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """The results of a grid of learning rates; None for a rate that it does not show."""
+    """The results of a grid of learning rates; None for what it does not show."""
 
     outcomes: Sequence[Outcome]  # one per rate, with increasing rates
     best: Outcome | None  # the one with the lowest final height

@@ -1,1 +1,1 @@
-"""Derivatives: checked against differences of the loss, and through whole runs."""
+"""Checks of gradients by differences, and derivatives of complete runs."""

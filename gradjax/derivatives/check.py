@@ -1,12 +1,12 @@
-"""check_gradient: is the gradient right? Differences of the loss say so, leaf by leaf.
+"""Checks a gradient against differences of the loss, leaf by leaf.
 
-Along a direction d the slope is (f(x + t d) - f(x - t d)) / 2t. Its error is t^2 f'''/6
-from the curve and eps f / t from rounding, together least near t = eps^(1/3). Six
-steps t around there are tried; where two neighbours agree best their slope is believed,
-and how far they disagree is how far it can be trusted (Ridders 1982).
+Along a direction d the slope is (f(x + t d) - f(x - t d)) / 2t. Its truncation error is
+t^2 f''' / 6 and its rounding error eps f / t; the sum is smallest near t = eps^(1/3).
+Six steps t around this value are tried. The slope of the two neighbouring steps that
+agree best is used, and their disagreement is its uncertainty (Ridders 1982).
 
-At a kink, such as that of relu at 0, the slopes to the two sides differ however short
-the step; there, and where rounding hides the slope, the verdict is that there is none.
+At a kink, such as that of relu at 0, the slopes on the two sides differ for every step.
+There, and where rounding hides the slope, the result of the check is "not decided".
 """
 
 from collections.abc import Callable, Iterator
@@ -21,49 +21,49 @@ from gradjax.errors import Refusal
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Key, Params
 
-_CLOSE = 0.1  # relative error above which agreement says nothing
-_FACTORS = 4.0 ** np.arange(2, -4, -1)  # of eps^(1/3), the longest step first
+_CLOSE = 0.1  # a gradient with a larger relative error is never called right
+_FACTORS = 4.0 ** np.arange(2, -4, -1)  # steps / eps^(1/3), the longest step first
 
 
 class LeafCheck(NamedTuple):
-    """What was found of one leaf."""
+    """The result of the check for one leaf."""
 
-    name: str  # its path, such as params['w']
+    name: str  # the path of the leaf, such as params['w']
     shape: tuple[int, ...]
     max_error: float  # the largest |gradient - difference|, along a unit direction
-    max_relative_error: float  # that, over the largest slope of the leaf
+    max_relative_error: float  # max_error / the largest slope of the leaf
     is_right: bool
     is_decided: bool  # False: the differences are too inexact to tell right from wrong
-    worst: str  # where the error is farthest from what is allowed, with both slopes
+    worst: str  # the place that exceeds the allowed error most, with both slopes
 
 
 class GradientCheck(NamedTuple):
-    """What was found of every leaf; its `str` is a table."""
+    """The results of the check for all leaves; its `str` is a table."""
 
     leaves: tuple[LeafCheck, ...]
-    dtype: str  # in which all was computed
+    dtype: str  # the type of all computations
 
     @property
     def is_right(self) -> bool:
-        """Whether every leaf is."""
+        """Whether the gradient of every leaf is right."""
         return all(leaf.is_right for leaf in self.leaves)
 
     def __str__(self) -> str:
-        """A line a leaf, and one that names those that are wrong."""
+        """Returns a line for each leaf, and a line that names the wrong leaves."""
         rows = [("leaf", "shape", "error", "relative", "")]
         for leaf in self.leaves:
-            verdict = "right" if leaf.is_right else f"{_said(leaf)} {leaf.worst}"
+            verdict = "right" if leaf.is_right else f"{_failure(leaf)} {leaf.worst}"
             errors = (f"{leaf.max_error:.1e}", f"{leaf.max_relative_error:.1e}")
             rows.append((leaf.name, str(leaf.shape), *errors, verdict))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         bad = [leaf for leaf in self.leaves if not leaf.is_right]
-        named = ", ".join(f"{_said(leaf).lower()} in {leaf.name}" for leaf in bad)
+        named = ", ".join(f"{_failure(leaf).lower()} in {leaf.name}" for leaf in bad)
         said = f"In {self.dtype} the gradient is {named or 'right'}."
         return "\n".join([*lines, said])
 
 
-def _said(leaf: LeafCheck) -> str:
+def _failure(leaf: LeafCheck) -> str:
     return "WRONG" if leaf.is_decided else "NOT DECIDED"
 
 
@@ -73,7 +73,7 @@ class _Slope(NamedTuple):
     where: str
     gradient: float
     difference: float
-    uncertainty: float  # of the difference
+    uncertainty: float  # of `difference`
 
 
 def check_gradient(
@@ -88,31 +88,31 @@ def check_gradient(
 ) -> GradientCheck:
     """Compares jax.grad of a loss with central differences, leaf by leaf.
 
-    All is computed in float64 where x64 is on, which finds smaller mistakes, else in
-    float32:
+    It computes in float64 if x64 is enabled, which finds smaller errors, and otherwise
+    in float32:
 
         with jax.enable_x64(True):
             print(gradjax.check_gradient(loss, params, batch))
 
     Args:
       loss: (params), (params, batch) or (params, batch, key) -> f[], or (f[], aux);
-        pure, as everything that is jitted.
+        a pure function, because it is jitted.
       params: a pytree of floats.
-      batch: what the loss takes second.
-      key: what it takes third, the same at every point; None: jax.random.key(0).
+      batch: the second argument of the loss.
+      key: the third argument, the same at every point; None: jax.random.key(0).
       num_directions: a leaf of up to twice this size is checked in every coordinate; a
-        larger one in so many coordinates and along so many random directions, each of
-        which moves the whole leaf.
-      tolerance: the relative error of a slope that is still right, beyond what the
-        differences leave open; None: 1e-6 in float64, 1e-3 in float32.
-      seed: of the coordinates and the directions.
+        larger one in this number of coordinates and along this number of random
+        directions, each of which changes all elements of the leaf.
+      tolerance: the largest relative error of a right slope, in addition to the
+        uncertainty of the differences; None: 1e-6 in float64, 1e-3 in float32.
+      seed: the seed of the choice of coordinates and directions.
 
     Returns:
-      A GradientCheck: print it, or ask for its `is_right`.
+      A GradientCheck. Print it, or read its `is_right`.
 
     Raises:
-        Refusal: a leaf that is no float, a loss that is not one finite float, or that
-            takes other arguments.
+        Refusal: a leaf that is not of floats, a loss that is not one finite float or
+            takes other arguments, or a number of directions that is not positive.
     """
     if type(num_directions) is not int or num_directions < 1:
         raise Refusal(f"num_directions={num_directions!r}: must be a positive number")
@@ -125,17 +125,17 @@ def check_gradient(
     values_along = jax.jit(partial(_values_along, value))
     rng = np.random.default_rng(seed)
 
-    def checked(index: int, name: str, leaf: np.ndarray, grad: np.ndarray) -> LeafCheck:
+    def check(index: int, name: str, leaf: np.ndarray, grad: np.ndarray) -> LeafCheck:
         slopes = []
         for where, direction in _directions(leaf, num_directions, rng):
-            tree = _placed(params, index, direction)
+            tree = _in_leaf(params, index, direction)
             values = values_along(params, tree, steps, *rest)
             slopes.append(_slope(where, grad, direction, np.asarray(values), eps))
         return _verdict(name, grad, slopes, usual if tolerance is None else tolerance)
 
     names = _names(params)
     leaves, grads = map(_on_host, (params, jax.jit(jax.grad(value))(params, *rest)))
-    checks = map(checked, range(len(names)), names, leaves, grads)
+    checks = map(check, range(len(names)), names, leaves, grads)
     return GradientCheck(tuple(checks), jnp.asarray(0.0).dtype.name)
 
 
@@ -159,7 +159,7 @@ def _on_host(tree: Any) -> list[np.ndarray]:
 
 
 def _arguments(loss: Callable[..., Any], batch: Batch, key: Key | None) -> tuple:
-    """What the loss takes after the parameters: as much as is given, or is needed."""
+    """Returns the arguments of the loss after the parameters, as many as it needs."""
     given = 3 if key is not None else 2 if batch is not None else 1
     needed, most = arity(loss)
     if needed > 3 or given > most:
@@ -173,13 +173,13 @@ def _arguments(loss: Callable[..., Any], batch: Batch, key: Key | None) -> tuple
 
 
 def _value(loss: Callable[..., Any], params: Params, *rest: Any) -> Any:
-    """The loss alone, of a function that may give (loss, aux)."""
+    """Returns the loss alone, also of a function that returns (loss, aux)."""
     out = loss(params, *rest)
     return out[0] if isinstance(out, tuple) and len(out) == 2 else out
 
 
 def _checked_eps(value: Callable[..., Any], params: Params, rest: tuple) -> float:
-    """The rounding of the loss, if it is one finite float."""
+    """Returns the eps of the loss's type; refuses a loss that is not a finite float."""
     seen = jax.eval_shape(value, params, *rest)
     is_array = isinstance(seen, jax.ShapeDtypeStruct)
     if not is_array or seen.shape or not jnp.issubdtype(seen.dtype, jnp.floating):
@@ -199,7 +199,7 @@ def _values_along(
     steps: jax.Array,
     *rest: Any,
 ) -> jax.Array:
-    """The loss at +t for every step, at 0, and at -t for every step: f[2 steps + 1]."""
+    """Computes the loss at +t for each step t, at 0, and at each -t: f[2 steps + 1]."""
 
     def at(t: jax.Array) -> Any:
         moved = jax.tree.map(lambda x, d: x + t * d, params, direction)
@@ -211,7 +211,7 @@ def _values_along(
 def _directions(
     leaf: np.ndarray, num_directions: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(where, direction as long as the leaf is large) for every slope to look at."""
+    """Yields (place, direction with the leaf's magnitude) of each slope to check."""
     typical = min(float(np.sqrt(np.mean(leaf**2))) if leaf.size else 0.0, 1.0) or 1.0
     scale = np.maximum(np.abs(leaf), typical)
     is_small = leaf.size <= 2 * num_directions
@@ -228,8 +228,8 @@ def _place(index: Any) -> str:
     return f"at {[int(i) for i in index]}" if len(index) else "here"
 
 
-def _placed(params: Params, index: int, direction: np.ndarray) -> Params:
-    """The direction at one leaf, and no change at the others."""
+def _in_leaf(params: Params, index: int, direction: np.ndarray) -> Params:
+    """Returns a tree with the direction in one leaf and zeros in the others."""
     leaves, treedef = jax.tree.flatten(params)
     moved = [jnp.zeros_like(leaf) for leaf in leaves]
     moved[index] = jnp.asarray(direction, float)
@@ -239,7 +239,7 @@ def _placed(params: Params, index: int, direction: np.ndarray) -> Params:
 def _slope(
     where: str, grad: np.ndarray, direction: np.ndarray, values: np.ndarray, eps: float
 ) -> _Slope:
-    """The slopes along a direction, from the gradient and from what was seen on it."""
+    """Computes a slope twice: from the gradient, and from values of the loss."""
     steps, length = np.cbrt(eps) * _FACTORS, float(np.linalg.norm(direction))
     difference, uncertainty = _difference(values.astype(np.float64), steps, eps)
     gradient = float(np.vdot(grad, direction))
@@ -249,7 +249,7 @@ def _slope(
 def _difference(
     values: np.ndarray, steps: np.ndarray, eps: float
 ) -> tuple[float, float]:
-    """The slope at 0 of the values at (+t, 0, -t), and how far it can be trusted."""
+    """Returns the slope at 0 of the values at (+t, 0, -t), and its uncertainty."""
     count = len(steps)
     up, here, down = values[:count], values[count], values[count + 1 :]
     with np.errstate(invalid="ignore"):
@@ -260,7 +260,7 @@ def _difference(
     best = int(np.argmin(np.where(np.isfinite(errors), errors, np.inf)))
     if not np.isfinite(errors[best]):
         return np.nan, 0.0
-    # A smooth function's gap is in proportion to t; what is left at t = 0 is a kink.
+    # The gap of a smooth function is proportional to t; a gap left at t = 0 is a kink.
     kink = max(0.0, (4 * gap[best + 1] - gap[best]) / 3)
     return float(central[best + 1]), float(2 * errors[best] + kink)
 
@@ -268,7 +268,7 @@ def _difference(
 def _verdict(
     name: str, grad: np.ndarray, slopes: list[_Slope], tolerance: float
 ) -> LeafCheck:
-    """What the slopes along all directions say of one leaf."""
+    """Returns the check of one leaf from the slopes along all its directions."""
     is_bad = ~np.isfinite(grad)
     if is_bad.any():
         index = tuple(np.argwhere(is_bad)[0])
@@ -283,7 +283,7 @@ def _verdict(
     worst, largest = slopes[int(np.argmax(excess))], float(errors.max())
     relative = largest / sizes.max() if largest else 0.0
     is_within = bool(excess.max() <= 0.0)
-    is_close = relative <= _CLOSE  # else it is within what the differences leave open
+    is_close = relative <= _CLOSE  # else only the uncertainty puts it within bounds
     return LeafCheck(
         name,
         grad.shape,

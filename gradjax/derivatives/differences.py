@@ -1,4 +1,4 @@
-"""Difference quotients along a line: by how much they miss the slope, and why.
+"""Difference quotients along a line: their errors, measured and in theory.
 
 The slope at the point p along the direction d, of length 1, is d . gradient(p). A
 central difference estimates it as (f(p + h d) - f(p - h d)) / 2h, a forward one as
@@ -7,10 +7,11 @@ central difference estimates it as (f(p + h d) - f(p - h d)) / 2h, a forward one
     truncation  h^2 |f'''| / 6 of a central difference, h |f''| / 2 of a forward one
     rounding    eps S / 2h, with S = |f| + sum |z df/dz| over the coordinates z
 
-A float holds a number of size s to eps s / 2. So f is off by up to eps |f| / 2, and
-each coordinate z by eps |z| / 2, which moves f by that times df/dz: eps S / 2 in all,
-twice over 2h. Rounding inside f is not counted. Both errors together are least at
-h = (3 eps S / 2 |f'''|)^(1/3).
+Rounding a number of size s to a float changes it by up to eps s / 2. So f has an error
+of up to eps |f| / 2. Each coordinate z has an error of up to eps |z| / 2, which changes
+f by that times df/dz. So each of the two values of f has an error of up to eps S / 2,
+and their difference is divided by 2h. Rounding inside f is not counted. The sum of both
+errors is smallest at h = (3 eps S / 2 |f'''|)^(1/3).
 
 Source: Press, Teukolsky, Vetterling and Flannery, Numerical Recipes, 5.7.
 """
@@ -25,45 +26,45 @@ import numpy as np
 
 from gradjax.errors import Refusal
 
-_DOMINATES = 20.0  # times all other errors: there an exponent is fitted
-_MIN_POINTS = 10  # of a fit
+_DOMINATES = 20.0  # a fitted error must exceed all others by this factor, in theory
+_MIN_POINTS = 10  # the fewest points of a fit
 
 
 class Line(NamedTuple):
-    """A loss along a straight line, exact to float64."""
+    """A loss along a straight line, computed in float64."""
 
     loss: Callable[[jax.Array], Any]  # params f[dim] -> f[]
-    point: np.ndarray  # f64[dim], exact in float32 too, as direction and steps are
+    point: np.ndarray  # f64[dim]; like direction and steps, exact in float32 as well
     direction: np.ndarray  # f64[dim], of length 1
-    steps: np.ndarray  # f64[steps], rising
+    steps: np.ndarray  # f64[steps], increasing
     derivatives: np.ndarray  # f64[6]: along the direction, of order 0 to 5
-    sizes: np.ndarray  # f64[steps]: S at p + h d or p - h d, whichever is larger
+    sizes: np.ndarray  # f64[steps]: the larger S of the points p + h d and p - h d
 
     @property
     def truncation(self) -> np.ndarray:
-        """What the curve adds to a central difference, in theory: f64[steps]."""
+        """The truncation error of a central difference, in theory: f64[steps]."""
         return self.steps**2 * abs(self.derivatives[3]) / 6.0
 
 
 class Quotients(NamedTuple):
-    """The errors of one precision, over the steps."""
+    """The errors in one precision, over the steps."""
 
     name: str  # float32 or float64
     central: np.ndarray  # f64[steps]: |central difference - slope|
     forward: np.ndarray  # f64[steps]: |forward difference - slope|
     typical: np.ndarray  # f64[steps]: the running median of `central`
-    typical_forward: np.ndarray  # f64[steps]: of `forward`
-    rounding: np.ndarray  # f64[steps]: the most that theory gives to rounding
-    best: int  # the step where `typical` is least
+    typical_forward: np.ndarray  # f64[steps]: the running median of `forward`
+    rounding: np.ndarray  # f64[steps]: the bound of the rounding error in theory
+    best: int  # the index of the step at which `typical` is smallest
     gradient: float  # |d . jax.grad in this precision - slope|
 
 
 class Exponents(NamedTuple):
-    """Powers of h in the errors; None where no part of the curve is clean."""
+    """Powers of h in the errors; None if one error dominates at too few steps."""
 
-    rounding: float | None  # in theory -1
-    truncation: float | None  # of central differences, 2
-    forward: float | None  # of forward ones, 1
+    rounding: float | None  # -1 in theory
+    truncation: float | None  # of central differences; 2 in theory
+    forward: float | None  # of forward differences; 1 in theory
 
 
 def line(
@@ -72,20 +73,20 @@ def line(
     direction: Any,
     steps: Any,
 ) -> Line:
-    """Everything that is exact about a line; under `jax.enable_x64(True)`.
+    """Computes a loss along a line in float64; needs `jax.enable_x64(True)`.
 
     Args:
       loss: params f[dim] -> f[], smooth.
       point: f[dim].
-      direction: f[dim], of any length but 0.
-      steps: f[steps], rising, above 0.
+      direction: f[dim], of any length except 0.
+      steps: f[steps], increasing, above 0.
 
     Returns:
-      A Line, its point, direction and steps rounded to float32, so that both precisions
-      are given the same ones.
+      A Line. Its point, direction and steps are rounded to float32, so that they are
+      the same in both precisions.
 
     Raises:
-        Refusal: x64 is off, so nothing would be exact.
+        Refusal: x64 is not enabled.
     """
     if jnp.zeros(()).dtype != np.float64:
         raise Refusal("a line is exact in float64 only: use jax.enable_x64(True)")
@@ -107,7 +108,7 @@ def line(
 
 
 def quotients(line: Line, dtype: Any) -> Quotients:
-    """Computes all in one precision, and compares with the slope of float64.
+    """Computes the errors in one precision, relative to the slope in float64.
 
     Args:
       line: from `line`.
@@ -141,11 +142,13 @@ def quotients(line: Line, dtype: Any) -> Quotients:
 
 
 def running_median(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Over half a decade of steps: what is typical of errors that are luck.
+    """Computes the median over half a decade of steps: the typical size of an error.
+
+    A single rounding error is as good as random.
 
     Args:
       values: f[steps].
-      steps: f[steps], in equal ratios.
+      steps: f[steps], in a geometric sequence.
     """
     decades = math.log10(steps[-1] / steps[0])
     half = max(1, round((len(steps) - 1) / decades / 4.0))
@@ -155,12 +158,12 @@ def running_median(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def exponents(line: Line, one: Quotients) -> Exponents:
-    """Powers of h, each fitted where its error is 20 times all others in theory."""
+    """Fits powers of h, each where its error is 20 times all others in theory."""
     h, (_, slope, second, _, fourth, fifth) = line.steps, abs(line.derivatives)
     noise, eps = one.rounding, float(np.finfo(one.name).eps)
     truncation = line.truncation
-    is_moved = h > 10.0 * eps * abs(line.point).max()  # else p + h d is p
-    is_seen = noise < slope / 2.0  # else f(p + h d) is f(p)
+    is_moved = h > 10.0 * eps * abs(line.point).max()  # else p + h d rounds to p
+    is_seen = noise < slope / 2.0  # else f(p + h d) rounds to f(p)
     is_level = line.sizes < 1.1 * line.sizes[0]  # else S depends on h
     is_short = is_moved & is_seen & is_level & (noise > _DOMINATES * truncation)
     is_long = truncation > _DOMINATES * (noise + h**4 * fifth / 120.0)
@@ -174,7 +177,7 @@ def exponents(line: Line, one: Quotients) -> Exponents:
 
 
 def best_in_theory(line: Line, one: Quotients) -> float | None:
-    """(3 eps S / 2 |f'''|)^(1/3); None where f''' is 0, or S differs much over h."""
+    """Returns (3 eps S / 2 |f'''|)^(1/3); None if f''' is 0 or S depends much on h."""
     third, noise = abs(line.derivatives[3]), one.rounding[0] * line.steps[0]
     if third == 0.0:
         return None
@@ -184,7 +187,7 @@ def best_in_theory(line: Line, one: Quotients) -> float | None:
 
 
 def _exponent(steps: np.ndarray, errors: np.ndarray, part: np.ndarray) -> float | None:
-    """The slope of log error over log step, by least squares; a 0 has no log."""
+    """Fits the slope of log error over log step; errors of 0 are left out."""
     part = part & (errors > 0.0)
     if part.sum() < _MIN_POINTS:
         return None
@@ -192,5 +195,5 @@ def _exponent(steps: np.ndarray, errors: np.ndarray, part: np.ndarray) -> float 
 
 
 def _in_float32(values: Any) -> np.ndarray:
-    """The nearest numbers that float32 holds, in float64."""
+    """Rounds numbers to float32 and returns them in float64."""
     return np.asarray(values, np.float32).astype(np.float64)

@@ -1,8 +1,8 @@
-"""Hypergradients: the derivative of a whole run with respect to its numbers.
+"""Hypergradients: derivatives of the final loss of a run in its hyperparameters.
 
-A run is a pure function of (hyperparameters, seed), so the loss that it ends with has a
-gradient in the learning rate, in every number of the optimizer, and in every point of a
-schedule given as numbers:
+A run is a pure function of (hyperparameters, seed). So its final loss has a gradient in
+the learning rate, in every number of the optimizer, and in every point of a schedule
+that is given as numbers:
 
     program = gradjax.program(problem, "sgd(momentum=0.9)", [1.0] * 16, num_steps=100)
     value, grads = hypergradient(program)({"learning_rate": 0.1}, 0)
@@ -30,8 +30,8 @@ from gradjax.types import Hparams, Plan, Program, Splits, TrainState
 Outcome = Callable[[Hparams, Any], jax.Array]
 Hypergradient = Callable[[Hparams, Any], tuple[jax.Array, Hparams]]
 
-# A loop of unknown length on the way of the gradient. Backtracking is none: the rate
-# that it finds is one of a few, and steps from one to the next.
+# Optimizers whose derivative passes through a loop of unknown length. Backtracking is
+# not one of them, because the rate that it finds is piecewise constant.
 _SEARCHES = (optax.lbfgs, optax.scale_by_zoom_linesearch)
 _CAUSE = (
     "in Adam-like rules a root has no derivative where an input is always 0, unless"
@@ -40,28 +40,29 @@ _CAUSE = (
 
 
 def outcome(program: Program, split: str = "validation") -> Outcome:
-    """The loss that a run ends with, as a function of its numbers.
+    """Returns the final loss of a run as a function of its hyperparameters.
 
         outcome(h, seed) = loss(params_T),  params_t+1, s_t+1 = step(params_t, s_t; h)
 
-    It is what `gradjax.run` reports at the end: the mean over the split at the
-    parameters for evaluation. It may be jitted, mapped over numbers or seeds, and
-    differentiated, forward (`jax.jvp`) as well as backward (`jax.grad`). Backward it
-    keeps the states of about sqrt(T) steps and what the steps between two of them need,
-    2 sqrt(T) of either instead of T, and takes every step twice.
+    It is the mean over the split, at the parameters for evaluation after the last step,
+    as `gradjax.run` reports it. The function may be jitted, mapped over hyperparameters
+    or seeds, and differentiated in forward mode (`jax.jvp`) and in reverse mode
+    (`jax.grad`). Reverse mode stores about sqrt(T) states of the run, and the
+    intermediate values of the sqrt(T) steps between two of these, instead of T of each.
+    It computes every step twice.
 
     Args:
       program: from `gradjax.program`.
-      split: over which the loss is the mean. A problem without data has but its own
-        loss, whatever the split.
+      split: the split over which the mean is taken. A problem without data has only its
+        own loss, so the split makes no difference there.
 
     Returns:
       A function (hparams, seed u32[]) -> f32[]. `hparams` replace the program's
-      defaults, f32[] each, f32[n] of a list; nothing looks at their bounds. The loss is
-      NaN where the run diverged.
+      defaults: f32[] each, f32[n] for a list. Their bounds are not checked. The loss is
+      NaN if the run diverged.
 
     Raises:
-        Refusal: there is no such split, or the problem's metrics have no loss.
+        Refusal: the split does not exist, or the problem's metrics have no loss.
     """
     plan = program.plan
     chosen = _split(plan, split)
@@ -75,33 +76,36 @@ def outcome(program: Program, split: str = "validation") -> Outcome:
 
 
 def hypergradient(program: Program, split: str = "validation") -> Hypergradient:
-    """The loss that a run ends with, and its gradient in every number of the program.
+    """Returns the final loss of a run and its gradient in all hyperparameters.
 
-    One reverse pass gives all of them, whatever their count. Measured on 2 CPU cores it
-    costs 3 runs (sgd, noisy_quadratic) to 7 (adam, digits_mlp: 15 MiB at 1,600 steps,
-    4 at 100). See `outcome` for the formula and for the memory.
+    One reverse pass computes the complete gradient, for any number of hyperparameters.
+    Measured on 2 CPU cores, it takes the time of 3 runs (sgd, noisy_quadratic) to 7
+    runs (adam, digits_mlp, with 15 MiB of memory for 1,600 steps and 4 for 100). See
+    `outcome` for the formula and the memory.
 
-    Adam-like rules divide by sqrt(nu + eps_root). Where an input is always 0, as at the
-    border of an image, nu is 0, the root has no derivative, and every gradient is NaN
-    unless eps_root > 0: `adam(eps_root=1e-16)` is enough. `checked` says so. optax's
-    radam has none at all: in its first steps it takes the root of a negative number and
-    drops it. Where a rule jumps, as one that takes a sign does, the gradient is that
-    between the jumps.
+    Adam-like optimizers divide by sqrt(nu + eps_root). If an input is always 0, as at
+    the border of an image, nu is 0, the root has no derivative, and every gradient is
+    NaN unless eps_root > 0; `adam(eps_root=1e-16)` is enough, and `checked` says so.
+    The radam of optax has no gradient at all, because in its first steps it computes
+    the root of a negative number and discards it. If an update rule is discontinuous,
+    as one with a sign is, the gradient is that of the parts between the jumps.
 
-    Above the largest stable rate two runs drift apart as fast as they grow. A gradient
-    there is right, and so large and local that no step along it helps.
+    Above the largest stable learning rate, runs with slightly different hyperparameters
+    move apart as fast as they grow. There the gradient is correct, but it is so large
+    and so local that a step along it does not help.
 
     Args:
       program: from `gradjax.program`.
       split: as in `outcome`.
 
     Returns:
-      A compiled function (hparams, seed u32[]) -> (f32[], gradients), which have the
-      keys and shapes of `program.hparams`: learning_rate, optimizer.*, schedule.*.
+      A compiled function (hparams, seed u32[]) -> (f32[], gradients). The gradients
+      have the keys and shapes of `program.hparams`: learning_rate, optimizer.*,
+      schedule.*.
 
     Raises:
-        Refusal: as `outcome`; a program without numbers; a line search, whose loop ends
-            when it is done and so cannot be gone through backward.
+        Refusal: what `outcome` refuses, a program without hyperparameters, or a line
+            search, whose loop has no fixed length and so no reverse derivative.
     """
     plan = program.plan
     chosen = _split(plan, split)
@@ -109,28 +113,31 @@ def hypergradient(program: Program, split: str = "validation") -> Hypergradient:
     _check_loss(plan, chosen, arrays)
     _check_reversible(program)
     value = functools.partial(_outcome, plan, chosen)
-    both = jax.jit(jax.value_and_grad(value))  # data are its arguments, not constants
+    both = jax.jit(jax.value_and_grad(value))  # its data are arguments, not constants
 
     def gradient(hparams: Hparams, seed: Any) -> tuple[jax.Array, Hparams]:
         try:
             return both(_numbers(program, hparams), jnp.asarray(seed, "uint32"), arrays)
-        except ValueError as error:  # of one's own rule or loss: known when traced
+        except ValueError as error:  # a loop in the user's own optimizer or loss
             if "Reverse-mode differentiation" not in str(error):
                 raise
-            raise Refusal(_no_way_back("the optimizer or the loss")) from None
+            raise Refusal(_irreversible("the optimizer or the loss")) from None
 
     return gradient
 
 
 def checked(value: Any, grads: Hparams) -> tuple[float, Hparams]:
-    """What `hypergradient` gave, on the host, if all of it is finite.
+    """Checks that a hypergradient is finite, and returns it on the host.
 
     Args:
-      value: f32[].
-      grads: by path, f32[...] each; a part of them where only those matter.
+      value: f32[], the loss.
+      grads: path -> gradient f32[...]; possibly only those that are needed.
+
+    Returns:
+      The loss and the gradients.
 
     Raises:
-        Refusal: the run diverged, or a gradient is not finite, with what to do.
+        Refusal: the run diverged, or a gradient is not finite; the line gives a remedy.
     """
     loss, found = float(value), jax.device_get(grads)
     if not math.isfinite(loss):
@@ -144,45 +151,46 @@ def checked(value: Any, grads: Hparams) -> tuple[float, Hparams]:
 def _outcome(
     plan: Plan, split: str, hparams: Hparams, seed: Any, arrays: dict[str, Any]
 ) -> jax.Array:
-    """f32[]: the loss over the split after the last step."""
+    """Computes the mean loss over the split after the last step: f32[]."""
     seed = jnp.asarray(seed, jnp.uint32)
-    state = _trained(plan, hparams, seed, arrays["train"])
+    state = _train(plan, hparams, seed, arrays["train"])
     rule = plan.optimizer
     params = optimizers.eval_params(rule, state.opt_state, state.params)
     means = _means(plan, split, params, arrays)
     return jnp.where(state.alive, means["loss"], jnp.nan)
 
 
-def _trained(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> TrainState:
-    """The state after the last step, in blocks of sqrt(T) steps that are recomputed.
+def _train(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> TrainState:
+    """Returns the state after the last step; the reverse pass recomputes the steps.
 
-    Batches and keys are derived from the number of the step, so blocks of any length
-    take the same steps.
+    The run is split into parts of sqrt(T) steps, and only the states between two parts
+    are stored. Batches and keys are derived from the number of the step, so parts of
+    any length take the same steps.
     """
     length = math.isqrt(plan.num_steps - 1) + 1
     full, rest = divmod(plan.num_steps, length)
 
-    def taken(num_steps: int, state: TrainState, start: Any) -> tuple[TrainState, None]:
+    def take(num_steps: int, state: TrainState, start: Any) -> tuple[TrainState, None]:
         return scan(plan, num_steps, state, (hparams, seed), start, arrays)[0], None
 
-    # Inside a scan XLA cannot merge a block with its repetition.
-    block = jax.checkpoint(functools.partial(taken, length), prevent_cse=False)
+    # Inside a scan XLA cannot merge a part with its recomputation.
+    part = jax.checkpoint(functools.partial(take, length), prevent_cse=False)
     starts = jnp.arange(full, dtype=jnp.uint32) * jnp.uint32(length)
-    state, _ = jax.lax.scan(block, steps.init(plan, hparams, seed), starts)
+    state, _ = jax.lax.scan(part, steps.init(plan, hparams, seed), starts)
     if rest:
-        last = jax.checkpoint(functools.partial(taken, rest))
+        last = jax.checkpoint(functools.partial(take, rest))
         state, _ = last(state, jnp.uint32(full * length))
     return state
 
 
 def _means(plan: Plan, split: str, params: Any, arrays: dict[str, Any]) -> Any:
-    """Metric -> f32[]: the mean over the split."""
+    """Computes the mean of each metric over the split: metric -> f32[]."""
     source = getattr(plan.problem.data, split, None)
     return evaluation.evaluate(plan.problem, params, source, arrays[split])
 
 
 def _numbers(program: Program, hparams: Hparams) -> Hparams:
-    """All of the program's numbers, with `hparams` in their place."""
+    """Returns all numbers of the program, with those of `hparams` replaced."""
     for name in hparams:
         if name not in program.hparams:
             raise Refusal(expressions.unknown(name, program.hparams, "hyperparameter"))
@@ -195,14 +203,14 @@ def _numbers(program: Program, hparams: Hparams) -> Hparams:
 
 
 def _number(value: Any) -> jax.Array:
-    """As it is where it has a type of floats, else f32."""
+    """Returns the value as an array: in its own type if that is of floats, else f32."""
     dtype = getattr(value, "dtype", None)
     is_float = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
     return jnp.asarray(value) if is_float else jnp.asarray(value, jnp.float32)
 
 
 def _split(plan: Plan, split: str) -> str:
-    """The split; "train" of a problem without data."""
+    """Checks and returns the name of the split; "train" for a problem without data."""
     data = plan.problem.data
     names = Splits._fields
     if split not in names:
@@ -216,7 +224,7 @@ def _split(plan: Plan, split: str) -> str:
 
 
 def _arrays(plan: Plan, split: str) -> dict[str, Any]:
-    """What the sources of training and of the split take from."""
+    """Returns split -> the arrays of its source, for training and for the split."""
     data = plan.problem.data
     if data is None:
         return {"train": None}
@@ -224,7 +232,7 @@ def _arrays(plan: Plan, split: str) -> dict[str, Any]:
 
 
 def _check_loss(plan: Plan, split: str, arrays: dict[str, Any]) -> None:
-    """Refuses a problem whose held-out measures do not include the loss."""
+    """Refuses a problem whose metrics do not include the loss."""
     params = jax.eval_shape(plan.problem.init, jax.random.key(0))
     measured = functools.partial(_means, plan, split, arrays=arrays)
     names = jax.eval_shape(measured, params)
@@ -234,20 +242,20 @@ def _check_loss(plan: Plan, split: str, arrays: dict[str, Any]) -> None:
 
 
 def _check_reversible(program: Program) -> None:
-    """Refuses what has no hypergradient, before it is traced.
+    """Refuses a program without a hypergradient, before it is traced.
 
     Raises:
-        Refusal: no numbers, or a rule that searches along a line.
+        Refusal: it has no hyperparameters, or its optimizer has a line search.
     """
     for node in nodes(program.plan.optimizer):
         if node.entry.make in _SEARCHES:
-            raise Refusal(_no_way_back(node.entry.make.__name__))
+            raise Refusal(_irreversible(node.entry.make.__name__))
     if not program.hparams:
         raise Refusal("this program has no number to differentiate by")
 
 
-def _no_way_back(name: str) -> str:
+def _irreversible(name: str) -> str:
     return (
-        f"{name} has a loop that ends when it is done, as a line search does: its runs"
-        " have no gradient backward; jax.jvp of `outcome` goes forward"
+        f"{name} has a loop of unknown length, as a line search does, so its runs have"
+        " no gradient in reverse mode; jax.jvp of `outcome` works in forward mode"
     )

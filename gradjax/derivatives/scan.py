@@ -1,7 +1,7 @@
-"""A scan over training steps that has derivatives, forward and backward.
+"""A scan over training steps that can be differentiated in forward and reverse mode.
 
-The compiled loop of a run has a traced end and so no reverse derivative. This one has
-a static number of steps; both have the same body, so they take the same steps.
+The compiled loop of a run has a traced end and therefore no reverse derivative. This
+scan has a static number of steps. Both have the same body, so they take the same steps.
 """
 
 from typing import Any
@@ -25,20 +25,20 @@ def scan(
 
     Args:
       plan: the static part of the run.
-      num_steps: how many steps.
-      state: before the first of them.
-      own: hyperparameters f32[] each, and the seed u32[].
+      num_steps: the number of steps.
+      state: the state before the first step.
+      own: the hyperparameters f32[] each, and the seed u32[].
       start: u32[], the number of the first step.
-      arrays: what the train split's source takes from; None without data.
+      arrays: the arrays that the source of the train split reads; None without data.
 
     Returns:
       The state after the last step, and the reports of the steps, f32[steps] each.
     """
     hparams, seed = own
-    taken = steps.body_of_loop(plan, hparams, seed, arrays)
+    take = steps.body_of_loop(plan, hparams, seed, arrays)
 
     def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:
-        return taken(state, *xs)
+        return take(state, *xs)
 
     numbers = start + jnp.arange(num_steps, dtype=jnp.uint32)
     indices = steps.batch_indices(plan, seed, start, num_steps)
