@@ -195,7 +195,7 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         raise Refusal(f"{path}: {error.strerror}; expected a text file") from error
     if len(content) > MAX_BYTES:
-        raise Refusal(f"{path}: more than {MAX_BYTES} bytes of text; that is the most")
+        raise Refusal(f"{path}: too long; expected at most {MAX_BYTES} bytes of text")
     if not content.strip():
         raise Refusal(f"{path}: empty; expected a sentence on each line")
     return content

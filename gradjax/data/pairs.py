@@ -76,7 +76,7 @@ def load(
     else:
         if test is not None:
             raise Refusal(
-                f"--test={test}: {name} is of TFDS and has its own test split"
+                f"--test={test}: {name} is a TFDS data set with its own test split"
             )
         folder, fingerprint, arrays = records.kept("pairs", name, data_dir, _decode)
         plain_name, origin = prepared.parse(name)[0], str(folder)

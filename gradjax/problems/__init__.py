@@ -1,4 +1,4 @@
-"""WHAT is minimised. A new problem is a file here and a line in PROBLEMS."""
+"""The problems to minimise. A new problem is a file here and a line in PROBLEMS."""
 
 import functools
 from collections.abc import Callable
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 
-def _named(
+def _factory(
     what: str, load: Callable[..., Problem], dataset: str, model: str, **more: Any
 ) -> Callable[[], Problem]:
-    """A problem without arguments: `load` with a data set and a model."""
+    """Makes a factory without arguments from `load`, a data set and a model."""
 
     def make() -> Problem:
         return load(dataset, model, **more)
@@ -53,11 +53,11 @@ def _named(
     return make
 
 
-_images = functools.partial(_named, "Classify the images", _image_problems.load)
-_codes = functools.partial(_named, "Compress the images", _image_problems.load)
-_texts = functools.partial(_named, "Classify the texts", _text.load)
-_characters = functools.partial(_named, "Predict the next character", _language.load)
-_sentences = functools.partial(_named, "Translate the sentences", _translation.load)
+_images = functools.partial(_factory, "Classify the images", _image_problems.load)
+_codes = functools.partial(_factory, "Compress the images", _image_problems.load)
+_texts = functools.partial(_factory, "Classify the texts", _text.load)
+_characters = functools.partial(_factory, "Predict the next character", _language.load)
+_sentences = functools.partial(_factory, "Translate the sentences", _translation.load)
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     **{name: surfaces.factory(surface) for name, surface in SURFACES.items()},
@@ -91,8 +91,8 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 
 
 def make(expression: str | Call) -> Problem:
-    """The problem that an expression names: `make("quadratic(condition=1e3)")`.
+    """Makes the problem that an expression names: `make("quadratic(condition=1e3)")`.
 
-    Args and Raises: see `gradjax.problems.expression.make`.
+    For arguments and errors see `gradjax.problems.expression.make`.
     """
     return _expression.make(expression, PROBLEMS)

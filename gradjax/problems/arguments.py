@@ -1,4 +1,4 @@
-"""What a problem's argument may be: refused where it enters, in one line."""
+"""Checks of the arguments of a problem; a wrong value is refused in one line."""
 
 import math
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from gradjax.errors import Refusal
 
 
 def whole(name: str, value: Any, low: int, high: int) -> int:
-    """The value, a whole number in [low, high].
+    """Returns the value if it is a whole number in [low, high].
 
     Raises:
-        Refusal: it is none; the line gives the value and the range.
+        Refusal: it is not; the line gives the value and the range.
     """
     is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not is_whole or not low <= value <= high:
@@ -22,10 +22,10 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 
 
 def number(name: str, value: Any, low: float, high: float) -> float:
-    """The value, a number in [low, high].
+    """Returns the value if it is a number in [low, high].
 
     Raises:
-        Refusal: it is none; the line gives the value and the range.
+        Refusal: it is not; the line gives the value and the range.
     """
     if not _is_number(value) or not low <= value <= high:
         raise Refusal(f"{name}={value!r}: expected a number from {low:g} to {high:g}")
@@ -33,10 +33,10 @@ def number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def point(name: str, value: Any) -> tuple[float, float]:
-    """The value, two finite numbers.
+    """Returns the value if it consists of two finite numbers.
 
     Raises:
-        Refusal: it is anything else.
+        Refusal: it does not; the line gives the value.
     """
     is_pair = isinstance(value, tuple | list | np.ndarray) and len(value) == 2
     if not is_pair or not all(_is_number(x) and math.isfinite(x) for x in value):
@@ -45,10 +45,10 @@ def point(name: str, value: Any) -> tuple[float, float]:
 
 
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """The value, one of a few words.
+    """Returns the value if it is one of the choices.
 
     Raises:
-        Refusal: it is none of them; the line lists them.
+        Refusal: it is not; the line lists the choices.
     """
     words = tuple(choices)
     if value not in words:
@@ -57,10 +57,10 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def truth(name: str, value: Any) -> bool:
-    """The value, True or False.
+    """Returns the value if it is True or False.
 
     Raises:
-        Refusal: it is neither.
+        Refusal: it is not; the line gives the value.
     """
     if not isinstance(value, bool):
         raise Refusal(f"{name}={value!r}: expected True or False")

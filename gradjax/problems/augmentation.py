@@ -1,4 +1,7 @@
-"""Changes of an image that keep its class, drawn inside the program."""
+"""Augmentations: random changes of images that keep their class.
+
+They are drawn inside the compiled program.
+"""
 
 from collections.abc import Callable
 
@@ -10,8 +13,9 @@ from gradjax.types import Key
 
 Augment = Callable[[jax.Array, Key], jax.Array]  # images to images of the same shape
 
-MARGIN = 4  # pixels of zeros around an image before a window of its size is cut
-# Flipped, a digit is another one or none; centred ones gain nothing from shifts.
+MARGIN = 4  # pixels of zero padding on each side before a random crop
+# Digits have no default augmentation, because a flipped digit is another one or none,
+# and centred digits gain nothing from shifts.
 _USUAL = {
     "cifar10": "crop_and_flip",
     "cifar10_jpeg_subset": "crop_and_flip",
@@ -21,13 +25,16 @@ _USUAL = {
 
 
 def random_crop(images: jax.Array, key: Key) -> jax.Array:
-    """Each image shifted by -4 to 4 pixels either way; zeros come in at the edges.
+    """Shifts each image by -4 to 4 pixels in both directions and pads it with zeros.
 
     All 81 shifts are equally likely.
 
     Args:
       images: [batch, height, width, channels].
-      key: of this batch.
+      key: the random key of this batch.
+
+    Returns:
+      Images of the same shape.
 
     Source:
       He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
@@ -39,17 +46,20 @@ def random_crop(images: jax.Array, key: Key) -> jax.Array:
     rows = down[:, None] + jnp.arange(height)[None]
     columns = across[:, None] + jnp.arange(width)[None]
     image = jnp.arange(batch)[:, None, None]
-    # A gather of whole pixels: the indices are in range, so none is checked.
+    # The indices are always in range, so the gather need not check them.
     place = padded.at[image, rows[:, :, None], columns[:, None]]
     return place.get(mode="promise_in_bounds")
 
 
 def random_flip(images: jax.Array, key: Key) -> jax.Array:
-    """Each image mirrored left to right, or not, with equal chances.
+    """Mirrors each image left to right with probability 1/2.
 
     Args:
       images: [batch, height, width, channels].
-      key: of this batch.
+      key: the random key of this batch.
+
+    Returns:
+      Images of the same shape.
     """
     is_flipped = jax.random.bernoulli(key, shape=images.shape[:1])
     return jnp.where(is_flipped[:, None, None, None], images[:, :, ::-1], images)
@@ -69,14 +79,14 @@ AUGMENTATIONS: dict[str, Augment | None] = {
 
 
 def augmentation(name: str) -> Augment | None:
-    """The augmentation of that name; None of "none".
+    """Returns the augmentation with this name, or None for the name "none".
 
     Raises:
-      Refusal: unknown name.
+      Refusal: the name is unknown.
     """
     return expressions.lookup(name, AUGMENTATIONS, "augmentation")
 
 
 def usual(dataset_name: str) -> str:
-    """What a data set is trained with where nothing is asked for."""
+    """Returns the name of the default augmentation for a data set."""
     return _USUAL.get(dataset_name, "none")

@@ -1,4 +1,4 @@
-"""Compress images: the evidence lower bound of a variational autoencoder."""
+"""Compression of images: the evidence lower bound of a variational autoencoder."""
 
 from typing import Any
 
@@ -22,36 +22,36 @@ from gradjax.types import (
     Target,
 )
 
-_NUM_PAIRS = 4  # of noise and its opposite, for evaluation
-_NUM_DRAWN = 2
+_NUM_PAIRS = 4  # antithetic pairs of noise for evaluation
+_NUM_DRAWN = 2  # images in the report
 _SHADES = np.array(list(" .:-=+*#%@"))
 
 
 def autoencoder(dataset: Dataset, model: Any) -> Problem:
-    """Images to codes of a few numbers and back.
+    """Makes the problem of training an autoencoder on images.
 
     The loss is the mean over the batch of the negative evidence lower bound, in nats,
 
         sum_pixels (log(1 + exp(s)) - x s) + KL(N(mean, variance) || N(0, 1)),
 
-    with pixels x in [0, 1] as chances of a Bernoulli variable, logits s = decode(z) and
-    z = mean + deviation * noise, the noise drawn from the step's key, anew for each
-    example. Evaluation averages over eight fixed draws, the same for every example, so
-    it is the same number however the examples are batched.
+    where the pixels x in [0, 1] are probabilities of a Bernoulli variable, s =
+    decode(z) are logits, and z = mean + deviation * noise. The noise is drawn from the
+    step's key, independently for each example. Evaluation averages over eight fixed
+    draws, the same for every example, so it does not depend on the batches.
 
     Args:
       dataset: images u8[examples, height, width, channels]; labels are not used.
-      model: a `models.vae.Autoencoder` of such images.
+      model: a `models.vae.Autoencoder` for such images.
 
     Source:
-      Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014. Figures of
-      images made black or white by chance are others: here the pixels stay grey.
+      Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014. Results for
+      binarised images are not comparable, because here the pixels stay grey.
     """
     scale = 1.0 / dataset.max_value
     draws = _fixed_draws(model.latent)
 
     def encoded(params: Params, batch: Batch) -> tuple[jax.Array, ...]:
-        """(pixels f32[batch, pixels], mean and log_variance f32[batch, latent])."""
+        """Returns pixels [batch, pixels], mean and log_variance [batch, latent]."""
         inputs = batch["image"].astype(jnp.float32) * scale
         return inputs.reshape(len(inputs), -1), *model.encode(params, inputs)
 
@@ -83,8 +83,8 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
         _, mean, _ = encoded(params, {"image": jnp.asarray(images)})
         chances = jax.nn.sigmoid(model.decode(params, mean)).reshape(images.shape)
         pairs = zip(images * scale, np.asarray(chances), strict=True)
-        lines = [line for pair in pairs for line in _beside(*map(_drawn, pair))]
-        return Report({}, {"test images, and what their codes say of them": lines})
+        lines = [line for pair in pairs for line in _beside(*map(_draw, pair))]
+        return Report({}, {"test images and their reconstructions": lines})
 
     target = Target("loss", None, "min")
     data = arrays.splits(dataset)
@@ -92,10 +92,10 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
 
 
 def autoencoder_of(expression: str, dataset: Dataset) -> Any:
-    """The registered autoencoder that an expression names: `vae(latent=8)`.
+    """Makes the registered autoencoder that an expression names: `vae(latent=8)`.
 
     Raises:
-        Refusal: unknown name or argument, or a value that it cannot have.
+        Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
@@ -104,10 +104,10 @@ def autoencoder_of(expression: str, dataset: Dataset) -> Any:
 
 
 def is_autoencoder(expression: str) -> bool:
-    """Whether an expression names a registered autoencoder.
+    """Says whether an expression names a registered autoencoder.
 
     Raises:
-        Refusal: it is no expression.
+        Refusal: the text is not an expression.
     """
     from gradjax import models
 
@@ -115,32 +115,32 @@ def is_autoencoder(expression: str) -> bool:
 
 
 def about(dataset: Dataset) -> dict[str, Any]:
-    """What a record must say of the data: no classes, for there is none to predict."""
+    """Describes the data for the record, without the number of classes."""
     said = about_images(dataset)
     del said["num_classes"]
     return said
 
 
 def bernoulli(logits: jax.Array, pixels: jax.Array) -> jax.Array:
-    """-log of the likelihood, summed: f32[batch, pixels] -> [batch]."""
+    """Sums -log of the likelihood over pixels: f32[batch, pixels] -> f32[batch]."""
     return (jax.nn.softplus(logits) - pixels * logits).sum(axis=-1)
 
 
 def divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-    """KL(N(mean, variance) || N(0, 1)), summed: f32[batch, latent] -> [batch]."""
+    """Sums KL(N(mean, variance) || N(0, 1)): f32[batch, latent] -> f32[batch]."""
     terms = jnp.exp(log_variance) + mean**2 - 1.0 - log_variance
     return 0.5 * terms.sum(axis=-1)
 
 
 def _fixed_draws(latent: int) -> np.ndarray:
-    """f32[8, latent]: noise and its opposite, of mean 0 and variance 1 exactly."""
+    """Draws antithetic noise f32[8, latent] with mean 0 and variance 1 exactly."""
     noise = np.random.default_rng(0).normal(size=(_NUM_PAIRS, latent))
     noise /= np.sqrt((noise**2).mean(axis=0, keepdims=True))
     return np.concatenate([noise, -noise]).astype(np.float32)
 
 
-def _drawn(image: np.ndarray) -> list[str]:
-    """Rows of characters, from [height, width, channels] in [0, 1]."""
+def _draw(image: np.ndarray) -> list[str]:
+    """Converts an image [height, width, channels] in [0, 1] to rows of characters."""
     shades = (image.mean(axis=-1) * (len(_SHADES) - 1)).round().astype(int)
     return ["".join(row) for row in _SHADES[shades]]
 

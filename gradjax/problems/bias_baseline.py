@@ -1,16 +1,16 @@
-"""The baseline of recommendation: a bias for each user and one for each item."""
+"""The baseline for recommendation: one bias per user and one per item."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-STRENGTHS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)  # ratings' worth of pull to zero
-_MAX_SWEEPS, _TOLERANCE = 200, 1e-6  # stars a bias still moves by
+STRENGTHS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)  # l2, in units of one rating's weight
+_MAX_SWEEPS, _TOLERANCE = 200, 1e-6  # tolerance: change of a bias per sweep, in stars
 
 
 class Rows(NamedTuple):
-    """Ratings, whose users and items are dense ids."""
+    """Ratings; users and items are dense ids."""
 
     user: np.ndarray  # i32[ratings]
     item: np.ndarray  # i32[ratings]
@@ -18,15 +18,15 @@ class Rows(NamedTuple):
 
 
 class Biases(NamedTuple):
-    """A rating is mean + user[u] + item[i]."""
+    """The model of a rating: mean + user[u] + item[i]."""
 
     mean: float
-    user: np.ndarray  # f64[users]; 0 of one without ratings
-    item: np.ndarray  # f64[items]
+    user: np.ndarray  # f64[users]; 0 for a user without ratings
+    item: np.ndarray  # f64[items]; 0 for an item without ratings
 
 
 class Tuned(NamedTuple):
-    """The baseline at the strengths that validation likes best."""
+    """The baseline at the strengths with the best validation error."""
 
     biases: Biases
     user_strength: float
@@ -41,18 +41,21 @@ def fit(
     user_strength: float,
     item_strength: float,
 ) -> Biases:
-    """The least of sum (r - mean - b_u - c_i)^2 + lu sum b_u^2 + li sum c_i^2.
+    """Minimises sum (r - mean - b_u - c_i)^2 + lu sum b_u^2 + li sum c_i^2.
 
-    By turns in closed form, each side's best with the other held:
-    b_u = sum over u's ratings of (r - mean - c_i) / (lu + their number), and c_i the
-    same. The objective is convex and each turn lowers it.
+    The method is alternating minimisation. With the item biases fixed, the best user
+    biases are b_u = sum over u's ratings of (r - mean - c_i) / (lu + their number), and
+    the same holds for c_i. The objective is convex and each update lowers it.
 
     Args:
-      train: ratings.
-      num_users: ids are below it.
-      num_items: the same.
+      train: the ratings.
+      num_users: number of users; ids are below it.
+      num_items: number of items; ids are below it.
       user_strength: lu, above 0.
       item_strength: li, above 0.
+
+    Returns:
+      The biases, and the mean rating.
 
     Source:
       Koren, "Factor in the Neighbors", ACM TKDD 4(1), 2010, section 2.1.
@@ -74,12 +77,12 @@ def fit(
 
 
 def predicted(biases: Biases, rows: Rows) -> np.ndarray:
-    """f64[ratings]."""
+    """Predicts ratings f64[ratings]."""
     return biases.mean + biases.user[rows.user] + biases.item[rows.item]
 
 
 def rmse(biases: Biases, rows: Rows) -> float:
-    """The root of the mean squared error over all rows."""
+    """Computes the root of the mean squared error over all rows."""
     return float(np.sqrt(np.mean((predicted(biases, rows) - rows.rating) ** 2)))
 
 
@@ -90,14 +93,17 @@ def tuned(
     num_items: int,
     strengths: Sequence[float] = STRENGTHS,
 ) -> Tuned:
-    """Fits at every pair of strengths, and keeps the best on validation.
+    """Fits the biases for every pair of strengths and selects the best on validation.
 
     Args:
-      train: what is fitted.
-      validation: what chooses; never the test split.
-      num_users: ids are below it.
-      num_items: the same.
-      strengths: tried for either side.
+      train: the ratings for the fit.
+      validation: the ratings for the selection; never the test split.
+      num_users: number of users; ids are below it.
+      num_items: number of items; ids are below it.
+      strengths: the values that are tried for users and for items.
+
+    Raises:
+      ValueError: there are no strengths.
     """
     best = None
     for user_strength in strengths:

@@ -1,4 +1,4 @@
-"""BLEU of translations, as papers report it."""
+"""BLEU of translations, computed by sacrebleu as papers report it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,20 @@ from gradjax.errors import Refusal
 
 
 def score(found: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
-    """BLEU of translations against one reference each, and sacrebleu's signature.
+    """Computes the BLEU of a corpus with one reference per translation.
 
-    Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
+    Args:
+      found: the translations.
+      expected: the references, in the same order.
+
+    Returns:
+      (BLEU from 0 to 100, the signature of sacrebleu).
 
     Raises:
-      Refusal: there is no `sacrebleu`.
+      Refusal: `sacrebleu` is not installed.
+
+    Source:
+      Post, "A Call for Clarity in Reporting BLEU Scores", 2018.
     """
     measure = package().BLEU()
     value = measure.corpus_score(list(found), [list(expected)]).score
@@ -20,10 +28,10 @@ def score(found: Sequence[str], expected: Sequence[str]) -> tuple[float, str]:
 
 
 def package() -> Any:
-    """The package sacrebleu, imported only where it is needed.
+    """Imports the package sacrebleu.
 
     Raises:
-      Refusal: it is not installed.
+      Refusal: the package is not installed.
     """
     try:
         import sacrebleu

@@ -1,4 +1,4 @@
-"""How a function of the user's own may be called."""
+"""Inspects the signature of a function of the user."""
 
 import inspect
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def arity(loss: Callable[..., Any]) -> tuple[int, float]:
-    """How many positional arguments a function needs, and how many it takes."""
+    """Returns the smallest and the largest number of positional arguments."""
     try:
         parameters = inspect.signature(loss).parameters.values()
     except ValueError:  # a builtin without a signature

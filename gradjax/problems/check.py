@@ -1,4 +1,4 @@
-"""Whether a problem of one's own is one: seen from shapes, before it is compiled."""
+"""Checks a problem of the user by its shapes, before anything is compiled."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ def check(problem: Problem, batch_size: int | None) -> None:
     """Refuses parameters that are not floats, and a loss that is not (f[], aux).
 
     Args:
-      problem: whose `init` and `loss` are traced once, on shapes.
-      batch_size: examples a step; None: the problem has no data.
+      problem: the problem; its `init` and `loss` are traced once, on shapes.
+      batch_size: examples per step; None: the problem has no data.
 
     Raises:
-        Refusal: the line says what was found. What the functions themselves raise, they
-            raise.
+        Refusal: the parameters or the loss have another type; the line gives it.
+            Exceptions of `init` and `loss` are passed on.
     """
     key = jax.random.key(0)
     params = jax.eval_shape(
@@ -38,15 +38,15 @@ def check(problem: Problem, batch_size: int | None) -> None:
     )
     if not is_pair or not _is_scalar(found[0]):
         raise Refusal(
-            f"the loss gives {_shown(found)}: expected (loss f32[], aux), aux a"
+            f"the loss gives {_describe(found)}: expected (loss f32[], aux), aux a"
             " dictionary of scalars, {} for none"
         )
     for name, value in found[1].items():
         if name in _RESERVED or name.startswith("validation_"):
-            raise Refusal(f"the loss's aux[{name!r}]: that curve is the run's own")
+            raise Refusal(f"the loss's aux[{name!r}]: this name is reserved")
         if not _is_scalar(value):
             raise Refusal(
-                f"the loss's aux[{name!r}] is {_shown(value)}: expected f32[]"
+                f"the loss's aux[{name!r}] is {_describe(value)}: expected f32[]"
             )
 
 
@@ -72,9 +72,9 @@ def _is_scalar(value: Any) -> bool:
     return is_array and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, tuple):
-        return f"({', '.join(map(_shown, value))})"
+        return f"({', '.join(map(_describe, value))})"
     return type(value).__name__

@@ -1,4 +1,4 @@
-"""Classify images: mean softmax cross-entropy, and accuracy."""
+"""Classification of images: mean softmax cross-entropy, and accuracy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ from gradjax.types import (
     Target,
 )
 
-# Solved, by data set: what the default network reaches with a tuned optimizer.
+# Target accuracy by data set, which the default network reaches when tuned.
 _TARGETS = {"digits": 0.96, "mnist": 0.974}
 
 
@@ -32,17 +32,19 @@ def classification(
     with_accuracy: bool = True,
     augment: Augment | None = None,
 ) -> Problem:
-    """Images to classes.
+    """Makes the problem of classifying images.
 
-    The loss is the mean over the batch of -log softmax(logits)[label], on images
+    The loss is the mean over the batch of -log softmax(logits)[label]. Images are
     divided by the data set's largest value, so that inputs lie in [0, 1].
 
     Args:
-      dataset: images u8[examples, height, width, channels] and labels.
+      dataset: images u8[examples, height, width, channels] and labels i32[examples].
       model: apply(params, f32[batch, height, width, channels]) -> f32[batch, classes].
-      with_accuracy: report the accuracy of each training batch beside its loss.
-      augment: how training sees an image, (images, key) -> images; evaluation sees it
-        as it is.
+      with_accuracy: whether the accuracy of each training batch is traced.
+      augment: (images, key) -> images, applied to the training images only.
+
+    Raises:
+      Refusal: a label is outside [0, num_classes), or a split is empty.
     """
     scale = 1.0 / dataset.max_value
 
@@ -78,24 +80,25 @@ def classification(
 
 
 def model_for(expression: str, dataset: Dataset) -> Model:
-    """The model of an expression, for the data set's input shape and classes.
+    """Makes the model of an expression for the images and classes of a data set.
 
-    Args and Raises: see `model_of`.
+    Raises:
+        Refusal: see `model_of`.
     """
     shape = tuple(dataset.train["image"].shape[1:])
     return model_of(expression, shape, dataset.num_classes)
 
 
 def model_of(expression: str, input_shape: tuple[int, ...], num_classes: int) -> Model:
-    """As `model_for`, from the shapes alone: how a record is opened again.
+    """Makes the model of an expression; used where only a record is available.
 
     Args:
       expression: a name, or a call such as `mlp(widths=(128, 64))`.
-      input_shape: of one image.
-      num_classes: logits.
+      input_shape: (height, width, channels) of one image.
+      num_classes: number of logits.
 
     Raises:
-        Refusal: unknown name or argument, or a value that the model cannot have.
+        Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
@@ -103,7 +106,7 @@ def model_of(expression: str, input_shape: tuple[int, ...], num_classes: int) ->
 
 
 def about(dataset: Dataset) -> dict[str, Any]:
-    """What a record must say of the data, so that it opens again without them."""
+    """Describes the data for the record, which can then be read without the data."""
     return {
         "name": dataset.name,
         "origin": dataset.origin,
@@ -120,7 +123,12 @@ def about(dataset: Dataset) -> dict[str, Any]:
 
 
 def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Array]:
-    """(params, images [batch, height, width, channels]) -> probabilities."""
+    """Makes a function (params, images) -> probabilities f32[batch, classes].
+
+    Args:
+      model: the classifier.
+      max_value: divides the images [batch, height, width, channels].
+    """
 
     @jax.jit
     def predict(params: Params, images: Any) -> jax.Array:
@@ -133,7 +141,7 @@ def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Arr
 def examples(
     dataset: Dataset, model: Model, count: int = 10
 ) -> Callable[[Params], Examples]:
-    """Test images for a picture: a function from parameters to Examples."""
+    """Makes a function params -> Examples with the first `count` test images."""
     predict = predictor(model, dataset.max_value)
 
     def shown(params: Params) -> Examples:

@@ -1,4 +1,4 @@
-"""A problem of one's own: a loss, initial parameters, arrays."""
+"""Makes a problem of the user from a loss, initial parameters and arrays."""
 
 from typing import Any
 
@@ -14,22 +14,21 @@ def problem(
     test: Any = None,
     metrics: Any = None,
 ) -> Problem:
-    """States a problem from a pure loss and arrays.
+    """Makes a problem from a pure loss and arrays.
 
     Args:
-      loss: (params, batch, key) -> (f32[], aux), a mean over the batch, and a
-        dictionary of scalars worth a curve ({} for none).
+      loss: (params, batch, key) -> (f32[], aux): a mean over the batch, and a
+        dictionary of scalars to trace ({} for none).
       init: the initial parameters, or a function key -> parameters.
       train: a pytree of arrays [examples, ...]; a batch is the same tree with leaves
-        [batch, ...]. None: the loss gets no batch (a surface, say).
-      validation: as `train`, seen at every evaluation.
-      test: as `train`, seen at the end only.
-      metrics: (params, batch, key) -> {name: (sum, count)} over held-out batches; None
-        measures the loss.
+        [batch, ...]. None: the loss gets the batch None, as for a surface.
+      validation: as `train`, used at every evaluation.
+      test: as `train`, used at the end only.
+      metrics: (params, batch, key) -> {name: (sum, count)} over held-out batches; None:
+        the loss is measured.
 
     Raises:
-        Refusal: arrays that are empty, not finite, or differ in their number of
-            examples.
+        Refusal: arrays are empty, not finite, or differ in their number of examples.
     """
 
     def as_function(_key: Key) -> Params:

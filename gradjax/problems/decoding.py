@@ -1,13 +1,14 @@
-"""Saying a translation: the likeliest next token, or the likeliest of some beams.
+"""Decoding of translations: greedy search and beam search.
 
-A translation is one token at least and then END, which counts as one of its tokens. (To
-say nothing is often what beams find likeliest.) It has at most 2 * (tokens of its
-source) + 10; there END is all that is left to say. So what is said of a sentence
-depends on it alone, whatever is beside it and however it is padded.
+A translation has at least one token and then END, which counts as one of its tokens.
+(Without this rule beam search often prefers the empty translation.) It has at most
+2 * (tokens of its source) + 10 tokens; at this limit only END is allowed. The
+translation of a sentence therefore does not depend on the rest of the batch or on the
+padding.
 
-A translation Y is scored by its mean log-probability, of a kind:
-log P(Y | X) / lp(Y), lp(Y) = ((5 + |Y|) / 6)^alpha. Wu et al., "Google's Neural Machine
-Translation System", 2016. Differs from the paper in no coverage penalty.
+The score of a translation Y is its log-probability with a length penalty,
+log P(Y | X) / lp(Y), lp(Y) = ((5 + |Y|) / 6)^alpha: Wu et al., "Google's Neural Machine
+Translation System", 2016. Differs from the paper in that there is no coverage penalty.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from gradjax.data.tokens import BEGIN, END, PAD, UNKNOWN
 from gradjax.types import Params
 
-if TYPE_CHECKING:  # flax: a third of what importing gradjax would cost
+if TYPE_CHECKING:  # because flax would be a third of the time to import gradjax
     from gradjax.models.translator import Translator
 
 ALPHA = 0.6  # 0 prefers short translations
@@ -27,40 +28,40 @@ ALPHA = 0.6  # 0 prefers short translations
 class Found(NamedTuple):
     """One translation of each sentence."""
 
-    tokens: jax.Array  # i32[batch, time], PAD behind END
+    tokens: jax.Array  # i32[batch, time], PAD after END
     scores: jax.Array  # f32[batch]
 
 
-class _One(NamedTuple):
-    """What the greedy search carries from token to token."""
+class _GreedyState(NamedTuple):
+    """The loop state of greedy search."""
 
-    place: jax.Array  # i32[]
+    place: jax.Array  # i32[], position of the next token
     tokens: jax.Array  # i32[batch, time]
-    last: jax.Array  # i32[batch]
+    last: jax.Array  # i32[batch], the last token
     log_p: jax.Array  # f32[batch], of all tokens so far
     is_done: jax.Array  # bool[batch]
-    grown: Any
+    grown: Any  # the translator's keys and values of the tokens so far
 
 
-class _Many(NamedTuple):
-    """What the beam search carries from token to token."""
+class _BeamState(NamedTuple):
+    """The loop state of beam search."""
 
-    place: jax.Array  # i32[]
+    place: jax.Array  # i32[], position of the next token
     tokens: jax.Array  # i32[batch, beams, time]
-    last: jax.Array  # i32[batch, beams]
+    last: jax.Array  # i32[batch, beams], the last token
     log_p: jax.Array  # f32[batch, beams]; -inf: there is no such beam yet
-    best: Found  # of those that have ended
-    is_done: jax.Array  # bool[batch]: no beam can still be better than the best
-    grown: Any
+    best: Found  # the best finished translation
+    is_done: jax.Array  # bool[batch]: no beam can become better than `best`
+    grown: Any  # the translator's keys and values of the tokens so far
 
 
 def most_tokens(lengths: Any) -> Any:
-    """Of a translation, END included: i32[batch] of the sources' lengths."""
+    """Returns the largest length of a translation, with END, for lengths of sources."""
     return 2 * lengths + 10
 
 
 def penalty(num_tokens: Any, alpha: float) -> Any:
-    """The lp of above."""
+    """Computes the length penalty lp = ((5 + num_tokens) / 6)^alpha."""
     return ((5.0 + num_tokens) / 6.0) ** alpha
 
 
@@ -71,26 +72,26 @@ def greedy(
     lengths: jax.Array,
     alpha: float = ALPHA,
 ) -> Found:
-    """The likeliest token each time.
+    """Translates by greedy search: every token is the most probable one.
 
     Args:
-      translator: what is asked.
-      params: its own.
-      source: i32[batch, memory].
-      lengths: i32[batch].
-      alpha: of the score.
+      translator: the model.
+      params: parameters of the model.
+      source: i32[batch, memory], tokens of the source sentences.
+      lengths: i32[batch], lengths of the sources in tokens.
+      alpha: exponent of the length penalty in the score.
     """
     batch, time = source.shape[0], most_tokens(source.shape[1])
     most = most_tokens(lengths)
     grown, stays = translator.start(params, source, lengths, 1, time)
 
-    def step(carry: _One) -> _One:
+    def step(carry: _GreedyState) -> _GreedyState:
         tokens = carry.last[:, None]
         logits, grown = translator.step(params, carry.grown, stays, tokens, carry.place)
-        log_p = _allowed(jax.nn.log_softmax(logits), carry.place, most)[:, 0]
+        log_p = _mask_forbidden(jax.nn.log_softmax(logits), carry.place, most)[:, 0]
         last = jnp.where(carry.is_done, PAD, log_p.argmax(axis=-1)).astype(jnp.int32)
         added = jnp.where(carry.is_done, 0.0, log_p.max(axis=-1))
-        return _One(
+        return _GreedyState(
             place=carry.place + 1,
             tokens=carry.tokens.at[:, carry.place].set(last),
             last=last,
@@ -99,7 +100,7 @@ def greedy(
             grown=grown,
         )
 
-    start = _One(
+    start = _GreedyState(
         place=jnp.int32(0),
         tokens=jnp.full((batch, time), PAD, jnp.int32),
         last=jnp.full(batch, BEGIN, jnp.int32),
@@ -120,50 +121,51 @@ def beam(
     num_beams: int = 4,
     alpha: float = ALPHA,
 ) -> Found:
-    """The best that some beams find, each the start of a translation.
+    """Translates by beam search; a beam is the beginning of a translation.
 
-    Each time every beam is continued by every token. A continuation by END that is
-    among the `num_beams` likeliest is a translation; the likeliest others are the new
-    beams. It is over when no beam can reach the best score: log P only falls, and lp
-    grows to that of the longest.
+    In each iteration every beam is extended by every token. An extension by END that is
+    among the `num_beams` most probable ones is a finished translation; the most
+    probable other extensions are the new beams. The search ends when no beam can reach
+    the best score. The bound is log P / lp of the longest translation, because log P
+    never increases and lp increases with the length.
 
     Args:
-      translator: what is asked.
-      params: its own.
-      source: i32[batch, memory].
-      lengths: i32[batch].
-      num_beams: static.
-      alpha: of the score.
+      translator: the model.
+      params: parameters of the model.
+      source: i32[batch, memory], tokens of the source sentences.
+      lengths: i32[batch], lengths of the sources in tokens.
+      num_beams: number of beams, static.
+      alpha: exponent of the length penalty in the score.
     """
     batch, time = source.shape[0], most_tokens(source.shape[1])
     most = most_tokens(lengths)
     grown, stays = translator.start(params, source, lengths, num_beams, time)
 
-    def step(carry: _Many) -> _Many:
+    def step(carry: _BeamState) -> _BeamState:
         logits, grown = translator.step(
             params, carry.grown, stays, carry.last, carry.place
         )
-        log_p = _allowed(jax.nn.log_softmax(logits), carry.place, most)
+        log_p = _mask_forbidden(jax.nn.log_softmax(logits), carry.place, most)
         total, origin, token = _likeliest(
             carry.log_p[:, :, None] + log_p, 2 * num_beams
         )
-        best = _better(carry, total, origin, token, alpha)
+        best = _update_best(carry, total, origin, token, alpha)
         total, pick = jax.lax.top_k(jnp.where(token == END, -jnp.inf, total), num_beams)
-        origin, token = (_picked(one, pick) for one in (origin, token))
-        tokens = _picked(carry.tokens, origin).at[:, :, carry.place].set(token)
+        origin, token = (_gather(one, pick) for one in (origin, token))
+        tokens = _gather(carry.tokens, origin).at[:, :, carry.place].set(token)
         bound = total[:, 0] / penalty(most.astype(jnp.float32), alpha)
-        return _Many(
+        return _BeamState(
             place=carry.place + 1,
             tokens=tokens,
             last=token,
             log_p=total,
             best=best,
             is_done=carry.is_done | (best.scores >= bound),
-            grown=jax.tree.map(lambda leaf: _picked(leaf, origin), grown),
+            grown=jax.tree.map(lambda leaf: _gather(leaf, origin), grown),
         )
 
     nothing = jnp.full((batch, time), PAD, jnp.int32)
-    start = _Many(
+    start = _BeamState(
         place=jnp.int32(0),
         tokens=jnp.full((batch, num_beams, time), PAD, jnp.int32),
         last=jnp.full((batch, num_beams), BEGIN, jnp.int32),
@@ -175,8 +177,12 @@ def beam(
     return jax.lax.while_loop(lambda carry: ~carry.is_done.all(), step, start).best
 
 
-def _allowed(log_p: jax.Array, place: jax.Array, most: jax.Array) -> jax.Array:
-    """What may be said: of special tokens END, not at first, and alone at the limit."""
+def _mask_forbidden(log_p: jax.Array, place: jax.Array, most: jax.Array) -> jax.Array:
+    """Sets the log-probability of forbidden tokens to -inf: f32[batch, beams, tokens].
+
+    Of the special tokens only END is allowed, but not as the first token; at the
+    largest length only END is allowed.
+    """
     tokens = jnp.arange(log_p.shape[-1])[None, None]
     is_never = (tokens == PAD) | (tokens == UNKNOWN) | (tokens == BEGIN)
     is_never |= (tokens == END) & (place == 0)
@@ -185,29 +191,37 @@ def _allowed(log_p: jax.Array, place: jax.Array, most: jax.Array) -> jax.Array:
 
 
 def _likeliest(total: jax.Array, count: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The likeliest of f32[batch, beams, tokens]: each total, its beam, its token."""
+    """Finds the `count` largest values of f32[batch, beams, tokens].
+
+    Returns:
+      (values, their beams, their tokens), each [batch, count].
+    """
     batch, _, num_tokens = total.shape
     found, flat = jax.lax.top_k(total.reshape(batch, -1), count)
     return found, flat // num_tokens, (flat % num_tokens).astype(jnp.int32)
 
 
-def _better(
-    carry: _Many, total: jax.Array, origin: jax.Array, token: jax.Array, alpha: float
+def _update_best(
+    carry: _BeamState,
+    total: jax.Array,
+    origin: jax.Array,
+    token: jax.Array,
+    alpha: float,
 ) -> Found:
-    """The best translation, should one have ended now."""
+    """Updates the best translation with those that end at this position."""
     num_beams = carry.log_p.shape[1]
     is_ended = (token == END) & (jnp.arange(token.shape[1]) < num_beams)[None]
     scores = jnp.where(is_ended, total / penalty(carry.place + 1.0, alpha), -jnp.inf)
     k = scores.argmax(axis=1)[:, None]
-    score, source = (_picked(one, k)[:, 0] for one in (scores, origin))
-    said = _picked(carry.tokens, source[:, None])[:, 0]
+    score, source = (_gather(one, k)[:, 0] for one in (scores, origin))
+    said = _gather(carry.tokens, source[:, None])[:, 0]
     said = said.at[:, carry.place].set(END)
     is_better = (score > carry.best.scores) & ~carry.is_done
     tokens = jnp.where(is_better[:, None], said, carry.best.tokens)
     return Found(tokens, jnp.where(is_better, score, carry.best.scores))
 
 
-def _picked(values: jax.Array, beams: jax.Array) -> jax.Array:
-    """[batch, beams, ...] at i32[batch, picked]: [batch, picked, ...]."""
+def _gather(values: jax.Array, beams: jax.Array) -> jax.Array:
+    """Gathers beams: [batch, beams, ...] at i32[batch, n] -> [batch, n, ...]."""
     places = beams.reshape(*beams.shape, *(1,) * (values.ndim - 2))
     return jnp.take_along_axis(values, places, axis=1)

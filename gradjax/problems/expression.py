@@ -1,4 +1,4 @@
-"""From `"quadratic(condition=1e3)"` to a Problem."""
+"""Makes a Problem from an expression such as `"quadratic(condition=1e3)"`."""
 
 import inspect
 from collections.abc import Callable
@@ -12,19 +12,19 @@ from gradjax.types import Call, Problem
 def make(
     expression: str | Call, registry: dict[str, Callable[..., Problem]]
 ) -> Problem:
-    """The problem that an expression names.
+    """Makes the problem that an expression names.
 
     Args:
       expression: a name, a call with literal arguments, or an import path
         `package.module:name` to a Problem or to a function that makes one.
-      registry: the known names, each with a function whose arguments have defaults.
+      registry: name -> function that makes a problem; its arguments have defaults.
 
     Raises:
-        Refusal: an unknown name or argument, or a value that the problem refuses.
+        Refusal: the name or an argument is unknown, or the problem refuses a value.
     """
     call = expressions.parse(expression) if isinstance(expression, str) else expression
     factory = _find(call.name, registry)
-    arguments = _bound(call, factory)
+    arguments = _bind(call, factory)
     made = factory(*arguments.args, **arguments.kwargs)
     if not isinstance(made, Problem):
         raise Refusal(f"{call.name} gives a {type(made).__name__}, not a Problem")
@@ -42,13 +42,13 @@ def _find(name: str, registry: dict[str, Callable[..., Problem]]) -> Callable[..
     return found
 
 
-def _bound(call: Call, factory: Callable[..., Any]) -> inspect.BoundArguments:
-    """The call's arguments, as the factory takes them."""
+def _bind(call: Call, factory: Callable[..., Any]) -> inspect.BoundArguments:
+    """Binds the arguments of the call to the signature of the factory."""
     for value in (*call.args, *(value for _, value in call.kwargs)):
         if isinstance(value, Call):
             text = expressions.unparse(value)
             raise Refusal(
-                f"{call.name}: {text} is no number, and a string has quotes: {text!r}"
+                f"{call.name}: {text} is not a number; a string needs quotes: {text!r}"
             )
     signature = inspect.signature(factory)
     kinds = {parameter.kind for parameter in signature.parameters.values()}

@@ -1,4 +1,4 @@
-"""Problems on the images of a data set, by name: classify them, or compress them."""
+"""Loads problems on images by name: classification and compression."""
 
 from gradjax import data
 from gradjax.errors import Refusal
@@ -7,7 +7,7 @@ from gradjax.problems import autoencoder as autoencoders
 from gradjax.problems.classification import about, classification, examples, model_for
 from gradjax.types import Dataset, Problem
 
-_EPOCHS = {"digits": 30}  # a data set this small needs more passes
+_EPOCHS = {"digits": 30}  # because a small data set needs more passes
 _USUAL_EPOCHS = 5
 
 
@@ -17,20 +17,20 @@ def load(
     augmentation: str = "none",
     data_dir: str | None = None,
 ) -> Problem:
-    """The problem of a data set of images and a network.
+    """Loads a data set of images and makes the problem for a network.
 
     Args:
       dataset: "digits", or the TFDS name of a prepared data set; None: see
         `default_dataset`.
       model: an expression: a classifier in `models.MODELS` or an autoencoder in
         `models.AUTOENCODERS`.
-      augmentation: how training changes its images: a name in `AUGMENTATIONS`, or
-        "usual" for what is usual for the data set.
-      data_dir: of TFDS; None: as `data.default_data_dir` says.
+      augmentation: the augmentation of training images, a name in `AUGMENTATIONS`, or
+        "usual" for the default of the data set.
+      data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
-      Refusal: a data set that is missing or damaged, an unknown model or augmentation,
-        or an augmentation for an autoencoder.
+      Refusal: the data set is missing or damaged, the model or the augmentation is
+        unknown, or an autoencoder is given an augmentation.
     """
     images = data.load(dataset or default_dataset(data_dir), data_dir)
     is_usual = augmentation == "usual"
@@ -38,7 +38,7 @@ def load(
     augment = augmentations.augmentation(name)
     if autoencoders.is_autoencoder(model):
         if augment is not None and not is_usual:
-            raise Refusal(f"augmentation={name}: {model} has none")
+            raise Refusal(f"augmentation={name}: {model} takes no augmentation")
         return _autoencoder(images, model)
     network = model_for(model, images)
     made = classification(images, network, augment=augment)
@@ -47,12 +47,12 @@ def load(
 
 
 def default_dataset(data_dir: str | None = None) -> str:
-    """MNIST where it is prepared, else the bundled digits."""
+    """Returns "mnist" if MNIST is prepared, else the bundled "digits"."""
     return "mnist" if data.is_prepared("mnist", data_dir) else "digits"
 
 
 def default_epochs(dataset: str) -> int:
-    """Passes over a data set where no number is asked for."""
+    """Returns the default number of epochs for a data set."""
     return _EPOCHS.get(dataset, _USUAL_EPOCHS)
 
 

@@ -1,8 +1,9 @@
-"""Model a language character by character: what comes next, in bits.
+"""Character-level language models: cross-entropy of the next character.
 
-A split is cut into windows; the state is reset at the start of each. A window's first
-character is predicted from the one before it (from START at the start of the split), so
-every character of a split is predicted, and counted, exactly once.
+A split is divided into windows, and the state of the model is reset at the start of
+each. The first character of a window is predicted from the character before it (from
+START at the start of the split), so every character of a split is predicted and counted
+exactly once.
 """
 
 import functools
@@ -30,14 +31,14 @@ from gradjax.types import (
     Target,
 )
 
-START = 0  # also what a character is that training never showed
+START = 0  # also the token of characters that do not occur in the train split
 _TARGETS = {"tiny_shakespeare": 2.2}  # bits per character that count as solved
 _SAMPLE_CHARACTERS = 400
 _SAMPLE_SEED = 0
 
 
 def alphabet(text: PlainText) -> str:
-    """The characters of the train split, sorted; character i is token i + 1."""
+    """Returns the sorted characters of the train split; character i is token i + 1."""
     return "".join(sorted(set(text.train)))
 
 
@@ -47,16 +48,16 @@ def load(
     window: int = 128,
     data_dir: str | None = None,
 ) -> Problem:
-    """The problem of a text and a network.
+    """Loads a text and makes the problem for a language model.
 
     Args:
       dataset: a TFDS name, or a text file.
       model: an expression, see `language_model`.
-      window: characters of a window.
-      data_dir: of TFDS; None: as `data.default_data_dir` says.
+      window: length of a window, in characters.
+      data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
-      Refusal: a text that is missing or damaged, or a value that cannot be.
+      Refusal: the text is missing or damaged, or an argument is out of range.
     """
     text = texts.load_plain(dataset, data_dir)
     network = language_model(model, len(alphabet(text)) + 1)
@@ -65,23 +66,24 @@ def load(
 
 
 def language(text: PlainText, model: Model, window: int = 128) -> Problem:
-    """Characters to the next one.
+    """Makes the problem of predicting the next character of a text.
 
-    The loss is the mean over the characters of a batch of -log p(character | those
-    before it in the window), in nats; bits per character are that over ln 2. A batch
-    holds "tokens" i32[batch, 2 * window + 1], a window and the one behind it, and
-    "num_left" i32[batch], the characters from the window's start to the split's end.
+    The loss is the mean over the characters of a batch of -log p(character | the
+    characters before it in the window), in nats; bits per character are the loss
+    divided by ln 2. A batch has "tokens" i32[batch, 2 * window + 1], which are a window
+    and the next one, and "num_left" i32[batch], the number of characters from the start
+    of the window to the end of the split.
 
-    In training each window begins at a place drawn anew, up to a window further on, so
-    that every pass over the text cuts it elsewhere.
+    In training the start of each window is shifted at random by less than one window,
+    so that every pass over the text has other windows.
 
     Args:
-      text: what is modelled.
+      text: the text to model.
       model: apply(params, i32[batch, window], key) -> f32[batch, window, tokens].
-      window: characters of a window.
+      window: length of a window, in characters.
 
     Raises:
-      Refusal: a train split that is shorter than a window.
+      Refusal: the window is longer than the train split.
     """
     letters = alphabet(text)
     if not 1 <= window <= len(text.train):
@@ -91,7 +93,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
     def nats_of(
         params: Params, batch: Batch, start: jax.Array, key: Key | None
     ) -> tuple[jax.Array, jax.Array]:
-        """The sum of the nats, and of how many characters."""
+        """Returns the sum of the loss over characters, and their number."""
         places = start[:, None] + jnp.arange(window, dtype=jnp.int32)[None]
         inputs = jnp.take_along_axis(batch["tokens"], places, axis=1)
         targets = jnp.take_along_axis(batch["tokens"], places + 1, axis=1)
@@ -135,16 +137,16 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
 
 
 def encoded(characters: str, letters: str) -> np.ndarray:
-    """START, then a token a character: i32[characters + 1]."""
+    """Converts characters to tokens i32[characters + 1]; the first is START."""
     numbers = {letter: number for number, letter in enumerate(letters, 1)}
     return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)
 
 
 def language_model(expression: str, num_tokens: int) -> Model:
-    """The model that an expression names, such as `lstm(width=256)`.
+    """Makes the model that an expression names, such as `lstm(width=256)`.
 
     Raises:
-      Refusal: an unknown name or argument, or a value out of its range.
+      Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
@@ -160,19 +162,20 @@ def sample(
     seed: int,
     temperature: float = 0.8,
 ) -> str:
-    """A text that the model makes up, character by character.
+    """Samples a text from the model, character by character.
 
-    Each is drawn from softmax(logits / temperature) given the last `window` ones, START
-    before the first. The whole window is read anew for each: any causal model will do.
+    Each character is drawn from softmax(logits / temperature) given the last `window`
+    tokens; the first token is START. The model is applied to the complete window for
+    each character, so any causal model can be used.
 
     Args:
       model: as in `language`.
-      params: trained.
+      params: trained parameters.
       letters: the alphabet.
-      window: characters that are looked back on.
-      num_characters: how many to make.
-      seed: of the draws.
-      temperature: below 1: fewer surprises.
+      window: length of the context, in characters.
+      num_characters: length of the sample, in characters.
+      seed: seed of the draws.
+      temperature: values below 1 favour probable characters.
     """
 
     def draw(
@@ -197,7 +200,7 @@ def sample(
 
 
 def about_language(text: PlainText, window: int) -> dict[str, Any]:
-    """What a record must say of the text."""
+    """Describes the text for the record."""
     splits = ("train", "validation", "test")
     return {
         "name": text.name,
@@ -210,7 +213,7 @@ def about_language(text: PlainText, window: int) -> dict[str, Any]:
 
 
 def _windows(tokens: np.ndarray, window: int) -> Source:
-    """Windows one after the other, each with the one behind it."""
+    """Makes the source of consecutive windows, each with the next window."""
     num_characters = len(tokens) - 1
 
     def take(arrays: Any, indices: jax.Array) -> Batch:
@@ -226,6 +229,11 @@ def _windows(tokens: np.ndarray, window: int) -> Source:
 
 
 def _nats(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """-log p of each target: [batch, window, tokens], [batch, window] to the latter."""
+    """Computes -log p of each target i32[batch, window]: f32[batch, window].
+
+    Args:
+      logits: f32[batch, window, tokens].
+      targets: i32[batch, window].
+    """
     chosen = jnp.take_along_axis(logits, targets[:, :, None], axis=-1)[:, :, 0]
     return jax.nn.logsumexp(logits, axis=-1) - chosen

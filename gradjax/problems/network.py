@@ -1,4 +1,4 @@
-"""From `"gru(width=128)"` to a model, its arguments checked."""
+"""Makes a model from an expression such as `"gru(width=128)"`."""
 
 import inspect
 from collections.abc import Callable
@@ -28,22 +28,24 @@ _MOST = {
     "l2_bias": 1e6,
     "scale": 1e3,
 }
-_LEAST = {"hidden": 0}  # 0: there is none
-_MOST_LAYERS = 32  # numbers in a tuple
+_LEAST = {"hidden": 0}  # 0: no hidden layer
+_MOST_LAYERS = 32  # the largest length of a tuple
 
 
 def network(
     expression: str, registry: dict[str, Callable[..., Made]], *given: Any
 ) -> Made:
-    """The registered model that an expression names.
+    """Makes the registered model that an expression names.
 
     Args:
-      expression: a name, or a call with literal arguments given by name.
+      expression: a name, or a call with literal keyword arguments.
       registry: name -> factory(*given, **arguments with defaults).
-      given: what the data decide: tokens, classes, the shape of an image, a catalogue.
+      given: arguments that the data determine: number of tokens or classes, shape of
+        the images, catalogue.
 
     Raises:
-      Refusal: an unknown name or argument, with the nearest; a value out of its range.
+      Refusal: the name or an argument is unknown (the line gives the nearest name), or
+        a value is out of range.
     """
     call = expressions.parse(expression)
     factory = expressions.lookup(call.name, registry, "model")
@@ -57,13 +59,13 @@ def network(
             kind = f"argument of {call.name}:"
             raise Refusal(expressions.unknown(name, defaults, kind))
     checked = {
-        name: _checked(call, name, value, defaults[name]) for name, value in call.kwargs
+        name: _check(call, name, value, defaults[name]) for name, value in call.kwargs
     }
     return factory(*given, **checked)
 
 
-def _checked(call: Call, name: str, value: Any, default: Any) -> Any:
-    """The value, of the kind that the default has and within bounds."""
+def _check(call: Call, name: str, value: Any, default: Any) -> Any:
+    """Returns the value if it has the type of the default and is in range."""
     said = f"{call.name}: {name}"
     if isinstance(value, Call):
         raise Refusal(f"{said}={expressions.unparse(value)}: expected a number")
@@ -77,7 +79,7 @@ def _checked(call: Call, name: str, value: Any, default: Any) -> Any:
 
 
 def _wholes(said: str, name: str, value: Any) -> tuple[int, ...]:
-    """One number a layer."""
+    """Returns the value if it is a tuple of whole numbers in range, one per layer."""
     if not isinstance(value, tuple) or len(value) > _MOST_LAYERS:
         expected = f"expected at most {_MOST_LAYERS} numbers, as in (128,) or (128, 64)"
         raise Refusal(f"{said}={value!r}: {expected}")

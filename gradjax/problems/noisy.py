@@ -1,7 +1,7 @@
-"""Gradients with noise in them: the noisy quadratic model, and sparse gradients.
+"""Problems with gradient noise: the noisy quadratic model, and sparse gradients.
 
-The loss of a step is drawn with the step's key, as that of a mini-batch would be; its
-mean, which no step sees, is reported as `expected_loss` beside it.
+The loss of a step depends on the step's key, as that of a mini-batch depends on its
+examples. The mean of the loss over the noise is traced as `expected_loss`.
 """
 
 from typing import Any
@@ -21,18 +21,19 @@ def noisy_quadratic(
 ) -> Problem:
     """The noisy quadratic model: 1/2 sum_i h_i x_i^2 + e'x, e ~ N(0, diag(h) / batch).
 
-    The curvatures are h_i = i^-power, and the gradient h x + e has a noise whose
-    covariance is the Hessian over the batch size, as near a minimum of a network. The
-    mean of the loss is least, 0, at 0. Gradient descent at rate r settles at a mean
-    loss of 1/2 sum_i r h_i / (batch (2 - r h_i)). A run starts at a normal point.
+    The curvatures are h_i = i^-power. The gradient is h x + e, and the covariance of
+    its noise is the Hessian divided by the batch size, as near a minimum of a network.
+    The mean of the loss has its minimum 0 at 0. Gradient descent with learning rate r
+    converges to a mean loss of 1/2 sum_i r h_i / (batch (2 - r h_i)). The initial
+    point is standard normal.
 
     Args:
-      dim: of x, from 1 to 100,000.
-      batch_size: examples that the noise is the mean of, at least 1.
-      power: how fast the curvatures fall, from 0 to 4.
+      dim: dimension of x, from 1 to 100,000.
+      batch_size: number of examples over which the noise is averaged, at least 1.
+      power: rate at which the curvatures decrease, from 0 to 4.
 
     Raises:
-        Refusal: an argument out of range.
+        Refusal: an argument is out of range.
 
     Source: Zhang et al. 2019, Which Algorithmic Choices Matter at Which Batch Sizes?
     """
@@ -56,22 +57,22 @@ def noisy_quadratic(
 
 
 def sparse_gradients(dim: int = 100, power: float = 1.0) -> Problem:
-    """Rare features: a step sees coordinate i with probability p_i = i^-power.
+    """Rare features: coordinate i is active in a step with probability p_i = i^-power.
 
-    The loss is 1/2 sum of (x_i - 1)^2 over the coordinates that a step sees; the
-    gradient is 0 in every other. Its mean 1/2 sum_i p_i (x_i - 1)^2 is least, 0, at 1,
-    where every step's own gradient is 0 as well. At the default, a step sees 5 of the
-    100 coordinates in the mean. A run starts at 0.
+    The loss is 1/2 sum of (x_i - 1)^2 over the active coordinates; the gradient is 0 in
+    the others. The mean of the loss, 1/2 sum_i p_i (x_i - 1)^2, has its minimum 0 at 1,
+    where the gradient of every step is 0, too. With the defaults 5 of the 100
+    coordinates are active on average. The initial point is 0.
 
     Args:
-      dim: of x, from 1 to 100,000.
-      power: how much rarer the later coordinates are, from 0 (none) to 4.
+      dim: dimension of x, from 1 to 100,000.
+      power: rate at which the probabilities decrease, from 0 (all are 1) to 4.
 
     Raises:
-        Refusal: an argument out of range.
+        Refusal: an argument is out of range.
 
     Source: the setting of Duchi, Hazan and Singer 2011, Adaptive Subgradient Methods,
-    with the word frequencies of Zipf's law.
+    with probabilities as the word frequencies of Zipf's law.
     """
     frequencies = _powers(dim, power)
 
@@ -91,7 +92,7 @@ def sparse_gradients(dim: int = 100, power: float = 1.0) -> Problem:
 
 
 def _mean_of(loss: Any) -> Any:
-    """Metrics that measure the mean over the noise."""
+    """Makes metrics that measure the mean of the loss over the noise."""
 
     def metrics(params: Params, batch: Any, key: Key) -> MetricSums:
         expected = loss(params, batch, key)[1]["expected_loss"]
@@ -101,6 +102,6 @@ def _mean_of(loss: Any) -> Any:
 
 
 def _powers(dim: int, power: float) -> np.ndarray:
-    """1, 2^-power, 3^-power, ...: f64[dim]."""
+    """Returns 1, 2^-power, 3^-power, ...: f64[dim]."""
     size = arguments.whole("dim", dim, 1, MAX_DIM)
     return np.arange(1, size + 1) ** -arguments.number("power", power, 0.0, 4.0)

@@ -1,4 +1,4 @@
-"""Quadratics: every rate of convergence is known in closed form."""
+"""Quadratics, for which rates of convergence are known in closed form."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from gradjax.problems import arguments
 from gradjax.types import Key, Minimum, Params, Problem
 
-MAX_DIM = 1_000  # the rotation is a constant of the program: 4 MB at this size
+MAX_DIM = 1_000  # because the rotation is a constant of the program: 4 MB at this size
 SPECTRA = ("log", "linear", "two")
 
 
@@ -20,23 +20,23 @@ def quadratic(
     rotated: bool = True,
     seed: int = 0,
 ) -> Problem:
-    """A bowl with a chosen spectrum: f(x) = 1/2 sum_i h_i (Q x)_i^2; 0 at 0.
+    """A quadratic with a given spectrum: 1/2 sum_i h_i (Q x)_i^2; minimum 0 at 0.
 
-    The largest curvature h is 1 and the smallest 1 / condition, so gradient descent is
-    stable up to a rate of 2 whatever the condition. A run starts at a normal point.
-    `minimum.curvature` is (1 / condition, 1).
+    The largest curvature h is 1 and the smallest is 1 / condition, so gradient descent
+    is stable up to a learning rate of 2 for every condition number. The initial point
+    is standard normal. `minimum.curvature` is (1 / condition, 1).
 
     Args:
-      dim: of x, from 2 to 1,000.
-      condition: the largest curvature over the smallest, at least 1.
-      spectrum: how the others lie between: equal ratios ("log"), equal distances
-        ("linear"), or half at each end ("two").
-      rotated: whether Q is a rotation or the identity. Rules that treat coordinates one
-        by one, such as adam, are helped by the identity.
-      seed: of the rotation; a part of the problem, not of a run.
+      dim: dimension of x, from 2 to 1,000.
+      condition: the condition number, at least 1: largest over smallest curvature.
+      spectrum: spacing of the curvatures: equal ratios ("log"), equal distances
+        ("linear"), or one half at each end ("two").
+      rotated: whether Q is a random rotation or the identity. With the identity,
+        coordinate-wise optimizers such as adam have an advantage.
+      seed: seed of the rotation; it belongs to the problem, not to the run.
 
     Raises:
-        Refusal: an argument out of range.
+        Refusal: an argument is out of range.
     """
     curvatures = spectrum_of(dim, condition, spectrum)
     arguments.whole("seed", seed, 0, 2**32 - 1)
@@ -44,8 +44,8 @@ def quadratic(
     rotation = rotation_of(dim, seed) if is_rotated else None
 
     def loss(params: Params, _batch: Any, _key: Any) -> tuple[jax.Array, dict]:
-        # Squares in the rotated frame: x'Hx with a rounded H may have a curvature below
-        # 0 where the condition is beyond 1e7.
+        # The squares are taken in the rotated frame, because x'Hx with a rounded H can
+        # have a negative curvature if the condition number is above 1e7.
         axes = params
         if rotation is not None:
             matrix = jnp.asarray(rotation, params.dtype)
@@ -60,10 +60,10 @@ def quadratic(
 
 
 def spectrum_of(dim: int, condition: float, spectrum: str) -> np.ndarray:
-    """The curvatures f64[dim], rising from 1 / condition to 1.
+    """Returns the curvatures f64[dim], ascending from 1 / condition to 1.
 
     Raises:
-        Refusal: an argument out of range.
+        Refusal: an argument is out of range.
     """
     arguments.whole("dim", dim, 2, MAX_DIM)
     least = 1.0 / arguments.number("condition", condition, 1.0, 1e12)
@@ -77,7 +77,7 @@ def spectrum_of(dim: int, condition: float, spectrum: str) -> np.ndarray:
 
 
 def rotation_of(dim: int, seed: int) -> np.ndarray:
-    """An orthogonal matrix f64[dim, dim], uniform over all of them (Mezzadri 2007)."""
+    """Draws a Haar-distributed orthogonal matrix f64[dim, dim] (Mezzadri 2007)."""
     gaussian = np.random.default_rng(seed).normal(size=(dim, dim))
     q, r = np.linalg.qr(gaussian)
     return q * np.sign(np.diag(r))[None]

@@ -1,4 +1,4 @@
-"""Whether a problem's loss is the same at every step."""
+"""Detects whether the loss of a problem is random."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,10 @@ from gradjax.types import Problem
 
 
 def is_random(problem: Problem) -> bool:
-    """Whether the loss depends on the key of a step, as with noise or with dropout.
+    """Says whether the loss depends on the key of a step, as with noise or dropout.
 
-    It is taken where a run starts, with eight keys, on the first training example.
+    The loss is compared for eight keys at the initial parameters, on the first training
+    example.
     """
     params, batch = problem.init(jax.random.key(0)), None
     if problem.data is not None:

@@ -1,4 +1,4 @@
-"""How well the best-scored items are the liked ones: recall@k and NDCG@k."""
+"""Metrics of recommended lists: recall@k and NDCG@k."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,18 +10,18 @@ _CHUNK = 128  # users scored at once
 
 
 class Pairs(NamedTuple):
-    """Users and items that belong together, row by row."""
+    """Pairs of a user and an item, one per row."""
 
     user: np.ndarray  # i32[pairs]
     item: np.ndarray  # i32[pairs]
 
 
 class Ranking(NamedTuple):
-    """Means over users; NaN where no user has a relevant item."""
+    """Means over users; NaN if no user has a relevant item."""
 
     recall: float
     ndcg: float
-    num_users: int  # with at least one relevant item
+    num_users: int  # users with at least one relevant item
 
 
 def best(
@@ -30,23 +30,25 @@ def best(
     excluded: Pairs,
     k: int,
 ) -> np.ndarray:
-    """The k items with the highest scores, the best first; of equals the lower id.
+    """Finds the k items with the highest scores for each user.
+
+    They are sorted by descending score; equal scores are sorted by id.
 
     Args:
       scores: users i32[chunk] -> f32[chunk, items].
       users: i32[users].
-      excluded: what each user has already: it comes behind every other item.
-      k: how many, at most the number of items.
+      excluded: pairs that are ranked below all others, such as known ratings.
+      k: length of a list, at most the number of items.
 
     Returns:
-      i32[users, k].
+      i32[users, k], the ids of the items.
     """
     excluded = _by_user(excluded)
     top = jax.jit(lambda scored: jax.lax.top_k(scored, k)[1])
     found = np.empty((len(users), k), np.int32)
     for start in range(0, len(users), _CHUNK):
         part = users[start : start + _CHUNK]
-        filled = np.resize(part, _CHUNK)  # one shape, so one program
+        filled = np.resize(part, _CHUNK)  # a constant shape avoids a second compilation
         scored = np.array(scores(filled))
         scored[_is_in(filled, excluded, scored.shape[1])] = -np.inf
         found[start : start + _CHUNK] = np.asarray(top(scored))[: len(part)]
@@ -60,19 +62,19 @@ def rank(
     num_items: int,
     k: int,
 ) -> Ranking:
-    """Recall@k and NDCG@k over all items, of every user with a relevant one.
+    """Computes recall@k and NDCG@k over all items, for users with a relevant item.
 
-    With R the user's relevant items and L the k best-scored that are not excluded:
-    recall@k = |L and R| / |R|; NDCG@k = DCG / ideal DCG, where DCG is the sum of
-    1 / log2(1 + place) over the places 1 to k in L that hold a relevant item, and the
-    ideal one has relevant items at its first min(k, |R|) places.
+    Let R be the user's relevant items and L the k items with the highest scores that
+    are not excluded. Then recall@k = |L and R| / |R| and NDCG@k = DCG / ideal DCG,
+    where DCG is the sum of 1 / log2(1 + rank) over the ranks 1 to k of relevant items
+    in L, and the ideal list has relevant items at its first min(k, |R|) ranks.
 
     Args:
       scores: users i32[chunk] -> f32[chunk, items].
-      relevant: what should be found; what is excluded, too, does not count.
-      excluded: what a list may not hold: the ratings of the train split.
-      num_items: ids are below it.
-      k: length of a list; at most num_items are listed.
+      relevant: the relevant pairs; those that are excluded are ignored.
+      excluded: pairs that a list must not contain: the ratings of the train split.
+      num_items: number of items; ids are below it.
+      k: length of a list; num_items if that is smaller.
 
     Source:
       Jarvelin and Kekalainen, "Cumulated Gain-based Evaluation of IR Techniques", ACM
@@ -97,12 +99,12 @@ def rank(
 
 
 def _codes(pairs: Pairs, num_items: int) -> np.ndarray:
-    """One number a pair: i64[pairs]."""
+    """Encodes each pair as one number: i64[pairs]."""
     return pairs.user.astype(np.int64) * num_items + pairs.item
 
 
 def _is_in(users: np.ndarray, pairs: Pairs, num_items: int) -> np.ndarray:
-    """bool[users, items]: the pairs of these users; `pairs` are sorted by user."""
+    """Marks the pairs of some users: bool[users, items]; `pairs` is sorted by user."""
     table = np.zeros((len(users), num_items), bool)
     starts, ends = (np.searchsorted(pairs.user, users, s) for s in ("left", "right"))
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):

@@ -1,4 +1,4 @@
-"""Predict ratings: squared error over users' vectors and items' vectors."""
+"""Prediction of ratings from vectors of users and items, by squared error."""
 
 import functools
 from collections.abc import Callable
@@ -24,20 +24,20 @@ from gradjax.types import (
     Target,
 )
 
-LIST_LENGTH = 10  # items recommended, and the k of recall@k
-_CHUNK = 65_536  # ratings predicted at once on the host's side
-# Solved, by data set and split: a mean squared error, the square of an RMSE.
+LIST_LENGTH = 10  # number of recommended items, and the k of recall@k
+_CHUNK = 65_536  # ratings predicted in one call
+# Target mean squared error (the square of an RMSE) by data set and split.
 _TARGETS = {("movielens/latest-small-ratings", "random"): 0.855**2}
 
 
 class Task(NamedTuple):
-    """Ratings, split, and the model that predicts them."""
+    """Ratings, their split, and the model that predicts them."""
 
     ratings: Ratings
     parts: Parts
-    split: str  # how they were made: "random" or "time"
+    split: str  # the kind of the split: "random" or "time"
     model: Any  # models.recommender.Recommender
-    mean: float  # of the train split's ratings
+    mean: float  # the mean rating of the train split
     predict: Callable[[Params, Batch], jax.Array]  # -> f32[batch]
     scores: Callable[[Params, jax.Array], jax.Array]  # users -> f32[users, items]
 
@@ -48,17 +48,17 @@ def task(
     split: str = "random",
     split_index: int = 0,
 ) -> Task:
-    """What is predicted, and by what.
+    """Splits the ratings and makes the model.
 
     Args:
       all_ratings: from `data.ratings.load`.
-      split: "random" or "time", see `data.ratings.split`.
-      split_index: which of the random splits.
       model: an expression: `factorisation(rank=32)`, `two_tower(widths=(64,))`.
+      split: "random" or "time", see `data.ratings.split`.
+      split_index: number of the random split.
 
     Raises:
-        Refusal: an unknown model or argument, or a value that it cannot have; what
-            `data.ratings.split` refuses.
+        Refusal: the model or an argument is unknown, a value is out of range, or
+            `data.ratings.split` refuses the split.
     """
     from gradjax import models
     from gradjax.models import recommender
@@ -87,26 +87,29 @@ def task(
 def recommendation(
     what: Task, user: str | None = None, list_length: int | None = None
 ) -> Problem:
-    """Ratings from users and items.
+    """Makes the problem of predicting ratings from users and items.
 
     The loss is the mean over the batch of (rating - predicted)^2 + penalty, where
     predicted = mean + b_user + c_item + <p_user, q_item> and the penalty is
-    l2 (|p_user|^2 + |q_item|^2) + l2_bias (b_user^2 + c_item^2): only what the batch
-    touches is pulled to zero. The metric `squared_error` is the same without penalty:
-    its mean over a split is exact, and its root is the RMSE.
+    l2 (|p_user|^2 + |q_item|^2) + l2_bias (b_user^2 + c_item^2). The penalty applies
+    only to the users and items of the batch. The metric `squared_error` has no penalty:
+    its mean over a split is exact, and the root of that is the RMSE.
 
     Args:
       what: from `task`.
-      user: whose recommendations the report lists, by the data set's own name of it;
-        None: the first. One that the data set does not have is a user never seen.
-      list_length: items in that list, and the k of recall@k and NDCG@k; None: ten, or
-        all that there are.
+      user: the user whose recommendations the report lists, by name in the data set;
+        None: the first one. A name that the data set does not have is a new user.
+      list_length: length of that list, and the k of recall@k and NDCG@k; None: ten, or
+        the number of items if that is smaller.
 
     Returns:
-      A Problem whose report has the test split's RMSE, that of tuned biases alone,
-      recall@k and NDCG@k over all items that the user did not rate in the train split
-      (relevant: a test rating in the upper quarter of the scale), and the share of test
-      ratings of users that training never sees.
+      A Problem. Its report has the RMSE of the test split, the RMSE of tuned biases
+      alone, recall@k and NDCG@k over all items that the user did not rate in the train
+      split (an item is relevant if its test rating is in the upper quarter of the
+      scale), and the share of test ratings of users without training ratings.
+
+    Raises:
+      Refusal: list_length is out of range.
     """
     num_items = len(what.ratings.items)
     length = min(LIST_LENGTH, num_items) if list_length is None else list_length
@@ -145,7 +148,7 @@ def load(
     list_length: int | None = None,
     data_dir: str | None = None,
 ) -> Problem:
-    """Predict ratings, by default MovieLens by biased matrix factorisation.
+    """Predict ratings, by default of MovieLens with biased matrix factorisation.
 
     Args:
       dataset: a TFDS name, or a CSV file of ratings.
@@ -154,17 +157,17 @@ def load(
       split_index: see `task`.
       user: see `recommendation`.
       list_length: see `recommendation`.
-      data_dir: of TFDS; None: as `data.default_data_dir` says.
+      data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
-      Refusal: ratings that are missing or damaged, or what `task` refuses.
+      Refusal: the ratings are missing or damaged, or `task` refuses an argument.
     """
     what = task(ratings.load(dataset, data_dir), model, split, split_index)
     return recommendation(what, user, list_length)
 
 
 def report(what: Task, params: Params, user: str | None, list_length: int) -> Report:
-    """What trained parameters come to: see `recommendation`."""
+    """Reports the results of trained parameters, as `recommendation` describes."""
     source, parts = what.ratings, what.parts
     score = jax.jit(what.scores)
     scores = functools.partial(score, params)
@@ -189,13 +192,13 @@ def report(what: Task, params: Params, user: str | None, list_length: int) -> Re
 
 
 def rmse(what: Task, params: Params, rows: np.ndarray) -> float:
-    """The root of the mean squared error over ratings i64[...], in float64."""
+    """Computes the RMSE in float64 over the ratings with indices i64[rows]."""
     errors = predictions(what, params, rows) - what.ratings.rating[rows]
     return float(np.sqrt(np.mean(errors**2)))
 
 
 def predictions(what: Task, params: Params, rows: np.ndarray) -> np.ndarray:
-    """f64[rows]: what the model says of these ratings."""
+    """Predicts the ratings with indices i64[rows]: f64[rows]."""
     predict = jax.jit(what.predict)
     parts = np.split(rows, range(_CHUNK, len(rows), _CHUNK))
     found = [predict(params, batch_of(what.ratings, part)) for part in parts]
@@ -203,7 +206,7 @@ def predictions(what: Task, params: Params, rows: np.ndarray) -> np.ndarray:
 
 
 def tuned_baseline(what: Task) -> bias_baseline.Tuned:
-    """Biases alone, regularised as the validation split likes best."""
+    """Fits biases alone, with regularisation tuned on the validation split."""
     source = what.ratings
     train, validation = (_rows(source, part) for part in what.parts[:2])
     sizes = len(source.users), len(source.items)
@@ -211,9 +214,10 @@ def tuned_baseline(what: Task) -> bias_baseline.Tuned:
 
 
 def liked_from(what: Task) -> float:
-    """The rating from which on an item is liked: three quarters up the scale.
+    """Returns the smallest rating of a relevant item: low + 3/4 (high - low).
 
-    The scale is that of the train split's ratings; 0.5 to 5 stars give 4 and more.
+    The bounds are those of the train split's ratings. With 0.5 to 5 stars the ratings 4
+    and above are relevant.
     """
     train = what.ratings.rating[what.parts.train]
     low, high = float(train.min()), float(train.max())
@@ -223,11 +227,14 @@ def liked_from(what: Task) -> float:
 def recommended(
     what: Task, params: Params, user: str | None, list_length: int
 ) -> tuple[str, list[str]]:
-    """A heading, and one line an item: its title and the rating expected of the user.
+    """Lists the items recommended to a user.
 
-    What the user rated in the train split is left out, so a list may be shorter. A user
-    that the data set does not have, or whom training never sees, has a zero embedding
-    and a zero bias: by factorisation the mean user.
+    Items that the user rated in the train split are left out, so the list may be
+    shorter than `list_length`. A user who is not in the data set or has no training
+    ratings has a zero embedding and a zero bias: with factorisation, the mean user.
+
+    Returns:
+      (a heading, one line per item with the predicted rating and the title).
     """
     source = what.ratings
     name = str(source.users[0]) if user is None else user
@@ -254,7 +261,7 @@ def recommended(
 
 
 def batch_of(source: Ratings, rows: np.ndarray) -> Batch:
-    """The columns that a model and its loss read: leaves [rows]."""
+    """Returns the columns that a model and its loss read, as leaves [rows]."""
     return {
         "user": source.user[rows],
         "item": source.item[rows],
@@ -263,7 +270,7 @@ def batch_of(source: Ratings, rows: np.ndarray) -> Batch:
 
 
 def about(what: Task) -> dict[str, Any]:
-    """What a record must say of the data."""
+    """Describes the data for the record."""
     sizes = {name: len(part) for name, part in what.parts._asdict().items()}
     return {
         "name": what.ratings.name,

@@ -1,8 +1,8 @@
-"""Linear models of real data, with the optimum that another solver finds.
+"""Linear models of real data, with the optimum computed by an independent solver.
 
-The optimum is of the training split and is solved for in float64 when the problem is
-made: numpy's least squares, the normal equations, scipy's trust region. It costs
-milliseconds, and no stored constant can go stale.
+The optimum of the training split is computed in float64 when the problem is made, by
+numpy's least squares, the normal equations or scipy's trust region. This takes
+milliseconds and avoids a stored constant that could become wrong.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ Errors = Callable[[jax.Array, jax.Array], jax.Array]  # (outputs, y) -> f32[batc
 def least_squares() -> Problem:
     """Linear regression: 1/2 mean (x'w + b - y)^2, on the diabetes table.
 
-    The optimum is numpy's least squares (a singular value decomposition). A run starts
-    at 0. Both x and y are standardised, so the loss there is 1/2; the columns of x are
-    nearly dependent, and the condition number is in the hundreds.
+    The optimum is that of numpy's least squares (a singular value decomposition). The
+    initial point is 0. Both x and y are standardised, so the initial loss is 1/2. The
+    columns of x are nearly dependent, and the condition number is in the hundreds.
 
     Source of the data: `gradjax.data.tables.diabetes`.
     """
@@ -38,15 +38,15 @@ def ridge(l2: float = 0.1) -> Problem:
     """Ridge regression: 1/2 mean (x'w + b - y)^2 + l2 / 2 |w|^2, on the diabetes table.
 
     The offset b is not penalised. The optimum solves the normal equations
-    (X'X / n + l2 I) w = X'y / n. A run starts at 0.
+    (X'X / n + l2 I) w = X'y / n. The initial point is 0.
 
     Args:
       l2: the weight of the penalty, from 0 to 1e6.
 
     Raises:
-        Refusal: l2 out of range.
+        Refusal: l2 is out of range.
 
-    Source: Hoerl and Kennard 1970; of the data, `gradjax.data.tables.diabetes`.
+    Source: Hoerl and Kennard 1970. Source of the data: `gradjax.data.tables.diabetes`.
     """
     penalty = arguments.number("l2", l2, 0.0, 1e6)
     table = tables.diabetes()
@@ -60,15 +60,16 @@ def ridge(l2: float = 0.1) -> Problem:
 def logistic_regression(l2: float = 1e-2) -> Problem:
     """Two classes: mean log(1 + exp(z)) - y z + l2 / 2 |w|^2, z = x'w + b.
 
-    On the breast cancer table, y in {0, 1}. Its classes are nearly separable, so
-    without a penalty the minimum would be far away or nowhere. The optimum is that of
-    `scipy.optimize.minimize(method="trust-exact")`. A run starts at 0.
+    The data are the breast cancer table, with y in {0, 1}. The classes are nearly
+    separable, so without a penalty the minimum would be far away or would not exist.
+    The optimum is that of `scipy.optimize.minimize(method="trust-exact")`. The initial
+    point is 0.
 
     Args:
-      l2: the weight of the penalty (b has none), from 1e-6 to 1e6.
+      l2: the weight of the penalty, from 1e-6 to 1e6; b is not penalised.
 
     Raises:
-        Refusal: l2 out of range.
+        Refusal: l2 is out of range.
 
     Source of the data: `gradjax.data.tables.breast_cancer`.
     """
@@ -85,7 +86,7 @@ def _linear_model(
     l2: float,
     minimum: Minimum,
 ) -> Problem:
-    """Minimise mean errors(x'w + b, y) + l2 / 2 |w|^2 over {"w": f[d], "b": f[]}."""
+    """Makes the problem: mean errors(x'w + b, y) + l2 / 2 |w|^2, w f[d] and b f[]."""
 
     def outputs_and_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
         outputs = batch["x"] @ params["w"] + params["b"]
@@ -137,7 +138,7 @@ def _logistic_minimum(columns: np.ndarray, y: np.ndarray, l2: float) -> Minimum:
 
     start = np.zeros(columns.shape[1])
     near = minimize(value, start, method="trust-exact", jac=gradient, hess=hessian).x
-    # A step of Newton's: scipy stops where the gradient is below 1e-4.
+    # One more Newton step, because scipy stops when the gradient is below 1e-4.
     solution = near - np.linalg.solve(hessian(near), gradient(near))
     return _minimum(solution, value(solution), hessian(solution))
 
@@ -149,19 +150,19 @@ def _minimum(solution: np.ndarray, value: Any, hessian: np.ndarray) -> Minimum:
 
 
 def _design(table: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Train as (f64[n, d + 1] with a last column of ones for the offset, f64[n])."""
+    """Returns x of train with a column of ones, f64[n, d + 1], and y, f64[n]."""
     x, y = table["train"]["x"], table["train"]["y"]
     return np.column_stack([x, np.ones(len(y))]), y
 
 
 def _hessian(columns: np.ndarray, curvatures: np.ndarray, l2: float) -> np.ndarray:
-    """X' diag(curvatures) X / n + l2 I, where the offset has no l2."""
+    """Computes X' diag(curvatures) X / n + l2 I, without l2 for the offset."""
     weighted = columns * curvatures[:, None] / len(columns)
     return columns.T @ weighted + l2 * np.diag(_is_penalised(columns))
 
 
 def _is_penalised(columns: np.ndarray) -> np.ndarray:
-    """1 for each weight and 0 for the offset: f64[d + 1]."""
+    """Returns 1 for each weight and 0 for the offset: f64[d + 1]."""
     return (np.arange(columns.shape[1]) < columns.shape[1] - 1).astype(np.float64)
 
 

@@ -1,7 +1,7 @@
-"""Two-dimensional surfaces: what an optimizer does on them fits in one picture.
+"""Two-dimensional surfaces, on which the path of an optimizer can be drawn.
 
-Each is a function of x and y, numbers or grids alike, and everything a picture of it
-needs. A surface has no data and no noise: the gradient is exact.
+Each surface is a function of x and y, which may be numbers or grids, with the limits
+that a picture needs. A surface has no data and no noise, so the gradient is exact.
 """
 
 import inspect
@@ -18,29 +18,29 @@ from gradjax.types import Key, Minimum, Params, Problem
 
 
 class Surface(NamedTuple):
-    """A function of two numbers, with what is known of it."""
+    """A function of two numbers, with its known properties."""
 
     function: Callable[[Any, Any], Any]  # (x f[...], y f[...]) -> f[...]
-    start: tuple[float, float]  # where a run begins
-    minimisers: tuple[tuple[float, float], ...]  # every one in the domain
-    minimum: float  # the value there
-    xlim: tuple[float, float]  # the domain: what a picture shows
+    start: tuple[float, float]  # the default initial point
+    minimisers: tuple[tuple[float, float], ...]  # all global minimisers in the domain
+    minimum: float  # the value at the minimisers
+    xlim: tuple[float, float]  # the domain, which a picture shows
     ylim: tuple[float, float]
 
 
 def rosenbrock(x: Any, y: Any) -> Any:
-    """A curved narrow valley: (1 - x)^2 + 100 (y - x^2)^2; 0 at (1, 1).
+    """A curved narrow valley: (1 - x)^2 + 100 (y - x^2)^2; minimum 0 at (1, 1).
 
     Source: Rosenbrock 1960, An Automatic Method for Finding the Greatest or Least
-    Value of a Function; its start (-1.2, 1).
+    Value of a Function, with its start (-1.2, 1).
     """
     return (1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2
 
 
 def beale(x: Any, y: Any) -> Any:
-    """Flat, with a steep wall at the corners; 0 at (3, 1/2).
+    """A flat surface with steep walls at the corners; minimum 0 at (3, 1/2).
 
-    (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2.
+    It is (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2.
 
     Source: Beale 1958; the start (1, 1) of More, Garbow and Hillstrom 1981, Testing
     Unconstrained Optimization Software, number 5.
@@ -50,28 +50,30 @@ def beale(x: Any, y: Any) -> Any:
 
 
 def branin(x: Any, y: Any) -> Any:
-    """Three valleys of one depth, 10 / 8 pi, at x = -pi, pi and 3 pi.
+    """Three valleys with the same minimum 10 / 8 pi, at x = -pi, pi and 3 pi.
 
-    (y - 5.1 x^2 / 4 pi^2 + 5 x / pi - 6)^2 + 10 (1 - 1 / 8 pi) cos(x) + 10.
+    It is (y - 5.1 x^2 / 4 pi^2 + 5 x / pi - 6)^2 + 10 (1 - 1 / 8 pi) cos(x) + 10. At
+    the minima cos(x) = -1 and the square is 0.
 
-    Source: Branin 1972, with the constants of Dixon and Szego 1978. Both terms are
-    least at once, where cos(x) = -1 and the square is 0.
+    Source: Branin 1972, with the constants of Dixon and Szego 1978.
     """
     bowl = y - 5.1 / (4.0 * math.pi**2) * x**2 + 5.0 / math.pi * x - 6.0
     return bowl**2 + 10.0 * (1.0 - 1.0 / (8.0 * math.pi)) * jnp.cos(x) + 10.0
 
 
 def himmelblau(x: Any, y: Any) -> Any:
-    """Four minima of value 0: (x^2 + y - 11)^2 + (x + y^2 - 7)^2.
+    """Four minima with value 0: (x^2 + y - 11)^2 + (x + y^2 - 7)^2.
 
-    Source: Himmelblau 1972, Applied Nonlinear Programming. (3, 2) is exact, the other
-    three are roots of the two brackets, rounded to float64.
+    The minimiser (3, 2) is exact; the other three are common roots of the two brackets,
+    rounded to float64.
+
+    Source: Himmelblau 1972, Applied Nonlinear Programming.
     """
     return (x**2 + y - 11.0) ** 2 + (x + y**2 - 7.0) ** 2
 
 
 def booth(x: Any, y: Any) -> Any:
-    """A quadratic bowl askew: (x + 2y - 7)^2 + (2x + y - 5)^2; 0 at (1, 3).
+    """A rotated quadratic: (x + 2y - 7)^2 + (2x + y - 5)^2; minimum 0 at (1, 3).
 
     Its Hessian [[10, 8], [8, 10]] has the eigenvalues 2 and 18.
     """
@@ -79,9 +81,9 @@ def booth(x: Any, y: Any) -> Any:
 
 
 def rastrigin(x: Any, y: Any) -> Any:
-    """An egg box in a bowl: 20 + x^2 + y^2 - 10 cos(2 pi x) - 10 cos(2 pi y).
+    """A bowl with waves: 20 + x^2 + y^2 - 10 cos(2 pi x) - 10 cos(2 pi y).
 
-    The least of its many minima is 0 at 0.
+    It has many local minima; the global minimum is 0 at 0.
 
     Source: Rastrigin 1974.
     """
@@ -90,10 +92,10 @@ def rastrigin(x: Any, y: Any) -> Any:
 
 
 def saddle(x: Any, y: Any) -> Any:
-    """A saddle at 0 between two minima of value -1/4: x^2/2 + y^4/4 - y^2/2.
+    """A saddle at 0 between two minima with value -1/4: x^2/2 + y^4/4 - y^2/2.
 
-    Gradient descent from (1, 0) ends at the saddle; the start is just off that line,
-    and the minima are at (0, -1) and (0, 1).
+    The minima are at (0, -1) and (0, 1). Gradient descent from (1, 0) ends at the
+    saddle; the default start is (1, 0.01).
 
     Source: Nesterov 2004, Introductory Lectures on Convex Optimization, 1.2.3.
     """
@@ -101,9 +103,9 @@ def saddle(x: Any, y: Any) -> Any:
 
 
 def plateau(x: Any, y: Any) -> Any:
-    """Nearly flat away from a pit: r^2 / (1 + r^2) with r^2 = x^2 + y^2; 0 at 0.
+    """A plateau around a pit: r^2 / (1 + r^2) with r^2 = x^2 + y^2; minimum 0 at 0.
 
-    The slope 2 r / (1 + r^2)^2 is largest, 0.65, at r = 0.58 and dies as 2 / r^3.
+    The slope 2 r / (1 + r^2)^2 has its maximum 0.65 at r = 0.58 and decays as 2 / r^3.
 
     Source: the robust loss of Geman and McClure 1985.
     """
@@ -112,9 +114,9 @@ def plateau(x: Any, y: Any) -> Any:
 
 
 def styblinski_tang(x: Any, y: Any) -> Any:
-    """Four minima, one the deepest: half of x^4 - 16 x^2 + 5 x, plus the same of y.
+    """Four minima, one of them global: 1/2 sum over z in (x, y) of z^4 - 16 z^2 + 5 z.
 
-    Each half is least, -39.166, at the lowest root of 4 x^3 - 32 x + 5.
+    Each term has its minimum -39.166 at the smallest root of 4 z^3 - 32 z + 5.
 
     Source: Styblinski and Tang 1990.
     """
@@ -171,13 +173,13 @@ SURFACES: dict[str, Surface] = {
 
 
 def factory(surface: Surface) -> Callable[..., Problem]:
-    """A function (start, noise) -> Problem over f[2], as the registry holds it."""
+    """Makes a function (start, noise) -> Problem over f[2] for the registry."""
 
     def make(start: tuple[float, float] = surface.start, noise: float = 0.0) -> Problem:
-        """Minimises the surface, from `start` plus `noise` times a normal number.
+        """Makes the problem, with initial point `start` plus `noise` * N(0, 1).
 
         Raises:
-            Refusal: a start that is not two numbers, or a noise that is negative.
+            Refusal: start does not consist of two numbers, or noise is out of range.
         """
         begin = np.asarray(arguments.point("start", start))
         spread = arguments.number("noise", noise, 0.0, 1e6)

@@ -1,4 +1,4 @@
-"""Classes from a table of measurements: wine."""
+"""Classification of a table of measurements: wine."""
 
 from typing import Any
 
@@ -27,16 +27,17 @@ _MOST_UNITS = 2**13
 def wine(l2: float = 1e-2) -> Problem:
     """Three classes: mean -log softmax(x'W + b)[y] + l2 / 2 (|W|^2 + |b|^2).
 
-    On the wine table. The classes are separable, so without a penalty the minimum would
-    be nowhere; b has it too, because the same number added to each output changes no
-    probability, and only with a penalty is the minimum one point. It is that of
-    `scipy.optimize.minimize(method="trust-exact")`. A run starts at 0.
+    The data are the wine table. The classes are separable, so without a penalty there
+    would be no minimum. The penalty includes b, because the probabilities do not change
+    if the same number is added to all outputs; without the penalty on b the minimiser
+    would not be unique. The optimum is that of
+    `scipy.optimize.minimize(method="trust-exact")`. The initial point is 0.
 
     Args:
       l2: the weight of the penalty, from 1e-6 to 1e6.
 
     Raises:
-        Refusal: l2 out of range.
+        Refusal: l2 is out of range.
 
     Source of the data: `gradjax.data.tables.wine`.
     """
@@ -57,15 +58,15 @@ def wine(l2: float = 1e-2) -> Problem:
 
 
 def wine_mlp(width: int = 16) -> Problem:
-    """Three classes, by a network with one hidden layer: 13-width relu-3.
+    """Three classes, with a network of one hidden layer: 13-width relu-3.
 
-    On the wine table; the loss is the mean of -log softmax(outputs)[y].
+    The data are the wine table, and the loss is the mean of -log softmax(outputs)[y].
 
     Args:
-      width: hidden units, from 1 to 8192.
+      width: number of hidden units, from 1 to 8192.
 
     Raises:
-        Refusal: a width out of range.
+        Refusal: width is out of range.
 
     Source of the data: `gradjax.data.tables.wine`.
     """
@@ -78,7 +79,7 @@ def wine_mlp(width: int = 16) -> Problem:
 
 
 def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
-    """Minimise mean -log softmax(model(x))[y] + l2 / 2 |params|^2."""
+    """Makes the problem: mean -log softmax(model(x))[y] + l2 / 2 |params|^2."""
 
     def outputs_and_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
         outputs = model.apply(params, batch["x"])
@@ -101,7 +102,7 @@ def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
 
 
 def _minimum(x: np.ndarray, y: np.ndarray, l2: float) -> Minimum:
-    """Where the penalised loss is least, in float64: x f64[n, d], y i32[n]."""
+    """Computes the minimum of the penalised loss in float64: x f64[n, d], y i32[n]."""
     from scipy.optimize import minimize
 
     columns = np.column_stack([x, np.ones(len(x))])
@@ -126,7 +127,7 @@ def _minimum(x: np.ndarray, y: np.ndarray, l2: float) -> Minimum:
 
     start = np.zeros(shape[0] * shape[1])
     near = minimize(value, start, method="trust-exact", jac=gradient, hess=hessian).x
-    # A step of Newton's: scipy stops where the gradient is below 1e-4.
+    # One more Newton step, because scipy stops when the gradient is below 1e-4.
     solution = near - np.linalg.solve(hessian(near), gradient(near))
     smallest, *_, largest = np.linalg.eigvalsh(hessian(solution))
     both = solution.reshape(shape)

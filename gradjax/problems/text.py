@@ -1,4 +1,4 @@
-"""Classify texts: mean softmax cross-entropy, and accuracy."""
+"""Classification of texts: mean softmax cross-entropy, and accuracy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,8 +24,8 @@ from gradjax.types import (
     Target,
 )
 
-_TARGETS = {"clinc_oos": 0.88}  # solved: what a GRU or a Transformer must reach
-_NUM_SHOWN = 5
+_TARGETS = {"clinc_oos": 0.88}  # target accuracy, for a GRU or a Transformer
+_NUM_SHOWN = 5  # texts in the report
 
 
 def load(
@@ -36,18 +36,18 @@ def load(
     max_length: int = 128,
     data_dir: str | None = None,
 ) -> Problem:
-    """The problem of a data set of labelled texts and a network.
+    """Loads labelled texts and makes the problem for a network.
 
     Args:
       dataset: a TFDS name, or a file of labels and texts.
       model: an expression, see `text_model`.
-      tokenizer: "word" or "bpe", learned from the train split.
-      vocab_size: tokens at most.
-      max_length: tokens of a text that are read.
-      data_dir: of TFDS; None: as `data.default_data_dir` says.
+      tokenizer: "word" or "bpe"; it is trained on the train split.
+      vocab_size: the largest number of tokens in the vocabulary.
+      max_length: the largest number of tokens per text; longer texts are truncated.
+      data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
-      Refusal: texts that are missing or damaged, or a value that cannot be.
+      Refusal: the texts are missing or damaged, or an argument is out of range.
     """
     labelled = texts.load_labelled(dataset, data_dir)
     tokenized = tokens.tokenized(labelled, tokenizer, vocab_size, max_length)
@@ -57,16 +57,19 @@ def load(
 
 
 def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:
-    """Texts to classes.
+    """Makes the problem of classifying texts.
 
-    The loss is the mean over the batch of -log softmax(logits)[label]. A batch holds
-    "tokens" i32[batch, time], "lengths" i32[batch] and "label" i32[batch]; what is
-    behind a text's length is padding, which changes nothing.
+    The loss is the mean over the batch of -log softmax(logits)[label]. A batch has
+    "tokens" i32[batch, time], "lengths" i32[batch] and "label" i32[batch]. Tokens after
+    a text's length are padding and do not change the outputs.
 
     Args:
       dataset: the texts.
-      tokenized: the same as numbers.
+      tokenized: the same texts as token numbers.
       model: apply(params, (tokens, lengths), key) -> f32[batch, classes].
+
+    Raises:
+      Refusal: a label is outside [0, classes), or a split has no texts.
     """
 
     def logits_of(params: Params, batch: Batch, key: Key | None) -> jax.Array:
@@ -88,10 +91,10 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         }
 
     def report(params: Params, _data: Splits) -> Report:
-        said = {"texts of the test split": _shown(params)}
+        said = {"texts of the test split": _predictions(params)}
         return Report({}, said, {"tokenizer.json": tokenized.tokenizer.state.encode()})
 
-    def _shown(params: Params) -> list[str]:
+    def _predictions(params: Params) -> list[str]:
         part = tokenized.test
         inputs = part.tokens[:_NUM_SHOWN], part.lengths[:_NUM_SHOWN]
         found = np.asarray(jax.jit(model.apply)(params, inputs)).argmax(axis=-1)
@@ -115,10 +118,10 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
 
 
 def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
-    """The three parts on the device.
+    """Copies the three splits to the device.
 
     Raises:
-      Refusal: a label outside [0, classes), or a split without texts.
+      Refusal: a label is outside [0, classes), or a split has no texts.
     """
     parts = (tokenized.train, tokenized.validation, tokenized.test)
     for split, part in zip(("train", "validation", "test"), parts, strict=True):
@@ -135,10 +138,10 @@ def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
 
 
 def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
-    """The model that an expression names, such as `gru(width=128)`.
+    """Makes the model that an expression names, such as `gru(width=128)`.
 
     Raises:
-      Refusal: an unknown name or argument, or a value out of its range.
+      Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
@@ -146,7 +149,7 @@ def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
 
 
 def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, Any]:
-    """What a record must say of the texts."""
+    """Describes the texts for the record."""
     return {
         "name": dataset.name,
         "origin": dataset.origin,
@@ -166,15 +169,15 @@ def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, A
 def predictor(
     model: Model, tokenizer: Tokenizer, max_length: int
 ) -> Callable[[Params, Sequence[str]], jax.Array]:
-    """(params, texts) -> probabilities f32[texts, classes].
+    """Makes a function (params, texts) -> probabilities f32[texts, classes].
 
     Args:
-      model: that of the parameters.
-      tokenizer: that of the texts it was trained on.
-      max_length: tokens of a text that are read.
+      model: the classifier.
+      tokenizer: the tokenizer with which the model was trained.
+      max_length: the largest number of tokens per text; longer texts are truncated.
 
     Returns:
-      A function that raises Refusal where it is given no list of texts.
+      The function; it raises Refusal if its argument is not a list of texts.
     """
     apply = jax.jit(model.apply)
 

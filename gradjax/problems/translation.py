@@ -1,4 +1,4 @@
-"""Translate: smoothed cross-entropy to learn from, BLEU to be judged by."""
+"""Translation: the loss is a smoothed cross-entropy, and the report gives BLEU."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from gradjax.types import (
     Target,
 )
 
-if TYPE_CHECKING:  # flax: a third of what importing gradjax would cost
+if TYPE_CHECKING:  # because flax would be a third of the time to import gradjax
     from gradjax.models.translator import Translator
 
 _MOST_SMOOTHING = 0.9
-_NUM_SHOWN = 5
-_BATCH = 64  # sentences that are said at once
-_TIME = 16  # a source is padded to a multiple of it: a compilation each
+_NUM_SHOWN = 5  # translations in the report
+_BATCH = 64  # sentences translated in one call
+_TIME = 16  # sources are padded to a multiple of it, because each length is compiled
 _NUM_BEAMS = 4
 _beam = functools.partial(decoding.beam, num_beams=_NUM_BEAMS)
 
 
 class _Sums(NamedTuple):
-    """Over the real target tokens of a batch, f32[] each."""
+    """Sums over the target tokens of a batch without padding, f32[] each."""
 
     smoothed: jax.Array
     cross_entropy: jax.Array
@@ -57,21 +57,21 @@ def load(
     label_smoothing: float = 0.1,
     data_dir: str | None = None,
 ) -> Problem:
-    """The problem of translations and a network.
+    """Loads pairs of sentences and makes the problem for a network.
 
     Args:
       dataset: a TFDS name, or aligned files, see `pairs.load`.
       model: an expression, see `translation_model`.
-      source: the language that is read; None: as the data set says.
-      target: the language that is said; None: the other one.
-      test: which files of a folder to test on.
-      vocab_size: tokens at most, of both languages together.
-      max_length: places of a row, in each language.
+      source: the source language; None: that of the data set.
+      target: the target language; None: the other one.
+      test: the files of a folder that are the test split, see `pairs.load`.
+      vocab_size: the largest number of tokens in the vocabulary of both languages.
+      max_length: length of a row in each language, in tokens.
       label_smoothing: as in `translation`.
-      data_dir: of TFDS; None: as `data.default_data_dir` says.
+      data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
-      Refusal: pairs that are missing or damaged, or a value that cannot be.
+      Refusal: the pairs are missing or damaged, or an argument is out of range.
     """
     found = pairs.load(dataset, source, target, test, data_dir)
     tokenized = token_pairs.tokenized(found, vocab_size, max_length)
@@ -86,27 +86,29 @@ def translation(
     model: "Translator",
     label_smoothing: float = 0.1,
 ) -> Problem:
-    """Sentences to their translations.
+    """Makes the problem of translating sentences.
 
-    The loss is the mean over the real target tokens of a batch, END included, of
-    -sum_v q(v) log p(v), q = (1 - s) onehot(token) + s / vocabulary (label smoothing:
-    Szegedy et al., "Rethinking the Inception Architecture", 2016). The measures are
-    that, the plain cross-entropy in nats and the share of tokens that are the
-    likeliest, given those before them. A batch holds the fields of `Rows`.
+    The loss is the mean over the target tokens of a batch, with END and without
+    padding, of -sum_v q(v) log p(v), q = (1 - s) onehot(token) + s / vocabulary (label
+    smoothing: Szegedy et al., "Rethinking the Inception Architecture", 2016). The
+    metrics are the loss, the cross-entropy without smoothing in nats, and the share of
+    tokens that are the most probable ones given the tokens before them. A batch has the
+    fields of `Rows`.
 
-    The report translates the whole test split, greedily and with 4 beams, and compares
-    with what it should be: BLEU of the whole (Papineni et al. 2002) by sacrebleu.
+    The report translates the complete test split by greedy search and by beam search
+    with 4 beams, and gives the BLEU of the corpus (Papineni et al. 2002), computed by
+    sacrebleu.
 
     Args:
-      translations: the sentences.
-      tokenized: the same as numbers.
-      model: from rows to logits, and token by token.
-      label_smoothing: s.
+      translations: the pairs of sentences.
+      tokenized: the same pairs as rows of tokens.
+      model: computes logits of complete rows, and of one token at a time.
+      label_smoothing: s, from 0 to 0.9.
 
     Raises:
-      Refusal: a smoothing outside [0, 0.9], or there is no `sacrebleu`.
+      Refusal: label_smoothing is out of range, or `sacrebleu` is not installed.
     """
-    bleu.package()  # now, and not when the report needs it, behind all the training
+    bleu.package()  # refuses a missing package now, not in the report after training
     smoothing = number("label_smoothing", label_smoothing, 0.0, _MOST_SMOOTHING)
 
     def sums(params: Params, batch: Batch, key: Key | None) -> _Sums:
@@ -150,10 +152,10 @@ def translation(
 
 
 def translation_model(expression: str, num_tokens: int) -> "Translator":
-    """The model that an expression names, such as `transformer(width=256)`.
+    """Makes the model that an expression names, such as `transformer(width=256)`.
 
     Raises:
-      Refusal: an unknown name or argument, or a value out of its range.
+      Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
@@ -165,7 +167,7 @@ def translation_model(expression: str, num_tokens: int) -> "Translator":
 def about_translation(
     translations: Translations, tokenized: TokenizedPairs
 ) -> dict[str, Any]:
-    """What a record must say of the pairs."""
+    """Describes the pairs for the record."""
     return {
         "name": translations.name,
         "origin": translations.origin,
@@ -189,16 +191,20 @@ def said(
     params: Params,
     rows: Rows,
 ) -> tuple[list[str], np.ndarray]:
-    """Translations of a split, and their scores f32[sentences], in its order.
+    """Translates the sources of a split.
 
-    Sentences of about one length are translated together; padding changes nothing.
+    Sentences of similar length are translated together; padding does not change the
+    results.
 
     Args:
-      search: `decoding.greedy` or `decoding.beam`, its options filled in.
-      model: trained.
-      tokenizer: of its tokens.
-      params: of the model.
-      rows: one pair each, of which the source is read.
+      search: `decoding.greedy` or `decoding.beam`, with its options bound.
+      model: the model.
+      tokenizer: the tokenizer with which the model was trained.
+      params: trained parameters of the model.
+      rows: rows with one pair each; only the source is read.
+
+    Returns:
+      The translations and their scores f32[sentences], in the order of the rows.
     """
     lengths = (rows.source_part > 0).sum(axis=1).astype(np.int32)
     found = jax.jit(functools.partial(search, model))
@@ -210,7 +216,7 @@ def said(
         time = -(-int(lengths[there[-1]]) // _TIME) * _TIME
         source = np.full((size, time), PAD, np.int32)
         source[: len(there), : rows.source.shape[1]] = rows.source[there][:, :time]
-        real = np.ones(size, np.int32)  # what fills up the last batch is one token long
+        real = np.ones(size, np.int32)  # rows that fill the last batch have one token
         real[: len(there)] = lengths[there]
         made = jax.tree.map(np.asarray, found(params, source, real))
         for row, place in enumerate(there):
@@ -222,9 +228,9 @@ def said(
 def predictor(
     model: "Translator", tokenizer: Tokenizer
 ) -> Callable[[Params, Sequence[str]], list[str]]:
-    """(params, sentences) -> their translations, with 4 beams.
+    """Makes a function (params, sentences) -> translations by search with 4 beams.
 
-    What it returns raises Refusal where it is given no list of texts.
+    The function raises Refusal if its argument is not a list of texts.
     """
 
     def predict(params: Params, sentences: Sequence[str]) -> list[str]:
@@ -264,7 +270,7 @@ def _report(
 def _sums(
     logits: jax.Array, labels: jax.Array, is_real: jax.Array, smoothing: float
 ) -> _Sums:
-    """Of logits f32[batch, time, tokens] and labels i32[batch, time]."""
+    """Computes the sums; logits f32[batch, time, tokens], labels i32[batch, time]."""
     total = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, labels[:, :, None], axis=-1)[:, :, 0]
     plain = total - chosen
