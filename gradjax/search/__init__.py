@@ -1,4 +1,4 @@
-"""WHICH hyperparameters next. A new search is a file here and a line in SEARCHES."""
+"""Search methods. A new one is a file in this folder and a line in SEARCHES."""
 
 import inspect
 from collections.abc import Callable
@@ -24,13 +24,13 @@ SEARCHES: dict[str, Callable[..., Search]] = {
 
 
 def make(expression: str) -> Search:
-    """The search that an expression names: `make("tpe(startup=20)")`.
+    """Makes the search that an expression names: `make("tpe(startup=20)")`.
 
     An import path `package.module:name` is loaded and called.
 
     Raises:
-        Refusal: it cannot be read, there is none of that name, an argument it does not
-            have or take, or the path does not give a Search.
+        Refusal: an expression that cannot be parsed, an unknown name, an argument that
+            the search does not accept, or a path that does not give a Search.
     """
     call = expressions.parse(expression)
     if ":" in call.name:

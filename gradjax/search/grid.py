@@ -1,4 +1,4 @@
-"""Grid search: every combination of each hyperparameter's values."""
+"""Grid search: every combination of the values of the hyperparameters."""
 
 import math
 from typing import Any, NamedTuple
@@ -9,22 +9,26 @@ from gradjax.types import Dimension, Point, Search, Space
 
 
 class State(NamedTuple):
-    """Where in the grid a search is."""
+    """The position of a search in its grid."""
 
     space: Space
     num_asked: int = 0
 
 
 def grid(num: int = 10) -> Search:
-    """The product of all hyperparameters' values; the last one varies fastest.
+    """Makes a search over all combinations; the last hyperparameter varies fastest.
 
-    A choice has its values. A range has its own number of points, both ends included,
-    evenly spaced in its scale; a single point is the middle. What was asked for past
-    the end is missing from the list.
+    A choice contributes its values. A range contributes evenly spaced points in its
+    scale, with both ends; a single point is the middle. Beyond the end of the grid,
+    `ask` returns fewer points than requested.
 
     Args:
-      num: points of a range that has no number of its own; an int range has no more
-        than its whole numbers.
+      num: the number of points of a range that does not state its own number; an int
+        range never has more points than whole numbers.
+
+    Raises:
+        Refusal: `num` is not a positive whole number; at `init`, the grid has more than
+            100,000 points.
     """
     if isinstance(num, bool) or not isinstance(num, int) or num < 1:
         raise Refusal(f"grid(num={num!r}): expected a whole number, at least 1")
@@ -53,13 +57,13 @@ def grid(num: int = 10) -> Search:
 
 
 def values(dimension: Dimension, num: int = 10) -> list[Any]:
-    """What a grid takes of one hyperparameter; `num` as in `grid`."""
+    """Returns the values of one hyperparameter in a grid; `num` as in `grid`."""
     size = _size(dimension, num)
     if dimension.kind == "choice":
         return list(dimension.values)
     if size == 1:
         return [unit_cube.value(dimension, 0.5)]
-    if dimension.kind == "int":  # in whole numbers, which have no rounding
+    if dimension.kind == "int":  # in integer arithmetic, which has no rounding errors
         low, last = unit_cube.value(dimension, 0.0), size - 1
         span = unit_cube.num_whole(dimension) - 1
         return [low + (k * span + last // 2) // last for k in range(size)]
@@ -67,7 +71,7 @@ def values(dimension: Dimension, num: int = 10) -> list[Any]:
 
 
 def _size(dimension: Dimension, num: int) -> int:
-    """How many values a grid takes, without making them."""
+    """Returns the number of values of one hyperparameter, without computing them."""
     if dimension.kind == "choice":
         return len(dimension.values)
     size = num if dimension.num is None else dimension.num
@@ -76,7 +80,7 @@ def _size(dimension: Dimension, num: int) -> int:
 
 
 def _at(space: Space, axes: list[list[Any]], index: int) -> Point:
-    """The point of that number: a digit for each axis, the last one the lowest."""
+    """Returns the point of an index: a digit for each axis, the last one the lowest."""
     digits = []
     for axis in reversed(axes):
         index, digit = divmod(index, len(axis))

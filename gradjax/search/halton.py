@@ -7,18 +7,18 @@ from gradjax.types import Search
 
 
 def halton() -> Search:
-    """Evenly spread points of any number, scrambled with the seed.
+    """Makes a search over evenly spread points, of any number, scrambled by the seed.
 
     Sources:
       Halton, "On the efficiency of certain quasi-random sequences of points",
       Numerische Mathematik 2, 1960; Owen, "A randomized Halton algorithm in R", 2017,
-      for the scrambling, as SciPy has it. AlgoPerf tunes by a Halton sequence, too.
+      for the scrambling, as in SciPy. AlgoPerf also tunes with a Halton sequence.
     """
     return sequence(draw)
 
 
 def draw(num_dimensions: int, seed: int, start: int, count: int) -> np.ndarray:
-    """The points start, ... of the sequence: f64[count, num_dimensions]."""
+    """Returns points `start`, ... of the sequence: f64[count, num_dimensions]."""
     from scipy.stats import qmc
 
     if count == 0:

@@ -1,4 +1,4 @@
-"""A search that is a fixed sequence of points in the unit cube: it learns nothing."""
+"""A search over a fixed sequence of points in the unit cube, independent of results."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from gradjax.search import unit_cube
 from gradjax.types import Point, Search, Space
 
 Draw = Callable[[int, int, int, int], np.ndarray]
-# draw(num_dimensions, seed, start, count) -> f64[count, num_dimensions] in [0, 1): the
-# points start, start + 1, ... of the sequence of that seed
+# draw(num_dimensions, seed, start, count) -> f64[count, num_dimensions] in [0, 1), the
+# points start, start + 1, ... of the sequence of the seed
 
 
 class State(NamedTuple):
-    """Where in its sequence a search is."""
+    """The position of a search in its sequence of points."""
 
     space: Space
     seed: int
@@ -22,10 +22,10 @@ class State(NamedTuple):
 
 
 def sequence(draw: Draw) -> Search:
-    """The search that gives a sequence's points in order.
+    """Makes the search that gives the points of a sequence in order.
 
-    To ask for n and then for m points gives what n + m at once would; what is told
-    changes nothing.
+    A request for n points and then for m points gives the same points as one request
+    for n + m. Results have no effect.
     """
 
     def init(space: Space, seed: int) -> State:

@@ -1,4 +1,4 @@
-"""The scrambled Sobol sequence: best spread where the points are a power of two."""
+"""The scrambled Sobol sequence, spread best if the number of points is a power of 2."""
 
 import numpy as np
 
@@ -8,22 +8,22 @@ from gradjax.types import Search
 
 
 def sobol() -> Search:
-    """Evenly spread points, exactly balanced at each power of two.
+    """Makes a search over evenly spread points, exactly balanced at each power of two.
 
     Sources:
       Sobol, "On the distribution of points in a cube", USSR Computational Mathematics
       7, 1967, with the directions of Joe and Kuo, 2008; Matousek, "On the
       L2-discrepancy for anchored boxes", Journal of Complexity 14, 1998, for the
-      scrambling, as SciPy has it.
+      scrambling, as in SciPy.
     """
     return sequence(draw)
 
 
 def draw(num_dimensions: int, seed: int, start: int, count: int) -> np.ndarray:
-    """The points start, ... of the sequence: f64[count, num_dimensions].
+    """Returns points `start`, ... of the sequence: f64[count, num_dimensions].
 
     Raises:
-        Refusal: more dimensions than there are directions for.
+        Refusal: more dimensions than SciPy has direction numbers for.
     """
     from scipy.stats import qmc
 
@@ -36,6 +36,5 @@ def draw(num_dimensions: int, seed: int, start: int, count: int) -> np.ndarray:
     if stop == 0:
         return np.empty((0, num_dimensions))
     sampler = qmc.Sobol(num_dimensions, scramble=True, rng=np.random.default_rng(seed))
-    # Whole blocks of a power of two, of which a prefix is taken: that is also what
-    # SciPy does not warn about.
+    # A power of two of points is drawn, because SciPy warns about other numbers.
     return sampler.random_base2((stop - 1).bit_length())[start:stop]

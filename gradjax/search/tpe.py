@@ -1,7 +1,7 @@
-"""Tree-structured Parzen estimators: where good points were dense and bad ones not.
+"""Tree-structured Parzen estimators: points where good results are denser than bad.
 
-Optuna only suggests, in memory: what a search knows is in its state, and the records
-of a sweep are the truth.
+Optuna only suggests points, in memory. The results that a search knows are in its
+state, which is computed from the records of the sweep.
 """
 
 import contextlib
@@ -17,53 +17,57 @@ from gradjax.search import unit_cube
 from gradjax.search.sobol import draw
 from gradjax.types import Dimension, Point, Search, Space
 
-_MAX_CELLS = 1_000
-Numbers = tuple[float, ...]  # a point's values in the space's order; a choice's index
+_MAX_CELLS = 1_000  # the most whole numbers of a range that Optuna takes as integers
+Numbers = tuple[float, ...]  # values in the order of the space; a choice by its index
 
 
 class State(NamedTuple):
-    """What was asked for, and what is known."""
+    """The requests so far, and the known results."""
 
     space: Space
     seed: int
     num_asked: int = 0
-    num_drawn: int = 0  # of them, from the Sobol sequence
+    num_drawn: int = 0  # the number of these that are from the Sobol sequence
     told: tuple[tuple[Numbers, float | None], ...] = ()  # None: it was not finite
 
 
 def tpe(startup: int = 10, every: int = 4) -> Search:
-    """Points in rounds: most where the model expects better, some spread evenly.
+    """Makes a search in rounds: a model suggests most points, some are spread evenly.
 
-    Points are from the Sobol sequence until `startup` results are known, one of them
-    finite. After that every 4th point still is, counted over all rounds: a share of
-    each round that no wrong model can take, and a round of one point is not always
-    that one. The points of a round are kept apart: each is a bad result to the next
-    (a constant liar).
+    Points are from the Sobol sequence until `startup` results are known and one of them
+    is finite. After that one point in `every` still is, so that a wrong model cannot
+    choose all points. These are counted over all rounds, so that in rounds of one point
+    the model chooses the others. The points of a round are kept apart, because each one
+    counts as a bad result for the next one (constant liar).
 
-    The density is over all hyperparameters together (multivariate): a good learning
-    rate depends on the momentum and the weight decay, which a product of densities of
-    one each cannot say. Measured over 10 seeds, 48 points in rounds of 8: on a bowl
-    along the axes the best is 0.007 so and 0.008 apart, on a slanted one 0.010 and
-    0.018.
+    The density is a joint one over all hyperparameters (multivariate), because a good
+    learning rate depends on the momentum and the weight decay, which a product of
+    one-dimensional densities cannot express. Measured over 10 seeds with 48 points in
+    rounds of 8: on a bowl aligned with the axes, the best value is 0.007 with the joint
+    density and 0.008 with the product; on a rotated bowl it is 0.010 and 0.018.
 
-    A result that is None, NaN or infinite is the worst. The order in which results are
-    told counts: the newest 25 weigh most.
+    A result that is None, NaN or infinite counts as the worst. The order of the results
+    matters, because the newest 25 have the largest weights.
 
     Args:
-      startup: results before the model is asked.
-      every: one point of so many is from the Sobol sequence.
+      startup: the number of results before the model is used.
+      every: one point of this number of points is from the Sobol sequence.
+
+    Raises:
+        Refusal: a number that is not a positive whole number; at `init`, optuna is not
+            installed or the space is empty.
 
     Sources:
       Bergstra, Bardenet, Bengio and Kegl, "Algorithms for Hyper-Parameter
       Optimization", NeurIPS 2011; Falkner, Klein and Hutter, "BOHB", ICML 2018, for
-      the joint density and for the share that no model chooses.
+      the joint density and for the share of points that no model chooses.
     """
     for name, number in (("startup", startup), ("every", every)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise Refusal(f"tpe({name}={number!r}): expected a whole number above 0")
 
     def init(space: Space, seed: int) -> State:
-        _optuna()  # refused here, before anything runs
+        _optuna()  # so that a missing package is refused before anything runs
         return State(unit_cube.checked(space), seed)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
@@ -73,8 +77,8 @@ def tpe(startup: int = 10, every: int = 4) -> Search:
         asked = range(state.num_asked, stop)
         is_modelled = [is_ready and k % every != 0 for k in asked]
         num_drawn = count - sum(is_modelled)
-        drawn = _drawn(state, num_drawn)
-        suggested = iter(_suggested(state, drawn, sum(is_modelled)))
+        drawn = _draw(state, num_drawn)
+        suggested = iter(_suggest(state, drawn, sum(is_modelled)))
         rest = iter(drawn)
         points = [next(suggested if modelled else rest) for modelled in is_modelled]
         total = state.num_drawn + num_drawn
@@ -87,15 +91,15 @@ def tpe(startup: int = 10, every: int = 4) -> Search:
     return Search(init, ask, tell)
 
 
-def _drawn(state: State, count: int) -> list[Point]:
-    """The next points of the Sobol sequence."""
+def _draw(state: State, count: int) -> list[Point]:
+    """Returns the next points of the Sobol sequence."""
     num_dimensions = len(state.space.dimensions)
     coordinates = draw(num_dimensions, state.seed, state.num_drawn, count)
     return unit_cube.points(state.space, coordinates)
 
 
-def _suggested(state: State, beside: list[Point], count: int) -> list[Point]:
-    """The model's points, away from those that run `beside` them."""
+def _suggest(state: State, beside: list[Point], count: int) -> list[Point]:
+    """Returns points of the model, away from the points `beside` of the same round."""
     if count == 0:
         return []
     optuna = _optuna()
@@ -108,7 +112,7 @@ def _suggested(state: State, beside: list[Point], count: int) -> list[Point]:
         params = dict(zip(distributions, numbers, strict=True))
         return optuna.create_trial(params=params, distributions=distributions, **result)
 
-    # A round's own seed: the same round gives the same points, another gives others.
+    # Each round has its own seed: it gives the same points again, other rounds others.
     (round_seed,) = np.random.SeedSequence(
         [state.seed, state.num_asked]
     ).generate_state(1)
@@ -130,10 +134,11 @@ def _suggested(state: State, beside: list[Point], count: int) -> list[Point]:
 
 
 def _distribution(optuna: Any, dimension: Dimension) -> Any:
-    """Optuna's form of a dimension; a choice is over its indices, as 1 == True.
+    """Returns Optuna's form of a dimension; a choice by its indices, as 1 == True.
 
-    An int range of many is a real one that is rounded: Optuna takes the mass of each
-    whole number, whose logarithm is not finite where that is a tiny share.
+    An int range with more than 1,000 numbers is a float range whose values are rounded,
+    because Optuna takes the logarithm of the probability of each whole number, which is
+    not finite if the number is a tiny share of the range.
     """
     if dimension.kind == "choice":
         indices = range(len(dimension.values))
@@ -147,33 +152,34 @@ def _distribution(optuna: Any, dimension: Dimension) -> Any:
 
 
 def _numbers(space: Space, point: Point) -> Numbers:
-    """The point's values in the space's order.
+    """Returns the values of a point in the order of the space.
 
     Raises:
-        Refusal: a hyperparameter is missing or strange, or a value is out of the space.
+        Refusal: a missing or unknown hyperparameter, or a value outside the space.
     """
     names = [dimension.name for dimension in space.dimensions]
     if set(names) != set(point):
-        raise Refusal(f"told of {sorted(point)}; the space has {sorted(names)}")
+        raise Refusal(f"a result for {sorted(point)}; the space has {sorted(names)}")
     return tuple(_number(dim, point[dim.name]) for dim in space.dimensions)
 
 
 def _number(dimension: Dimension, value: Any) -> float:
-    """The value, or its index among the choices."""
+    """Returns the value; for a choice, its index."""
     if dimension.kind == "choice":
         for index, other in enumerate(dimension.values):
             if other == value and isinstance(other, bool) == isinstance(value, bool):
                 return index
-        raise Refusal(f"told of {dimension.name}={value!r}, which is not in the list")
+        said = f"{dimension.name}={value!r}"
+        raise Refusal(f"a result for {said}, which is not in the list")
     low, high = unit_cube.bounds(dimension)
     if not low <= value <= high:
         said = f"{dimension.name}={value!r}"
-        raise Refusal(f"told of {said}, which is not within {low:g} to {high:g}")
+        raise Refusal(f"a result for {said}, which is not within {low:g} to {high:g}")
     return int(value) if dimension.kind == "int" else float(value)
 
 
 def _point(space: Space, numbers: dict[str, Any]) -> Point:
-    """The point of Optuna's numbers, as plain Python values."""
+    """Returns the point of Optuna's numbers, as plain Python values."""
     point: Point = {}
     for dimension in space.dimensions:
         number = numbers[dimension.name]
@@ -182,21 +188,21 @@ def _point(space: Space, numbers: dict[str, Any]) -> Point:
         elif dimension.kind == "int":
             point[dimension.name] = round(number)
         else:
-            low, high = unit_cube.bounds(dimension)  # exp(log(high)) may be beyond it
+            low, high = unit_cube.bounds(dimension)  # exp(log(high)) may exceed high
             point[dimension.name] = min(max(float(number), low), high)
     return point
 
 
 def _worth(value: float | None) -> float | None:
-    """The value, or None where it is no number to compare."""
+    """Returns the value, or None if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _optuna() -> Any:
-    """The package, an extra.
+    """Imports optuna, which an extra installs.
 
     Raises:
-        Refusal: it is not installed; the line gives the command.
+        Refusal: it is not installed; the line gives the command that installs it.
     """
     try:
         return importlib.import_module("optuna")
@@ -208,7 +214,7 @@ def _optuna() -> Any:
 
 @contextlib.contextmanager
 def _silent(optuna: Any) -> Iterator[None]:
-    """Optuna says nothing; afterwards as much as before."""
+    """Silences the log of Optuna, and restores its level at the end."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

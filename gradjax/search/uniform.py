@@ -1,4 +1,4 @@
-"""Random search: independent, uniform in the unit cube."""
+"""Random search: independent points, uniform in the unit cube."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from gradjax.types import Search
 
 
 def uniform() -> Search:
-    """Independent points, uniform in each hyperparameter's own scale.
+    """Makes a search over random points, uniform in the scale of each hyperparameter.
 
     Source:
       Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 13,
@@ -17,7 +17,7 @@ def uniform() -> Search:
 
 
 def draw(num_dimensions: int, seed: int, start: int, count: int) -> np.ndarray:
-    """The points start, ... of the seed's stream: f64[count, num_dimensions]."""
-    # One number of the stream a coordinate, so what was drawn before is skipped.
+    """Returns points `start`, ... of the seed's stream: f64[count, num_dimensions]."""
+    # Each coordinate takes one number of the stream, so earlier points can be skipped.
     stream = np.random.PCG64(seed).advance(start * num_dimensions)
     return np.random.Generator(stream).random((count, num_dimensions))

@@ -1,7 +1,7 @@
-"""The unit cube and the space: one rule from coordinates to points for every search.
+"""The map from coordinates in the unit cube to points of a space, for every search.
 
-A log range is even in its logarithm. An int range has both ends, each whole number with
-an equal share of [0, 1), and a choice gives each of its values an equal share.
+A log range is uniform in its logarithm. An int range includes both ends, and each whole
+number has an equal share of [0, 1). Each value of a choice has an equal share, too.
 """
 
 import operator
@@ -12,25 +12,25 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.types import Dimension, Point, Space
 
-MAX_POINTS = 100_000  # of one search: beyond it a plan is a slip of the keyboard
+MAX_POINTS = 100_000  # the most points of a search; more is probably a typing error
 
 
 def value(dimension: Dimension, coordinate: float) -> Any:
-    """The dimension's value at a coordinate in [0, 1]; 1 itself is the high end."""
+    """Returns the value of a dimension at a coordinate in [0, 1]; 1 is the high end."""
     if dimension.kind == "choice":
         return dimension.values[_cell(coordinate, len(dimension.values))]
     if dimension.kind == "int":
         return int(cast(int, dimension.low)) + _cell(coordinate, num_whole(dimension))
     low, high = bounds(dimension)
     if dimension.kind == "log":
-        # A power of the ratio, not exp and log: 1e-4, 1e-3, ... stay the decimal they
-        # are. Both ends are normal float32 numbers, so the ratio cannot overflow.
+        # A power of the ratio instead of exp and log, so that 1e-4, 1e-3, ... are exact
+        # decimals. Both ends are normal float32 numbers: the ratio cannot overflow.
         return min(max(low * (high / low) ** coordinate, low), high)
     return min(max(low + (high - low) * coordinate, low), high)
 
 
 def points(space: Space, coordinates: np.ndarray) -> list[Point]:
-    """The points at `coordinates`, f64[points, dimensions] in [0, 1)."""
+    """Returns the points at `coordinates`, f64[points, dimensions] in [0, 1)."""
     return [
         {
             dimension.name: value(dimension, float(coordinate))
@@ -41,20 +41,20 @@ def points(space: Space, coordinates: np.ndarray) -> list[Point]:
 
 
 def bounds(dimension: Dimension) -> tuple[float, float]:
-    """The two ends of a range."""
+    """Returns the two ends of a range."""
     return float(cast(float, dimension.low)), float(cast(float, dimension.high))
 
 
 def num_whole(dimension: Dimension) -> int:
-    """How many whole numbers an int range has, both ends included."""
+    """Returns the number of whole numbers in an int range, with both ends."""
     return int(cast(int, dimension.high)) - int(cast(int, dimension.low)) + 1
 
 
 def checked(space: Space) -> Space:
-    """The space, which has something to search.
+    """Checks that a space has a dimension, and returns it.
 
     Raises:
-        Refusal: it has no dimension.
+        Refusal: it has none.
     """
     if not space.dimensions:
         raise Refusal("nothing to search: the space has no hyperparameter")
@@ -62,11 +62,11 @@ def checked(space: Space) -> Space:
 
 
 def advanced(num_asked: int, count: int) -> int:
-    """How many points are asked for after `count` more.
+    """Returns the number of requested points after a request for `count` more.
 
     Raises:
-        Refusal: a count that is no whole number or is negative, or more in all than
-            one search gives.
+        Refusal: a count that is negative or not a whole number, or a total above the
+            most points of a search.
     """
     try:
         total = num_asked + operator.index(count)
@@ -80,5 +80,5 @@ def advanced(num_asked: int, count: int) -> int:
 
 
 def _cell(coordinate: float, num_cells: int) -> int:
-    """Which of the equal cells of [0, 1] the coordinate lies in; 1 is in the last."""
+    """Returns the index of the cell of [0, 1] that holds it; 1 is in the last cell."""
     return min(int(coordinate * num_cells), num_cells - 1)
