@@ -1,9 +1,9 @@
-"""Suites: problems with what may be spent on them and what counts as solved.
+"""Suites: problems with a budget, and with the target that counts as solved.
 
-A target is set by a rule (`gradjax.suites.rule`), and the rule was run:
-`python -m scripts.set_targets` did, and docs/results/targets.md has what it found. It
-counts as met by a tuned setting on seeds that set nothing; one run of each problem is
-`python -m scripts.run_suite`.
+Each target was set by a rule (`gradjax.suites.rule`), which
+`python -m scripts.set_targets` applies; the results are in docs/results/targets.md. How
+often a tuned setting meets a target is measured on seeds that did not set it.
+`python -m scripts.run_suite` runs each problem once.
 """
 
 from typing import NamedTuple
@@ -15,15 +15,15 @@ _BITS = "bits_per_character"
 
 
 class Workload(NamedTuple):
-    """One problem of a suite."""
+    """An entry of a suite."""
 
     problem: str  # an expression of `gradjax.problems.make`
     batch_size: int | None  # None: the problem has no data
     num_steps: int
-    target: Target  # of validation, where there is one; else of the loss
-    optimizer: str  # the best of those that were tuned, which set the target
-    learning_rate: float  # its
-    is_slow: bool = False  # a run takes seconds: the rule tries less
+    target: Target  # on validation, or on train if there is no validation
+    optimizer: str  # the best of the tuned optimizers, with which the target was set
+    learning_rate: float  # the tuned learning rate of that optimizer
+    is_slow: bool = False  # a run takes seconds, so the rule tries fewer settings
 
 
 def _low(
@@ -56,7 +56,7 @@ def _slow(workload: Workload) -> Workload:
 
 
 SUITES: dict[str, tuple[Workload, ...]] = {
-    # All of it within ten seconds, one run of each.
+    # One run of each takes less than ten seconds in all.
     "toy": (
         _low("quadratic(condition=100)", None, 200, 2.57e-10, _MOMENTUM, 2.15),
         _low("rosenbrock", None, 1_000, 2.38e-06, _MOMENTUM, 0.00215),
@@ -64,7 +64,7 @@ SUITES: dict[str, tuple[Workload, ...]] = {
         _low("logistic_regression", 32, 200, 0.134, "adam", 0.0215),
         _reads("wine_mlp", 32, 100, 0.944, "sgd", 0.0464),
     ),
-    # Within two minutes, one run of each, once the data sets are prepared.
+    # One run of each takes less than two minutes in all, with prepared data sets.
     "small": (
         _reads("digits_mlp", 32, 500, 0.972, _MOMENTUM, 0.215),
         _reads("digits_cnn", 32, 500, 0.983, "rmsprop", 0.01),
@@ -86,7 +86,7 @@ SUITES: dict[str, tuple[Workload, ...]] = {
         ),
         _slow(_low("movielens", 512, 790, 0.721, "rmsprop", 0.0316, "squared_error")),
     ),
-    # A quarter of a minute a run; one epoch, or as much as a search of rates can pay.
+    # A run takes about 15 s: one epoch, or as much as a search over rates can afford.
     "standard": (
         _slow(_reads("mnist_cnn", 128, 430, 0.984, "rmsprop", 0.00562)),
         _slow(_low("mnist_vae", 32, 1_719, 116.0, "adam", 0.00562)),

@@ -1,4 +1,4 @@
-"""How a target is set: what a tuned standard optimizer reaches on fresh seeds."""
+"""The rule for targets: the result of a tuned standard optimizer on fresh seeds."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, NamedTuple
@@ -12,18 +12,18 @@ from gradjax.types import Problem, Target, Trials
 
 OPTIMIZERS = ("sgd", "sgd(momentum=0.9)", "rmsprop", "adam")
 SCHEDULE = "cosine"
-FRESH_SEEDS = range(2**31, 2**31 + 10)  # which set the target
-OTHER_SEEDS = range(2**31 + 10, 2**31 + 20)  # which say how often it is met
-_DIGITS = 3  # of a target
-_EXACT = 1e-6  # relative: what a float32 holds for sure
+FRESH_SEEDS = range(2**31, 2**31 + 10)  # the seeds that set the target
+OTHER_SEEDS = range(2**31 + 10, 2**31 + 20)  # the seeds that show how often it is met
+_DIGITS = 3  # significant digits of a target
+_EXACT = 1e-6  # relative precision that a float32 always has
 
 
 class Diverged(ValueError):
-    """No setting of the search ended with finite numbers."""
+    """Every setting of the search diverged."""
 
 
 class Search(NamedTuple):
-    """What is tried of each optimizer."""
+    """The learning rates and the seeds that are tried with each optimizer."""
 
     rates: np.ndarray  # f64[rates]
     seeds: range
@@ -34,45 +34,45 @@ COARSE = Search(np.geomspace(1e-3, 1, 5), range(1))
 
 
 class Found(NamedTuple):
-    """What the rule found on one workload."""
+    """The result of the rule for one entry of a suite."""
 
     optimizer: str
     learning_rate: float
-    values: np.ndarray  # f64[10], on the fresh seeds
-    value: float  # the target: their median, rounded to the easier side
-    num_met: int  # of ten other seeds
+    values: np.ndarray  # f64[10], the results on the fresh seeds
+    value: float  # the target: the median of `values`, rounded to the easier side
+    num_met: int  # how many of ten other seeds meet the target
 
 
 def search_of(workload: Workload) -> Search:
-    """What the rule tries on a workload."""
+    """Returns the search of the rule for an entry of a suite."""
     return COARSE if workload.is_slow else FINE
 
 
 def find(workload: Workload, search: Search | None = None) -> Found:
-    """Runs the rule.
+    """Runs the rule for an entry of a suite.
 
-    Each of four optimizers, over the search's learning rates and seeds, with a cosine
-    schedule. Where the best rate of the best optimizer is the least or the largest,
-    further ones follow in the same ratio while they are better. The setting with the
-    best mean at the end is run on ten fresh seeds, and the median of what they reach is
-    the target.
+    Each of four optimizers is tried with the learning rates and the seeds of the search
+    and with a cosine schedule. If the best rate of the best optimizer is the smallest
+    or the largest, further rates in the same ratio are tried until one is not better.
+    The setting with the best mean final value is run with ten fresh seeds, and the
+    median of their final values is the target.
 
     Args:
-      workload: whose target's value is not looked at.
-      search: what is tried; None: `search_of` says it.
+      workload: an entry of a suite; the value of its target is not used.
+      search: the learning rates and seeds; None: those of `search_of`.
 
     Raises:
-        Diverged: every setting did.
+        Diverged: every setting diverged.
     """
     search = search or search_of(workload)
     problem = problems.make(workload.problem)
-    tried = [_searched(problem, workload, name, search) for name in OPTIMIZERS]
+    tried = [_best_of(problem, workload, name, search) for name in OPTIMIZERS]
     scores = np.asarray([score for score, _ in tried])
     if not np.isfinite(scores).any():
         raise Diverged(f"{workload.problem}: every setting diverged")
     best = int(scores.argmin())
     optimizer = OPTIMIZERS[best]
-    rate = _widened(problem, workload, optimizer, search, tried[best])
+    rate = _widen(problem, workload, optimizer, search, tried[best])
     settings = {"learning_rate": [rate]}
     values, others = (
         reached(run(problem, workload, optimizer, settings, seeds), workload)
@@ -90,14 +90,14 @@ def run(
     settings: dict[str, Any],
     seeds: range,
 ) -> Trials:
-    """Trains a workload's problem on its budget, with a cosine schedule.
+    """Trains the problem of an entry for its budget, with a cosine schedule.
 
     Args:
-      problem: of the workload.
-      workload: batch size and number of steps.
+      problem: the problem of the entry.
+      workload: the entry, which gives the batch size and the number of steps.
       optimizer: an expression.
-      settings: hyperparameter -> a value for each setting, as `gradjax.sweep` takes it.
-      seeds: each setting is run with all of them.
+      settings: hyperparameter -> a value for each setting, as in `gradjax.sweep`.
+      seeds: the seeds with which each setting is run.
 
     Raises:
         Refusal: what `gradjax.sweep` refuses.
@@ -114,7 +114,7 @@ def run(
 
 
 def reached(found: Trials, workload: Workload) -> np.ndarray:
-    """What each trial reaches at its end: f64[trials], NaN where it diverged."""
+    """Returns the target's metric of each trial at its end: f64[trials], or NaN."""
     name = workload.target.metric
     for split in ("validation", "train"):
         if name in found.evaluation.get(split, {}):
@@ -123,19 +123,20 @@ def reached(found: Trials, workload: Workload) -> np.ndarray:
 
 
 def num_met(values: np.ndarray, target: Target) -> int:
-    """How many of the values meet the target; a diverged one (NaN) does not.
+    """Counts the values that meet the target; NaN, of a diverged trial, does not.
 
-    Within a millionth, for values are measured in float32, where 0.914 is 0.91399997.
+    A relative tolerance of 1e-6 is used, because values are measured in float32, where
+    0.914 is 0.91399997.
     """
     value = np.nan if target.value is None else target.value
     above = values - value if target.mode == "max" else value - values
     return int((above >= -_EXACT * abs(value)).sum())
 
 
-def _searched(
+def _best_of(
     problem: Problem, workload: Workload, optimizer: str, search: Search
 ) -> tuple[float, float]:
-    """(the best score, less being better; its learning rate)."""
+    """Returns (the best score, its learning rate); smaller scores are better."""
     settings = {"learning_rate": search.rates}
     found = run(problem, workload, optimizer, settings, search.seeds)
     sign = -1.0 if workload.target.mode == "max" else 1.0
@@ -145,20 +146,20 @@ def _searched(
     return float(scores[best]), float(search.rates[best])
 
 
-def _widened(
+def _widen(
     problem: Problem,
     workload: Workload,
     optimizer: str,
     search: Search,
     best: tuple[float, float],
 ) -> float:
-    """The best learning rate, beyond the search's own where that is better."""
+    """Returns the best learning rate, outside the search's range if that is better."""
     (score, rate), (low, high) = best, search.rates[[0, -1]]
     ratio = (high / low) ** (1 / (len(search.rates) - 1))
     while rate <= low or rate >= high:
         rates = np.asarray([rate / ratio if rate <= low else rate * ratio])
         further = search._replace(rates=rates)
-        found = _searched(problem, workload, optimizer, further)
+        found = _best_of(problem, workload, optimizer, further)
         if found[0] >= score:
             break
         score, rate = found
@@ -166,9 +167,9 @@ def _widened(
 
 
 def _eased(value: float, mode: str) -> float:
-    """Three digits, rounded to the side on which it is easier to meet."""
+    """Rounds a target to three digits, to the side that is easier to meet."""
     if value == 0.0:
         return 0.0
-    said = Decimal(f"{value:.6g}")  # base ten; to what a float32 holds for sure
+    said = Decimal(f"{value:.6g}")  # the six decimal digits that a float32 always has
     unit = Decimal(1).scaleb(said.adjusted() - _DIGITS + 1)
     return float(said.quantize(unit, ROUND_FLOOR if mode == "max" else ROUND_CEILING))
