@@ -1,8 +1,8 @@
 """Suites: problems with a budget, and with the target that counts as solved.
 
 Each target was set by a rule (`gradjax.suites.rule`), which
-`python -m scripts.set_targets` applies; the results are in docs/results/targets.md. How
-often a tuned setting meets a target is measured on seeds that did not set it.
+`python -m scripts.set_targets` applies; the results are in docs/results/targets.md.
+Whether a tuned setting meets a target is decided on seeds that did not set it.
 `python -m scripts.run_suite` runs each problem once.
 """
 
