@@ -10,10 +10,13 @@ import pytest
 import gradjax
 from gradjax import Target, problems
 from gradjax.suites import SUITES, Workload, rule
+from gradjax.trials.lanes import lanes
 from scripts import run_suite, set_targets
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = sorted({workload for suite in SUITES.values() for workload in suite})
+BUNDLED = ("digits", "wine")  # the other data sets take seconds to be read
 LOW = Target("loss", 1e-3, "min")
 BOWL = Workload("quadratic(condition=2)", None, 30, LOW, "sgd", 0.5)
 
@@ -23,7 +26,34 @@ def test_suites_are_named():
     assert list(SUITES) == ["toy", "small", "standard"]
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: one.problem)
+def slow_unless(is_quick):
+    """Every workload; those that are not quick are left out of `make test`."""
+    return pytest.mark.parametrize(
+        "workload",
+        [
+            pytest.param(one, marks=() if is_quick(one) else pytest.mark.slow)
+            for one in WORKLOADS
+        ],
+        ids=lambda one: one.problem,
+    )
+
+
+def is_toy(workload):
+    return workload in SUITES["toy"]
+
+
+@slow_unless(lambda one: is_toy(one) or one.problem.startswith(BUNDLED))
+def test_every_problem_has_the_metric_of_its_target(workload, made):
+    size = workload.batch_size
+    program = gradjax.program(
+        made(workload.problem), "sgd", num_steps=2, batch_size=size
+    )
+    report = lanes(program, 1, 1).shapes[1]
+    measured = report.validation or report.final["train"]
+    assert workload.target.metric in measured
+
+
+@slow_unless(is_toy)
 def test_every_problem_measures_its_target(workload, made):
     found = gradjax.sweep(
         made(workload.problem),
@@ -55,15 +85,33 @@ def test_targets_are_those_of_the_record():
             assert kept[workload.problem] == row
 
 
-def test_targets_are_set_by_a_command(capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("suite", "name", "num_steps", "optimizers"),
+    [
+        ("bowl", BOWL.problem, "30", ("sgd",)),
+        pytest.param(
+            "toy", "rosenbrock", "1,000", rule.OPTIMIZERS, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_targets_are_set_by_a_command(
+    suite, name, num_steps, optimizers, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rule, "OPTIMIZERS", optimizers)
+    monkeypatch.setitem(SUITES, "bowl", (BOWL,))
     out = tmp_path / "targets.md"
+    assert set_targets.main([suite, f"--problem={name}", f"--out={out}"]) == 0
+    assert f"| `{name}` |  | {num_steps} | loss |" in out.read_text()
+    assert out.read_text() in capsys.readouterr().out
+
+
+def test_targets_of_no_problem_are_not_set(capsys):
     assert set_targets.main(["toy", "--problem=rosenbrok"]) == 2
     error = capsys.readouterr().err
     assert "did you mean 'rosenbrock'?" in error and error.count("\n") == 1
-    assert set_targets.main(["toy", "--problem=rosenbrock", f"--out={out}"]) == 0
-    assert "| `rosenbrock` |  | 1,000 | loss |" in out.read_text()
 
 
+@pytest.mark.slow
 def test_a_suite_is_run_by_a_command(capsys):
     assert run_suite.main(["toy"]) == 0
     out = capsys.readouterr().out
@@ -130,7 +178,14 @@ def test_a_float32_meets_the_target_that_it_equals():
     assert rule.num_met(values, Target("accuracy", None, "max")) == 0
 
 
-@pytest.mark.parametrize("rates", [[1e-5, 1e-3], [0.3, 0.45], [0.9, 1.1]])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [1e-5, 1e-3],
+        pytest.param([0.3, 0.45], marks=pytest.mark.slow),
+        pytest.param([0.9, 1.1], marks=pytest.mark.slow),
+    ],
+)
 def test_the_rule_goes_on_beyond_the_rates_while_that_helps(rates, monkeypatch):
     monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd",))
     found = rule.find(BOWL, rule.Search(np.asarray(rates), range(1)))
