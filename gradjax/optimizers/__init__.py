@@ -1,6 +1,6 @@
-"""HOW a problem is minimised: every optimizer by name, and the user's own.
+"""Optimizers by name: those of optax, those defined here, and the user's own.
 
-A new one is a file here and a line in OPTIMIZERS.
+To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
 """
 
 from typing import Any
@@ -60,9 +60,9 @@ WRAPPERS: dict[str, Entry] = wrappers.WRAPPERS
 
 
 def split(optimizer: Any, **kwargs: Any) -> tuple[OptimizerSpec, Hparams]:
-    """Takes the numbers out of an optimizer: (what is static, what is traced).
+    """Splits an optimizer into (its static spec, its traced numbers).
 
-    Args and Raises: see `gradjax.optimizers.split.split`.
+    Args, Returns and Raises: see `gradjax.optimizers.split.split`.
     """
     registry = _split.Registry(OPTIMIZERS, TRANSFORMS, WRAPPERS)
     return _split.split(optimizer, registry, **kwargs)

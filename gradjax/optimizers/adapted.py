@@ -1,7 +1,7 @@
-"""optax's rules whose own factories do not fit a trial: the same rules, thinly.
+"""Thin versions of optax's factories whose own form does not fit a trial.
 
-A random key must be an argument, so that the trial's seed can give it, and a warning
-that a user can do nothing about stays out of the way.
+Here a random key is an argument, because it follows from the seed of the trial; a
+learning rate may be traced and 0; and a deprecation warning of optax is not shown.
 """
 
 import warnings
@@ -26,10 +26,13 @@ def dpsgd(
     nesterov: bool = False,
     key: jax.Array | None = None,
 ) -> optax.GradientTransformation:
-    """Differentially private SGD: clip each example's gradient, sum, add noise.
+    """Differentially private SGD: clips each example's gradient and adds noise.
 
-    g = (sum_i g_i min(1, C / |g_i|) + noise_multiplier C N(0, 1)) / batch. Abadi et al.
-    2016. Differs from `optax.contrib.dpsgd` in taking a key, not a seed.
+    g = (sum_i g_i min(1, C / |g_i|) + noise_multiplier C N(0, 1)) / batch, where C is
+    `l2_norm_clip`. Differs from `optax.contrib.dpsgd` in that it takes a key, not a
+    seed.
+
+    Source: Abadi et al. 2016.
     """
     private = contrib.differentially_private_aggregate(
         l2_norm_clip, noise_multiplier, key
@@ -49,11 +52,14 @@ def sophia(
     update_interval: int = 10,
     key: jax.Array | None = None,
 ) -> optax.GradientTransformation:
-    """Sophia-H: the momentum over a clipped diagonal of the Hessian.
+    """Sophia-H: divides the momentum by a diagonal estimate of the Hessian, and clips.
 
-    clip(m / max(gamma h, eps), 1), with h the moving average of Hutchinson's estimate
-    u * (H u), u = +-1, renewed every `update_interval` steps. Liu et al. 2023. Differs
-    from `optax.contrib.sophia` in the probes' key, which is the trial's.
+    The direction is clip(m / max(gamma h, eps), clip_threshold), where h is the moving
+    average of Hutchinson's estimate u * (H u) with random signs u, updated every
+    `update_interval` steps. Differs from `optax.contrib.sophia` in that the random
+    signs follow from the key of the trial.
+
+    Source: Liu et al. 2023.
     """
     probe = contrib.hutchinson_estimator_diag_hessian(key)
     return contrib.sophia(
@@ -81,10 +87,12 @@ def optimistic_adam(
     *,
     nesterov: bool = True,
 ) -> optax.GradientTransformation:
-    """Optimistic Adam, Daskalakis et al. 2018, as optax had it first.
+    """Optimistic Adam in the first version of optax.
 
-    It is deprecated there for `optimistic_adam_v2`, and says so at each call; built in
-    the step it would do so at each trace.
+    optax deprecates this version in favour of `optimistic_adam_v2` and warns at each
+    call, which here would be at each trace. So the warning is suppressed.
+
+    Source: Daskalakis et al. 2018.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -108,9 +116,12 @@ def scale_by_muon(
     adaptive: bool = False,
     preconditioning: str = "frobenius",
 ) -> optax.GradientTransformation:
-    """Muon's orthogonal momentum, of the matrices; other leaves stay as they are.
+    """Orthogonalises the momentum of matrices as Muon does; other leaves are unchanged.
 
-    Jordan et al. 2024. `optax.contrib.scale_by_muon` takes nothing but matrices.
+    Differs from `optax.contrib.scale_by_muon` in that leaves which are not matrices are
+    allowed.
+
+    Source: Jordan et al. 2024.
     """
 
     def is_flat_matrix(params: Any) -> Any:
@@ -119,7 +130,7 @@ def scale_by_muon(
     def numbers(params: Any) -> Any:
         return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(), params)
 
-    made = contrib.scale_by_muon(
+    muon = contrib.scale_by_muon(
         ns_steps=ns_steps,
         beta=beta,
         eps=eps,
@@ -128,7 +139,7 @@ def scale_by_muon(
         preconditioning=preconditioning,  # pyright: ignore[reportArgumentType]
         weight_dimension_numbers=numbers,
     )
-    return optax.masked(made, is_flat_matrix)
+    return optax.masked(muon, is_flat_matrix)
 
 
 def rprop(
@@ -138,11 +149,13 @@ def rprop(
     min_step_size: Number = 1e-6,
     max_step_size: Number = 50.0,
 ) -> optax.GradientTransformation:
-    """Resilient backpropagation: a step for each parameter, from signs alone.
+    """Resilient backpropagation: adapts the step of each parameter by gradient signs.
 
-    Riedmiller and Braun 1993. In `optax.rprop` the rate is the first step and nothing
-    else. Here it multiplies the steps, their bounds too, throughout, so that it may
-    follow a schedule, and start at 0.
+    Differs from `optax.rprop`, where the learning rate is only the first step size.
+    Here it multiplies every step size and the bounds in every step, so that it may
+    follow a schedule and start at 0.
+
+    Source: Riedmiller and Braun 1993.
     """
     steps = optax.rprop(1.0, eta_minus, eta_plus, min_step_size, max_step_size)
     return optax.chain(steps, optax.scale(learning_rate))
@@ -158,10 +171,12 @@ def prodigy(
     weight_decay: Number = 0.0,
     safeguard_warmup: bool = False,
 ) -> optax.GradientTransformation:
-    """Prodigy, Mishchenko and Defazio 2023, which finds its scale.
+    """Prodigy: Adam with an estimate of the scale of the learning rate.
 
-    `optax.contrib.prodigy` divides 0 by 0 at a rate of 0, where a warm-up starts; here
-    the rate is at least 1e-12.
+    Differs from `optax.contrib.prodigy` in that the learning rate is at least 1e-12,
+    because at a rate of 0, where a warm-up starts, that function divides 0 by 0.
+
+    Source: Mishchenko and Defazio 2023.
     """
     return contrib.prodigy(
         jnp.maximum(learning_rate, _LEAST_RATE),
@@ -182,9 +197,11 @@ def dadapt_adamw(
     estim_lr0: Number = 1e-6,
     weight_decay: Number = 0.0,
 ) -> optax.GradientTransformation:
-    """D-Adaptation for AdamW, Defazio and Mishchenko 2023, which finds its scale.
+    """D-Adaptation for AdamW: estimates the scale of the learning rate.
 
-    As `prodigy` is, at a rate of at least 1e-12.
+    As in `prodigy`, the learning rate is at least 1e-12.
+
+    Source: Defazio and Mishchenko 2023.
     """
     rate = jnp.maximum(learning_rate, _LEAST_RATE)
     return contrib.dadapt_adamw(rate, betas, eps, estim_lr0, weight_decay)
@@ -193,5 +210,5 @@ def dadapt_adamw(
 def masked(
     inner: optax.GradientTransformation, mask: Any = masks.matrices
 ) -> optax.GradientTransformationExtraArgs:
-    """A transform of some of the leaves; the others stay as they are."""
+    """Applies a transform to the leaves of a mask; other leaves are unchanged."""
     return optax.masked(inner, mask)

@@ -1,6 +1,6 @@
-"""A call's arguments against a factory's signature: what is missing, unknown or wrong.
+"""Checks of the arguments of a call against the signature of its factory.
 
-What is refused here would otherwise fail in the trace, many lines long.
+Without these checks, a bad argument fails in the trace with an error of many lines.
 """
 
 import inspect
@@ -16,11 +16,14 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def bind(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional (of a chain) and named arguments, as the signature has them.
+    """Binds the arguments of a call to the signature of its factory.
+
+    Returns:
+      The positional arguments, which only a chain has, and the named arguments.
 
     Raises:
-        Refusal: an argument that it does not have, or lacks; what is no optimizer
-            where one must stand.
+        Refusal: an argument is unknown or missing, or a value is not an optimizer where
+            an optimizer is required.
     """
     parameters = settable(entry)
     signature = inspect.Signature(list(parameters.values()))
@@ -41,9 +44,9 @@ def bind(call: Call, entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def settable(entry: Entry) -> dict[str, inspect.Parameter]:
-    """The parameters that an expression may give: all but the random key.
+    """Returns the parameters that an expression may set: all except the random key.
 
-    Of a rule that has no rate, such as a line search, not a learning rate either.
+    The learning rate is excluded for a rule without one, such as a line search.
     """
     parameters = inspect.signature(entry.make).parameters
     hidden = {entry.key} | ({"learning_rate"} if entry.rate is None else set())
@@ -51,7 +54,11 @@ def settable(entry: Entry) -> dict[str, inspect.Parameter]:
 
 
 def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:
-    """Refuses a value that is not of its default's kind: the trace would fail later."""
+    """Refuses a value whose type does not match that of the parameter's default.
+
+    Raises:
+        Refusal: the types do not match. The message begins with `where`.
+    """
     parameter = inspect.signature(entry.make).parameters.get(name)
     default = None if parameter is None else parameter.default
     if entry.rate and name == entry.rate[0]:
@@ -95,7 +102,7 @@ def _check_missing(
 def _check_inner(
     call: Call, entry: Entry, positional: tuple[Any, ...], given: dict[str, Any]
 ) -> None:
-    """Refuses what is no optimizer where an optimizer must stand."""
+    """Refuses a value that is not an optimizer where an optimizer is required."""
     if "*" in entry.inner and not positional and not given:
         raise Refusal(f"{call.name} is empty: {call.name}(adam)")
     held = [*positional, *(given[name] for name in entry.inner if name in given)]

@@ -1,4 +1,4 @@
-"""What a hyperparameter may be, by the name the field gives it."""
+"""Bounds of hyperparameters, by the name of the argument."""
 
 import math
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from gradjax.errors import Refusal
 
 
 class Bound(NamedTuple):
-    """An interval: [low, high), or (low, high) where the low end is left out."""
+    """The interval [low, high), or (low, high) if `is_open`."""
 
     low: float
     high: float = math.inf
@@ -18,7 +18,7 @@ class Bound(NamedTuple):
 
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_MOMENT = Bound(0.0, 1.0)  # a decay of 1 never forgets, and divides by zero
+_MOMENT = Bound(0.0, 1.0)  # at a decay of 1 the bias correction divides by zero
 _NOT_NEGATIVE = Bound(0.0)
 _POSITIVE = Bound(0.0, is_open=True)
 _COUNT = Bound(1.0)
@@ -37,7 +37,7 @@ BOUNDS: dict[str, Bound] = {
     "decay": _MOMENT,
     "decay_rate": _MOMENT,
     "momentum": _MOMENT,
-    "rho": _NOT_NEGATIVE,  # a decay of adadelta, a radius of sam
+    "rho": _NOT_NEGATIVE,  # the decay of adadelta and the radius of sam
     "eps": _POSITIVE,
     "eps_root": _NOT_NEGATIVE,
     "adam_eps_root": _NOT_NEGATIVE,
@@ -75,15 +75,20 @@ BOUNDS: dict[str, Bound] = {
 
 
 def check(name: str, value: Any, where: str) -> float:
-    """The number as a float, if it lies within the bounds of its name or path.
+    """Returns a number as a float after checking the bounds of its name.
+
+    Args:
+      name: the name or the dotted path of the argument.
+      value: the number.
+      where: the text before `=` in the message of a refusal.
 
     Raises:
-        Refusal: it is not a finite number, or is out of bounds; the line says where.
+        Refusal: the value is not a finite number, or is out of bounds.
     """
     number = as_float(value, where)
     names = [part for part in name.split(".") if not part.isdigit()]
     low, high, is_open = BOUNDS.get(names[-1] if names else "", Bound(-math.inf))
-    traced = np.float32(number)  # what the program sees: 1 - 1e-9 is 1 there
+    traced = np.float32(number)  # the value in the program, where 1 - 1e-9 is 1
     if traced < low or traced >= high or (is_open and traced == low):
         above = f"above {low:g}" if is_open else f"at least {low:g}"
         below = f" and below {high:g}" if high < math.inf else ""
@@ -94,10 +99,11 @@ def check(name: str, value: Any, where: str) -> float:
 
 
 def as_float(value: Any, where: str) -> float:
-    """The number as a float, if a float32 can hold it.
+    """Returns a number as a float after checking that it is finite as a float32.
 
     Raises:
-        Refusal: it is not a number, or is not finite as a float32; the line says where.
+        Refusal: the value is not a number, or is not finite as a float32. The message
+            begins with `where`.
     """
     is_scalar = isinstance(value, int | float | np.number | jax.Array | np.ndarray)
     if isinstance(value, bool) or not is_scalar or np.ndim(value):

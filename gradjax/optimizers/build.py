@@ -1,10 +1,9 @@
-"""From an OptimizerSpec and numbers to a transformation, and what a spec asks for.
+"""Construction of a transformation from an OptimizerSpec, and queries of a spec.
 
-`build` puts the numbers in inside the traced step, in every step, from that step's
-values. A sweep over any number therefore compiles once. (`optax.inject_hyperparams`
-breaks adafactor, lbfgs, adopt and galore and changes Adam's numerics; schedules as
-callables are refused by optimistic_adam, rprop and sm3. Building in the step does
-neither.)
+`build` inserts the numbers of the current step inside the traced step. So a sweep over
+any number compiles once. (`optax.inject_hyperparams` fails with adafactor, lbfgs, adopt
+and galore and changes the numerics of Adam; optimistic_adam, rprop and sm3 refuse
+schedules that are callables. Construction inside the step has neither problem.)
 """
 
 import itertools
@@ -20,7 +19,7 @@ from gradjax.types import Entry, Hparams, Key, OptimizerSpec, TracedNumber
 
 
 class Recorded(NamedTuple):
-    """A rule's state, and what its last update says of itself."""
+    """The state of a rule, and the figures of its last update."""
 
     inner_state: Any
     figures: dict[str, jax.Array]  # step_size, num_gradients: f32[] each
@@ -29,17 +28,17 @@ class Recorded(NamedTuple):
 def build(
     optimizer: OptimizerSpec, numbers: Hparams, key: Key | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation with `numbers` in its place; called inside the trace.
+    """Builds the transformation of a spec and its numbers; called inside the trace.
 
     Args:
-      optimizer: what is static.
-      numbers: what is traced, f32[] each, by path.
-      key: of the optimizer's own randomness. Only `init` needs it: the state carries
-        what follows from it.
+      optimizer: the static spec.
+      numbers: path -> f32[], the traced numbers.
+      key: the key of the optimizer's randomness. Only `init` needs it, because the
+        state carries the keys that are derived from it.
 
     Returns:
-      A transformation whose update takes every extra there is, and hands each rule in
-      it those that its entry needs.
+      A transformation whose update takes every extra and passes to each rule the extras
+      that its entry needs.
     """
     count = itertools.count(1)
 
@@ -58,48 +57,51 @@ def build(
     entry = optimizer.entry
     kwargs = {name: filled(value) for name, value in optimizer.kwargs}
     given = {**kwargs, entry.key: _key(key)} if entry.key else kwargs
-    made = _exact(entry.make(*map(filled, optimizer.args), **given), entry)
-    made = _with_plain_keys(made) if entry.key else made
-    return _recorded(made, entry, kwargs)
+    rule = _with_needed_extras(entry.make(*map(filled, optimizer.args), **given), entry)
+    rule = _with_plain_keys(rule) if entry.key else rule
+    return _with_figures(rule, entry, kwargs)
 
 
 def nodes(optimizer: OptimizerSpec) -> Iterator[OptimizerSpec]:
-    """The spec and every spec inside it."""
+    """Yields the spec and every spec inside it."""
     yield optimizer
     for child in children(optimizer):
         yield from nodes(child)
 
 
 def children(optimizer: OptimizerSpec) -> list[OptimizerSpec]:
-    """The specs that it holds."""
+    """Returns the specs that are arguments of the spec."""
     values = (*optimizer.args, *(value for _, value in optimizer.kwargs))
     return [value for value in values if isinstance(value, OptimizerSpec)]
 
 
 def needs(optimizer: OptimizerSpec) -> frozenset[str]:
-    """The extra arguments that its rules take."""
+    """Returns the names of the extra arguments that the rules of the spec take."""
     return frozenset(name for node in nodes(optimizer) for name in node.entry.needs)
 
 
 def gradient(optimizer: OptimizerSpec) -> str:
-    """What the outermost rule takes: the gradient of a batch, or of each example."""
+    """Returns the kind of gradient that the outermost rule takes.
+
+    It is "batch", the gradient of a batch, or "per_example", one for each example.
+    """
     if optimizer.entry.gradient == "inner":
         return gradient(children(optimizer)[0])
     return optimizer.entry.gradient
 
 
 def num_gradients(optimizer: OptimizerSpec) -> int:
-    """Gradients spent by one step, apart from what `figures` counts as it goes."""
+    """Returns the number of gradients of one step, without those `figures` counts."""
     counts = [node.entry.num_gradients for node in nodes(optimizer)]
     return 1 + sum(count - 1 for count in counts if isinstance(count, int))
 
 
 def figures(optimizer: OptimizerSpec, opt_state: Any) -> dict[str, jax.Array]:
-    """What rules say of the step just taken, wherever they stand in the state.
+    """Collects the figures of the last step from the states of all rules.
 
     Returns:
-      `step_size` f32[], of the outermost rule that has its own, and `num_gradients`
-      f32[], where it varies from step to step.
+      `step_size`, f32[], of the outermost rule that determines its step size, and
+      `num_gradients`, f32[], if it varies from step to step.
     """
     records = list(_records(opt_state))
     sizes = [r["step_size"] for r in records if "step_size" in r]
@@ -112,12 +114,12 @@ def figures(optimizer: OptimizerSpec, opt_state: Any) -> dict[str, jax.Array]:
 
 
 def has_eval_params(optimizer: OptimizerSpec) -> bool:
-    """Whether it is evaluated at other parameters than it steps from."""
+    """Returns whether a rule is evaluated at other parameters than those it updates."""
     return any(node.entry.eval_params is not None for node in nodes(optimizer))
 
 
 def eval_params(optimizer: OptimizerSpec, opt_state: Any, params: Any) -> Any:
-    """The parameters to evaluate: averaged ones, where the optimizer keeps them."""
+    """Returns the parameters to evaluate: averaged ones, if the optimizer averages."""
     for node in nodes(optimizer):
         if node.entry.eval_params is not None:
             return node.entry.eval_params(opt_state, params)
@@ -125,7 +127,7 @@ def eval_params(optimizer: OptimizerSpec, opt_state: Any, params: Any) -> Any:
 
 
 def find_state(kind: Any, opt_state: Any) -> Any:
-    """The outermost state of that type, or of one of those types, where it stands."""
+    """Returns the outermost state in `opt_state` of a type or of a tuple of types."""
 
     def is_found(node: Any) -> bool:
         return isinstance(node, kind)
@@ -146,23 +148,26 @@ def _key(key: Key | None) -> Key:
     return jax.random.key(0) if key is None else key
 
 
-def _exact(made: Any, entry: Entry) -> optax.GradientTransformationExtraArgs:
-    """Takes any extras and passes on those it needs: a surplus one makes lbfgs raise.
+def _with_needed_extras(
+    rule: Any, entry: Entry
+) -> optax.GradientTransformationExtraArgs:
+    """Accepts all extras and passes on only those that the rule needs.
 
-    A wrapper passes on all of them: who needs what is for what it holds to say.
+    This is necessary because lbfgs raises an error for an extra that it does not know.
+    A wrapper passes on all extras, because the rules inside it choose by themselves.
     """
     if entry.inner:
-        return optax.with_extra_args_support(made)
+        return optax.with_extra_args_support(rule)
 
     def update(updates: Any, state: Any, params: Any = None, **extras: Any) -> Any:
         needed = {name: extras[name] for name in entry.needs}
-        return made.update(updates, state, params, **needed)
+        return rule.update(updates, state, params, **needed)
 
-    return transformation(made.init, update)
+    return transformation(rule.init, update)
 
 
-def _with_plain_keys(made: Any) -> optax.GradientTransformationExtraArgs:
-    """Keeps random keys as their numbers, so that a state is plain arrays."""
+def _with_plain_keys(rule: Any) -> optax.GradientTransformationExtraArgs:
+    """Stores random keys as raw numbers, so that a state contains only plain arrays."""
 
     def is_key(leaf: Any) -> bool:
         return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -171,40 +176,40 @@ def _with_plain_keys(made: Any) -> optax.GradientTransformationExtraArgs:
         return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
 
     def init(params: Any) -> Any:
-        return plain(made.init(params))
+        return plain(rule.init(params))
 
     def update(updates: Any, state: Any, params: Any = None, **extras: Any) -> Any:
-        typed = jax.eval_shape(made.init, params)
+        typed = jax.eval_shape(rule.init, params)
         state = jax.tree.map(
             lambda kind, x: jax.random.wrap_key_data(x) if is_key(kind) else x,
             typed,
             state,
         )
-        updates, state = made.update(updates, state, params, **extras)
+        updates, state = rule.update(updates, state, params, **extras)
         return updates, plain(state)
 
     return transformation(init, update)
 
 
-def _recorded(
-    made: optax.GradientTransformationExtraArgs, entry: Entry, kwargs: dict[str, Any]
+def _with_figures(
+    rule: optax.GradientTransformationExtraArgs, entry: Entry, kwargs: dict[str, Any]
 ) -> optax.GradientTransformationExtraArgs:
-    """Keeps what the entry can say of each update beside the rule's state."""
-    found: dict[str, Any] = {
+    """Stores the figures that the entry measures of each update beside the state."""
+    fields: dict[str, Any] = {
         "step_size": entry.step_size,
         "num_gradients": entry.num_gradients,
     }
-    measures = {name: measure for name, measure in found.items() if callable(measure)}
+    measures = {name: measure for name, measure in fields.items() if callable(measure)}
     if not measures:
-        return made
+        return rule
 
     def init(params: Any) -> Recorded:
         return Recorded(
-            made.init(params), {name: jnp.float32(0.0) for name in measures}
+            rule.init(params), {name: jnp.float32(0.0) for name in measures}
         )
 
     def update(grads: Any, state: Any, params: Any = None, **extras: Any) -> Any:
-        updates, inner = made.update(grads, state.inner_state, params, **extras)
+        updates, inner = rule.update(grads, state.inner_state, params, **extras)
         args = (updates, grads, params, inner)
         seen = {
             name: jnp.asarray(measure(*args, **kwargs), jnp.float32)

@@ -1,6 +1,7 @@
-"""Where an optimizer is defined: what may hold what, and on which problems.
+"""Checks that a composition of optimizers is defined, and defined for a problem.
 
-What would run and mean nothing, or fail deep in a trace, is refused before it starts.
+A combination that would run without a meaning, or fail inside a trace, is refused
+before it starts.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,12 @@ from gradjax.optimizers import bounds
 from gradjax.optimizers.build import children, gradient, nodes
 from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
 
-_RESCALE = ("mechanize", "partition")  # their updates are not those of what they hold
+_RESCALE = ("mechanize", "partition")  # wrappers that change the updates of their rules
 _OF_AXES = (optax.sm3, optax.scale_by_sm3)
 
 
 class Restriction(NamedTuple):
-    """A property of some rules, and the problems that they are defined on."""
+    """A property of some rules, and the condition on problems that it implies."""
 
     is_of: Callable[[Entry], bool]
     is_met: Callable[[Problem], bool]
@@ -32,7 +33,7 @@ def _has_axes(problem: Problem) -> bool:
     return all(leaf.ndim > 0 for leaf in jax.tree.leaves(params))
 
 
-# All others are defined on every problem.
+# Rules without a restriction are defined for every problem.
 RESTRICTIONS: tuple[Restriction, ...] = (
     Restriction(
         lambda entry: entry.gradient == "per_example",
@@ -49,10 +50,11 @@ RESTRICTIONS: tuple[Restriction, ...] = (
 
 
 def descends(node: OptimizerSpec, transforms: dict[str, Entry]) -> bool:
-    """Whether its updates turn the gradient's sign, as far as a registry can tell.
+    """Returns whether the updates of an optimizer point against the gradient.
 
-    One link of a chain is enough; of other wrappers, all that they hold must
-    but what stands still.
+    A rule descends if it has a learning rate or is not one of `transforms`. A chain
+    descends if at least one of its links does. Another wrapper descends if all rules
+    inside it do, apart from `set_to_zero`.
     """
     held = [c for c in children(node) if c.entry.make is not optax.set_to_zero]
     inner = [descends(child, transforms) for child in held]
@@ -62,12 +64,14 @@ def descends(node: OptimizerSpec, transforms: dict[str, Entry]) -> bool:
 
 
 def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> None:
-    """Refuses what a wrapper cannot hold.
+    """Refuses rules that a wrapper cannot contain.
 
     Raises:
-        Refusal: an optimizer in `masked`, where the other leaves would ascend; a rule
-            that asks the loss again where the parameters or the batch are not the
-            step's own.
+        Refusal: an optimizer inside `masked`, because the other leaves would ascend;
+            a rule that evaluates the loss again inside a wrapper whose parameters or
+            batch are not those of the step; a rule that averages the parameters where
+            the wrapper or a later link changes its updates; a rule that replaces the
+            gradient after the first link of a chain.
     """
     held = children(node)
     is_transform = node.entry in transforms.values()
@@ -94,7 +98,7 @@ def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> 
 
 
 def _check_chain(name: str, node: OptimizerSpec, held: list[OptimizerSpec]) -> None:
-    """Refuses a link that undoes the one before it, or is undone by the one after."""
+    """Refuses a chain in which one link makes another one ineffective."""
     if "*" not in node.entry.inner:
         return
     for k, link in enumerate(held):
@@ -112,11 +116,11 @@ def _check_chain(name: str, node: OptimizerSpec, held: list[OptimizerSpec]) -> N
 
 
 def check_composition(node: OptimizerSpec) -> None:
-    """Refuses per-example gradients where a rule before them would spoil them.
+    """Refuses a rule for per-example gradients that would not receive them unchanged.
 
     Raises:
-        Refusal: the rule stands neither first in its chain nor in a wrapper that
-            hands its gradients on.
+        Refusal: the rule is neither the first in its chain nor inside a wrapper that
+            passes the gradients on, or there is more than one such rule.
     """
     private = [n for n in nodes(node) if n.entry.gradient == "per_example"]
     if private and (gradient(node) != "per_example" or len(private) > 1):
@@ -128,10 +132,11 @@ def check_composition(node: OptimizerSpec) -> None:
 
 
 def check_problem(optimizer: OptimizerSpec, problem: Problem) -> None:
-    """Refuses an optimizer on a problem that it is not defined for.
+    """Refuses an optimizer that is not defined for a problem.
 
     Raises:
-        Refusal: one of RESTRICTIONS is of a rule in it, and is not met.
+        Refusal: the problem does not meet one of RESTRICTIONS that applies to a rule of
+            the optimizer.
     """
     for node in nodes(optimizer):
         for restriction in RESTRICTIONS:
@@ -143,7 +148,7 @@ def check_numbers(optimizer: OptimizerSpec, numbers: Hparams) -> None:
     """Refuses numbers of an optimizer that `split` would refuse.
 
     Raises:
-        Refusal: out of the bounds of its name, or of the schedule it belongs to.
+        Refusal: a number is outside the bounds of its name or of its schedule.
     """
     left = dict(numbers)
     for path, _ in optimizer.scheduled:

@@ -1,4 +1,4 @@
-"""Stale gradients: the update of step t is made from the gradient of step t - delay."""
+"""Stale gradients: the update of step t uses the gradient of step t - delay."""
 
 from typing import Any, NamedTuple
 
@@ -11,25 +11,26 @@ from gradjax.types import Entry, Params
 
 
 class DelayedState(NamedTuple):
-    """The gradients on their way; the one of step t lies at t % delay."""
+    """The gradients that are not applied yet; that of step t has index t % delay."""
 
     grads: Any  # leaves [delay, ...]
-    values: jax.Array  # f32[delay]: the losses that they are the gradients of
+    values: jax.Array  # f32[delay]: the losses of the same steps
     inner_state: Any
 
 
 def delayed(inner: Transformation, delay: int = 1) -> Transformation:
     """Asynchronous training with a constant staleness: x(t+1) = x(t) + u(g(x(t - d))).
 
-    The gradient of step t, with its loss, reaches the inner rule `delay` steps later,
-    while the parameters have moved on. Until the first arrives nothing moves, and the
-    inner rule's own step number starts then. On a curvature h, gradient descent at rate
-    r is stable up to r h = 2 sin(pi / (4 delay + 2)): 2 without delay, 1 at a delay of
-    1, 0.62 at 2. Any problem may be minimised so.
+    The inner rule receives the gradient and the loss of step t after `delay` steps.
+    Until it receives the first gradient, the parameters do not change; its step number
+    starts at that step. On a quadratic with curvature h, gradient descent with rate r
+    is stable up to r h = 2 sin(pi / (4 delay + 2)), which is 2 without delay, 1 at a
+    delay of 1, and 0.62 at 2.
 
     Args:
-      inner: the rule that gets the old gradients.
-      delay: steps; 0 is the inner rule itself. Costs that many copies of the gradient.
+      inner: the rule that receives the old gradients.
+      delay: the number of steps d. Memory grows by d copies of the gradient; with 0,
+        the result is the inner rule itself.
 
     Source: Zinkevich, Langford and Smola 2009, Slow Learners are Fast; the bound is
     the root of z^(d + 1) - z^d + r h on the unit circle.

@@ -1,6 +1,6 @@
-"""Every optax optimizer: which of its arguments is the rate, and what it needs.
+"""The entries of all optax optimizers: the learning rate, static arguments and extras.
 
-`tests/optimizers/test_registry.py` compares this with optax's own names.
+`tests/optimizers/test_registry.py` compares the names with those of optax.
 """
 
 import optax

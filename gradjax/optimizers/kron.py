@@ -15,14 +15,14 @@ from gradjax.optimizers.transformation import transformation
 from gradjax.types import Key
 
 Number = Any  # f32[], or a float
-Factors = tuple[jax.Array, ...]  # two upper triangles of a matrix; else one diagonal
-_MAX_RMS = 1.1  # of an update: whitened it is about 1
+Factors = tuple[jax.Array, ...]  # two upper triangles for a matrix, else one diagonal
+_MAX_RMS = 1.1  # the largest RMS of an update; a whitened update has about 1
 
 
 class KronState(NamedTuple):
-    """The momentum, and the preconditioner's factors for each leaf."""
+    """The momentum, and the factors of the preconditioner of each leaf."""
 
-    count: jax.Array  # i32[], gradients seen
+    count: jax.Array  # i32[], the number of gradients so far
     mu: Any
     factors: list[Factors]
 
@@ -36,36 +36,38 @@ def kron(
     update_interval: int = 1,
     max_dim: int = 1024,
 ) -> optax.GradientTransformationExtraArgs:
-    """Whitens the momentum with a preconditioner that is learned on the way.
+    """Whitens the momentum with a preconditioner that is learned during the run.
 
-    P = Q^T Q, with Q = Q_R (x) Q_L of upper triangles, minimises over noise v ~ N(0, I)
+    The preconditioner is P = Q^T Q, with Q = Q_R (x) Q_L, where both factors are upper
+    triangular. With noise v ~ N(0, I), they minimise
 
         E[g^T P g + v^T P^-1 v]
 
-    by a relative gradient step on each factor: with A = Q_L G Q_R^T and
+    by relative gradient steps on each factor. With A = Q_L G Q_R^T and
     B = Q_L^-T V Q_R^-1,
 
         Q_L <- Q_L - precond_learning_rate triu(A A^T - B B^T) Q_L / |A A^T + B B^T|
 
-    and so for Q_R with A^T A and B^T B. At its minimum P g has unit covariance. The
-    step is then -learning_rate P m, its root mean square at most 1.1.
+    and Q_R is updated in the same way with A^T A and B^T B. At the minimum, P g has
+    unit covariance. The update is -learning_rate P m, where P m is scaled down to a
+    root mean square of at most 1.1.
 
     Args:
       learning_rate: f32[].
-      b1: of the momentum m.
-      precond_learning_rate: of the factors, relative to their size.
-      weight_decay: times the rate, as in AdamW.
-      mask: which leaves decay; None: all.
-      update_interval: steps between two steps of the factors.
+      b1: the decay of the momentum m.
+      precond_learning_rate: the learning rate of the factors, relative to their size.
+      weight_decay: a factor of the parameters, multiplied by the rate as in AdamW.
+      mask: the leaves that decay; None for all.
+      update_interval: the number of steps between two updates of the factors.
       max_dim: the longest side of a matrix with dense factors; other leaves have a
-        diagonal.
+        diagonal preconditioner.
 
     Returns:
       A transformation whose update takes the number of the step, `step`, and its `key`.
 
-    Differs from the authors' code in the norm (Frobenius's, for an estimate of the
-    spectral one), in a fixed interval (for a chance that falls), and in the first
-    scale, which makes the first whitened gradient's root mean square 1.
+    Differs from the authors' code in three points: the norm is Frobenius's, not an
+    estimate of the spectral norm; the interval is fixed, not a decreasing probability;
+    and the first scale gives the first whitened gradient a root mean square of 1.
     """
     return optax.chain(
         scale_by_kron(b1, precond_learning_rate, update_interval, max_dim),
@@ -77,7 +79,7 @@ def kron(
 def scale_by_kron(
     b1: Number, precond_learning_rate: Number, update_interval: int, max_dim: int
 ) -> optax.GradientTransformationExtraArgs:
-    """PSGD-Kron's direction; see `kron`."""
+    """Computes the direction of PSGD-Kron; see `kron`."""
 
     def init(params: Any) -> KronState:
         factors = [_identity(leaf, max_dim) for leaf in jax.tree.leaves(params)]
@@ -90,23 +92,21 @@ def scale_by_kron(
         mu = optax.tree.update_moment(grads, state.mu, b1, 1)
         count = state.count + 1
         means, tree = jax.tree.flatten(optax.tree.bias_correction(mu, b1, count))
-        started = [
-            _started(m, old, state.count == 0)
+        scaled = [
+            _scale_at_first(m, old, state.count == 0)
             for m, old in zip(means, state.factors, strict=True)
         ]
         keys = jax.random.split(key, max(len(means), 1))
 
-        def renewed() -> list[Factors]:
+        def update_factors() -> list[Factors]:
             return [
                 _renewed(m, old, k, precond_learning_rate)
-                for m, old, k in zip(means, started, keys, strict=True)
+                for m, old, k in zip(means, scaled, keys, strict=True)
             ]
 
         is_due = step % update_interval == 0
-        factors = jax.lax.cond(is_due, renewed, lambda: started)
-        updates = [
-            _clipped(_whitened(m, q)) for m, q in zip(means, factors, strict=True)
-        ]
+        factors = jax.lax.cond(is_due, update_factors, lambda: scaled)
+        updates = [_clip(_whitened(m, q)) for m, q in zip(means, factors, strict=True)]
         return tree.unflatten(updates), KronState(count, mu, factors)
 
     return transformation(init, update)
@@ -125,15 +125,15 @@ def _matrix(leaf: jax.Array, factors: Factors) -> jax.Array:
     return leaf.reshape(shape).astype(factors[0].dtype)
 
 
-def _started(mean: jax.Array, factors: Factors, is_first: jax.Array) -> Factors:
-    """Before the first step, the scale at which P g has a root mean square of 1."""
+def _scale_at_first(mean: jax.Array, factors: Factors, is_first: jax.Array) -> Factors:
+    """Scales the factors in the first step, so that P g has a root mean square of 1."""
     rms = jnp.sqrt(jnp.mean(jnp.square(mean)))
     scale = jnp.maximum(rms, 1e-12) ** (-0.5 / len(factors))
     return tuple(jnp.where(is_first, scale * q, q) for q in factors)
 
 
 def _whitened(mean: jax.Array, factors: Factors) -> jax.Array:
-    """P m, in the leaf's own shape and dtype."""
+    """Computes P m, in the shape and dtype of the leaf."""
     m = _matrix(mean, factors)
     if len(factors) == 2:
         left, right = factors
@@ -143,13 +143,13 @@ def _whitened(mean: jax.Array, factors: Factors) -> jax.Array:
     return m.reshape(mean.shape).astype(mean.dtype)
 
 
-def _clipped(update: jax.Array) -> jax.Array:
+def _clip(update: jax.Array) -> jax.Array:
     rms = jnp.sqrt(jnp.mean(jnp.square(update)))
     return update * jnp.minimum(1.0, _MAX_RMS / jnp.maximum(rms, 1e-12))
 
 
 def _renewed(mean: jax.Array, factors: Factors, key: Key, rate: Number) -> Factors:
-    """One step of each factor on the whitening criterion."""
+    """Takes one step of each factor on the whitening criterion."""
     g = _matrix(mean, factors)
     noise = jax.random.normal(key, g.shape, g.dtype)
     if len(factors) == 1:
@@ -159,14 +159,14 @@ def _renewed(mean: jax.Array, factors: Factors, key: Key, rate: Number) -> Facto
     left, right = factors
     a = left @ g @ right.T
     half = solve_triangular(left, noise, trans=1)  # Q_L^-T V
-    b = solve_triangular(right, half.T, trans=1).T  # then Q_R^-1 from the right
+    b = solve_triangular(right, half.T, trans=1).T  # Q_L^-T V Q_R^-1
     return (
-        _stepped(left, a @ a.T, b @ b.T, rate),
-        _stepped(right, a.T @ a, b.T @ b, rate),
+        _step(left, a @ a.T, b @ b.T, rate),
+        _step(right, a.T @ a, b.T @ b, rate),
     )
 
 
-def _stepped(q: jax.Array, a: jax.Array, b: jax.Array, rate: Number) -> jax.Array:
+def _step(q: jax.Array, a: jax.Array, b: jax.Array, rate: Number) -> jax.Array:
     norm = _above_zero(jnp.linalg.norm(a + b))
     return q - rate * jnp.triu(a - b) @ q / norm
 

@@ -1,6 +1,6 @@
-"""Which parameters a rule is for, by name: `adamw(mask='matrices')`.
+"""Masks by name, which select parameters: `adamw(mask='matrices')`.
 
-A mask is a function of the parameters, of their shapes alone: params -> a tree of bool.
+A mask is a function: params -> a pytree of bool. It depends only on shapes.
 """
 
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import Any
 
 import jax
 
-ARGUMENTS = ("mask", "weight_decay_mask", "trust_ratio_mask")  # that take a mask
+# The names of the arguments that take a mask.
+ARGUMENTS = ("mask", "weight_decay_mask", "trust_ratio_mask")
 
 
 def matrices(params: Any) -> Any:
-    """Weights: leaves with two axes or more, not biases and not gains."""
+    """Selects weights: leaves with two or more axes, so no biases and no gains."""
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
 
 
 def vectors(params: Any) -> Any:
-    """All the others: leaves with one axis or none."""
+    """Selects biases, gains and scalars: leaves with at most one axis."""
     return jax.tree.map(lambda leaf: leaf.ndim < 2, params)
 
 

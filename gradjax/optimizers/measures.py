@@ -1,8 +1,9 @@
-"""What rules with a step size of their own say of each update.
+"""Step sizes and numbers of gradients of rules that determine them by themselves.
 
-Each is (updates, grads, params, opt_state, **arguments) -> f32[]; the state is the
-rule's own, after the update. What is stored is read; what is not is the ratio of the
-update to the direction it scales.
+Each function is (updates, grads, params, opt_state, **arguments) -> f32[], where
+`opt_state` is the state of the rule after the update. A step size is read from the
+state if it is stored there; otherwise it is the ratio of the norm of the update to the
+norm of the direction that the update scales.
 """
 
 from typing import Any
@@ -20,14 +21,14 @@ Tree = Any  # a pytree of arrays
 def estimated(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
-    """Prodigy and D-Adaptation: the estimate d, which multiplies the learning rate."""
+    """Reads the estimate d of Prodigy or D-Adaptation, which scales the rate."""
     return opt_state.estim_lr
 
 
 def searched(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
-    """What a line search settled on."""
+    """Reads the step size that a line search has accepted."""
     states = (
         optax.ScaleByZoomLinesearchState,
         optax.ScaleByBacktrackingLinesearchState,
@@ -38,7 +39,7 @@ def searched(
 def searched_gradients(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
-    """1, and one for each point of the line search, which takes loss and gradient."""
+    """Counts gradients: 1, plus 1 for each point that the line search evaluated."""
     state = find_state((optax.ScaleByZoomLinesearchState,), opt_state)
     return 1.0 + state.info.num_linesearch_steps.astype(jnp.float32)
 
@@ -51,7 +52,11 @@ def sophia_gradients(
     update_interval: int = 10,
     **_arguments: Any,
 ) -> jax.Array:
-    """1, and 2 for a Hessian-vector product, which is due every `update_interval`."""
+    """Counts gradients of Sophia: 3 in a step that estimates the Hessian, else 1.
+
+    The estimate is made every `update_interval` steps with a Hessian-vector product,
+    which costs about 2 gradients.
+    """
     count = find_state((contrib.SophiaState,), opt_state).count - 1
     return jnp.where(count % update_interval == 0, 3.0, 1.0)
 
@@ -59,7 +64,10 @@ def sophia_gradients(
 def over_gradients(
     updates: Tree, grads: Tree, _params: Tree, _opt_state: Any, **_arguments: Any
 ) -> jax.Array:
-    """|update| / |gradient|: Polyak's step, DoG's and DoWG's without weight decay."""
+    """Computes |update| / |gradient|.
+
+    This is the step size of Polyak's rule, and of DoG and DoWG without weight decay.
+    """
     return optax.tree.norm(updates) / _above_zero(optax.tree.norm(grads))
 
 
@@ -72,7 +80,7 @@ def momo_step(
     weight_decay: Any = 0.0,
     **_arguments: Any,
 ) -> jax.Array:
-    """MoMo's tau: the update apart from decay is -tau times the averaged gradient."""
+    """Computes MoMo's tau: without weight decay, update = -tau * averaged gradient."""
     moved = _without_decay(updates, params, learning_rate * weight_decay)
     return optax.tree.norm(moved) / _above_zero(optax.tree.norm(opt_state.exp_avg))
 
@@ -88,7 +96,10 @@ def momo_adam_step(
     weight_decay: Any = 0.0,
     **_arguments: Any,
 ) -> jax.Array:
-    """MoMo-Adam's tau: the update apart from decay is -tau m / (eps + sqrt(v_hat))."""
+    """Computes MoMo-Adam's tau.
+
+    Without weight decay, update = -tau m / (eps + sqrt(v_hat)).
+    """
     moved = _without_decay(updates, params, learning_rate * weight_decay)
     correction = 1.0 - b2**opt_state.count
     direction = jax.tree.map(
@@ -107,7 +118,7 @@ def mean_step(
     learning_rate: Any = 1e-3,
     **_arguments: Any,
 ) -> jax.Array:
-    """Rprop: the mean over all parameters of the step each has of its own."""
+    """Computes the mean of Rprop's step sizes, one per parameter."""
     sizes = jax.tree.leaves(find_state((_RPROP,), opt_state).step_sizes)
     total = jnp.stack([x.sum() for x in sizes]).sum()
     return learning_rate * total / sum(x.size for x in sizes)
@@ -116,7 +127,7 @@ def mean_step(
 def mechanic_scale(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
-    """Mechanic: the sum of its scales, which multiplies what the optimizer has done."""
+    """Computes the sum of Mechanic's scales, the factor of the optimizer's updates."""
     return opt_state.s.sum()
 
 

@@ -17,13 +17,13 @@ Bases = tuple[jax.Array, ...]  # one [rows, rows] and one [columns, columns]
 
 
 class SoapState(NamedTuple):
-    """Moments; of a leaf that is not rotated, its factors and bases are ()."""
+    """The moments. A leaf that is not rotated has () as its factors and its bases."""
 
-    count: jax.Array  # i32[], gradients seen
-    mu: Any  # the mean gradient, as it is
-    nu: Any  # the mean square of the rotated gradient
-    factors: Any  # the mean of G G^T and of G^T G
-    bases: Any  # their eigenvectors, in columns
+    count: jax.Array  # i32[], the number of gradients so far
+    mu: Any  # the moving average of the gradient, not rotated
+    nu: Any  # the moving average of the square of the rotated gradient
+    factors: Any  # the moving averages of G G^T and of G^T G
+    bases: Any  # the eigenvectors of the factors, in columns
 
 
 def soap(
@@ -38,30 +38,31 @@ def soap(
 ) -> optax.GradientTransformationExtraArgs:
     """Adam in the eigenbasis of Shampoo's preconditioner.
 
-    With L, R the moving averages of G G^T, G^T G and their eigenvectors P, Q:
+    Let L and R be the moving averages of G G^T and G^T G, with eigenvectors P and Q, m
+    that of G, and v that of (P^T G Q)^2, both with bias correction. Then
 
         update = -learning_rate (P N Q^T + weight_decay params),
-        N = m' / (sqrt(v) + eps),  m' = P^T m Q,  v of (P^T G Q)^2, bias-corrected
+        N = P^T m Q / (sqrt(v) + eps)
 
-    The first gradient only sets the bases. A leaf with more axes than two is a matrix
-    of its last axis against the others; one with fewer, or with a side above
-    `max_dim`, is Adam's.
+    The first gradient only sets the bases. A leaf with more than two axes is treated as
+    a matrix whose columns are its last axis. A leaf with fewer than two axes, or with a
+    side longer than `max_dim`, is updated as in Adam.
 
     Args:
       learning_rate: f32[].
-      b1: of the mean gradient.
-      b2: of its square, and of L and R.
-      eps: added to the root.
-      weight_decay: times the rate, as in AdamW.
-      mask: which leaves decay; None: all.
-      update_interval: steps between two renewals of the bases.
+      b1: the decay of m.
+      b2: the decay of v, L and R.
+      eps: a constant added to the root.
+      weight_decay: a factor of the parameters, multiplied by the rate as in AdamW.
+      mask: the leaves that decay; None for all.
+      update_interval: the number of steps between two updates of the bases.
       max_dim: the longest side of a matrix that is rotated.
 
     Returns:
       A transformation whose update takes the number of the step, `step`.
 
-    Differs from the paper in nothing but the leaves that it leaves to Adam: both sides
-    of a matrix are rotated, or none.
+    Differs from the paper in that a matrix with one side longer than `max_dim` is not
+    rotated at all.
     """
     return optax.chain(
         scale_by_soap(b1, b2, eps, update_interval, max_dim),
@@ -73,7 +74,7 @@ def soap(
 def scale_by_soap(
     b1: Number, b2: Number, eps: Number, update_interval: int, max_dim: int
 ) -> optax.GradientTransformationExtraArgs:
-    """SOAP's direction; see `soap`."""
+    """Computes SOAP's direction; see `soap`."""
 
     def init(params: Any) -> SoapState:
         zeros = optax.tree.zeros_like(params)
@@ -88,7 +89,7 @@ def scale_by_soap(
         del params
         leaves, tree = jax.tree.flatten(grads)
         is_first, is_due = state.count == 0, step % update_interval == 0
-        rotated = tree.unflatten(map(_rotated, leaves, state.bases))
+        rotated = tree.unflatten(map(_rotate, leaves, state.bases))
         moments = (
             optax.tree.update_moment(grads, state.mu, b1, 1),
             optax.tree.update_moment(rotated, state.nu, b2, 2),
@@ -106,18 +107,18 @@ def scale_by_soap(
         ]
         updates = [jnp.where(is_first, jnp.zeros_like(d), d) for d in directions]
         factors = [
-            _averaged(g, old, b2) for g, old in zip(leaves, state.factors, strict=True)
+            _average(g, old, b2) for g, old in zip(leaves, state.factors, strict=True)
         ]
         bases = jax.lax.cond(
             is_due,
             lambda: [
-                tuple(_renewed(f, q, is_first) for f, q in zip(*pair, strict=True))
+                tuple(_update_basis(f, q, is_first) for f, q in zip(*pair, strict=True))
                 for pair in zip(factors, state.bases, strict=True)
             ],
             lambda: state.bases,
         )
-        seen = SoapState(state.count + 1, mu, nu, factors, bases)
-        return tree.unflatten(updates), seen
+        new_state = SoapState(state.count + 1, mu, nu, factors, bases)
+        return tree.unflatten(updates), new_state
 
     return transformation(init, update)
 
@@ -127,7 +128,7 @@ def _per_leaf(function: Any, params: Any) -> list[Any]:
 
 
 def _sides(leaf: jax.Array, max_dim: int) -> tuple[int, ...]:
-    """The two sides of a leaf as a matrix, or () if it is not to be rotated."""
+    """Returns the two sides of a leaf as a matrix, or () if it is not rotated."""
     if leaf.ndim < 2 or leaf.size == 0:
         return ()
     columns = leaf.shape[-1]
@@ -139,8 +140,8 @@ def _matrix(leaf: jax.Array) -> jax.Array:
     return leaf.reshape(-1, leaf.shape[-1])
 
 
-def _rotated(leaf: jax.Array, bases: Bases) -> jax.Array:
-    """P^T G Q, in the leaf's own shape."""
+def _rotate(leaf: jax.Array, bases: Bases) -> jax.Array:
+    """Computes P^T G Q, in the shape of the leaf."""
     if not bases:
         return leaf
     rows, columns = bases
@@ -154,17 +155,20 @@ def _direction(
     numbers: tuple[Number, Number, Number],
     count: jax.Array,
 ) -> jax.Array:
-    """Adam's direction in the bases, rotated back; `count` gradients are in each."""
+    """Computes Adam's direction in the bases and rotates it back.
+
+    `count` is the number of gradients in both moments.
+    """
     b1, b2, eps = numbers
     seen = jnp.maximum(count, 1).astype(jnp.float32)
-    mean = _rotated(m, bases) / (1.0 - b1**seen)
+    mean = _rotate(m, bases) / (1.0 - b1**seen)
     square = v / (1.0 - b2**seen)
     direction = mean / (jnp.sqrt(square) + eps)
-    return _rotated(direction, tuple(q.T for q in bases)).astype(m.dtype)
+    return _rotate(direction, tuple(q.T for q in bases)).astype(m.dtype)
 
 
-def _averaged(leaf: jax.Array, factors: Bases, b2: Number) -> Bases:
-    """The moving averages of G G^T and G^T G."""
+def _average(leaf: jax.Array, factors: Bases, b2: Number) -> Bases:
+    """Updates the moving averages of G G^T and G^T G."""
     if not factors:
         return ()
     g = _matrix(leaf)
@@ -175,8 +179,13 @@ def _averaged(leaf: jax.Array, factors: Bases, b2: Number) -> Bases:
     )
 
 
-def _renewed(factor: jax.Array, basis: jax.Array, is_first: jax.Array) -> jax.Array:
-    """Eigenvectors: exact at first, then one step of orthogonal iteration (alg. 4)."""
+def _update_basis(
+    factor: jax.Array, basis: jax.Array, is_first: jax.Array
+) -> jax.Array:
+    """Updates eigenvectors with one step of orthogonal iteration (algorithm 4).
+
+    The first update computes them exactly.
+    """
     return jax.lax.cond(
         is_first,
         lambda: jnp.linalg.eigh(factor)[1],

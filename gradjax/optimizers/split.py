@@ -1,7 +1,7 @@
-"""From an expression to (OptimizerSpec, Hparams).
+"""Conversion of an expression to (OptimizerSpec, Hparams).
 
-`split` takes the numbers out, once, on the host: what is left is static and hashable.
-`build` puts them back, in the step.
+`split` takes the numbers out of an optimizer once, on the host. The rest is static and
+hashable. `build` puts the numbers back inside the traced step.
 """
 
 import inspect
@@ -24,42 +24,43 @@ from gradjax.types import (
     TracedNumber,
 )
 
-RATE = "learning_rate"  # the key in Hparams of the rate that no expression gave
-_ANY_LENGTH = 2**31 - 1  # steps of a run that is not known yet
+RATE = "learning_rate"  # the key in Hparams of a rate that the expression does not give
+_ANY_LENGTH = 2**31 - 1  # the number of steps of a run whose length is not known yet
 
 
 class Registry(NamedTuple):
-    """The known names, by what they may stand for."""
+    """The known names of optimizers, transforms and wrappers."""
 
     optimizers: dict[str, Entry]
-    transforms: dict[str, Entry]  # inside a wrapper only
+    transforms: dict[str, Entry]  # allowed only inside a wrapper
     wrappers: dict[str, Entry]
 
 
 def split(
     optimizer: Any, registry: Registry, num_steps: int = _ANY_LENGTH
 ) -> tuple[OptimizerSpec, Hparams]:
-    """Takes the numbers out of an optimizer.
+    """Splits an optimizer into its static spec and its traced numbers.
 
     Args:
       optimizer: an expression (`"adamw(b2=0.95)"`, a name, an import path), a function
         `(learning_rate, ...) -> optax.GradientTransformation` such as `optax.adamw`, a
         `functools.partial` of one, or a finished transformation.
       registry: the known names.
-      num_steps: of the run, to turn the steps of a scheduled number into fractions.
+      num_steps: the number of steps of the run, which converts the steps in a schedule
+        of a number to fractions.
 
     Returns:
       The static OptimizerSpec and its numbers: `learning_rate`,
-      `optimizer.<argument>` for each number the expression gave, and
-      `optimizer.<argument>.<number>` for those of a schedule it follows.
+      `optimizer.<argument>` for each number that the expression gives, and
+      `optimizer.<argument>.<number>` for the numbers of a schedule of an argument.
 
     Raises:
-        Refusal: an unknown name or argument, a missing one, a number out of bounds, or
-            something that does not descend.
+        Refusal: an unknown name or argument, a missing argument, a number out of
+            bounds, or an optimizer that does not descend.
     """
     if isinstance(optimizer, optax.GradientTransformation):
         return OptimizerSpec(Entry(_Constant(optimizer), rate=None)), {}
-    taking = _Taking(registry, num_steps, {}, {})
+    context = _Context(registry, num_steps, {}, {})
     if callable(optimizer):
         call, entry = _from_function(optimizer, registry)
     else:
@@ -67,27 +68,27 @@ def split(
         if not isinstance(call, Call):
             raise Refusal(f"optimizer {call!r}: expected an expression or a function")
         entry = _find(call.name, registry, is_inside=False)
-    node = _node(call, entry, "optimizer", taking)
+    node = _node(call, entry, "optimizer", context)
     if not defined.descends(node, registry.transforms):
         raise Refusal(
             f"{expressions.unparse(call)} holds no optimizer, so it does not descend"
         )
     defined.check_composition(node)
-    scheduled = tuple(taking.scheduled.items())
-    return node._replace(scheduled=scheduled), taking.hparams
+    scheduled = tuple(context.scheduled.items())
+    return node._replace(scheduled=scheduled), context.hparams
 
 
-class _Taking(NamedTuple):
-    """What one split reads, and what it fills."""
+class _Context(NamedTuple):
+    """The inputs of one call of `split`, and the dictionaries that it fills."""
 
     registry: Registry
     num_steps: int
-    hparams: Hparams
-    scheduled: dict[str, ScheduleSpec]
+    hparams: Hparams  # filled
+    scheduled: dict[str, ScheduleSpec]  # filled
 
 
 class _Constant(NamedTuple):
-    """A factory without arguments for a finished transformation."""
+    """A factory without arguments that returns a given transformation."""
 
     transformation: Any
 
@@ -115,14 +116,18 @@ def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
 
 
 def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, Entry]:
-    """A function's Entry, known or read off its signature; a partial's arguments."""
+    """Returns the call and the Entry of a function or of a `functools.partial`.
+
+    The Entry is the registered one, if the function is registered; otherwise it is
+    derived from the signature.
+    """
     is_partial = isinstance(make, partial)
     args, kwargs = (make.args, tuple(make.keywords.items())) if is_partial else ((), ())
     function = make.func if is_partial else make
     call = Call(getattr(function, "__name__", type(function).__name__), args, kwargs)
     for entries in registry:
         for entry in entries.values():
-            if entry.make is function:  # with what it needs, and its eval_params
+            if entry.make is function:  # the Entry also has `needs` and `eval_params`
                 return call, entry
     try:
         rate = inspect.signature(function).parameters.get(RATE)
@@ -134,21 +139,22 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
     return call, Entry(function, rate=(RATE, float(default)))
 
 
-def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec:
-    """The spec of one call; its numbers go into `taking` under `path`."""
+def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSpec:
+    """Returns the spec of one call and adds its numbers to `context` under `path`."""
     args, kwargs = arguments.bind(call, entry)
     paths = _child_paths(path, (*args, *kwargs.values()), entry)
     rates: list[str] = []
 
-    def taken(name: str, value: Any) -> Any:
+    def without_numbers(name: str, value: Any) -> Any:
         where = f"{call.name}: {name}"
         if isinstance(value, Call):
             if name in entry.inner or "*" in entry.inner:
-                found = _find(value.name, taking.registry, is_inside=True)
-                child = _node(value, found, next(paths), taking)
+                found = _find(value.name, context.registry, is_inside=True)
+                child = _node(value, found, next(paths), context)
                 rates.extend(child.rates)
                 return child
-            return _called(value, entry, name, f"{path}.{name}", where, taking)
+            path_of_value = f"{path}.{name}"
+            return _argument_of_call(value, entry, name, path_of_value, where, context)
         if name in masks.ARGUMENTS and isinstance(value, str):
             return expressions.lookup(value, masks.MASKS, "mask")
         if name in masks.ARGUMENTS and value is not None and not callable(value):
@@ -156,37 +162,41 @@ def _node(call: Call, entry: Entry, path: str, taking: _Taking) -> OptimizerSpec
             raise Refusal(f"{where}={value!r}: expected a mask by name: {known}")
         arguments.check_kind(value, entry, name, where)
         if isinstance(value, tuple):
-            return tuple(taken(f"{name}.{k}", item) for k, item in enumerate(value))
+            items = enumerate(value)
+            return tuple(without_numbers(f"{name}.{k}", item) for k, item in items)
         if value is None or isinstance(value, bool | str) or callable(value):
             return value
         number = bounds.check(name, value, where)
         if name in entry.static:
             return value
         leaf = f"{path}.{name}"
-        taking.hparams[leaf] = number
+        context.hparams[leaf] = number
         if entry.rate and name == entry.rate[0]:
             rates.append(leaf)
         return TracedNumber(leaf)
 
-    taken_args = tuple(taken(str(k), value) for k, value in enumerate(args))
-    taken_kwargs = {name: taken(name, value) for name, value in kwargs.items()}
-    if entry.rate and entry.rate[0] not in taken_kwargs:
-        # A wrapper that knows the rate has that of the optimizer it holds.
+    new_args = tuple(without_numbers(str(k), value) for k, value in enumerate(args))
+    new_kwargs = {name: without_numbers(name, value) for name, value in kwargs.items()}
+    if entry.rate and entry.rate[0] not in new_kwargs:
+        # A wrapper that takes a rate uses the rate of the optimizer inside it.
         leaf = rates[0] if rates else RATE
         if leaf == RATE:
-            taking.hparams.setdefault(RATE, entry.rate[1])
-        taken_kwargs[entry.rate[0]] = TracedNumber(leaf)
+            context.hparams.setdefault(RATE, entry.rate[1])
+        new_kwargs[entry.rate[0]] = TracedNumber(leaf)
         rates.append(leaf)
     distinct = tuple(dict.fromkeys(rates))
-    node = OptimizerSpec(entry, taken_args, tuple(taken_kwargs.items()), distinct)
-    defined.check_held(call.name, node, taking.registry.transforms)
+    node = OptimizerSpec(entry, new_args, tuple(new_kwargs.items()), distinct)
+    defined.check_held(call.name, node, context.registry.transforms)
     return node
 
 
-def _called(
-    call: Call, entry: Entry, name: str, path: str, where: str, taking: _Taking
+def _argument_of_call(
+    call: Call, entry: Entry, name: str, path: str, where: str, context: _Context
 ) -> Any:
-    """A call where a number may stand: its schedule, or what an import path names."""
+    """Returns the value of an argument that is given as a call.
+
+    A schedule becomes a traced number; an import path becomes the imported object.
+    """
     peaks = [value for key, value in call.kwargs if key == "peak"]
     if not peaks and call.name not in schedules.SCHEDULES:
         if ":" in call.name and not call.args and not call.kwargs:
@@ -203,16 +213,16 @@ def _called(
             f"{where}={expressions.unparse(call)} cannot follow a schedule: {reason}"
         )
     arguments.check_kind(peaks[0], entry, name, where)
-    taking.hparams[f"{path}.peak"] = bounds.check(name, peaks[0], f"{where} peak")
+    context.hparams[f"{path}.peak"] = bounds.check(name, peaks[0], f"{where} peak")
     shape = call._replace(kwargs=tuple(kv for kv in call.kwargs if kv[0] != "peak"))
-    schedule, numbers = schedules.split(shape, taking.num_steps, prefix=path)
-    taking.hparams.update(numbers)
-    taking.scheduled[path] = schedule
+    schedule, numbers = schedules.split(shape, context.num_steps, prefix=path)
+    context.hparams.update(numbers)
+    context.scheduled[path] = schedule
     return TracedNumber(path)
 
 
 def _child_paths(path: str, values: tuple[Any, ...], entry: Entry) -> Iterator[str]:
-    """A path for each child in turn: its name, numbered where a name comes twice."""
+    """Yields the path of each child: its name, numbered if the name occurs twice."""
     calls = (
         [value for value in values if isinstance(value, Call)] if entry.inner else []
     )

@@ -1,4 +1,4 @@
-"""A pair of functions as an optax transformation that takes extras by name."""
+"""Construction of an optax transformation whose update takes extras by name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,15 @@ Transformation = optax.GradientTransformationExtraArgs
 def transformation(
     init: Callable[..., Any], update: Callable[..., tuple[Any, Any]]
 ) -> Transformation:
-    """The transformation of (params) -> state and (grads, state, params, *, extras).
+    """Builds a transformation from its two functions.
 
-    The update names those extras that the entry's `needs` lists, such as `step`; optax
-    declares an update that names none, which is why this is not its constructor.
+    This function exists because the type of optax's constructor does not allow an
+    update that names the extras it takes.
+
+    Args:
+      init: (params) -> state.
+      update: (grads, state, params, *, extras) -> (updates, state). It names the extras
+        that `needs` of the entry lists, such as `step`.
     """
-    loosely: Any = (init, update)
-    return Transformation(*loosely)
+    functions: Any = (init, update)
+    return Transformation(*functions)

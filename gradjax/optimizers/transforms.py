@@ -1,7 +1,8 @@
-"""What a chain may hold beside an optimizer: they change gradients, alone they rise.
+"""Gradient transformations for use in `chain`.
 
-`chain(scale_by_adam, scale_by_learning_rate)` is Adam: `scale_by_learning_rate` is the
-one that turns the sign and has a rate.
+They only transform gradients; on their own they do not descend. The exception is
+`scale_by_learning_rate`, which changes the sign and has a learning rate:
+`chain(scale_by_adam, scale_by_learning_rate)` is Adam.
 """
 
 import optax

@@ -1,10 +1,10 @@
-"""Optimizers made of optimizers: `multi_steps(adamw(weight_decay=0.1), every=4)`.
+"""Optimizers that contain optimizers: `multi_steps(adamw(weight_decay=0.1), every=4)`.
 
-Where optax has the same, ours differs in passing on the extras that inner rules need
-(`optax.MultiSteps` drops them), in leaving the parameters a plain tree
-(`optax.lookahead` wants pairs), or in averaging parameters, not updates (`optax.ema`).
-What is due every so often follows the run's own step number: a counter in the state
-would be batched by vmap, and each `cond` on it become a select.
+They differ from similar functions of optax: they pass on the extras that inner rules
+need (`optax.MultiSteps` drops them), keep the parameters a plain pytree
+(`optax.lookahead` requires pairs), and average parameters, not updates (`optax.ema`).
+Actions that are due every n steps use the step number of the run, because `vmap` would
+batch a counter in the state and turn each `cond` on it into a select.
 """
 
 from typing import Any, NamedTuple
@@ -20,16 +20,12 @@ from gradjax.optimizers.delayed import DELAYED
 from gradjax.optimizers.transformation import Transformation, transformation
 from gradjax.types import Entry, Params
 
-_OF_THE_LOSS = (
-    "grad",
-    "value_fn",
-    "obj_fn",
-    "value_and_grad_fn",
-)  # extras that ask it again
+# The extras with which a rule evaluates the loss again.
+_OF_THE_LOSS = ("grad", "value_fn", "obj_fn", "value_and_grad_fn")
 
 
 class MultiStepsState(NamedTuple):
-    """The sums over the batches since the last update."""
+    """The sums of gradients and losses over the batches since the last update."""
 
     grads: Any
     value: jax.Array  # f32[]
@@ -45,17 +41,18 @@ class AverageState(NamedTuple):
 
 
 class LookaheadState(NamedTuple):
-    """The slow parameters."""
+    """The slow parameters, and the state of the inner rule."""
 
     slow: Params
     inner_state: Any
 
 
 def multi_steps(inner: Transformation, every: int) -> Transformation:
-    """One update from the mean gradient of `every` batches; none in between.
+    """Makes one update from the mean gradient of `every` successive batches.
 
-    The same step as with a batch `every` times as large, in less memory. A step of the
-    run is one batch; the inner rule sees a step number that counts updates.
+    The update is that of a batch `every` times as large, with less memory. A step of
+    the run is one batch, and the other steps leave the parameters unchanged. The step
+    number that the inner rule receives counts updates.
     """
 
     def init(params: Params) -> MultiStepsState:
@@ -71,7 +68,7 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
         value: jax.Array,
         **extras: Any,
     ) -> tuple[Any, MultiStepsState]:
-        is_first = step % every == 0  # what was before is over, even if not finite
+        is_first = step % every == 0  # discards the old sums, even if not finite
         sums, total = jax.tree.map(
             lambda old, new: jnp.where(is_first, new, old + new),
             (state.grads, state.value),
@@ -96,8 +93,10 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
 def average(inner: Transformation, decay: float = 0.999) -> Transformation:
     """Evaluates at an average of the parameters: a <- decay a + (1 - decay) params.
 
-    Started at zero and divided by the sum of its weights, as Adam corrects its moments,
-    so that an early average is nearly a plain mean. Polyak and Juditsky 1992.
+    The average starts at zero and is divided by the sum of its weights, as Adam
+    corrects the bias of its moments. So an early average is nearly a plain mean.
+
+    Source: Polyak and Juditsky 1992.
     """
 
     def init(params: Params) -> AverageState:
@@ -120,7 +119,7 @@ def average(inner: Transformation, decay: float = 0.999) -> Transformation:
 
 
 def averaged_params(opt_state: Any, params: Params) -> Params:
-    """The average; before the first step, the parameters."""
+    """Returns the average, or the parameters themselves before the first step."""
     state = find_state(AverageState, opt_state)
     is_first, weight = state.weight == 0.0, jnp.maximum(state.weight, 1e-30)
     return jax.tree.map(
@@ -133,10 +132,12 @@ def averaged_params(opt_state: Any, params: Params) -> Params:
 def lookahead(
     inner: Transformation, sync_period: int = 6, slow_step_size: float = 0.5
 ) -> Transformation:
-    """K steps forward, 1 step back: slow <- slow + alpha (fast - slow), fast <- slow.
+    """Lookahead: every `sync_period` steps, moves slow parameters towards fast ones.
 
-    Every `sync_period` steps the parameters return to the slow ones, which are those
-    evaluated. Zhang et al. 2019, algorithm 1; the inner state is kept.
+    slow <- slow + slow_step_size (fast - slow), then fast <- slow. The slow parameters
+    are the ones evaluated. The state of the inner rule is not reset.
+
+    Source: Zhang et al. 2019, algorithm 1.
     """
 
     def init(params: Params) -> LookaheadState:
@@ -170,16 +171,18 @@ def lookahead(
 
 
 def slow_params(opt_state: Any, _params: Params) -> Params:
-    """The slow parameters of Lookahead."""
+    """Returns the slow parameters of Lookahead."""
     return find_state(LookaheadState, opt_state).slow
 
 
 def sam(inner: Transformation, rho: float = 0.05) -> Transformation:
-    """Sharpness-aware minimisation: the gradient at params + rho g / |g|.
+    """Sharpness-aware minimisation: takes the gradient at params + rho g / |g|.
 
-    Both gradients are of the same batch, and both are counted. A rule inside that takes
-    the loss gets that at the same point. Foret et al. 2021, equation 2, without the
-    second-order term, as there.
+    Both gradients use the same batch, and both are counted. An inner rule that takes
+    the loss receives the loss at that point. As in the paper, the second-order term is
+    omitted.
+
+    Source: Foret et al. 2021, equation 2.
     """
 
     def update(
@@ -202,9 +205,10 @@ def sam(inner: Transformation, rho: float = 0.05) -> Transformation:
 
 
 def partition(matrices: Transformation, others: Transformation) -> Transformation:
-    """One rule for leaves with two axes or more, another for biases and gains.
+    """Applies one rule to leaves with two or more axes, and another to all others.
 
-    `partition(matrices=muon, others=adamw)`; `others=set_to_zero` freezes them.
+    Example: `partition(matrices=muon, others=adamw)`. With `others=set_to_zero` the
+    other leaves, biases and gains, do not change.
     """
 
     def labels(params: Params) -> Any:
@@ -215,7 +219,7 @@ def partition(matrices: Transformation, others: Transformation) -> Transformatio
 
 
 def schedule_free_params(opt_state: Any, params: Params) -> Params:
-    """The averaged iterate x of Defazio et al. 2024, at which the loss is reported."""
+    """Returns the averaged iterate x of Defazio et al. 2024, which is evaluated."""
     state = find_state(contrib.ScheduleFreeState, opt_state)
     return contrib.schedule_free_eval_params(state, params)
 
