@@ -50,6 +50,7 @@ def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gru(width=8)", "transformer(width=8, depth=1)"])
 def test_two_steps_of_each_network(command, model):
     done = command(*QUICK, f"--model={model}", "--steps=2")
