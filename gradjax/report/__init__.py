@@ -1,1 +1,1 @@
-"""What a person reads: progress while it runs, the summary and its table after."""
+"""Printed progress, and the summary, the table and the pictures of the results."""

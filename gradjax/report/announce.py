@@ -1,4 +1,4 @@
-"""What is printed before trials run: how many, of what, and how long they may take."""
+"""Lines printed before trials run: their number, their programs, the expected time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from gradjax.types import Problem, Program, Settings
 
 
 def run(problem: Problem, settings: Settings, program: Program, store: Any) -> None:
-    """Prints what a run trains on what, and where it resumes."""
+    """Prints the data, optimizer and steps of a run, and the step where it resumes."""
     about, own, plan = problem.about or {}, dict(settings.own), program.plan
     data, what = problem.data, own.get("problem") or about.get("name", "the data")
     origin = f" ({about['origin']})" if "origin" in about else ""
@@ -48,12 +48,12 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
 def round(
     lanes: Callable[[Settings], Lanes], label: str, groups: dict[str, list[Trial]]
 ) -> None:
-    """Prints how many trials are how many programs and how many calls.
+    """Prints the number of trials, programs and calls of a round.
 
     Args:
-      lanes: of the settings of a group.
-      label: of the round.
-      groups: its trials by program.
+      lanes: settings of a group -> its lanes.
+      label: the name of the round.
+      groups: the trials of the round by program.
     """
     counts = [
         lanes_of.num_calls(lanes(own[0].settings), len(own)) for own in groups.values()
@@ -65,7 +65,7 @@ def round(
 
 
 def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
-    """Prints what the trials of a group take, once their program is compiled."""
+    """Compiles the program of a group; prints its memory and its estimated run time."""
     ready, calls = lanes.ready(), lanes_of.num_calls(lanes, num_trials)
     megabytes = ready.in_flight * ready.bytes / 1e6
     said = "1 call" if calls == 1 else f"{calls:,} calls, {ready.in_flight} at once"
@@ -79,9 +79,9 @@ def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
 
 
 def _of_texts(about: dict[str, Any]) -> str:
-    """The size of tokenized texts, and how many of them were cut."""
+    """Describes the lengths of tokenized texts, and how many of them were cut."""
     what = "texts"
-    if "num_rows" in about:  # several pairs share a row
+    if "num_rows" in about:  # translation: several pairs share a row
         pair = f"{about['source']} to {about['target']}"
         num_pairs = about["num_examples"]["train"]
         what = f"{pair}: {num_pairs:,} pairs in {about['num_rows']:,} rows"
@@ -92,5 +92,5 @@ def _of_texts(about: dict[str, Any]) -> str:
 
 
 def _rounded(seconds: float) -> str:
-    """Two digits, because it is an estimate."""
+    """Writes an estimate with two digits, or without decimals from 10 on."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"

@@ -1,4 +1,4 @@
-"""Descents in words: where each ended, why, and what there is to learn."""
+"""The lesson of several descents in words: where each ended, and why."""
 
 from typing import NamedTuple
 
@@ -7,31 +7,31 @@ _WHY = {
     "loss": "loss unchanged",
     "steps": "still moving",
 }
-_NEAR = 1e-3  # of the start's height: below it, a standstill is the minimum
+_NEAR = 1e-3  # share of the first height up to which a descent reached the minimum
 
 
 class Descended(NamedTuple):
-    """What is said of one descent; of a diverged one, its last finite point."""
+    """The end of one descent; if it diverged, its last finite point."""
 
     steps: int
-    reason: str  # gradient, loss, steps or diverged
+    reason: str  # why it ended: "gradient", "loss", "steps" or "diverged"
     num_gradients: int
     point: tuple[float, float]
-    height: float  # of the loss above the minimum
-    first_height: float
+    height: float  # the loss minus the minimum
+    first_height: float  # the height at the start
     gradient_norm: float
-    num_rises: int  # steps at which the loss rose
+    num_rises: int  # the number of steps at which the loss rose
 
 
 def brief(one: Descended) -> str:
-    """How long it took and why it stopped, in a few words."""
+    """Returns the number of steps and the reason of the end, in a few words."""
     if one.reason == "diverged":
         return f"diverged at step {one.steps:,}"
     return f"{one.steps:,} steps, {_WHY[one.reason]}"
 
 
 def row(one: Descended) -> str:
-    """A line of the closing table."""
+    """Returns a line of the closing table."""
     said = {
         "steps": f"ran out of steps at {one.steps:,}: last",
         "diverged": f"diverged at step {one.steps:,}: last seen",
@@ -41,7 +41,7 @@ def row(one: Descended) -> str:
 
 
 def sentence(title: str, descents: dict[str, Descended]) -> str:
-    """What the descents teach, the quickest of each kind first."""
+    """Returns the lesson in one sentence, the fastest descents first."""
     order = sorted(descents, key=lambda name: descents[name].steps)
     near = [name for name in order if _is_near(descents[name])]
     clauses = []
@@ -58,8 +58,8 @@ def sentence(title: str, descents: dict[str, Descended]) -> str:
         with_whom = "any" if len(falling) == len(order) else _listed(falling)
         lesson = f"the loss never rose with {with_whom}"
     return (
-        "A gradient says which way is down, the optimizer how far to go: on"
-        f" {title}, {'; '.join(clauses)}; {lesson}."
+        "The gradient gives the direction in which the loss falls, and the optimizer"
+        f" decides how far to go: on {title}, {'; '.join(clauses)}; {lesson}."
     )
 
 
@@ -70,7 +70,7 @@ def _is_near(one: Descended) -> bool:
 
 
 def _taken(name: str, one: Descended) -> str:
-    """The steps of one descent, and its gradients where they are not as many."""
+    """Returns the steps of one descent, and its gradients if their number differs."""
     steps = "1 step" if one.steps == 1 else f"{one.steps:,} steps"
     if one.num_gradients == one.steps:
         return f"{steps} of {name}"
@@ -78,7 +78,7 @@ def _taken(name: str, one: Descended) -> str:
 
 
 def _clause(name: str, one: Descended) -> str:
-    """What is said of a descent that did not reach the minimum."""
+    """Returns the clause for a descent that did not reach the minimum."""
     if one.reason == "diverged":
         return f"{name} diverged at step {one.steps:,}"
     height = f"{_short(one.height)} above the minimum"

@@ -1,4 +1,4 @@
-"""The pictures of a run or a sweep: which figures, of which results."""
+"""The pictures of a run or a sweep, drawn from its results."""
 
 from typing import Any
 
@@ -15,13 +15,16 @@ from gradjax.types import Examples, Series
 def of_run(
     title: str, won: Winner, epoch_steps: int | None, examples: Examples | None
 ) -> dict[str, bytes]:
-    """curves.png: the curves of every seed.
+    """Draws curves.png, the curves of every seed.
 
     Args:
-      title: above the figure.
-      won: the trials.
-      epoch_steps: of one pass over the train split; None: the axis counts steps.
+      title: the title of the figure.
+      won: the trials to draw.
+      epoch_steps: steps of one pass over the train split; None: the axis counts steps.
       examples: images with predictions, drawn beside the curves.
+
+    Returns:
+      File name -> PNG.
     """
     traces = [
         {name: _until_end(s, k) for name, s in of.found.trace.items()}
@@ -31,7 +34,11 @@ def of_run(
 
 
 def of_sweep(done: list[GroupResult]) -> dict[str, bytes]:
-    """curves.png of all trials; sensitivity.png over the first swept number."""
+    """Draws curves.png of all trials, and sensitivity.png over the first swept number.
+
+    Returns:
+      File name -> PNG.
+    """
     pictures = {"curves.png": trials(*_all_curves(done))}
     settings = choose.setting_scores([one for of in done for one in of.scores])
     name = _swept_number(settings)
@@ -48,7 +55,7 @@ def of_sweep(done: list[GroupResult]) -> dict[str, bytes]:
 
 
 def _until_end(series: Series, k: int) -> Series:
-    """The curve of trial `k`, without the NaN after its end."""
+    """Returns the curve of trial `k` without the NaN after its end."""
     values = series.values[k]
     known = np.flatnonzero(~np.isnan(values))
     end = known[-1] + 1 if known.size else 0
@@ -56,7 +63,7 @@ def _until_end(series: Series, k: int) -> Series:
 
 
 def _swept_number(settings: list[SettingScore]) -> str | None:
-    """The first positive number that takes several values."""
+    """Returns the first swept positive number that takes several values."""
     for name in settings[0].point:
         seen = {s.point[name] for s in settings if isinstance(s.point[name], float)}
         if len(seen) > 1 and min(seen) > 0.0:
@@ -65,7 +72,7 @@ def _swept_number(settings: list[SettingScore]) -> str | None:
 
 
 def _points(own: list[SettingScore], name: str) -> Points | None:
-    """The best setting of each value of a number: f[seeds, points]."""
+    """Returns the losses of the best setting at each value of a number."""
     best: dict[float, SettingScore] = {}
     for one in own:
         value = float(one.point[name])
@@ -86,7 +93,7 @@ def _loss(of: TrialScore) -> float:
 
 
 def _all_curves(done: list[GroupResult]) -> tuple[Any, ...]:
-    """(steps, loss f[trials, points], rates f[trials], name) of all groups together."""
+    """Returns (steps, loss f[trials, points], rates f[trials], name) of all groups."""
     name = "validation_loss" if "validation_loss" in done[0].found.trace else "loss"
     shortest = min(len(one.found.trace[name].steps) for one in done)
     steps = done[0].found.trace[name].steps[:shortest]

@@ -17,23 +17,23 @@ from gradjax.trials.results import Interval, Results, steps_taken
 from gradjax.types import Plan, Target
 
 _SAY_EVERY_S = 2.0
-Show = Callable[[int, int, dict[str, float]], None]  # (steps taken, of, means)
+Show = Callable[[int, int, dict[str, float]], None]  # (steps taken, all steps, means)
 
 
 class Watch(NamedTuple):
-    """What is called after each segment of a cohort."""
+    """Functions that are called after each segment of a cohort."""
 
     computed: OnSegment
-    read: OnSegment = lambda *_: None  # where an earlier process had computed it
+    read: OnSegment = lambda *_: None  # for a segment that an earlier process computed
 
 
 class _Counts(NamedTuple):
-    """Trials of a round whose cohorts are finished."""
+    """Counts of the trials in the finished cohorts of a round."""
 
     trials: int = 0
     diverged: int = 0
     stopped: int = 0
-    best: float | None = None
+    best: float | None = None  # the best value of the target's metric
 
 
 @contextlib.contextmanager
@@ -41,8 +41,7 @@ def of_run(epoch_steps: int | None) -> Iterator[Watch]:
     """Shows a single run: its loss, its metrics, steps per second and the time left.
 
     Args:
-      epoch_steps: of one pass over the training split; None: there is none.
-
+      epoch_steps: steps of one pass over the train split; None: there are no data.
     """
     if not sys.stdout.isatty():
         yield Watch(_each_evaluation(_line(epoch_steps)))
@@ -52,17 +51,17 @@ def of_run(epoch_steps: int | None) -> Iterator[Watch]:
 
 
 def of_trials(label: str, num_trials: int, target: Target) -> Watch:
-    """Shows a round: trials done, diverged, the best so far, and the time left.
+    """Shows a round: finished and diverged trials, the best value, and the time left.
 
     Args:
-      label: of the round.
-      num_trials: of all its groups and cohorts.
-      target: its metric ranks.
+      label: the name of the round.
+      num_trials: the number of trials in all groups of the round.
+      target: the target whose metric ranks the trials.
     """
     first, before, said_at = [], [_Counts()], [-math.inf]
 
     def place(active: Active, interval: Interval) -> tuple[int, bool]:
-        """Steps taken, and whether the cohort has come to its end."""
+        """Returns the steps taken, and whether the cohort has ended."""
         plan = active.results.plan
         taken = min(sum(interval) * plan.block_steps, plan.num_steps)
         return taken, taken == plan.num_steps or not len(active.rows)
@@ -109,7 +108,7 @@ def _each_evaluation(show: Show) -> OnSegment:
 
 
 def _means(results: Results, step: int) -> dict[str, float]:
-    """The means of the curves since the evaluation before, and the evaluation."""
+    """Returns the evaluation, and the means of the curves since the previous one."""
     plan: Plan = results.plan
     start = (step - 1) // plan.eval_every * plan.eval_every
     count = -(-plan.num_steps // plan.block_steps)
@@ -132,7 +131,7 @@ def _line(epoch_steps: int | None) -> Show:
     started = [time.monotonic(), 0.0]
 
     def show(taken: int, num_steps: int, means: dict[str, float]) -> None:
-        if not started[1]:  # the first segment: from here on the pace is known
+        if not started[1]:  # the speed is measured from the end of the first segment
             started[:] = [time.monotonic(), float(taken)]
         if not means:
             return
@@ -183,7 +182,7 @@ def _bar(epoch_steps: int | None) -> Iterator[Show]:
 
 
 def _with(before: _Counts, results: Results, target: Target) -> _Counts:
-    """The counts with those of the cohort that is on its way."""
+    """Adds the results of a cohort to the counts."""
     seen = [before.best, _best_so_far(results, target)]
     known = [value for value in seen if value is not None]
     best = (max if target.mode == "max" else min)(known) if known else None
@@ -215,14 +214,14 @@ def _best_so_far(results: Results, target: Target) -> float | None:
 
 
 def _brief(means: dict[str, float]) -> str:
-    """The means, short enough to fit beside a bar in 80 columns."""
+    """Writes the means so short that they fit beside a bar in 80 columns."""
     held_out = means.get("validation_accuracy", means.get("validation_loss"))
     shown = {"loss": means["loss"], "acc": means.get("accuracy"), "val": held_out}
     return " ".join(f"{name} {v:.3f}" for name, v in shown.items() if v is not None)
 
 
 def _spoken(means: dict[str, float]) -> str:
-    """The means in words: "loss 0.269  accuracy 0.922  validation loss 0.3"."""
+    """Writes the means as "loss 0.269  accuracy 0.922  validation loss 0.3"."""
     hidden = ("learning_rate", "num_gradients")
     shown = {k: v for k, v in means.items() if k not in hidden}
     training = [f"{k} {number(v)}" for k, v in shown.items() if "validation_" not in k]

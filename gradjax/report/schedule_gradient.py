@@ -1,4 +1,4 @@
-"""A learned schedule beside tuned ones: a sentence, a table, figures."""
+"""A learned schedule compared with tuned ones: a sentence, a table and figures."""
 
 from typing import Any, NamedTuple
 
@@ -10,45 +10,45 @@ LEARNED = "learned"
 
 
 class Tuned(NamedTuple):
-    """A learning rate over a run: a peak times the numbers of a schedule."""
+    """The learning rate over a run: a peak times the numbers of a schedule."""
 
     peak: float
     values: np.ndarray  # f32[points], in [0, 1]
 
 
 class Learned(NamedTuple):
-    """What a descent along a hypergradient came to."""
+    """The result of gradient descent on the numbers of a schedule."""
 
-    what: str  # "200 steps of sgd on quadratic"
-    start: str  # where it began: a name in `schedules`
-    split: str  # whose loss it went down
+    what: str  # the run, such as "200 steps of sgd on quadratic"
+    start: str  # the schedule at which the descent started, a name in `schedules`
+    split: str  # the split whose loss was minimised
     schedules: dict[str, Tuned]  # constant, cosine, `start`, learned
     path: np.ndarray  # f32[outer, trials]: the losses before each outer step
     fresh: dict[str, dict[str, np.ndarray]]
-    # split -> schedule -> f32[trials], with seeds that nothing was chosen on
+    # split -> schedule -> f32[trials], losses with seeds that chose nothing
 
 
 def gain(losses: dict[str, np.ndarray], name: str) -> Interval | None:
-    """How much lower the learned schedule ends than another, in pairs of one seed.
+    """Returns how much lower the loss of the learned schedule is than that of another.
 
-    None where a run diverged.
+    The differences are paired by seed. None if a run diverged.
     """
     differences = losses[name] - losses[LEARNED]
     return student_interval(differences) if np.isfinite(differences).all() else None
 
 
 def sentence(found: Learned) -> str:
-    """What there is to learn."""
+    """Returns the lesson in one sentence."""
     schedules, losses = found.schedules, found.fresh[found.split]
     rates = schedules[LEARNED].peak * schedules[LEARNED].values
     peak = schedules[found.start].peak
-    begun = f"{found.start} (peak {peak:.2g})"
-    begun = f"constant rate ({peak:.2g})" if found.start == "constant" else begun
+    start = f"{found.start} (peak {peak:.2g})"
+    start = f"constant rate ({peak:.2g})" if found.start == "constant" else start
     count, end = len(losses[LEARNED]), _mean(losses[LEARNED])
     said = (
         f"The {_loss(found.split)} after {found.what} has a gradient in each of the"
         f" {len(rates)} numbers of its schedule: {len(found.path) - 1} steps down"
-        f" along it, from the best {begun}, made one that goes from a rate of"
+        f" this gradient, from the best {start}, lead to a schedule from a rate of"
         f" {rates[0]:.2g} to {rates[-1]:.2g}. With {count} fresh seeds it ends at {end}"
     )
     others = [name for name in schedules if name != LEARNED]
@@ -75,7 +75,7 @@ def _lower(gained: Interval | None) -> str:
 
 
 def rows(found: Learned) -> list[tuple[str, str]]:
-    """Each schedule's rates, and where it ends on every split there is."""
+    """Returns a row for each schedule: its rates, and its final loss on each split."""
     table = []
     for name, tuned in found.schedules.items():
         rates = tuned.peak * tuned.values
@@ -91,7 +91,7 @@ def rows(found: Learned) -> list[tuple[str, str]]:
 
 
 def figures(found: Learned) -> dict[str, Any]:
-    """summary.json's: schedules, losses with fresh seeds, and gains in pairs."""
+    """Returns figures for summary.json: schedules, fresh losses, and paired gains."""
     ends = {
         split: {name: _or_none(seen.mean()) for name, seen in losses.items()}
         for split, losses in found.fresh.items()
@@ -123,7 +123,7 @@ def _loss(split: str) -> str:
 
 def _mean(losses: np.ndarray) -> str:
     mean = losses.mean()
-    return f"{mean:.3g}" if np.isfinite(mean) else "no loss, for a run diverged"
+    return f"{mean:.3g}" if np.isfinite(mean) else "no loss, because a run diverged"
 
 
 def _span(rates: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""The summary of a run or a sweep: figures, ready for JSON."""
+"""The summary of a run or a sweep, as figures that are ready for JSON."""
 
 from typing import Any, NamedTuple
 
@@ -16,27 +16,27 @@ _NO_REPORT = Report({})
 
 
 class Setup(NamedTuple):
-    """What the figures of a summary depend on, beside the results."""
+    """The inputs of a summary besides the results."""
 
     problem: Problem
-    about: dict[str, Any]  # what the summary starts with: problem, dataset, ...
+    about: dict[str, Any]  # the first figures of the summary: problem, dataset, ...
     keep: str  # "last" or "best"
     patience: int | None
     batch_size: int | None  # None: the problem has no data
-    epoch_steps: int | None  # steps of one pass over the train split; None: as above
+    epoch_steps: int | None  # steps of one pass over the train split; None: no data
 
 
 class Winner(NamedTuple):
     """The trials that a summary reports in full."""
 
     setting: SettingScore
-    rows: list[tuple[GroupResult, int]]  # one for each seed: a group, a row of it
+    rows: list[tuple[GroupResult, int]]  # for each seed, (a group, a row of the group)
 
 
 def winner(done: list[GroupResult], fresh: list[GroupResult]) -> Winner:
-    """The best setting, on its fresh seeds where there are some.
+    """Returns the best setting with the trials of its fresh seeds, if there are any.
 
-    Among several optimizers it is the best setting of the search. If every setting
+    Of several optimizers it is the best setting of the search. If every setting
     diverged, it is the first one.
     """
     settings = choose.setting_scores([one for of in done for one in of.scores])
@@ -61,20 +61,20 @@ def summarize(
     fresh: list[GroupResult],
     reports: dict[str, Report],
 ) -> dict[str, Any]:
-    """The figures of a run, or of a sweep with the best setting of each optimizer.
+    """Computes the figures of a run or a sweep.
 
     Args:
       setup: the problem, and how parameters are kept.
       done: the groups of the search, or of a run.
       fresh: the groups of the fresh seeds.
-      reports: trial id -> what the problem reports of it, for trials of the winner.
+      reports: trial id -> the report of the problem, for the trials of the winner.
 
     Returns:
-      A JSON-ready dictionary: status ("finished", or "diverged" if every trial is),
-      counts and times of all trials; `optimizers`, for each its best setting, and
-      warnings; and of the winner, by name: `<split>_<metric>` of its kept parameters,
-      the best and the last evaluation, `intervals` over its seeds and `trials` one by
-      one.
+      A dictionary for JSON. It holds the status ("finished", or "diverged" if every
+      trial diverged), counts and times of all trials, `optimizers` with the best
+      setting and the warnings of each, and the figures of the winner:
+      `<split>_<metric>` at its kept parameters, its best and its last evaluation,
+      `intervals` over its seeds, and `trials` with the figures of each trial.
     """
     target = setup.problem.target
     settings = choose.setting_scores([one for of in done for one in of.scores])
@@ -111,7 +111,7 @@ def summarize(
 
 
 def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:
-    """The figures of one trial."""
+    """Returns the figures of one trial, row `k` of a group."""
     found = of.found
     measured = {
         f"{split}_{name}": float(values[k])
@@ -120,7 +120,7 @@ def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:
     }
     gap, minimum = {}, setup.problem.minimum
     if minimum is not None and "train_loss" in measured:
-        # The rounding error of a float32 may make it negative.
+        # It may be negative because of the rounding error of float32.
         gap = {"gap": measured["train_loss"] - minimum.loss}
     return {
         "trial": of.trials[k].id,
@@ -137,7 +137,7 @@ def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:
 
 
 def warnings_of_trial(setup: Setup, of: GroupResult, k: int) -> list[str]:
-    """What a reader must know of one trial."""
+    """Returns the warnings about one trial: that its validation loss has risen."""
     series = of.found.trace.get("validation_loss")
     rising = series and rise(series.steps, series.values[k])
     if not rising:
@@ -152,7 +152,7 @@ def warnings_of_trial(setup: Setup, of: GroupResult, k: int) -> list[str]:
 
 
 def _of_winner(setup: Setup, won: Winner, reports: dict[str, Report]) -> dict[str, Any]:
-    """The figures of the winner: means over the seeds that came to an end."""
+    """Returns the figures of the winner: means over the trials that reached the end."""
     trials = [trial_figures(setup, of, k) for of, k in won.rows]
     said = [reports.get(one["trial"], _NO_REPORT) for one in trials]
     trials = [one | of.figures for one, of in zip(trials, said, strict=True)]
@@ -177,9 +177,9 @@ def _of_winner(setup: Setup, won: Winner, reports: dict[str, Report]) -> dict[st
 
 
 def _evaluations(setup: Setup, found: Any, k: int) -> dict[str, Any]:
-    """The best and the last evaluation on validation, by the target's metric.
+    """Returns the best and the last evaluation on validation, by the target's metric.
 
-    NaN, which never ranks best, where no evaluation was finite.
+    If no evaluation was finite, the figures are NaN, which never ranks best.
     """
     name = f"validation_{setup.problem.target.metric}"
     series: Series | None = found.trace.get(name)
@@ -201,7 +201,7 @@ def _evaluations(setup: Setup, found: Any, k: int) -> dict[str, Any]:
 
 
 def _speed(setup: Setup, everything: list[GroupResult]) -> dict[str, float]:
-    """Steps or examples a second, of all trials together."""
+    """Returns the steps or examples per second of all trials together."""
     seconds = sum(of.found.run_s for of in everything)
     steps = sum(int(of.found.num_steps.sum()) for of in everything)
     if not seconds:
@@ -212,7 +212,7 @@ def _speed(setup: Setup, everything: list[GroupResult]) -> dict[str, float]:
 
 
 def _optimizer(own: list[SettingScore], fresh: list[SettingScore]) -> dict[str, Any]:
-    """The best setting of an optimizer, and what to doubt."""
+    """Returns the best setting of an optimizer, its figures, and the warnings."""
     chosen = choose.best(own)
     found: dict[str, Any] = {"settings": len(own), "warnings": choose.warnings(own)}
     if chosen is None:
@@ -222,7 +222,7 @@ def _optimizer(own: list[SettingScore], fresh: list[SettingScore]) -> dict[str, 
 
 
 def _figures(one: SettingScore) -> dict[str, Any]:
-    """`<split>_<metric>` -> mean, interval and values over the seeds."""
+    """Returns `<split>_<metric>` -> mean, interval and values over the seeds."""
     figures: dict[str, Any] = {"seeds": [of.trial.seed for of in one.trials]}
     for split, means in one.trials[0].evaluation.items():
         for name in means:
@@ -234,7 +234,7 @@ def _figures(one: SettingScore) -> dict[str, Any]:
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:
-    """Mean, deviation and Student's interval of finite values; NaN of too few."""
+    """Returns mean, std and Student's interval of the finite values; NaN of too few."""
     seen = values[np.isfinite(values)]
     if not seen.size:
         return dict.fromkeys(("mean", "std", "low", "high"), float("nan"))

@@ -1,4 +1,4 @@
-"""The closing table of a run or a sweep, from its summary."""
+"""The table that is printed at the end of a run or a sweep, from its summary."""
 
 import math
 from typing import Any
@@ -21,7 +21,7 @@ def show(summary: dict[str, Any]) -> None:
 
 
 def run_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of each line for a run."""
+    """Returns (name, value) of each line of the table of a run."""
     rows = []
     for split in ("train", "validation", "test"):
         measured = [name for name in summary if name.startswith(f"{split}_")]
@@ -43,7 +43,7 @@ def run_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Which parameters were kept, and the best and the last evaluation."""
+    """Returns the rows of the kept parameters and of the best and last evaluation."""
     one = summary["trials"][0]
     best = next((k for k in one if k.startswith("best_validation_")), None)
     if best is None:
@@ -76,7 +76,7 @@ def _sweep_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _count_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """How many trials ended otherwise, and warnings."""
+    """Returns the rows of trials that did not finish, and of warnings."""
     rows = []
     for name in ("diverged", "stopped_early", "stopped", "set_aside"):
         if summary[f"num_{name}"]:
@@ -101,7 +101,7 @@ def _optimizer_rows(found: dict[str, Any], metric: str) -> list[tuple[str, str]]
     test = f"test_{metric.partition('_')[2]}"
     for kind, said in (("searched", "to choose it"), ("fresh", "fresh seeds")):
         for name, spread in found.get(kind, {}).items():
-            # The test split is looked at on fresh seeds only.
+            # The test split is shown for fresh seeds only.
             if name == metric or (name == test and kind == "fresh"):
                 rows.append((f"{_words(name)}, {said}", _seeds(spread)))
     return [*rows, *warnings]
