@@ -1,12 +1,13 @@
-"""Schedules: shapes in [0, 1] over a run, times a traced peak.
+"""Schedules: shapes in [0, 1] over a run, each multiplied by a traced peak.
 
 A shape is a function (progress, **arguments) -> f32[], where progress = i / num_steps
-runs over [0, 1). It is branch-free, so its arguments may be traced, mapped over trials
-and differentiated. An argument annotated `Fraction` is a part of the run: given as a
-float it is that fraction, given as an int it is a number of steps; inside there are
-only fractions. One annotated `Shape` is another schedule.
+of step i lies in [0, 1). It has no branches, so its arguments may be traced, mapped
+over trials and differentiated. An argument annotated `Fraction` is a part of the run: a
+user gives a float, which is the fraction itself, or an int, which is a number of steps;
+the function always receives a fraction. An argument annotated `Shape` is another
+schedule.
 
-A new one is a function in `shapes.py` and a line in SCHEDULES.
+To add a schedule, write a function in `shapes.py` and add one line to SCHEDULES.
 """
 
 from typing import Any
@@ -62,12 +63,13 @@ SCHEDULES: Registry = {
 def split(
     expression: Any, num_steps: int, prefix: str = "schedule"
 ) -> tuple[ScheduleSpec, Hparams]:
-    """Takes the numbers out of a schedule: (what is static, what is traced).
+    """Splits a schedule into (its static spec, its traced numbers).
 
     Args:
       expression: `"warmup_cosine(warmup=0.05)"`, a Call, or numbers in [0, 1]: f32[n].
-      num_steps: optimizer steps of the run, to turn steps into fractions.
-      prefix: of the keys of its numbers.
+      num_steps: the number of optimizer steps of the run, which converts steps to
+        fractions.
+      prefix: the prefix of the keys of the numbers.
 
     Returns and Raises: see `gradjax.schedules.expression.split`.
     """

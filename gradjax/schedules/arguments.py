@@ -1,7 +1,8 @@
-"""What an argument of a shape may be, said by its annotation; and the refusals.
+"""Annotations of the arguments of shapes, and checks of their values.
 
-An argument without any of these is a number in [0, 1], or above 0 where its name is in
-POSITIVE, or a sorted tuple of fractions where its default is a tuple.
+The annotation says which values an argument may have. An argument without one of these
+annotations is a number in [0, 1]. There are two exceptions: if its name is in POSITIVE,
+it is a number above 0; if its default is a tuple, it is a sorted tuple of fractions.
 """
 
 import math
@@ -16,36 +17,36 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.types import Call, Hparams
 
-Fraction = Annotated[Any, "f32[] in [0, 1]: a part of the run; an int is steps"]
-Fractions = Annotated[Any, "a sorted tuple of them"]
-Values = Annotated[Any, "f32[n] in [0, 1], one number of the run"]
+Fraction = Annotated[Any, "f32[] in [0, 1]: a part of the run; an int counts steps"]
+Fractions = Annotated[Any, "a sorted tuple of fractions"]
+Values = Annotated[Any, "f32[n] in [0, 1], one traced array"]
 Count = Annotated[int, "static: a whole number, from 1 to MAX_COUNT"]
-Shape = Annotated[Callable[[jax.Array], jax.Array], "a schedule, over its own part"]
+Shape = Annotated[Callable[[jax.Array], jax.Array], "a schedule of a part of the run"]
 
 MAX_COUNT = 1_000
-POSITIVE = ("growth", "power")  # arguments that need not lie in [0, 1]
+POSITIVE = ("growth", "power")  # arguments that may be any positive number
 
 
 def checked(value: Any, parameter: Parameter, num_steps: float, where: str) -> Any:
-    """The value in fractions and floats, in range.
+    """Checks the value of an argument, and converts steps to fractions.
 
     Args:
-      value: as it was written.
-      parameter: of the shape that takes it.
-      num_steps: steps of its part of the run.
-      where: what a refusal begins with.
+      value: the value as it was written.
+      parameter: the parameter of the shape that receives the value.
+      num_steps: the number of steps of the shape's part of the run.
+      where: the beginning of the message of a refusal.
 
     Returns:
-      A float, a tuple of floats, f32[n] of Values, an int of Count, a Call or a tuple
-      of Calls of Shape.
+      f32[n] for Values, an int for Count, a Call or a tuple of Calls for Shape, and
+      otherwise a float or a tuple of floats.
 
     Raises:
-        Refusal: not of the parameter's kind, or out of range.
+        Refusal: the value is not of the parameter's kind, or it is out of range.
     """
     default, kind = parameter.default, parameter.annotation
     if kind == Shape:
         return _shapes(value, parameter.kind is Parameter.VAR_POSITIONAL, where)
-    if isinstance(value, Call):  # a tuple, too
+    if isinstance(value, Call):  # a Call is also a tuple
         raise Refusal(f"{where}: expected a number")
     if kind == Count:
         return _count(value, where)
@@ -64,13 +65,15 @@ def checked(value: Any, parameter: Parameter, num_steps: float, where: str) -> A
 
 
 def check(numbers: Hparams) -> None:
-    """Refuses numbers of schedules, fractions now, that `split` would refuse.
+    """Checks the numbers that replace those of a schedule, as `split` checks its own.
 
     Args:
-      numbers: every one of a schedule, keyed as `split` keyed them.
+      numbers: all numbers of a schedule, with the keys that `split` gave them. Parts of
+        the run are fractions here, not steps.
 
     Raises:
-        Refusal: outside [0, 1], boundaries that are not sorted, a sum beyond the run.
+        Refusal: a number is outside [0, 1], the boundaries are not sorted, or a warmup
+            and a decay together are longer than the run.
     """
     boundaries: dict[str, list[float]] = {}
     for path, value in numbers.items():
@@ -91,16 +94,16 @@ def check(numbers: Hparams) -> None:
 
 
 def check_sum(warmup: float, decay: float) -> None:
-    """Refuses a warmup and a decay that overlap."""
+    """Refuses a warmup and a decay that together are longer than the run."""
     if warmup + decay > 1.0:
         raise Refusal(f"warmup {warmup:g} + decay {decay:g} is more than the run")
 
 
 def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The value as f32[n], if it is numbers of that shape.
+    """Converts the value to f32[n], if it consists of numbers and has the shape (n,).
 
     Raises:
-        Refusal: it is not; the line says what was expected.
+        Refusal: it is anything else; the message gives the expected shape.
     """
     try:
         array = np.asarray(value)
@@ -112,7 +115,7 @@ def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def shown(name: str, argument: str, value: Any) -> str:
-    """What a refusal begins with: `cosine(end=1.5)`, shortened."""
+    """Returns the beginning of a refusal, such as `cosine(end=1.5)`, shortened."""
     text = expressions.unparse(value)
     return f"{name}({argument}={text if len(text) <= 60 else f'{text[:57]}...'})"
 
@@ -127,11 +130,12 @@ def _fractions(values: tuple[Any, ...], num_steps: float, where: str) -> Any:
 
 
 def _fraction(value: Any, num_steps: float, where: str) -> float:
-    """A number in [0, 1]; an int is a count of steps, where there are any to count."""
+    """Returns a number in [0, 1]; an int counts steps, unless `num_steps` is 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refusal(f"{where}: expected a number")
     if isinstance(value, int) and num_steps:
-        if not 0 <= value <= num_steps * (1.0 + 1e-9):  # a part is a product
+        # The number of steps of a part is a product, so it may have a rounding error.
+        if not 0 <= value <= num_steps * (1.0 + 1e-9):
             owner = "the run" if isinstance(num_steps, int) else "its part"
             raise Refusal(f"{where}: {value} steps, but {owner} has {num_steps:g}")
         return min(value / num_steps, 1.0)

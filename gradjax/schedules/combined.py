@@ -1,6 +1,8 @@
-"""Shapes made of shapes: each runs from 0 to 1 over its own part of the run.
+"""Shapes that combine other shapes, each over its own part of the run.
 
-A part's length is in PARTS, so that steps inside of a part become fractions of it.
+The progress of an inner shape goes from 0 to 1 over its part. PARTS gives the lengths
+of the parts, with which the steps in the arguments of an inner shape are converted to
+fractions of its part.
 """
 
 import itertools
@@ -17,12 +19,13 @@ from gradjax.schedules.shapes import piecewise
 
 
 def warmup(progress: jax.Array, shape: Shape, fraction: Fraction = 0.05) -> jax.Array:
-    """A line from 0 to the shape's first value, then the shape over the rest.
+    """Rises linearly from 0 to the shape's first value, then follows the shape.
 
-    shape(0) t / fraction, then shape((t - fraction) / (1 - fraction)).
+    The value is shape(0) t / fraction for t < fraction, and after that
+    shape((t - fraction) / (1 - fraction)).
 
-    Goyal et al. 2017. Differs from the paper in that it starts at 0, and in that the
-    shape is not cut off at its beginning.
+    Source: Goyal et al. 2017. Differs from the paper in that it starts at 0, and in
+    that the shape begins after the warmup, so that its beginning is not cut off.
     """
     line = progress / above_zero(fraction) * shape(jnp.zeros_like(progress))
     after = shape(within(progress, fraction, 1.0))
@@ -30,15 +33,17 @@ def warmup(progress: jax.Array, shape: Shape, fraction: Fraction = 0.05) -> jax.
 
 
 def join(progress: jax.Array, *shapes: Shape, at: Fractions) -> jax.Array:
-    """One shape after another, each over its own part of the run.
+    """Follows one shape after another, each over its own part of the run.
 
-    Shape k has [at[k - 1], at[k]), where it sees (t - at[k - 1]) / (at[k] - at[k - 1]);
-    the first begins at 0, the last ends at 1.
+    The part of shape k is [at[k - 1], at[k]), and its own progress there is
+    (t - at[k - 1]) / (at[k] - at[k - 1]). The first part begins at 0, and the last one
+    ends at 1.
 
     Args:
       progress: f32[], i / num_steps.
-      *shapes: one or more.
-      at: where each but the first begins: a fraction or a step, or a tuple of them.
+      *shapes: one shape or more.
+      at: the beginning of every part except the first, as a fraction or a step; a tuple
+        if there are several.
     """
     edges = (0.0, *_boundaries(at), 1.0)
     value = shapes[0](within(progress, *edges[:2]))
@@ -78,7 +83,8 @@ def _boundaries(at: Any) -> tuple[Any, ...]:
     return at if isinstance(at, tuple) else (at,)
 
 
-# Arguments that must fit together, in fractions -> the part of each shape inside.
+# Shape -> function that checks whether its arguments are consistent and returns the
+# length of each inner shape's part, as a fraction.
 PARTS: dict[Callable[..., Any], Callable[..., tuple[float, ...]]] = {
     join: _join_parts,
     piecewise: _piecewise_parts,

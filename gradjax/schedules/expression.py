@@ -1,7 +1,7 @@
-"""From an expression to (ScheduleSpec, Hparams), and from those to a value.
+"""Converts an expression to (ScheduleSpec, Hparams), and computes the value of these.
 
-`split` takes the numbers out, once, on the host; `shape_at` puts them in, inside the
-traced step.
+`split` takes the numbers out of the expression, once and on the host; `shape_at` puts
+them back, inside the traced step.
 """
 
 import inspect
@@ -27,24 +27,27 @@ Registry = dict[str, Callable[..., jax.Array]]
 def split(
     expression: Any, num_steps: int, prefix: str, registry: Registry
 ) -> tuple[ScheduleSpec, Hparams]:
-    """Takes the numbers out of a schedule.
+    """Splits a schedule into (its static spec, its traced numbers).
 
     Args:
       expression: `"warmup_cosine(warmup=0.05)"`, a Call, an import path to a shape, or
-        numbers in [0, 1], f32[n] or a list: the values of `piecewise`, as equally
-        spaced points of the run with straight lines between them.
-      num_steps: optimizer steps of the run, to turn steps into fractions.
-      prefix: of the keys of its numbers.
+        numbers in [0, 1], as f32[n] or a list. Numbers are the values of `piecewise` at
+        equally spaced points of the run, with straight lines between them.
+      num_steps: the number of optimizer steps of the run, which converts steps to
+        fractions.
+      prefix: the prefix of the keys of the numbers.
       registry: the known shapes.
 
     Returns:
-      The static ScheduleSpec, and its numbers, keyed `<prefix>.<argument>`. A shape
-      inside another adds its name, `<prefix>.cosine.end`, numbered where two have the
-      same, `<prefix>.linear_2.end`. Numbers of a list are one key, f32[n].
+      The static ScheduleSpec, and its numbers with the keys `<prefix>.<argument>`. The
+      key of an inner shape contains its name, as in `<prefix>.cosine.end`, and a count
+      if several inner shapes have the same name, as in `<prefix>.linear_2.end`. The
+      numbers of a list have one key: f32[n].
 
     Raises:
-        Refusal: unknown name or argument, a warmup longer than the run, a value of a
-            shape outside [0, 1], boundaries that are not sorted or of another count.
+        Refusal: a name or an argument is unknown, a warmup is longer than the run, a
+            value of a shape is outside [0, 1], or boundaries are not sorted or have the
+            wrong number.
     """
     numbers: Hparams = {}
     return _node(as_call(expression), registry, num_steps, prefix, numbers), numbers
@@ -53,7 +56,7 @@ def split(
 def shape_at(
     schedule: ScheduleSpec, hparams: Hparams, progress: jax.Array
 ) -> jax.Array:
-    """The shape's value at `progress`, with its numbers from `hparams`."""
+    """Computes the shape's value at `progress`, with its numbers from `hparams`."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, TracedNumber):
@@ -68,10 +71,10 @@ def shape_at(
 
 
 def as_call(expression: Any) -> Call:
-    """The Call that an expression or plain numbers stand for.
+    """Converts an expression or a sequence of numbers to a Call.
 
     Raises:
-        Refusal: it is neither.
+        Refusal: the argument is neither an expression nor a sequence of numbers.
     """
     if isinstance(expression, Call):
         return expression
@@ -98,7 +101,7 @@ def _plain(value: Any) -> Any:
 def _node(
     call: Call, registry: Registry, num_steps: float, path: str, numbers: Hparams
 ) -> ScheduleSpec:
-    """The spec of one call; its numbers go into `numbers` under `path`."""
+    """Returns the spec of one call, and adds its numbers to `numbers` under `path`."""
     shape = _find(call.name, registry)
     arguments = _arguments(call, shape, num_steps)
     parts, paths = _parts(shape, arguments), _child_paths(path, arguments)
@@ -137,7 +140,7 @@ def _find(name: str, registry: Registry) -> Callable[..., Any]:
 def _arguments(
     call: Call, shape: Callable[..., Any], num_steps: float
 ) -> dict[str, Any]:
-    """Argument name -> value, the defaults included: checked, in fractions."""
+    """Returns {argument name: checked value}, with defaults and with fractions."""
     parameters = dict(list(inspect.signature(shape).parameters.items())[1:])
     try:
         bound = inspect.Signature(list(parameters.values())).bind(
@@ -158,18 +161,18 @@ def _arguments(
 
 
 def _parts(shape: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[float]:
-    """The part of the run that each shape inside has; of one's own, all of it."""
+    """Yields the length of each inner shape's part; 1 inside a shape of the user."""
     rule = PARTS.get(shape)
     return itertools.repeat(1.0) if rule is None else iter(rule(**arguments))
 
 
 def _child_paths(path: str, arguments: dict[str, Any]) -> Iterator[str]:
-    """A path for each shape inside: its name, numbered where a name comes twice."""
+    """Yields the path of each inner shape: its name, with a count if it is repeated."""
     values = [v if type(v) is tuple else (v,) for v in arguments.values()]
     calls = [value for value in itertools.chain(*values) if isinstance(value, Call)]
     names = [call.name.rpartition(":")[2] for call in calls]
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name in names:
-        seen[name] += 1
-        number = f"_{seen[name]}" if names.count(name) > 1 else ""
+        counts[name] += 1
+        number = f"_{counts[name]}" if names.count(name) > 1 else ""
         yield f"{path}.{name}{number}"

@@ -1,30 +1,32 @@
-"""Where a step stands in a part of the run: arithmetic that rounding does not move."""
+"""Progress of a step in a part of the run, computed so that rounding delays no step."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-# XLA multiplies by 1 / num_steps, so progress may fall short of its fraction by an ulp
-# or two; without the slack one boundary in six would come a step late.
+# XLA multiplies by 1 / num_steps, so the progress may be one or two ulps below the
+# exact fraction. Without the slack one boundary in six would take effect a step late.
 SLACK = 2.0**-22
 
 
 def passed(progress: jax.Array, boundary: Any) -> jax.Array:
-    """Whether a boundary is behind: bool[], or bool[n] of n boundaries."""
+    """Returns whether a boundary is reached: bool[], or bool[n] for n boundaries."""
     return progress >= boundary - SLACK
 
 
 def since(progress: jax.Array, start: Any) -> jax.Array:
-    """The part of [start, 1] that has passed, in [0, 1]."""
+    """Returns the fraction of [start, 1] that has passed, in [0, 1]."""
     return jnp.clip((progress - start) / above_zero(1.0 - start), 0.0, 1.0)
 
 
 def within(progress: jax.Array, low: Any, high: Any) -> jax.Array:
-    """The part of [low, high] that has passed, in [0, 1]; never short by rounding.
+    """Returns the fraction of [low, high] that has passed, in [0, 1].
 
-    A difference is as wrong as its terms, and more so over a narrow part: past the
-    slack of `passed`, so that a boundary inside would come a step late.
+    A difference has the rounding errors of its terms, and the division by the length of
+    a short part enlarges them. They could then exceed the slack of `passed`, and a
+    boundary inside the part would take effect a step late. So the slack is added here,
+    before the division, and the result is never too small.
     """
     low = jnp.asarray(low, jnp.float32)
     ahead = jnp.where(low > 0.0, jnp.float32(SLACK), 0.0)
@@ -32,10 +34,10 @@ def within(progress: jax.Array, low: Any, high: Any) -> jax.Array:
 
 
 def warmed(progress: jax.Array, warmup: Any, after: jax.Array) -> jax.Array:
-    """A line from 0 to 1 at `warmup`, then `after`."""
+    """Returns a line from 0 to 1 until the progress is `warmup`, then `after`."""
     return jnp.where(progress < warmup, progress / above_zero(warmup), after)
 
 
 def above_zero(value: Any) -> jax.Array:
-    """The value, or 2**-40, so that a division by it and its gradient stay finite."""
+    """Returns max(value, 2**-40), so that a quotient and its gradient stay finite."""
     return jnp.maximum(jnp.asarray(value, jnp.float32), jnp.float32(2.0**-40))
