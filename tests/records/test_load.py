@@ -10,6 +10,7 @@ from experiments import minimize, mnist
 from gradjax import files, records
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
+from gradjax.data import digits as digits_data
 from gradjax.errors import Refusal
 from gradjax.records import plan
 from gradjax.types import Options, Sweep
@@ -37,6 +38,13 @@ def swept(tmp_path_factory, compiled_quickly):  # noqa: ARG001
     return digits(tmp_path_factory.mktemp("all") / "swept", keep_params="all")
 
 
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, compiled_quickly):  # noqa: ARG001
+    """A run with the settings of the first trial of `swept`."""
+    folder = tmp_path_factory.mktemp("one") / "run"
+    return trained(mnist.EXPERIMENT, folder, **DIGITS)
+
+
 @pytest.fixture
 def ridge(tmp_path):
     return trained(minimize.EXPERIMENT, tmp_path / "run", problem="ridge", steps=5)
@@ -44,15 +52,16 @@ def ridge(tmp_path):
 
 def test_every_trial_of_a_sweep_opens_by_its_row_and_by_its_id(swept):
     trials = gradjax.frames(swept).trials
-    images = np.zeros((2, 8, 8, 1), np.float32)
+    test = digits_data.load().test
     seen = []
     for row, name in enumerate(trials["trial"]):
         run = gradjax.load(swept, trial=row)
         again = gradjax.load(swept, trial=name)
-        probabilities = run.predict(images)
-        assert probabilities.shape == (2, 10)
+        probabilities = run.predict(test["image"])
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
-        np.testing.assert_array_equal(probabilities, again.predict(images))
+        np.testing.assert_array_equal(probabilities, again.predict(test["image"]))
+        accuracy = (probabilities.argmax(axis=1) == test["label"]).mean()
+        assert accuracy == pytest.approx(trials["test_accuracy"][row], abs=1e-6)
         seen.append(run.trace["loss"].values)
     assert len({tuple(values) for values in seen}) == 3
 
@@ -63,6 +72,20 @@ def test_without_a_trial_the_best_one_opens(swept):
     values = gradjax.frames(swept).trials["validation_accuracy"]
     assert run.summary["validation_accuracy"] == pytest.approx(values.max())
     np.testing.assert_array_equal(run.trace["loss"].values, best.trace["loss"].values)
+
+
+def test_a_run_opens_as_a_sweep_of_one_trial_does(single):
+    (name,) = gradjax.frames(single).trials["trial"]
+    runs = [gradjax.load(single, trial=trial) for trial in (None, 0, name)]
+    images = np.full((2, 8, 8, 1), 7, np.uint8)
+    for run in runs:
+        assert (
+            run.trace["loss"].values.tolist() == runs[0].trace["loss"].values.tolist()
+        )
+        assert run.params.keys() == runs[0].params.keys()
+        assert (run.predict(images) == runs[0].predict(images)).all()
+    with pytest.raises(Refusal, match="trial=1, but it has 1 trials: 0 to 0"):
+        gradjax.load(single, trial=1)
 
 
 @pytest.mark.parametrize("trial", [3, -1, "0" * 16])
@@ -82,9 +105,19 @@ def test_a_sweep_keeps_the_parameters_that_it_is_asked_for(
     assert (gradjax.load(folder).predict is not None) == bool(count)
 
 
-def test_frames_have_the_same_columns_for_a_run_and_a_sweep(swept, tmp_path):
-    folder = trained(mnist.EXPERIMENT, tmp_path / "run", **DIGITS)
-    run, sweep = gradjax.frames(folder), gradjax.frames(swept)
+def test_a_run_keeps_no_parameters_if_none_are_asked_for(tmp_path):
+    asked = Sweep(keep_params="none")
+    flags = {"problem": "ridge", "steps": 5}
+    run = gradjax.load(trained(minimize.EXPERIMENT, tmp_path / "run", asked, **flags))
+    assert run.params is None and run.trace["loss"].values.size == 5
+    with pytest.raises(Refusal, match="expected best, all, none"):
+        asked = Sweep(keep_params="some")
+        trained(minimize.EXPERIMENT, tmp_path / "other", asked, **flags)
+    assert not (tmp_path / "other").exists()
+
+
+def test_frames_have_the_same_columns_for_a_run_and_a_sweep(swept, single):
+    run, sweep = gradjax.frames(single), gradjax.frames(swept)
     assert set(run.trials.columns) == set(sweep.trials.columns)
     assert set(run.curves["name"]) == set(sweep.curves["name"])
     assert run.trials["learning_rate"].tolist() == [1e-3]
