@@ -1,4 +1,4 @@
-"""Parametric functions. The only folder that imports flax."""
+"""Neural networks and other parametric models. Only this folder imports flax."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from gradjax.models.vae import Autoencoder, vae
 from gradjax.models.vit import vit
 from gradjax.types import Model
 
-# (input_shape, num_classes, ...) -> Model of images: what they show
+# Classifiers of images: (input_shape, num_classes, ...) -> Model
 MODELS: dict[str, Callable[..., Model]] = {
     "all_cnn": all_cnn,
     "cnn": cnn,
@@ -31,28 +31,28 @@ MODELS: dict[str, Callable[..., Model]] = {
     "vit": vit,
 }
 
-# (input_shape, ...) -> Autoencoder of images
+# Autoencoders of images: (input_shape, ...) -> Autoencoder
 AUTOENCODERS: dict[str, Callable[..., Autoencoder]] = {"vae": vae}
 
-# (num_tokens, num_classes, ...) -> Model of (tokens, lengths): what a text is about
+# Classifiers of texts: (num_tokens, num_classes, ...) -> Model of (tokens, lengths)
 TEXT_MODELS: dict[str, Callable[..., Model]] = {
     "bag": bag,
     "gru": bidirectional_gru,
     "transformer": encoder,
 }
 
-# (num_tokens, ...) -> Model of tokens: what comes next
+# Language models: (num_tokens, ...) -> Model of tokens
 LANGUAGE_MODELS: dict[str, Callable[..., Model]] = {
     "gru": gru,
     "lstm": lstm,
     "transformer": decoder,
 }
 
-# (catalogue, ...) -> Recommender: who likes what
+# Models of ratings: (catalogue, ...) -> Recommender
 RECOMMENDERS: dict[str, Callable[..., Recommender]] = {
     "factorisation": factorisation,
     "two_tower": two_tower,
 }
 
-# (num_tokens, ...) -> Translator: a sentence in another language
+# Models of translations: (num_tokens, ...) -> Translator
 TRANSLATORS: dict[str, Callable[..., Translator]] = {"transformer": encoder_decoder}

@@ -1,4 +1,4 @@
-"""The all-convolutional network: strides instead of pooling, no dense layer."""
+"""The all-convolutional network, with strides instead of pooling and dense layers."""
 
 from typing import NamedTuple
 
@@ -44,27 +44,28 @@ def all_cnn(
     input_dropout: float = 0.2,
     dropout: float = 0.5,
 ) -> Model:
-    """Nine convolutions and a mean: All-CNN-C, 1,387,108 parameters on CIFAR-100.
+    """Makes All-CNN-C: nine convolutions, 1,387,108 parameters on CIFAR-100.
 
-    Twice (3x3, 3x3, 3x3 with stride 2), with `width` channels and then with twice as
-    many; 3x3 without padding, 1x1, and 1x1 to the logits, whose mean over all places is
-    the output; relu after each but the last. Images with a side under 10 pixels are
-    padded at every convolution.
+    The layers are 3x3, 3x3 and 3x3 with stride 2, all with `width` channels; the same
+    three with twice as many channels; 3x3 without padding; 1x1; and 1x1 to the logits.
+    All but the last are followed by relu. The output is the mean of the logits over all
+    positions. Images with a side under 10 pixels are padded at every convolution.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
+      num_outputs: number of logits.
       width: channels of the first three layers.
-      input_dropout: of the pixels.
-      dropout: of what each strided convolution gives.
+      input_dropout: dropout rate of the pixels.
+      dropout: dropout rate of the outputs of each convolution with stride 2.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Source:
       Springenberg, Dosovitskiy, Brox and Riedmiller, "Striving for Simplicity: The All
-      Convolutional Net", ICLR 2015 workshop. Differs from the paper: no relu between
-      the last convolution and the mean; it starts as in He et al. 2015.
+      Convolutional Net", ICLR 2015 workshop. Differs from the paper in that there is no
+      relu between the last convolution and the mean, and in the initialisation, which
+      is that of He et al. 2015.
     """
     is_small = min(input_shape[:2]) < SMALL
     one, two = _Layer(width), _Layer(2 * width)

@@ -1,4 +1,4 @@
-"""Attention over sequences: who may see whom, rotary positions, heads."""
+"""Attention over sequences: masks, rotary positions and heads."""
 
 import flax.linen as nn
 import jax
@@ -7,55 +7,59 @@ import numpy as np
 
 from gradjax.models.sequences import dropout, is_real, rows
 
-_FAR = -1e9  # a logit of what must not be seen; finite, so that no row can be NaN
-_SPLIT_FROM = 64  # places: shorter ones are not worth two products
+_FAR = -1e9  # the logit of a masked position; finite, so that no row can be NaN
+_SPLIT_FROM = 64  # positions; for shorter sequences two products are not faster
 
 
 def no_mask() -> jax.Array:
-    """A mask that hides nothing: bool[1, 1, 1, 1]."""
+    """Returns a mask that allows all positions: bool[1, 1, 1, 1]."""
     return jnp.ones((1, 1, 1, 1), bool)
 
 
 def padding_mask(lengths: jax.Array, time: int) -> jax.Array:
-    """What may be seen of texts of these lengths: bool[batch, 1, 1, time]."""
+    """Returns a mask of tokens that are not padding: bool[batch, 1, 1, time]."""
     return is_real(lengths, time)[:, None, None]
 
 
 def causal_mask(time: int) -> jax.Array:
-    """Each place sees itself and what is before it: bool[1, 1, time, time]."""
+    """Returns a mask of each position and those before it: bool[1, 1, time, time]."""
     places = jnp.arange(time)
     return (places[None] <= places[:, None])[None, None]
 
 
 def same_part(parts: jax.Array, other: jax.Array) -> jax.Array:
-    """Places of one pair see each other where several pairs share a row.
+    """Returns a mask of positions in the same pair, for rows with several pairs.
 
     Args:
-      parts: of which pair each place that looks is, i32[batch, time].
-      other: the same of the places that are seen, i32[batch, memory].
+      parts: i32[batch, time], the number of the pair of each query.
+      other: i32[batch, memory], the number of the pair of each key.
 
     Returns:
-      bool[batch, 1, time, memory]. Where nothing may be seen, as of padding beside a
-      full row, `attend` gives some finite mean that nothing may use.
+      bool[batch, 1, time, memory]. For a query without an allowed key, such as padding
+      next to a full row, `attend` gives a finite mean that must not be used.
     """
     return (parts[:, :, None] == other[:, None])[:, None]
 
 
 def rotated(values: jax.Array, positions: jax.Array) -> jax.Array:
-    """Values turned by their position, so that products depend on distance alone.
+    """Rotates vectors by their positions, so that inner products depend on distances.
 
-    The pair (x_i, x_{i + d/2}) is turned by the angle position * 10000^(-2i/d), so
-    <rotated(q, m), rotated(k, n)> depends on m - n and not on m or n. The other half of
-    each pair comes from a product with a signed permutation: on the CPU that is
-    a third of what taking the halves apart and together costs, gradient included.
+    The pair (x_i, x_{i + d/2}) is rotated by the angle position * 10000^(-2i/d), so
+    <rotated(q, m), rotated(k, n)> depends only on m - n. The two halves are exchanged
+    by a product with a signed permutation matrix. On the CPU this takes a third of the
+    time of splitting and concatenating them, with the gradient.
 
     Args:
       values: f32[..., d], d even.
-      positions: of each vector, [...] with axes of size one where they are the same.
+      positions: position of each vector, [...]; axes of size one are broadcast.
+
+    Returns:
+      f32[..., d].
 
     Source:
       Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
-      Differs from the paper in which coordinates are paired: the two halves.
+      Differs from the paper in the pairs: x_i is paired with x_{i + d/2}, not with its
+      neighbour.
     """
     half = values.shape[-1] // 2
     rates = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
@@ -63,7 +67,8 @@ def rotated(values: jax.Array, positions: jax.Array) -> jax.Array:
     angles = positions.astype(jnp.float32)[..., None] * rates
     one = np.eye(half, dtype=np.float32)
     turn = jnp.asarray(np.block([[0 * one, one], [-one, 0 * one]]))
-    # One term a sum: exact in the highest precision, also where TF32 is the default.
+    # Each sum has one nonzero term, so the product is exact in the highest precision,
+    # which must be requested because the default may be TF32.
     other = jnp.matmul(values, turn, precision=jax.lax.Precision.HIGHEST)
     return values * jnp.cos(angles) + other * jnp.sin(angles)
 
@@ -71,19 +76,19 @@ def rotated(values: jax.Array, positions: jax.Array) -> jax.Array:
 def attend(
     queries: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """softmax(q k^T / sqrt(d)) v over what the mask lets be seen.
+    """Computes softmax(q k^T / sqrt(d)) v over the positions that the mask allows.
 
-    The sum of the weights divides the result and not each of them: places * memory
-    divisions become places * d, backward too.
+    The result is divided by the sum of the weights, instead of each weight. This needs
+    time * d divisions instead of time * memory, also in the backward pass.
 
     Args:
-      queries: f32[batch, heads, places, d].
+      queries: f32[batch, heads, time, d].
       keys: f32[batch, heads, memory, d].
       values: f32[batch, heads, memory, d].
-      mask: bool, broadcast to [batch, heads, places, memory] from axes of size one.
+      mask: bool, broadcast to [batch, heads, time, memory] from axes of size one.
 
     Returns:
-      f32[batch, heads, places, d].
+      f32[batch, heads, time, d].
 
     Source:
       Vaswani et al., "Attention Is All You Need", 2017.
@@ -100,10 +105,11 @@ def attend(
 def attend_back(
     queries: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """As `attend` with a mask that is causal, too, in less time.
+    """Computes causal attention: `attend` with the mask and the causal mask.
 
-    The first half of the places sees nothing of the second, so for it that is left out:
-    a quarter of the work, and on the CPU of the time.
+    The products of the first half of the queries with the second half of the keys are
+    left out, because they are masked. This saves a quarter of the work, and on the CPU
+    a quarter of the time.
     """
     time = queries.shape[2]
     half = time // 2 if time >= _SPLIT_FROM else 0
@@ -120,24 +126,25 @@ def attend_back(
 
 
 class Attention(nn.Module):
-    """Heads that look at a memory: the sequence itself, or another one."""
+    """Multi-head attention to the sequence itself or to another one, the memory."""
 
     heads: int
     dropout: float = 0.0
-    is_causal: bool = False  # no place sees what is behind it
+    is_causal: bool = False  # whether positions after the query are masked
 
     @nn.compact
     def __call__(
         self, inputs: jax.Array, mask: jax.Array, memory: jax.Array | None = None
     ) -> jax.Array:
-        """One look.
+        """Applies the attention.
 
         Args:
-          inputs: f32[batch, time, width], whose places look.
-          mask: bool, what each may see, broadcast to [batch, heads, time, memory]; of
-            what is before it alone, if the attention is causal.
-          memory: f32[batch, memory, width]; None: the inputs themselves, with rotary
-            positions. (Places of two sequences have no distance.)
+          inputs: f32[batch, time, width], which give the queries.
+          mask: bool, broadcast to [batch, heads, time, memory]; causal attention
+            combines it with the causal mask.
+          memory: f32[batch, memory, width], which gives keys and values; None: the
+            inputs. Only then positions are rotary, because positions in two sequences
+            have no distance.
 
         Returns:
           f32[batch, time, width].
@@ -161,5 +168,5 @@ class Attention(nn.Module):
         return dropout(self, out, self.dropout)
 
     def _heads(self, values: jax.Array, num_parts: int) -> jax.Array:
-        """f32[batch, time, parts * width] to [batch, time, parts, heads, d]."""
+        """Splits f32[batch, time, parts * width] to [batch, time, parts, heads, d]."""
         return values.reshape(*values.shape[:2], num_parts, self.heads, -1)

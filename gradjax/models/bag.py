@@ -1,4 +1,4 @@
-"""A bag of embeddings: what a text is about, without the order of its words."""
+"""A bag of embeddings: a text classifier that ignores the order of the words."""
 
 import flax.linen as nn
 import jax
@@ -39,14 +39,14 @@ def bag(
     hidden: int = 0,
     dropout: float = 0.3,
 ) -> Model:
-    """The mean of the embeddings of a text's real tokens, then Dense.
+    """Makes a model: the mean of a text's embeddings without padding, then Dense.
 
     Args:
-      num_tokens: of the tokenizer.
-      num_classes: logits.
-      width: of an embedding.
+      num_tokens: number of tokens of the tokenizer.
+      num_classes: number of logits.
+      width: size of an embedding.
       hidden: units of a relu layer in between; 0: none, a linear model of counts.
-      dropout: of embeddings (and of the relu layer).
+      dropout: dropout rate of the embeddings and of the relu layer.
 
     Returns:
       A Model: apply(params, (tokens i32[batch, time], lengths i32[batch])) ->
@@ -54,7 +54,7 @@ def bag(
 
     Source:
       Joulin, Grave, Bojanowski and Mikolov, "Bag of Tricks for Efficient Text
-      Classification", 2016. Differs from it: no n-grams.
+      Classification", 2016. Differs from the paper in that there are no n-grams.
     """
     module = _Bag(num_tokens, num_classes, width, hidden, dropout)
     return from_tokens(module, example_tokens(), example_lengths())

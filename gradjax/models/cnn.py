@@ -18,9 +18,9 @@ class _CNN(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         hidden = inputs
         for layer, features in enumerate(self.channels):
-            # The usual order is convolution, bias, relu, pool. Adding a constant and
-            # relu are monotone, so they commute with a maximum: pooled first, they run
-            # over a quarter of the values, and the network is the same function.
+            # The usual order is convolution, bias, relu, pool. Bias and relu are
+            # monotone, so they commute with the maximum. Pooling first gives the same
+            # function, with bias and relu on a quarter of the values.
             hidden = max_pool(Convolution(features, is_padded=self.is_padded)(hidden))
             hidden = nn.relu(bias(self, f"bias_{layer}", hidden))
         hidden = hidden.reshape(hidden.shape[0], -1)
@@ -34,23 +34,22 @@ def cnn(
     num_outputs: int,
     channels: tuple[int, ...] = (32, 64),
 ) -> Model:
-    """3x3 convolution, relu and 2x2 max-pooling for each of `channels`, then Dense.
+    """Makes a CNN: 3x3 convolution, relu and 2x2 max-pooling per layer, then Dense.
 
     With (32, 64) it is the small network of the Keras convolutional example (26x26x32,
     13x13x32, 11x11x64, 5x5x64, 10 logits; 34,826 parameters), without its dropout.
-    Images too small for that (under 10 pixels) are padded, so that convolutions keep
-    their size.
+    Images with a side under 10 pixels are padded, so that convolutions keep their size.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
-      channels: features, layer by layer.
+      num_outputs: number of logits.
+      channels: number of channels of each layer.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Raises:
-      Refusal: more layers than the image has room for.
+      Refusal: the image is too small for the number of layers.
     """
     is_padded = min(input_shape[:2]) < SMALL
     most = _most_layers(min(input_shape[:2]), is_padded)
@@ -62,7 +61,7 @@ def cnn(
 
 
 def _most_layers(side: int, is_padded: bool) -> int:
-    """How many layers leave at least one pixel."""
+    """Returns the largest number of layers that leaves at least one pixel."""
     num_layers = 0
     while (side := (side if is_padded else side - 2) // 2) > 0:
         num_layers += 1

@@ -1,12 +1,13 @@
-"""Convolution and pooling in the form that each backend runs fastest.
+"""Convolution and pooling in the form that is fastest on each backend.
 
-Measured on 2 CPU cores, ms a training step of the network in cnn.py, inside lax.scan:
+Measured on 2 CPU cores, in ms per training step of the network in cnn.py, inside
+lax.scan:
 
     batch 128: lax.conv 500, patches times a matrix 27 (einsum over patches 35)
     batch 32: lax.conv 87, patches times a matrix 5.4
 
-The weight gradient of lax.conv falls off XLA's fast path inside a loop on the CPU. On a
-GPU or TPU lax.conv is the fast form, so it is taken there.
+On the CPU, XLA has no fast kernel for the weight gradient of lax.conv inside a loop. On
+a GPU or TPU lax.conv is the fast form and is used.
 """
 
 from collections.abc import Callable
@@ -15,14 +16,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-SMALL = 10  # pixels; where a side has fewer, valid convolutions would leave nothing
+SMALL = 10  # pixels; images with a shorter side need padded convolutions
 
 
 class Convolution(nn.Module):
     """A convolution without bias: [b, h, w, c] -> [b, h', w', f].
 
-    h' = ceil(h / stride) where it is padded (with an odd size), else
-    ceil((h - size + 1) / stride); w' likewise.
+    With padding and an odd size h' = ceil(h / stride), without padding
+    h' = ceil((h - size + 1) / stride); w' likewise.
     """
 
     features: int
@@ -33,7 +34,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Convolves; the kernel is [size, size, channels, features] in either form."""
+        """Applies the convolution; the kernel is [size, size, channels, features]."""
         shape = (self.size, self.size, inputs.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.is_padded:
@@ -45,13 +46,13 @@ class Convolution(nn.Module):
 
 
 def bias(module: nn.Module, name: str, inputs: jax.Array) -> jax.Array:
-    """Adds a parameter of that name, one number a channel, zero at first."""
+    """Adds a parameter with this name, one number per channel, initially zero."""
     values = module.param(name, nn.initializers.zeros, inputs.shape[-1:])
     return inputs + values[None, None, None]
 
 
 def convolve_lax(inputs: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """The library's convolution."""
+    """Computes the convolution by jax.lax."""
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         inputs, kernel, (stride, stride), "VALID", dimension_numbers=layout
@@ -61,7 +62,7 @@ def convolve_lax(inputs: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.A
 def convolve_patches(
     inputs: jax.Array, kernel: jax.Array, stride: int = 1
 ) -> jax.Array:
-    """The same function: every patch as a row, times the kernel as a matrix."""
+    """Computes the convolution as a matrix product of all patches with the kernel."""
     size, _, channels, features = kernel.shape
     _, height, width, _ = inputs.shape
     height, width = height - size + 1, width - size + 1
@@ -77,7 +78,7 @@ def convolve_patches(
 
 
 def max_pool(inputs: jax.Array) -> jax.Array:
-    """2x2 max-pooling; an odd last row or column is dropped. [b, h, w, c]."""
+    """Computes 2x2 max-pooling of [b, h, w, c]; drops an odd last row or column."""
     batch, height, width, channels = inputs.shape
     even = inputs[:, : height // 2 * 2, : width // 2 * 2]
     quads = even.reshape(batch, height // 2, 2, width // 2, 2, channels)
@@ -87,16 +88,16 @@ def max_pool(inputs: jax.Array) -> jax.Array:
 
 
 def max_pool_overlapping(inputs: jax.Array) -> jax.Array:
-    """3x3 max-pooling with stride 2, padded: [b, h, w, c] -> [b, ceil(h / 2), ...].
+    """Computes 3x3 max-pooling with stride 2: [b, h, w, c] -> [b, ceil(h / 2), ...].
 
-    An odd size has a margin on either side, an even one on the far side alone: the
-    "SAME" of the libraries.
+    The padding is "SAME" as in other libraries: an odd size is padded on both sides, an
+    even size only at the end.
     """
     return _greatest_of_three(_greatest_of_three(inputs, 1), 2)
 
 
 def _greatest_of_three(values: jax.Array, axis: int) -> jax.Array:
-    """The maximum over three neighbours along an axis, at every second place."""
+    """Computes the maximum over three neighbours along an axis, with stride 2."""
     size = values.shape[axis]
     margins = [(0, 0)] * values.ndim
     margins[axis] = (size % 2, 1)

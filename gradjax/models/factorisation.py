@@ -20,16 +20,16 @@ def factorisation(
     l2_bias: float = 0.01,
     scale: float = 0.1,
 ) -> Recommender:
-    """A free vector and a free bias for each user and each item.
+    """Makes a model with one vector and one bias for each user and each item.
 
-    Rating = mean + b_user + b_item + <p_user, q_item>.
+    The predicted rating is mean + b_user + b_item + <p_user, q_item>.
 
     Args:
-      catalogue: how many users and items, and which of them training sees.
-      rank: numbers in a vector.
-      l2: pulls the vectors that a batch touches to zero; see `table_penalty`.
-      l2_bias: the same of the biases.
-      scale: standard deviation of a vector's numbers at the start.
+      catalogue: the users and items, and which of them have training ratings.
+      rank: size of a vector.
+      l2: penalty on the vectors in a batch, see `table_penalty`.
+      l2_bias: penalty on the biases in a batch, see `table_penalty`.
+      scale: standard deviation of the initial numbers of a vector.
 
     Returns:
       A Recommender; its parameters are {"user", "item"} -> {"vector", "bias"}.

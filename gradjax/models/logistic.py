@@ -17,13 +17,13 @@ class _Logistic(nn.Module):
 
 
 def logistic(input_shape: tuple[int, ...], num_outputs: int) -> Model:
-    """Flatten, then Dense: with softmax cross-entropy a convex problem.
+    """Makes a linear model of flattened inputs; with cross-entropy it is convex.
 
-    It starts at zero, so a run's seed decides its batches alone.
+    The initial weights are zero, so the seed of a run determines only the batches.
 
     Args:
-      input_shape: of one example.
-      num_outputs: logits.
+      input_shape: shape of one example.
+      num_outputs: number of logits.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].

@@ -1,4 +1,4 @@
-"""The multilayer perceptron of the tutorials."""
+"""The multilayer perceptron."""
 
 from collections.abc import Sequence
 
@@ -28,15 +28,15 @@ def _dense(width: int) -> nn.Dense:
 def mlp(
     input_shape: tuple[int, ...], num_outputs: int, widths: Sequence[int] = (128,)
 ) -> Model:
-    """Flatten, then Dense and relu for each of `widths`, then Dense.
+    """Makes an MLP of flattened inputs: Dense and relu per hidden layer, then Dense.
 
-    With one width of 128 it is the network of the Keras tutorial (784-128-10), with its
-    initialisation (Glorot and Bengio 2010, uniform).
+    With one width of 128 it is the network of the Keras tutorial (784-128-10), with the
+    same initialisation (Glorot and Bengio 2010, uniform).
 
     Args:
-      input_shape: of one example.
-      num_outputs: logits.
-      widths: hidden units, layer by layer; () is a linear model.
+      input_shape: shape of one example.
+      num_outputs: number of logits.
+      widths: number of units of each hidden layer; () gives a linear model.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].

@@ -1,4 +1,4 @@
-"""From a flax module to two plain functions over a plain dict."""
+"""Converts a flax module to two pure functions of a dictionary of parameters."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from gradjax.types import Key, Model, Params
 
 
 def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Model:
-    """The module as a Model: its "params" collection is the parameters.
+    """Converts a module to a Model whose parameters are the "params" collection.
 
     Args:
-      module: stateless; a "dropout" stream is split from the key that apply gets.
-      input_shape: of one example.
+      module: a module without state; the key of `apply` is its "dropout" stream.
+      input_shape: shape of one example.
     """
 
     def init(key: Key) -> Params:

@@ -1,9 +1,9 @@
 """Networks of LSTM and GRU layers.
 
-The projection of the inputs is one product before the scan, over all steps at once; in
-the scan there is only the product with the state (`models.cells`). Where there are
-fewer different tokens than places in the batch, as with characters, the table of
-embeddings is projected instead of the sequence, and the projected rows are gathered.
+The inputs of all time steps are projected by one product before the scan; the scan has
+only the product with the state (`models.cells`). If there are fewer different tokens
+than positions in the batch, as with characters, the table of embeddings is projected
+instead of the sequence, and the projected rows are gathered.
 """
 
 from collections.abc import Callable
@@ -27,15 +27,15 @@ from gradjax.types import Model
 
 
 def reversal(lengths: jax.Array, time: int) -> jax.Array:
-    """Where each place of a text stands when only its real tokens are reversed.
+    """Returns the indices that reverse each text and leave its padding in place.
 
     Args:
-      lengths: i32[batch].
-      time: places, padding included.
+      lengths: i32[batch], in tokens.
+      time: number of positions, with padding.
 
     Returns:
-      i32[batch, time]: lengths - 1 - t at real tokens, t in the padding. It is its own
-      inverse.
+      i32[batch, time]: lengths - 1 - t for tokens, t for padding. This permutation is
+      its own inverse.
     """
     places = jnp.arange(time, dtype=lengths.dtype)[None]
     mirrored = lengths[:, None] - 1 - places
@@ -43,23 +43,23 @@ def reversal(lengths: jax.Array, time: int) -> jax.Array:
 
 
 class Recurrent(nn.Module):
-    """One layer: f32[batch, time, features] to f32[batch, time, width]."""
+    """A recurrent layer: f32[batch, time, features] to f32[batch, time, width]."""
 
     cell: str
     width: int
 
     @nn.compact
     def __call__(self, inputs: jax.Array, tokens: jax.Array | None = None) -> jax.Array:
-        """The states at every place.
+        """Computes the states at all positions.
 
         Args:
           inputs: f32[batch, time, features]; with `tokens`, f32[tokens, features].
-          tokens: i32[batch, time], rows of `inputs`.
+          tokens: i32[batch, time], indices of rows of `inputs`.
         """
         num_gates = 4 if self.cell == "lstm" else 3
         uniform = nn.initializers.uniform(2 * self.width**-0.5)
         shape = (self.width, num_gates * self.width)
-        shift = self.width**-0.5  # uniform in [-1, 1] / sqrt(width), as PyTorch starts
+        shift = self.width**-0.5  # uniform in [-1, 1] / sqrt(width), as in PyTorch
         kernel = self.param("kernel", lambda *a: uniform(*a) - shift, shape)
         dense = nn.Dense(num_gates * self.width, bias_init=_gate_bias(self.cell))
         if tokens is not None:
@@ -75,7 +75,10 @@ class Recurrent(nn.Module):
 
 
 def _gate_bias(cell: str) -> Callable[..., jax.Array]:
-    """Zeros, and one for an LSTM's forget gate (Jozefowicz et al. 2015)."""
+    """Makes an initialiser of zeros, and ones for an LSTM's forget gate.
+
+    Source: Jozefowicz et al. 2015.
+    """
 
     def init(_key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         quarter = shape[0] // 4
@@ -117,14 +120,14 @@ class _Classifier(nn.Module):
         backward = Recurrent("gru", self.width, name="backward")(
             jnp.take_along_axis(inputs, turned, axis=1)
         )
-        # Both in the text's order would need a second reversal; a mean does not care.
+        # The backward states stay reversed, because a mean does not depend on order.
         both = jnp.concatenate([forward, backward], axis=-1)
         features = dropout(self, mean_of_real(both, lengths), self.dropout)
         return nn.Dense(self.num_classes)(features)
 
 
 def _first(layer: Recurrent, table: jax.Array, tokens: jax.Array) -> jax.Array:
-    """The layer over the embeddings of the tokens, by the cheaper of two ways."""
+    """Applies the layer to the embeddings of the tokens in the cheaper of two ways."""
     if table.shape[0] <= tokens.size:
         return layer(table, tokens)
     return layer(table[tokens])
@@ -140,17 +143,19 @@ def _language(
 def lstm(
     num_tokens: int, width: int = 256, depth: int = 1, dropout: float = 0.0
 ) -> Model:
-    """Embedding, LSTM layers with residual connections from the second on, Dense.
+    """Makes a language model: Embedding, LSTM layers, Dense.
+
+    The layers after the first have residual connections.
 
     Args:
-      num_tokens: of the alphabet.
-      width: of the embedding and of each layer.
-      depth: layers.
-      dropout: of what each layer but the first takes, and the Dense.
+      num_tokens: number of tokens of the alphabet.
+      width: size of the embedding and of each layer.
+      depth: number of layers.
+      dropout: dropout rate of the inputs of the Dense and of all layers but the first.
 
     Returns:
       A Model: apply(params, tokens i32[batch, time]) -> logits of the next token
-      f32[batch, time, num_tokens]. The state starts at zero.
+      f32[batch, time, num_tokens]. The initial state is zero.
     """
     return _language("lstm", num_tokens, width, depth, dropout)
 
@@ -158,22 +163,22 @@ def lstm(
 def gru(
     num_tokens: int, width: int = 256, depth: int = 1, dropout: float = 0.0
 ) -> Model:
-    """As `lstm`, of GRU layers."""
+    """Makes a language model as `lstm` does, with GRU layers."""
     return _language("gru", num_tokens, width, depth, dropout)
 
 
 def bidirectional_gru(
     num_tokens: int, num_classes: int, width: int = 128, dropout: float = 0.3
 ) -> Model:
-    """A GRU from the left and one from the right, the mean of their states, Dense.
+    """Makes a classifier: a GRU in each direction, the mean of their states, Dense.
 
-    The one from the right reads the real tokens in reverse; padding stays behind them.
+    The backward GRU reads the tokens in reverse order; padding stays after them.
 
     Args:
-      num_tokens: of the tokenizer.
-      num_classes: logits.
-      width: of the embedding and of each direction.
-      dropout: of the embeddings and of the mean.
+      num_tokens: number of tokens of the tokenizer.
+      num_classes: number of logits.
+      width: size of the embedding and of each GRU.
+      dropout: dropout rate of the embeddings and of the mean.
 
     Returns:
       A Model: apply(params, (tokens i32[batch, time], lengths i32[batch])) ->

@@ -1,4 +1,4 @@
-"""A residual network with GroupNorm: nothing in it depends on the rest of a batch."""
+"""A residual network with GroupNorm, so that examples of a batch are independent."""
 
 import flax.linen as nn
 import jax
@@ -49,12 +49,12 @@ def _convolution(features: int, stride: int = 1) -> Convolution:
 
 
 def shortcut(inputs: jax.Array, features: int, stride: int) -> jax.Array:
-    """What a block adds to: every `stride`-th place, and zeros for new channels.
+    """Computes a shortcut without parameters: subsampling, and zeros for new channels.
 
     Args:
       inputs: f32[batch, h, w, channels].
-      features: channels of the block's outputs, no fewer.
-      stride: of the block.
+      features: channels of the block's outputs, at least those of the inputs.
+      stride: the stride of the block.
 
     Returns:
       f32[batch, ceil(h / stride), ceil(w / stride), features].
@@ -71,29 +71,31 @@ def resnet(
     width: int = 16,
     groups: int = 8,
 ) -> Model:
-    """A residual network of 6 * depth + 2 layers for small images.
+    """Makes a residual network of 6 * depth + 2 layers for small images.
 
-    A 3x3 convolution; three stages of `depth` blocks with `width`, 2 `width` and 4
-    `width` channels, the second and the third at half the size of the one before; the
-    mean over all places; Dense. A block is two 3x3 convolutions, each with a norm, and
-    a shortcut without parameters. With depth=3 it has 269,722 on CIFAR-10.
+    The layers are a 3x3 convolution; three stages of `depth` blocks with `width`, 2
+    `width` and 4 `width` channels, where the second and the third stage halve the size
+    of the image; the mean over all positions; and Dense. A block consists of two 3x3
+    convolutions, each with GroupNorm, and a shortcut without parameters. With depth=3
+    there are 269,722 parameters on CIFAR-10.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
-      depth: blocks a stage.
+      num_outputs: number of logits.
+      depth: number of blocks per stage.
       width: channels of the first stage, a multiple of `groups`.
-      groups: of channels, each normed together.
+      groups: number of groups of GroupNorm.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Raises:
-      Refusal: a width that does not split into the groups.
+      Refusal: width is not a multiple of groups.
 
     Source:
-      He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2;
-      Wu and He, "Group Normalization", ECCV 2018, where the paper has BatchNorm.
+      He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
+      Differs from the paper in GroupNorm (Wu and He, "Group Normalization", ECCV 2018)
+      instead of BatchNorm.
     """
     if width % groups:
         raise Refusal(f"resnet: width={width}: expected a multiple of groups={groups}")

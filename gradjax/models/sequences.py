@@ -1,8 +1,8 @@
-"""What models of token sequences share: embedding, dropout, what is real.
+"""Functions shared by models of token sequences: embedding, dropout, padding.
 
-A batch of texts is `tokens` i32[batch, time], with padding behind the end of each, and
-`lengths` i32[batch], at least 1. Whatever stands in the padding, the outputs at real
-tokens are the same.
+A batch of texts is `tokens` i32[batch, time], with padding after the end of each text,
+and `lengths` i32[batch], at least 1. The outputs at the tokens do not depend on the
+content of the padding.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from gradjax.types import Key, Model, Params
 
 
 def from_tokens(module: nn.Module, *examples: jax.Array) -> Model:
-    """The module as a Model of integer inputs.
+    """Converts a module with integer inputs to a Model.
 
     Args:
-      module: stateless; a "dropout" stream is split from the key that apply gets.
-      examples: its inputs, of any values, for their shapes. Where there are several,
+      module: a module without state; the key of `apply` is its "dropout" stream.
+      examples: example inputs, used for their shapes. If there are several inputs,
         `apply` takes them as one tuple.
     """
 
@@ -36,46 +36,47 @@ def from_tokens(module: nn.Module, *examples: jax.Array) -> Model:
 
 
 def example_tokens() -> jax.Array:
-    """Tokens i32[1, 2]: no parameter's shape depends on batch or time."""
+    """Returns tokens i32[1, 2]; no shape of a parameter depends on batch or time."""
     return jnp.zeros((1, 2), jnp.int32)
 
 
 def example_lengths() -> jax.Array:
-    """Lengths i32[1] of `example_tokens`."""
+    """Returns the lengths i32[1] of `example_tokens`."""
     return jnp.full(1, 2, jnp.int32)
 
 
 def embedding(module: nn.Module, num_tokens: int, width: int) -> jax.Array:
-    """A parameter "embedding" f32[num_tokens, width] of rows with length about one.
+    """Makes a parameter "embedding" f32[num_tokens, width]; rows have norm about one.
 
-    A gather from it is cheap; its gradient is dense, [num_tokens, width] a step, and so
-    is the optimizer's update.
+    Gathering rows is cheap, but the gradient is dense, [num_tokens, width] per step,
+    and so is the update of the optimizer.
     """
     init = nn.initializers.normal(width**-0.5)
     return module.param("embedding", init, (num_tokens, width))
 
 
 def rows(layer: Callable[[jax.Array], jax.Array], values: jax.Array) -> jax.Array:
-    """The layer over the last axis of f32[..., width], as one matrix of rows.
+    """Applies a layer to the last axis of f32[..., width], reshaped to a matrix.
 
-    The same function. On the CPU the gradient of a product of [batch, time, width] is
-    slower: 27 ms against 18 (median of 23, [32, 128, 128] times [128, 384]).
+    The result is the same as without reshaping. On the CPU the gradient is faster: 18
+    ms instead of 27 ms (median of 23, [32, 128, 128] times [128, 384]).
     """
     outputs = layer(values.reshape(-1, values.shape[-1]))
     return outputs.reshape(*values.shape[:-1], outputs.shape[-1])
 
 
 def dropout(module: nn.Module, values: jax.Array, rate: float) -> jax.Array:
-    """Zeroes a part of the values and scales up the rest, in training alone.
+    """Applies dropout (Srivastava et al. 2014), in training only.
 
-    The rate is rounded to a 256th, so that one byte of randomness serves a value: on a
-    CPU random bits are what dropout costs. The mean is kept exactly. Srivastava et al.
-    2014.
+    The rate is rounded to a multiple of 1/256, so that one random byte per value
+    suffices, because random bits dominate the cost of dropout on a CPU. The scale uses
+    the rounded rate, so the mean is exact.
 
     Args:
-      module: where there is no "dropout" stream, as in evaluation, nothing happens.
+      module: a module; without a "dropout" stream, as in evaluation, the values are
+        returned unchanged.
       values: f32[...].
-      rate: what is zeroed, in [0, 1).
+      rate: probability that a value is set to zero, in [0, 1).
     """
     threshold = round(rate * 256)
     if threshold == 0 or not module.has_rng("dropout"):
@@ -86,15 +87,15 @@ def dropout(module: nn.Module, values: jax.Array, rate: float) -> jax.Array:
 
 
 def is_real(lengths: jax.Array, time: int) -> jax.Array:
-    """Where a token is no padding: bool[batch, time]."""
+    """Returns a mask of tokens that are not padding: bool[batch, time]."""
     return jnp.arange(time, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
 def mean_of_real(values: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The mean over each text's real tokens: f32[batch, time, width] to [batch, width].
+    """Computes the mean over tokens: f32[batch, time, width] to f32[batch, width].
 
-    Padding is selected away, not multiplied by zero, so that not even an infinity in it
-    would count.
+    Padding is replaced by zero, not multiplied by it, so that an infinity in the
+    padding has no effect.
     """
     real = is_real(lengths, values.shape[1])[:, :, None]
     total = jnp.where(real, values, 0.0).sum(axis=1)

@@ -1,8 +1,8 @@
-"""Two convolutional networks that benchmarks of optimizers train.
+"""Two convolutional networks of a benchmark suite for optimizers, 2c2d and 3c3d.
 
 Source:
   Schneider, Balles and Hennig, "DeepOBS: A Deep Learning Optimizer Benchmark Suite",
-  ICLR 2019: its 2c2d and 3c3d.
+  ICLR 2019.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class _ConvolutionsThenDense(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         hidden = inputs
         for number, layer in enumerate(self.convolutions):
-            # Pooled before bias and relu, as in cnn.py: the same function, sooner.
+            # Pooling before bias and relu gives the same function, as in cnn.py.
             hidden = self.pool(Convolution(*layer)(hidden))
             hidden = nn.relu(bias(self, f"bias_{number}", hidden))
         hidden = hidden.reshape(hidden.shape[0], -1)
@@ -54,22 +54,23 @@ def _dense(width: int) -> nn.Dense:
 def cnn_2c2d(
     input_shape: tuple[int, int, int], num_outputs: int, width: int = 1024
 ) -> Model:
-    """Two convolutions and two dense layers: 3,274,634 parameters on MNIST.
+    """Makes 2c2d: two convolutions and two dense layers, 3,274,634 parameters on MNIST.
 
-    5x5 convolution to 32 channels and to 64, each padded, with relu and 2x2 pooling;
-    Dense to `width`, relu, Dense.
+    The layers are padded 5x5 convolutions to 32 and to 64 channels, each with relu and
+    2x2 max-pooling; Dense to `width` with relu; and Dense.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
-      width: units of the hidden dense layer.
+      num_outputs: number of logits.
+      width: number of units of the hidden dense layer.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Source:
-      Schneider et al. 2019, 2c2d. Differs from it in the start: Glorot's, biases zero,
-      where its weights have deviation 0.05 and its biases are 0.05.
+      Schneider et al. 2019, 2c2d. Differs from the paper in the initialisation, which
+      is Glorot's with zero biases; in the paper weights have standard deviation 0.05
+      and biases are 0.05.
     """
     layers = (_Layer(32, 5, True), _Layer(64, 5, True))
     module = _ConvolutionsThenDense(layers, max_pool, (width,), num_outputs)
@@ -81,23 +82,24 @@ def cnn_3c3d(
     num_outputs: int,
     widths: tuple[int, ...] = (512, 256),
 ) -> Model:
-    """Three convolutions and three dense layers: 895,210 parameters on CIFAR-10.
+    """Makes 3c3d: three convolutions and three dense layers.
 
-    A 5x5 convolution to 64 channels, 3x3 to 96, 3x3 padded to 128, each with relu and
-    pooling over 3x3 at every second place; Dense and relu for each of `widths`; Dense.
-    Images with a side under 10 pixels are padded at every convolution.
+    The layers are a 5x5 convolution to 64 channels, a 3x3 one to 96 and a padded 3x3
+    one to 128, each with relu and 3x3 max-pooling with stride 2; Dense and relu for
+    each of `widths`; and Dense. There are 895,210 parameters on CIFAR-10. Images with a
+    side under 10 pixels are padded at every convolution.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
-      widths: units of the hidden dense layers.
+      num_outputs: number of logits.
+      widths: number of units of each hidden dense layer.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Source:
-      Schneider et al. 2019, 3c3d, without its l2 penalty of 0.002: weight decay is the
-      optimizer's here.
+      Schneider et al. 2019, 3c3d. Differs from the paper in that there is no l2 penalty
+      of 0.002, because weight decay is a setting of the optimizer.
     """
     is_small = min(input_shape[:2]) < SMALL
     layers = (_Layer(64, 5, is_small), _Layer(96, 3, is_small), _Layer(128, 3, True))

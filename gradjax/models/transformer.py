@@ -1,7 +1,8 @@
-"""Transformers: an encoder, a decoder and both together, of the same blocks.
+"""Transformers: an encoder, a decoder and an encoder-decoder, built from one block.
 
-Pre-norm: each part of a block adds to the stream what it makes of its normed copy
-(Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020).
+The blocks are pre-norm: the input of each sublayer is normalised and its output is
+added to the stream, the residual connection (Xiong et al., "On Layer Normalization in
+the Transformer Architecture", 2020).
 """
 
 import flax.linen as nn
@@ -22,7 +23,7 @@ from gradjax.types import Model
 
 
 class Block(nn.Module):
-    """Attention to itself, to a memory if there is one, and a relu layer."""
+    """Self-attention, attention to a memory if there is one, and a relu layer."""
 
     heads: int
     hidden: int  # units of the relu layer
@@ -37,7 +38,7 @@ class Block(nn.Module):
         memory: jax.Array | None = None,
         memory_mask: jax.Array | None = None,
     ) -> jax.Array:
-        """f32[batch, time, width] to the same; the masks as in `Attention`."""
+        """Maps f32[batch, time, width] to the same shape; masks as in `Attention`."""
         looks = Attention(self.heads, self.dropout, self.is_causal, name="self")
         stream = stream + looks(nn.LayerNorm()(stream), mask)
         if memory is not None and memory_mask is not None:
@@ -49,7 +50,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks and a last norm: an encoder, or if it is causal a decoder."""
+    """Blocks and a final LayerNorm: an encoder, or a decoder if it is causal."""
 
     depth: int
     heads: int
@@ -65,7 +66,7 @@ class Stack(nn.Module):
         memory: jax.Array | None = None,
         memory_mask: jax.Array | None = None,
     ) -> jax.Array:
-        """f32[batch, time, width] to the same, as `Block`."""
+        """Maps f32[batch, time, width] to the same shape, as `Block` does."""
         stream = dropout(self, stream, self.dropout)
         for _ in range(self.depth):
             block = Block(self.heads, self.hidden, self.dropout, self.is_causal)
@@ -74,10 +75,11 @@ class Stack(nn.Module):
 
 
 class Vocabulary(nn.Module):
-    """Tokens into the stream, and the stream back to tokens.
+    """The embedding of tokens, and the output layer.
 
-    Rows have length one and are scaled by sqrt(width), as in Vaswani et al. 2017; tied,
-    the same rows are the output's weights (Press and Wolf 2017).
+    Embeddings have norm about one and are scaled by sqrt(width), as in Vaswani et al.
+    2017. If the weights are tied, the embeddings are also the weights of the output
+    layer (Press and Wolf 2017).
     """
 
     num_tokens: int
@@ -85,35 +87,35 @@ class Vocabulary(nn.Module):
     is_tied: bool
 
     def setup(self) -> None:
-        """The table, and the output's own weights where they are not tied."""
+        """Makes the embeddings, and an output layer if the weights are not tied."""
         self.table = embedding(self, self.num_tokens, self.width)
         if not self.is_tied:
             self.dense = nn.Dense(self.num_tokens)
 
     def embed(self, tokens: jax.Array) -> jax.Array:
-        """i32[batch, time] to f32[batch, time, width]."""
+        """Embeds tokens: i32[batch, time] to f32[batch, time, width]."""
         return self.table[tokens] * self.width**0.5
 
     def logits(self, stream: jax.Array) -> jax.Array:
-        """f32[batch, time, width] to f32[batch, time, num_tokens]."""
+        """Computes logits: f32[batch, time, width] to f32[batch, time, num_tokens]."""
         return stream @ self.table.T if self.is_tied else self.dense(stream)
 
 
 class EncoderDecoder(nn.Module):
-    """A text read as a whole, and another one said token by token beside it."""
+    """An encoder of a source text, and a causal decoder of a target text."""
 
     num_source_tokens: int
     num_target_tokens: int
     width: int
-    depth: int  # blocks of each half
+    depth: int  # blocks of the encoder, and of the decoder
     heads: int
     hidden: int
     dropout: float = 0.0
     is_tied: bool = True
-    is_shared: bool = False  # one vocabulary, the target's, for both
+    is_shared: bool = False  # whether source and target share one vocabulary
 
     def setup(self) -> None:
-        """Two vocabularies or one, two stacks."""
+        """Makes the vocabularies, the encoder and the decoder."""
         sizes = (self.depth, self.heads, self.hidden, self.dropout)
         self.target = Vocabulary(self.num_target_tokens, self.width, self.is_tied)
         self.source = (
@@ -126,16 +128,16 @@ class EncoderDecoder(nn.Module):
     def __call__(
         self, source: jax.Array, lengths: jax.Array, target: jax.Array
     ) -> jax.Array:
-        """Logits of each next target token, given those before it.
+        """Computes the logits of each next target token, given those before it.
 
         Args:
           source: i32[batch, source time].
-          lengths: i32[batch], of the source.
-          target: i32[batch, time], from a begin token on.
+          lengths: i32[batch], lengths of the sources.
+          target: i32[batch, time], beginning with a begin token.
 
         Returns:
-          f32[batch, time, num_target_tokens]. Padding behind a target's end changes
-          nothing before it, so only the loss need know of it.
+          f32[batch, time, num_target_tokens]. The target needs no mask for its padding,
+          because padding after the end does not change the outputs before it.
         """
         return self.decode(self.encode(source, lengths), lengths, target)
 
@@ -146,16 +148,16 @@ class EncoderDecoder(nn.Module):
         target: jax.Array,
         target_part: jax.Array,
     ) -> jax.Array:
-        """As `__call__`, of rows that hold several pairs one behind the other.
+        """Computes the logits as `__call__` does, for rows with several pairs each.
 
-        A place sees those of its own pair alone. Positions are rotary, so where a pair
-        stands in its row changes nothing.
+        Attention is restricted to the same pair. Positions are rotary, so the result
+        does not depend on the position of a pair in its row.
 
         Args:
           source: i32[batch, source time].
-          source_part: of which pair each place is, i32[batch, source time]; 0: padding.
-          target: i32[batch, time], each from a begin token on.
-          target_part: as source_part, i32[batch, time].
+          source_part: i32[batch, source time], number of the pair; 0: padding.
+          target: i32[batch, time]; each target begins with a begin token.
+          target_part: i32[batch, time], number of the pair; 0: padding.
 
         Returns:
           f32[batch, time, num_target_tokens].
@@ -168,14 +170,14 @@ class EncoderDecoder(nn.Module):
         return self.target.logits(self.decoder(stream, mask, memory, memory_mask))
 
     def encode(self, source: jax.Array, lengths: jax.Array) -> jax.Array:
-        """The memory f32[batch, source time, width]."""
+        """Computes the memory f32[batch, source time, width] of a source."""
         mask = padding_mask(lengths, source.shape[1])
         return self.encoder(self.source.embed(source), mask)
 
     def decode(
         self, memory: jax.Array, lengths: jax.Array, target: jax.Array
     ) -> jax.Array:
-        """Logits f32[batch, time, num_target_tokens], given the memory."""
+        """Computes logits f32[batch, time, num_target_tokens], given the memory."""
         memory_mask = padding_mask(lengths, memory.shape[1])
         stream = self.target.embed(target)
         stream = self.decoder(stream, no_mask(), memory, memory_mask)
@@ -211,10 +213,10 @@ class _Classifier(nn.Module):
 
 
 def check_heads(width: int, heads: int) -> None:
-    """Refuses a width that does not split into heads of an even size.
+    """Refuses a width that cannot be divided into heads of an even size.
 
     Raises:
-      Refusal: the line has both numbers.
+      Refusal: width is not a multiple of 2 * heads; the line has both numbers.
     """
     if width % (2 * heads):
         raise Refusal(f"width={width}: expected a multiple of 2 * heads={2 * heads}")
@@ -228,19 +230,22 @@ def decoder(
     dropout: float = 0.0,
     tied: bool = True,
 ) -> Model:
-    """A decoder: causal blocks with a relu layer of 4 * width units.
+    """Makes a language model: a decoder of causal blocks, relu layers of 4 * width.
 
     Args:
-      num_tokens: of the alphabet.
-      width: of the stream, a multiple of 2 * heads.
-      depth: blocks.
-      heads: of each attention.
-      dropout: of the embeddings and of what each part of a block adds.
-      tied: the embeddings are the output's weights, too.
+      num_tokens: number of tokens of the alphabet.
+      width: size of the stream, a multiple of 2 * heads.
+      depth: number of blocks.
+      heads: number of heads of each attention.
+      dropout: dropout rate of the embeddings and of the output of each sublayer.
+      tied: whether the embeddings are also the weights of the output layer.
 
     Returns:
       A Model: apply(params, tokens i32[batch, time]) -> logits of the next token
       f32[batch, time, num_tokens].
+
+    Raises:
+      Refusal: width is not a multiple of 2 * heads.
     """
     check_heads(width, heads)
     stack = Stack(depth, heads, 4 * width, dropout, is_causal=True)
@@ -255,19 +260,23 @@ def encoder(
     heads: int = 4,
     dropout: float = 0.2,
 ) -> Model:
-    """An encoder, the mean over its real places, Dense.
+    """Makes a classifier: an encoder, the mean over the tokens, Dense.
 
     Args:
-      num_tokens: of the tokenizer.
-      num_classes: logits.
-      width: of the stream, a multiple of 2 * heads.
-      depth: blocks, each with a relu layer of 4 * width units.
-      heads: of each attention.
-      dropout: of the embeddings, of what each part of a block adds, and of the mean.
+      num_tokens: number of tokens of the tokenizer.
+      num_classes: number of logits.
+      width: size of the stream, a multiple of 2 * heads.
+      depth: number of blocks, each with a relu layer of 4 * width units.
+      heads: number of heads of each attention.
+      dropout: dropout rate of the embeddings, of the output of each sublayer, and of
+        the mean.
 
     Returns:
       A Model: apply(params, (tokens i32[batch, time], lengths i32[batch])) ->
       f32[batch, num_classes].
+
+    Raises:
+      Refusal: width is not a multiple of 2 * heads.
     """
     check_heads(width, heads)
     stack = Stack(depth, heads, 4 * width, dropout)

@@ -1,7 +1,7 @@
-"""Models that translate: trained on whole rows, asked token by token.
+"""Models of translations: trained on complete rows, decoded token by token.
 
-Saying a sentence takes one step a token. What attention has made of the tokens before
-(keys and values) is kept, so a step costs one token and not the sentence.
+Decoding takes one call per token. The keys and values of the earlier tokens are cached,
+so a call costs as much as one token, not as the complete sentence.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,19 @@ from gradjax.types import Key, Params
 
 
 class Translator(NamedTuple):
-    """From a sentence to the next token of its translation."""
+    """A model that predicts the next token of a translation of a sentence."""
 
     init: Callable[[Key], Params]
     apply: Callable[..., jax.Array]
     # (params, (source, source_part, inputs, target_part), key=None), rows as in
     # `EncoderDecoder.packed` -> logits f32[batch, time, num_tokens]
     start: Callable[..., tuple[Any, Any]]
-    # (params, source i32[batch, memory], lengths i32[batch], num_beams, time) -> what
-    # grows with each token, leaves [batch, beams, ...], and what stays
+    # (params, source i32[batch, memory], lengths i32[batch], num_beams, time) ->
+    # (grown, stays): the empty cache of keys and values, leaves [batch, beams, ...],
+    # and the constant keys and values of the source
     step: Callable[..., tuple[jax.Array, Any]]
     # (params, grown, stays, tokens i32[batch, beams], place i32[]) -> logits of the
-    # next token f32[batch, beams, num_tokens], and what has grown
+    # next token f32[batch, beams, num_tokens], and the updated cache
 
 
 def encoder_decoder(
@@ -39,18 +40,23 @@ def encoder_decoder(
     heads: int = 4,
     dropout: float = 0.1,
 ) -> Translator:
-    """An encoder and a decoder; one table embeds both languages and is the output.
+    """Makes an encoder-decoder; all embeddings and the output share their weights.
 
     Args:
-      num_tokens: of the tokenizer that both languages share.
-      width: of the stream, a multiple of 2 * heads.
-      depth: blocks of each half, each with a relu layer of 4 * width units.
-      heads: of each attention.
-      dropout: of the embeddings and of what each part of a block adds.
+      num_tokens: number of tokens of the tokenizer, which both languages share.
+      width: size of the stream, a multiple of 2 * heads.
+      depth: number of blocks of the encoder, and of the decoder, each with a relu layer
+        of 4 * width units.
+      heads: number of heads of each attention.
+      dropout: dropout rate of the embeddings and of the output of each sublayer.
+
+    Raises:
+      Refusal: width is not a multiple of 2 * heads.
 
     Source:
-      Vaswani et al., "Attention Is All You Need", 2017. Differs from the paper in norms
-      before each part, rotary positions, and none between the two sentences.
+      Vaswani et al., "Attention Is All You Need", 2017. Differs from the paper in that
+      norms come before each sublayer, positions are rotary, and attention between the
+      two sentences uses no positions.
     """
     check_heads(width, heads)
     sizes = (num_tokens, num_tokens, width, depth, heads, 4 * width, dropout)
@@ -101,7 +107,7 @@ def encoder_decoder(
 
 
 def _memory(params: Params, memory: jax.Array, heads: int) -> tuple[jax.Array, ...]:
-    """Keys and values f32[batch, heads, memory, d] of what the encoder made."""
+    """Computes keys and values f32[batch, heads, memory, d] of the encoder's output."""
     parts = jnp.split(_dense(params["kv"], memory), 2, axis=-1)
     return tuple(_split(part, heads).transpose(0, 2, 1, 3) for part in parts)
 
@@ -109,9 +115,10 @@ def _memory(params: Params, memory: jax.Array, heads: int) -> tuple[jax.Array, .
 def _look_back(
     params: Params, stream: jax.Array, kept: dict[str, jax.Array], place: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Attention of each beam's last token, f32[batch, beams, width], to its own past.
+    """Applies self-attention of each beam's last token, f32[batch, beams, width].
 
-    `kept` is keys and values, f32[batch, beams, heads, time, d], filled up to `place`.
+    `kept` is the cache of keys and values, f32[batch, beams, heads, time, d], which is
+    filled up to `place`.
     """
     batch, beams, heads, time, size = kept["keys"].shape
     parts = jnp.split(_dense(params["qkv"], stream), 3, axis=-1)
@@ -137,7 +144,7 @@ def _look_over(
     memory: tuple[jax.Array, ...],
     mask: jax.Array,
 ) -> jax.Array:
-    """Attention of all beams, f32[batch, beams, width], to the source they share."""
+    """Applies attention of all beams, f32[batch, beams, width], to their source."""
     keys, values = memory
     queries = _split(_dense(params["q"], stream), keys.shape[1]).transpose(0, 2, 1, 3)
     seen = attend(queries, keys, values, mask).transpose(0, 2, 1, 3)
@@ -145,7 +152,7 @@ def _look_over(
 
 
 def _split(values: jax.Array, heads: int) -> jax.Array:
-    """f32[batch, time, width] to f32[batch, time, heads, width / heads]."""
+    """Reshapes f32[batch, time, width] to f32[batch, time, heads, width / heads]."""
     return values.reshape(*values.shape[:2], heads, -1)
 
 

@@ -1,4 +1,4 @@
-"""Two towers: a small network over each side's embedding, and an inner product."""
+"""The two-tower model: one MLP for users, one for items, and an inner product."""
 
 from collections.abc import Sequence
 
@@ -26,19 +26,20 @@ def two_tower(
     l2_bias: float = 0.01,
     scale: float = 0.1,
 ) -> Recommender:
-    """An embedding for each id, then Dense and relu, then `rank` numbers, each side.
+    """Makes a model with an embedding and an MLP, the tower, for users and for items.
 
-    The item's tower sees the item's genres, too, where the data set tells them, so an
-    item that training never sees is placed by them. Biases stay free, one an id.
+    The tower of the items also gets the genres of an item if the data set has them, so
+    the vector of an item without training ratings depends on them. Each user and each
+    item has a bias.
 
     Args:
-      catalogue: how many users and items, which of them training sees, and genres.
-      rank: numbers in a tower's output.
-      width: numbers in an embedding.
-      widths: hidden units of a tower, layer by layer.
-      l2: pulls the embeddings that a batch touches to zero; see `table_penalty`.
-      l2_bias: the same of the biases.
-      scale: standard deviation of an embedding's numbers at the start.
+      catalogue: the users and items, which of them have training ratings, and genres.
+      rank: size of a tower's output.
+      width: size of an embedding.
+      widths: number of units of each hidden layer of a tower.
+      l2: penalty on the embeddings in a batch, see `table_penalty`.
+      l2_bias: penalty on the biases in a batch, see `table_penalty`.
+      scale: standard deviation of the initial numbers of an embedding.
 
     Returns:
       A Recommender; its parameters are {"user", "item"} -> {"vector", "bias"}, the
@@ -46,8 +47,8 @@ def two_tower(
 
     Source:
       Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
-      Recommendations", RecSys 2019. Differs from the paper: ratings are fitted by their
-      squared error, so nothing is sampled, and vectors are not normalised.
+      Recommendations", RecSys 2019. Differs from the paper in that ratings are fitted
+      by squared error, so no items are sampled, and vectors are not normalised.
     """
     genres = jnp.asarray(catalogue.genres, jnp.float32)
     user_tower = mlp((width,), rank, widths)

@@ -1,4 +1,4 @@
-"""A variational autoencoder's two networks: to a distribution of codes, and back."""
+"""The encoder and the decoder of a variational autoencoder."""
 
 import math
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from gradjax.types import Key, Params
 
 
 class Autoencoder(NamedTuple):
-    """An encoder and a decoder of one tree of parameters."""
+    """An encoder and a decoder that share one tree of parameters."""
 
     init: Callable[[Key], Params]
     encode: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
     # (params, inputs [batch, ...]) -> (mean, log_variance), f32[batch, latent] each
     decode: Callable[[Params, jax.Array], jax.Array]
     # (params, codes f32[..., latent]) -> logits f32[..., pixels]
-    latent: int  # numbers of a code
+    latent: int  # size of a code
 
 
 class _VAE(nn.Module):
@@ -34,7 +34,7 @@ class _VAE(nn.Module):
         self.pixels = _dense(self.num_pixels)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Through both, as `init` needs it."""
+        """Applies encoder and decoder, as `init` requires."""
         return self.decode(self.encode(inputs)[0])
 
     def encode(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -58,19 +58,20 @@ def _dense(width: int) -> nn.Dense:
 def vae(
     input_shape: tuple[int, ...], widths: tuple[int, ...] = (256,), latent: int = 16
 ) -> Autoencoder:
-    """Dense and relu for each of `widths` to a normal distribution of codes, and back.
+    """Makes a VAE whose encoder and decoder are MLPs with relu.
 
     Args:
-      input_shape: of one example.
-      widths: hidden units of the encoder, layer by layer; the decoder's are reversed.
-      latent: numbers of a code.
+      input_shape: shape of one example.
+      widths: number of units of each hidden layer of the encoder; the decoder has them
+        in reverse order.
+      latent: size of a code.
 
     Returns:
       An Autoencoder.
 
     Source:
       Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014. Differs from the
-      paper: relu instead of tanh.
+      paper in relu instead of tanh.
     """
     module = _VAE(tuple(widths), latent, math.prod(input_shape))
 

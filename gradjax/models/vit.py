@@ -29,11 +29,11 @@ class _ViT(nn.Module):
 
 
 def patches_of(images: jax.Array, patch: int) -> jax.Array:
-    """The squares of an image in reading order, each as one row.
+    """Divides images into square patches, in row-major order.
 
     Args:
-      images: f32[batch, height, width, channels], sides multiples of `patch`.
-      patch: pixels of a square's side.
+      images: f32[batch, height, width, channels]; sides are multiples of `patch`.
+      patch: side of a patch, in pixels.
 
     Returns:
       f32[batch, height / patch * width / patch, patch * patch * channels].
@@ -54,29 +54,29 @@ def vit(
     heads: int = 4,
     dropout: float = 0.0,
 ) -> Model:
-    """Patches, a Dense embedding with learned places, blocks, their mean, Dense.
+    """Makes a vision Transformer with learned positions and mean pooling.
 
     Args:
       input_shape: (height, width, channels) of one image.
-      num_outputs: logits.
-      patch: pixels of a patch's side; both sides of the image are multiples.
-      width: of the stream, a multiple of 2 * heads.
-      depth: blocks, each with a relu layer of 4 * width units.
-      heads: of each attention.
-      dropout: of the embeddings and of what each part of a block adds.
+      num_outputs: number of logits.
+      patch: side of a patch, in pixels; both sides of the image must be multiples.
+      width: size of the stream, a multiple of 2 * heads.
+      depth: number of blocks, each with a relu layer of 4 * width units.
+      heads: number of heads of each attention.
+      dropout: dropout rate of the embeddings and of the output of each sublayer.
 
     Returns:
       A Model: apply(params, f32[batch, *input_shape]) -> f32[batch, num_outputs].
 
     Raises:
-      Refusal: an image that does not split into patches, a width that does not split
-        into heads.
+      Refusal: the sides of the image are not multiples of patch, or width is not a
+        multiple of 2 * heads.
 
     Source:
       Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021. Differs from the
-      paper: the mean over all places instead of a class token (as in Beyer, Zhai and
-      Kolesnikov, "Better plain ViT baselines for ImageNet-1k", 2022), relu instead of
-      gelu, and the blocks' rotary positions beside the learned ones.
+      paper in the mean over all positions instead of a class token (as in Beyer, Zhai
+      and Kolesnikov, "Better plain ViT baselines for ImageNet-1k", 2022), in relu
+      instead of gelu, and in rotary positions in addition to the learned ones.
     """
     height, across = input_shape[:2]
     if height % patch or across % patch:
