@@ -106,21 +106,25 @@ def _node(
     arguments = _arguments(call, shape, num_steps)
     parts, paths = _parts(shape, arguments), _child_paths(path, arguments)
 
-    def stored(where: str, value: Any) -> Any:
+    def without_numbers(where: str, value: Any) -> Any:
         if isinstance(value, Call):
             steps = num_steps * next(parts)
             return _node(value, registry, steps, next(paths), numbers)
         if isinstance(value, tuple):
-            return tuple(stored(f"{where}.{k}", item) for k, item in enumerate(value))
-        if isinstance(value, int):  # a Count
+            items = enumerate(value)
+            return tuple(without_numbers(f"{where}.{k}", item) for k, item in items)
+        if isinstance(value, int):  # an argument annotated Count, which is static
             return value
         if where in numbers:
             raise Refusal(f"schedule {call.name}: two numbers have the key {where}")
         numbers[where] = value
         return TracedNumber(where)
 
-    kwargs = [(name, stored(f"{path}.{name}", v)) for name, v in arguments.items()]
-    return ScheduleSpec(shape, tuple(kwargs))
+    kwargs = tuple(
+        (name, without_numbers(f"{path}.{name}", value))
+        for name, value in arguments.items()
+    )
+    return ScheduleSpec(shape, kwargs)
 
 
 def _find(name: str, registry: Registry) -> Callable[..., Any]:
