@@ -168,7 +168,7 @@ def _keys(
     languages: tuple[str, ...],
     found: list[tuple[str, Any]],
 ) -> tuple[str, ...]:
-    """Returns the name of the feature that holds the sentences of each language."""
+    """Returns the names of the features that hold the sentences, one per language."""
     if set(features) != set(_TATOEBA):
         return languages
     for where, record in found:

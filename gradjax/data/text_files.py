@@ -73,7 +73,7 @@ def read_table(name: str) -> LabelledTexts:
 
 
 def read_text(name: str) -> PlainText:
-    """Reads any UTF-8 text; the first 90 % are for train, then 5 % each for the rest.
+    """Reads any UTF-8 text: first 90 % train, then 5 % validation, then 5 % test.
 
     Raises:
       Refusal: the file is missing, empty, not UTF-8, or too short to be split.

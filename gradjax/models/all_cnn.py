@@ -1,4 +1,4 @@
-"""The all-convolutional network, with strides instead of pooling and dense layers."""
+"""The all-convolutional network: strides instead of pooling, and no dense layers."""
 
 from typing import NamedTuple
 

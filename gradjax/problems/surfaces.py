@@ -40,7 +40,7 @@ def rosenbrock(x: Any, y: Any) -> Any:
 def beale(x: Any, y: Any) -> Any:
     """A flat surface with steep walls at the corners; minimum 0 at (3, 1/2).
 
-    It is (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2.
+    The function is (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2.
 
     Source: Beale 1958; the start (1, 1) of More, Garbow and Hillstrom 1981, Testing
     Unconstrained Optimization Software, number 5.
@@ -52,8 +52,8 @@ def beale(x: Any, y: Any) -> Any:
 def branin(x: Any, y: Any) -> Any:
     """Three valleys with the same minimum 10 / 8 pi, at x = -pi, pi and 3 pi.
 
-    It is (y - 5.1 x^2 / 4 pi^2 + 5 x / pi - 6)^2 + 10 (1 - 1 / 8 pi) cos(x) + 10. At
-    the minima cos(x) = -1 and the square is 0.
+    The function is (y - 5.1 x^2 / 4 pi^2 + 5 x / pi - 6)^2 + 10 (1 - 1 / 8 pi) cos(x)
+    + 10. At the minima cos(x) = -1 and the square is 0.
 
     Source: Branin 1972, with the constants of Dixon and Szego 1978.
     """

@@ -7,7 +7,7 @@ from gradjax.types.core import Params, Series
 
 
 class Settings(NamedTuple):
-    """The settings that, with the code, determine a run; flags take defaults here."""
+    """The settings that, with the code, determine a run, and the flags' defaults."""
 
     experiment: str
     optimizer: str = "adam"  # an expression
@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """How trials are chosen and run; flags take their defaults from here."""
+    """The settings by which a sweep chooses and runs trials, and the flags' defaults."""
 
     sweep: tuple[str, ...] = ()  # name=values, as `sweeps.space.parse` reads them
     space: str | None = None  # a JSON file, given instead of `sweep`

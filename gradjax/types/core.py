@@ -77,7 +77,7 @@ class Examples(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A function to minimise, with its data. It consists of functions only."""
+    """A function to minimise, with its data; it does not depend on a model library."""
 
     init: Callable[[Key], Params]
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
