@@ -148,8 +148,8 @@ def _read_split(
     images = np.empty((num_examples, *shape), np.uint8)
     labels = np.empty(num_examples, np.int64)
     # The images are read encoded and decoded by PIL. TFDS would use OpenCV where it is
-    # installed, which gives other pixels for a JPEG. It also allows checking the size
-    # of an image before it is unpacked.
+    # installed, which gives other pixels for a JPEG. The size of an encoded image can
+    # also be checked before it is unpacked.
     decoders = {"image": tfds.decode.SkipDecoding()}
     records = builder.as_data_source(split, decoders=decoders)
     first = 0

@@ -22,9 +22,7 @@ from gradjax.data.strings import pack, unpack
 from gradjax.data.tokens import BEGIN, END, PAD, UNKNOWN, Tokenizer
 from gradjax.errors import Refusal
 
-_OPEN = (
-    64  # rows open for more pairs; a larger number packs slightly better, but slower
-)
+_OPEN = 64  # rows open for more pairs; more pack slightly better, but take longer
 _PACK_SEED = 0  # fixed, because every run must train on the same rows
 
 Sequences = Sequence[Sequence[int]]

@@ -50,7 +50,7 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
     scale = 1.0 / dataset.max_value
     draws = _fixed_draws(model.latent)
 
-    def encoded(params: Params, batch: Batch) -> tuple[jax.Array, ...]:
+    def encode(params: Params, batch: Batch) -> tuple[jax.Array, ...]:
         """Returns pixels [batch, pixels], mean and log_variance [batch, latent]."""
         inputs = batch["image"].astype(jnp.float32) * scale
         return inputs.reshape(len(inputs), -1), *model.encode(params, inputs)
@@ -58,7 +58,7 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
     def loss(
         params: Params, batch: Batch, key: Key
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        pixels, mean, log_variance = encoded(params, batch)
+        pixels, mean, log_variance = encode(params, batch)
         noise = jax.random.normal(key, mean.shape, mean.dtype)
         codes = mean + jnp.exp(0.5 * log_variance) * noise
         surprise = bernoulli(model.decode(params, codes), pixels).mean()
@@ -66,7 +66,7 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
         return surprise + kl, {"kl": kl}
 
     def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
-        pixels, mean, log_variance = encoded(params, batch)
+        pixels, mean, log_variance = encode(params, batch)
         deviation = jnp.exp(0.5 * log_variance)
 
         def surprise_of(noise: jax.Array) -> jax.Array:
@@ -80,7 +80,7 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
 
     def report(params: Params, _data: Splits) -> Report:
         images = dataset.test["image"][:_NUM_DRAWN]
-        _, mean, _ = encoded(params, {"image": jnp.asarray(images)})
+        _, mean, _ = encode(params, {"image": jnp.asarray(images)})
         chances = jax.nn.sigmoid(model.decode(params, mean)).reshape(images.shape)
         pairs = zip(images * scale, np.asarray(chances), strict=True)
         lines = [line for pair in pairs for line in _beside(*map(_draw, pair))]

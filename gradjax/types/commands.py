@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """The settings by which a sweep chooses and runs trials, and the flags' defaults."""
+    """The settings of the search and execution of trials, and the flags' defaults."""
 
     sweep: tuple[str, ...] = ()  # name=values, as `sweeps.space.parse` reads them
     space: str | None = None  # a JSON file, given instead of `sweep`
