@@ -1,1 +1,1 @@
-"""Pictures of a run. One figure per file; each gives the bytes of a PNG."""
+"""Pictures, one figure per file. Each function returns the bytes of a PNG or a GIF."""

@@ -1,4 +1,4 @@
-"""Losses of several batch sizes, over what they can be counted in."""
+"""Losses of several batch sizes over epochs, steps, examples and seconds."""
 
 import io
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ from gradjax.types import Series
 # Colour-blind safe (Wong 2011), the yellow left out.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MAX_SIZES = len(_COLORS)
-_TEXT = 14  # points: half the size is still read
-_MOST = 3.0  # times the first loss: what is above is off the scale
+_TEXT = 14  # points, still readable at half the size
+_MOST = 3.0  # larger multiples of the first loss are outside the axis
 
 
 class Trained(NamedTuple):
-    """What training with one batch size led to; a trial that diverged ends in NaN."""
+    """The results of one batch size; the values of a diverged trial end in NaN."""
 
-    loss: Series  # f[trials, steps]: of the batch that each step saw, before it
+    loss: Series  # f[trials, steps]: the loss of each step's batch before the step
     validation_loss: Series | None  # f[trials, epochs]; None: there is no such split
     batch_size: int
-    epoch_steps: int
-    step_s: float  # seconds a step, measured
-    is_exact: bool  # a batch is all the data: its loss is no sample
+    epoch_steps: int  # steps of one pass over the train split
+    step_s: float  # measured seconds per step
+    is_exact: bool  # whether a batch is the complete data, so its loss is exact
 
 
 def batch_sizes(title: str, trained: Mapping[str, Trained]) -> bytes:
     """Draws losses over epochs, steps, examples seen and seconds.
 
-    Over epochs, the training loss is a mean over each; over the rest, that of a
-    mini-batch is a mean over windows of a tenth of the steps so far. Of several trials
-    the mean is a line, and from the least to the largest a band.
+    Over epochs, the training loss is the mean over each epoch. Over the other axes, the
+    loss of mini-batches is the mean over windows of a tenth of the steps so far. With
+    several trials a line shows the mean, and a band the range of the trials.
 
     Args:
-      title: above the figure.
+      title: the title of the figure.
       trained: label -> results, at most 7, in the order of the legend.
 
     Returns:
@@ -71,14 +71,14 @@ def batch_sizes(title: str, trained: Mapping[str, Trained]) -> bytes:
 
 
 def over_epochs(series: Series, epoch_steps: int) -> Series:
-    """Means over each epoch, at its middle: f[trials, epochs]; steps become epochs."""
+    """Averages over each epoch: values f[trials, epochs], at the middle, in epochs."""
     starts = np.arange(0, len(series.steps), epoch_steps)
     means = _means(series, starts)
     return Series((means.steps - 1.0) / epoch_steps, means.values)
 
 
 def over_windows(series: Series) -> Series:
-    """Means over windows that grow to a tenth of the steps so far, at their middle."""
+    """Averages over windows of a tenth of the steps so far, placed at their middle."""
     starts, count = [0], len(series.steps)
     while (start := starts[-1] + max(1, starts[-1] // 10)) < count:
         starts.append(start)
@@ -86,7 +86,7 @@ def over_windows(series: Series) -> Series:
 
 
 def _means(series: Series, starts: np.ndarray) -> Series:
-    """Means over windows that begin at `starts`: f[trials, windows]."""
+    """Averages over windows that begin at `starts`: values f[trials, windows]."""
     values = np.atleast_2d(np.asarray(series.values, np.float64))
     lengths = np.diff(np.append(starts, values.shape[1]))
     steps = np.add.reduceat(np.asarray(series.steps, np.float64), starts) / lengths
@@ -94,7 +94,7 @@ def _means(series: Series, starts: np.ndarray) -> Series:
 
 
 def _draw_size(panels: Any, one: Trained, color: str) -> Any:
-    """Draws one batch size into all four panels; gives a line for the legend."""
+    """Draws one batch size into all four panels; returns a line for the legend."""
     epochs, steps, examples, seconds = panels
     line = _draw(epochs, over_epochs(one.loss, one.epoch_steps), color)
     if one.validation_loss is not None:
@@ -126,13 +126,13 @@ def _draw(axes: Any, series: Series, color: str, style: Any = "-") -> Any:
 
 
 def _finite(series: Series) -> np.ndarray:
-    """f64[trials, points], NaN where a loss is none."""
+    """Returns the values f64[trials, points], with NaN where they are not finite."""
     trials = np.atleast_2d(np.asarray(series.values, np.float64))
     return np.where(np.isfinite(trials), trials, np.nan)
 
 
 def _limits(trained: list[Trained]) -> tuple[float, float]:
-    """Of the losses that are averages, with room; up to thrice the first of all."""
+    """Returns the range of the averaged losses up to 3 times the first, widened."""
     seen = [over_windows(one.loss) for one in trained]
     seen += [one.validation_loss for one in trained if one.validation_loss is not None]
     values = np.concatenate([_finite(series).ravel() for series in seen])
@@ -158,7 +158,7 @@ def _style(axes: Any, name: str, limits: tuple[float, float]) -> None:
 
 
 def _legend_of_splits(axes: Any, trained: list[Trained]) -> None:
-    """Which lines are held out, where any are."""
+    """Draws a legend of training and validation, if there is a validation loss."""
     if all(one.validation_loss is None for one in trained):
         return
     axes.plot([], [], color="#666666", lw=2.4, label="training, mean of each epoch")

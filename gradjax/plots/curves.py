@@ -1,4 +1,4 @@
-"""Curves of a run, with examples beside them, and of all trials of a sweep."""
+"""Curves of a run, with examples beside them, and curves of all trials of a sweep."""
 
 import io
 from typing import Any
@@ -7,10 +7,10 @@ import numpy as np
 
 from gradjax.types import Examples, Series
 
-# Colour-blind safe (Wong 2011): training blue, validation vermilion.
+# Colour-blind safe colours (Wong 2011): training blue, validation vermilion.
 _COLORS = {"training": "#0072B2", "validation": "#D55E00"}
 _LARGE_TEXT = 14  # points, still readable at half the size
-_MOST = 1_000  # curves that are drawn; more would hide one another
+_MOST = 1_000  # the most curves that are drawn; more would hide each other
 
 
 def curves(
@@ -19,11 +19,11 @@ def curves(
     epoch_steps: int | None = None,
     examples: Examples | None = None,
 ) -> bytes:
-    """Draws loss and accuracy, training and validation, over epochs.
+    """Draws the loss and the accuracy in training and validation, over epochs.
 
     Args:
-      title: above the figure.
-      traces: one a trial; several are drawn thin, with their mean thick.
+      title: the title of the figure.
+      traces: one per trial; several are drawn thin, with their mean thick.
       epoch_steps: steps of one pass over the training split; None: the axis counts
         steps.
       examples: up to ten images, drawn with prediction and confidence.
@@ -56,7 +56,7 @@ def trials(steps: Any, losses: Any, rates: Any, ylabel: str) -> bytes:
 
     Args:
       steps: i32[points].
-      losses: f[trials, points]; NaN where a trial had ended.
+      losses: f[trials, points]; NaN after the end of a trial.
       rates: f[trials], above 0; NaN is drawn grey.
       ylabel: the name of the loss.
 
@@ -141,7 +141,7 @@ def _is_positive(traces: list[dict[str, Series]]) -> bool:
 
 
 def _smoothed(series: Series, num_points: int = 100) -> Series:
-    """Means over equal windows: a mini-batch's loss is too noisy to read."""
+    """Averages over equal windows, because mini-batch losses are too noisy to read."""
     window = -(-len(series.values) // num_points)
     count = len(series.values) // window * window
     if count == 0:

@@ -1,4 +1,4 @@
-"""Frames to an animated GIF, small because what stands still is stored once."""
+"""Animated GIFs from frames; areas that do not change are stored once."""
 
 import io
 from collections.abc import Sequence
@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 
 _NUM_COLORS = 128
-_WHOLE_MS = 7_000  # of all frames but the last, ...
-_LEAST_MS, _MOST_MS = 90, 500  # ... each of which is shown so long
+_WHOLE_MS = 7_000  # the time of all frames except the last
+_LEAST_MS, _MOST_MS = 90, 500  # the bounds of the time of one such frame
 _LAST_MS = 3_000
-_BAND = 20  # rows of a colour that must not be mixed
+_BAND = 20  # rows of the palette's image for each colour that must be kept
 
 
 def gif(frames: Sequence[np.ndarray], colors: Sequence[str] = ()) -> bytes:
-    """Encodes frames as a GIF that repeats, each shown long enough to be read.
+    """Encodes frames as a GIF that repeats; each frame is shown long enough to read.
 
-    One palette serves all frames, without dithering: what does not change is identical
-    from frame to frame. It is chosen from the first, the middle and the last.
+    All frames share one palette and are not dithered, so that pixels that do not change
+    are identical in all frames. The palette is computed from the first, the middle and
+    the last frame.
 
     Args:
       frames: u8[height, width, 3] each.
-      colors: those of few pixels that must be kept as they are, such as "#0072B2".
+      colors: colours of few pixels that must be kept exactly, such as "#0072B2".
 
     Returns:
       A GIF.
@@ -41,7 +42,7 @@ def gif(frames: Sequence[np.ndarray], colors: Sequence[str] = ()) -> bytes:
 
 
 def _swatches(frames: Sequence[np.ndarray], colors: Sequence[str]) -> Any:
-    """An image of every colour there is, with much of those to be kept."""
+    """Returns an image from which to choose the palette, with bands of `colors`."""
     from matplotlib.colors import to_rgb
     from PIL import Image
 

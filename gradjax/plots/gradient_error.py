@@ -1,4 +1,4 @@
-"""The error of a difference quotient over its step, beside the gradient field."""
+"""The error of a difference quotient over its step, next to the gradient field."""
 
 import io
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from gradjax.derivatives.differences import Line, Quotients
 from gradjax.plots.surface import draw_arrows, draw_contours
 from gradjax.problems.surfaces import Surface
 
-# Colour-blind safe (Wong 2011).
+# Colour-blind safe colours (Wong 2011).
 _COLORS = {"float32": "#D55E00", "float64": "#0072B2"}
 _DOTS = (0, (1, 1.5))
-_TEXT = 13  # points: half the size is still read
+_TEXT = 13  # points, still readable at half the size
 
 
 class Field(NamedTuple):
-    """A surface and its gradient, and where the slope is measured."""
+    """A surface with its gradient field, and the place where the slope is measured."""
 
     surface: Surface
-    points: np.ndarray  # f[points, 2]
-    descent: np.ndarray  # f[points, 2]: minus the gradient there
-    point: np.ndarray  # f[2]
-    direction: np.ndarray  # f[2], of length 1
+    points: np.ndarray  # f[points, 2], the places of the arrows
+    descent: np.ndarray  # f[points, 2]: minus the gradient at `points`
+    point: np.ndarray  # f[2], the point where the slope is measured
+    direction: np.ndarray  # f[2], the direction of the slope, of length 1
 
 
 def gradient_error(
@@ -32,13 +32,13 @@ def gradient_error(
     quotients: Sequence[Quotients],
     field: Field,
 ) -> bytes:
-    """Draws the V of every precision, and the surface with arrows down its slope.
+    """Draws the errors in each precision, and the surface with its gradient field.
 
     Args:
-      title: above the figure.
-      line: along which the differences were taken.
-      quotients: one a precision.
-      field: what the right half shows.
+      title: the title of the figure.
+      line: the line along which the differences were taken.
+      quotients: one per precision.
+      field: the surface and the field in the right half.
 
     Returns:
       A PNG.
@@ -61,7 +61,8 @@ def _draw_errors(axes: Any, line: Line, quotients: Sequence[Quotients]) -> None:
         _draw_quotients(axes, line.steps, one)
     if line.truncation.any():  # else the third derivative is 0
         look = {"color": "black", "ls": (0, (5, 3)), "lw": 1.5, "zorder": 4}
-        axes.plot(line.steps, line.truncation, label="theory: curve, as h²", **look)
+        label = "theory: truncation, as h²"
+        axes.plot(line.steps, line.truncation, label=label, **look)
     axes.set(xscale="log", yscale="log", xlim=(line.steps[0], line.steps[-1]))
     axes.set_ylim(*_limits(quotients))
     axes.set_title("error of a difference quotient over its step", fontsize=_TEXT)
@@ -69,14 +70,14 @@ def _draw_errors(axes: Any, line: Line, quotients: Sequence[Quotients]) -> None:
     axes.set_ylabel("|quotient − gradient|", fontsize=_TEXT)
     axes.tick_params(labelsize=_TEXT - 1)
     axes.grid(visible=True, lw=0.4, alpha=0.6)
-    grey: dict[str, Any] = {"color": "0.35"}  # what both precisions have
+    grey: dict[str, Any] = {"color": "0.35"}  # for lines of both precisions
     axes.plot([], [], lw=1.0, label="forward instead of central", **grey)
     axes.plot([], [], ls=_DOTS, lw=2.0, label="theory: rounding, as 1/h", **grey)
     _legend(axes, num_columns=2)
 
 
 def _draw_quotients(axes: Any, steps: np.ndarray, one: Quotients) -> None:
-    """A cloud of errors and its running median: rounding is as good as random."""
+    """Draws the errors as points, and their running median, as rounding is random."""
     color, name = _COLORS[one.name], one.name
     typical = _positive(one.typical)
     axes.plot(steps, _positive(one.central), ".", c=color, ms=3.5, alpha=0.4, mew=0)
@@ -91,17 +92,17 @@ def _draw_quotients(axes: Any, steps: np.ndarray, one: Quotients) -> None:
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
-    """The values, nan for 0, which has no place on a logarithmic axis."""
+    """Replaces 0, which a logarithmic axis cannot show, by NaN."""
     return np.where(values > 0.0, values, np.nan)
 
 
 def _has_level(one: Quotients) -> bool:
-    """Whether jax.grad has an error to show: in float64 it is the truth itself."""
+    """Returns whether jax.grad has an error; its float64 value is the reference."""
     return one.name == "float32" and one.gradient > 0.0
 
 
 def _limits(quotients: Sequence[Quotients]) -> tuple[float, float]:
-    """Room for every median; a lucky error far below it may fall outside."""
+    """Returns limits with all medians; a single error far below may be outside."""
     medians = np.concatenate([np.r_[q.typical, q.typical_forward] for q in quotients])
     levels = [q.gradient for q in quotients if _has_level(q)]
     seen = np.concatenate([medians[medians > 0.0], levels])

@@ -1,20 +1,20 @@
-"""What learning on is worth: errors of an online and a frozen model, event by event."""
+"""The errors of a model that is trained online and of a frozen one, over the events."""
 
 import io
 from typing import Any, NamedTuple
 
 import numpy as np
 
-# Colour-blind safe (Wong 2011): what learns on blue, what is frozen vermilion.
+# Colour-blind safe colours (Wong 2011): online blue, frozen vermilion.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-_TEXT = 14  # points: half the size is still read
+_TEXT = 14  # points, still readable at half the size
 _WINDOWS = 40  # windows over all events
-_MAX_POINTS = 1_000  # of a curve
-_SKIPPED = 0.01  # of the events: the mean of a few is noise that sets the axis
+_MAX_POINTS = 1_000  # the most points of a curve
+_SKIPPED = 0.01  # share of the first events without a point: means of few are noisy
 
 
 class Errors(NamedTuple):
-    """Of one model."""
+    """The errors of one model."""
 
     label: str
     squared: np.ndarray  # f[events]: (prediction - answer)^2, in the order of time
@@ -23,13 +23,13 @@ class Errors(NamedTuple):
 def online(
     title: str, models: list[Errors], mark: int | None = None, mark_label: str = ""
 ) -> bytes:
-    """Draws the RMSE of all events so far, thick, and that of each window, thin.
+    """Draws the RMSE over all events so far, thick, and over each window, thin.
 
     Args:
-      title: above the figure.
+      title: the title of the figure.
       models: one or more, over the same events.
-      mark: the event from which on a split counts: a vertical line; None: no line.
-      mark_label: what the line says.
+      mark: the first event of a split, marked by a vertical line; None: no line.
+      mark_label: the label of the line.
 
     Returns:
       A PNG.
@@ -45,10 +45,10 @@ def online(
     if mark is not None:
         axes.axvline(mark, color="black", ls=(0, (4, 4)), lw=1.6, label=mark_label)
     axes.set(xlim=(0, len(models[0].squared)))
-    axes.set_xlabel("ratings met since the split, in the order of time", fontsize=_TEXT)
+    axes.set_xlabel("ratings since the split, in the order of time", fontsize=_TEXT)
     width = max(1, len(models[0].squared) // _WINDOWS)
-    said = f"RMSE of all so far (thin: of {width:,} in turn)"
-    axes.set_ylabel(said, fontsize=_TEXT)
+    ylabel = f"RMSE of all ratings so far (thin: in windows of {width:,})"
+    axes.set_ylabel(ylabel, fontsize=_TEXT)
     axes.xaxis.set_major_formatter(lambda at, _: f"{at:,.6g}")
     axes.tick_params(labelsize=_TEXT - 1)
     axes.grid(visible=True, lw=0.4, alpha=0.6)

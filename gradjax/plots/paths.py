@@ -1,4 +1,4 @@
-"""Paths over a surface beside their heights over steps, still or step by step."""
+"""Paths on a surface next to their heights over steps, as a picture or an animation."""
 
 import io
 import textwrap
@@ -11,49 +11,50 @@ from gradjax.plots.gif import gif
 from gradjax.plots.surface import draw_contours
 from gradjax.problems.surfaces import Surface
 
-# Colour-blind safe (Wong 2011), without the yellow of the stars; then dashed.
+# Colour-blind safe colours (Wong 2011) without the yellow of the stars. Paths
+# beyond these repeat the colours with dashed lines.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7")
 _LOOKS = [(color, style) for style in ("-", (0, (3, 1.5))) for color in _COLORS]
-MAX_PATHS = 8  # as many as can be told apart
-_TEXT = 14  # points: half the size is still read
+MAX_PATHS = 8  # as many as a reader can tell apart
+_TEXT = 14  # points, still readable at half the size
 _LABEL_CHARACTERS = 52
-_MAX_DOTS = 100  # steps of a path whose every step is marked
-_LEAST_HEIGHT = 1e-12  # where the axis of heights ends at the latest
-_HIGHEST = 1e3  # times the start's height: where it ends above
-_FAR = 1e3  # widths of the domain
+_MAX_DOTS = 100  # the most steps of a path with a dot at each step
+_LEAST_HEIGHT = 1e-12  # the smallest lower end of the axis of heights
+_HIGHEST = 1e3  # the largest upper end of this axis, in heights of the start
+_FAR = 1e3  # the largest distance that is drawn, in widths of the domain
 _NUM_FRAMES = 80
-_KEPT_COLORS = (*_COLORS, "#F0E442", "#FFFFFF")  # of the paths, the stars, the paper
+_KEPT_COLORS = (*_COLORS, "#F0E442", "#FFFFFF")  # of paths, stars and background
 _STILL_DPI, _MOVING_DPI = 110, 75
 
 
 class Path(NamedTuple):
-    """Where a descent went."""
+    """The points of a descent."""
 
     points: np.ndarray  # f64[steps + 1, 2], finite
     heights: np.ndarray  # f64[steps + 1], above the minimum, finite
-    ending: str  # a few words for the legend
-    is_lost: bool = False  # diverged: its last point is not where it stays
+    ending: str  # how it ended, in a few words for the legend
+    is_lost: bool = False  # it diverged, so it does not stay at its last point
 
 
 class _Drawn(NamedTuple):
-    """A path on the canvas: what grows, and what stands at its end."""
+    """A path with the artists that draw it: its lines, and the marks at its end."""
 
     path: Path
     surface: Surface
-    points: np.ndarray  # f64[steps + 1, 2]: no farther away than can be drawn
-    trail: Any
-    curve: Any
-    heads: tuple[Any, Any]  # on the surface, on the curve
-    floor: float  # heights are drawn between the axis's limits
-    ceiling: float
+    points: np.ndarray  # f64[steps + 1, 2], moved within the distance that is drawn
+    trail: Any  # the line on the surface
+    curve: Any  # the line of heights over steps
+    heads: tuple[Any, Any]  # the marks at the ends of trail and curve
+    floor: float  # the lower end of the axis of heights
+    ceiling: float  # the upper end of this axis
 
 
 def picture(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
     """Draws paths over the contours of a surface, and their heights over steps.
 
     Args:
-      title: above the figure.
-      surface: its contours, over its domain.
+      title: the title of the figure.
+      surface: the surface, whose contours are drawn over its domain.
       paths: label -> path, at most MAX_PATHS, all from one start.
 
     Returns:
@@ -68,7 +69,9 @@ def picture(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
 
 
 def animation(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
-    """As `picture`, drawn step by step; the steps between two frames grow in number.
+    """Draws `picture` step by step, with more and more steps between two frames.
+
+    Args: see `picture`.
 
     Returns:
       A GIF that repeats.
@@ -79,7 +82,7 @@ def animation(title: str, surface: Surface, paths: dict[str, Path]) -> bytes:
 def _frames(
     title: str, surface: Surface, paths: dict[str, Path]
 ) -> Iterator[np.ndarray]:
-    """Each frame u8[height, width, 3]; what stands still is drawn once."""
+    """Yields each frame, u8[height, width, 3]; parts that stay are drawn only once."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure, drawn, counter = _figure(title, surface, paths, _MOVING_DPI)
@@ -88,7 +91,7 @@ def _frames(
     moving = [*lines, *(head for one in drawn for head in one.heads), counter]
     for artist in moving:
         artist.set_animated(True)
-        artist.set_in_layout(False)  # empty still, they would be placed nowhere
+        artist.set_in_layout(False)  # because they are still empty
     canvas.draw()
     behind = canvas.copy_from_bbox(figure.bbox)
     for step in _frame_steps(max(len(path.points) for path in paths.values()) - 1):
@@ -102,7 +105,7 @@ def _frames(
 
 
 def _frame_steps(last: int) -> list[int]:
-    """The step that each frame shows, from 0 to the last: equal ratios apart."""
+    """Returns the step of each frame, from 0 to the last, in a geometric sequence."""
     counted = np.geomspace(1, last + 1, _NUM_FRAMES)
     return (np.unique(np.rint(counted).astype(int)) - 1).tolist()
 
@@ -110,11 +113,11 @@ def _frame_steps(last: int) -> list[int]:
 def _figure(
     title: str, surface: Surface, paths: dict[str, Path], dpi: int
 ) -> tuple[Any, list[_Drawn], Any]:
-    """The figure without its paths, what will show them, and the counter of steps."""
+    """Returns the figure, the paths with empty artists, and the counter of steps."""
     from matplotlib.figure import Figure
 
     labels = [_label(name, path) for name, path in paths.items()]
-    half = (len(labels) + 1) // 2  # of the legend's two columns
+    half = (len(labels) + 1) // 2  # labels in the first of two columns of the legend
     rows = max(
         "\n".join(column).count("\n") for column in (labels[:half], labels[half:])
     )
@@ -148,7 +151,7 @@ def _figure(
 
 
 def _draw_heights(axes: Any, paths: list[Path]) -> tuple[float, float]:
-    """The axes of the heights over steps, and their limits in height."""
+    """Sets up the axes of heights over steps; returns the limits of the heights."""
     low, high = _limits([path.heights for path in paths])
     axes.set_box_aspect(1)
     last = max(len(path.points) for path in paths) - 1
@@ -164,7 +167,7 @@ def _draw_heights(axes: Any, paths: list[Path]) -> tuple[float, float]:
 
 
 def _limits(heights: list[np.ndarray]) -> tuple[float, float]:
-    """Where the axis of heights ends: far enough for each, too far for none."""
+    """Returns the range of the heights, cut at 1e-12 and at 1,000 times the first."""
     seen = np.concatenate(heights)
     positive = seen[seen > 0.0]
     if not positive.size:
@@ -183,9 +186,10 @@ def _path(
     k: int,
     limits: tuple[float, float],
 ) -> _Drawn:
-    """The k-th path, of which nothing is shown yet.
+    """Returns the k-th path with empty artists.
 
-    Each is thinner than the one before, so that those that run together all show.
+    Each path is thinner than the previous one, so that paths that coincide are all
+    visible.
     """
     color, style = _LOOKS[k]
     line: dict[str, Any] = {"color": color, "ls": style, "lw": max(4.4 - 0.8 * k, 1.6)}
@@ -211,9 +215,9 @@ def _path(
 
 
 def _show(one: _Drawn, step: int) -> None:
-    """Draws the path up to a step, and its head there."""
+    """Draws the path up to a step, and its head at that step."""
     stop = min(step, len(one.points) - 1)
-    # Beyond the limits, but not at 0 or so far away that nothing can be drawn.
+    # Heights outside the axis stay outside, but not at 0 or too far away to be drawn.
     heights = np.clip(one.path.heights, 1e-3 * one.floor, 1e3 * one.ceiling)
     one.trail.set_data(*one.points[: stop + 1].T)
     one.curve.set_data(np.arange(stop + 1), heights[: stop + 1])
@@ -224,9 +228,9 @@ def _show(one: _Drawn, step: int) -> None:
 
 
 def _within_reach(path: Path, surface: Surface) -> np.ndarray:
-    """The points, moved to where a line to them can be drawn.
+    """Returns the points, moved so near that lines to them can be drawn.
 
-    One that is lost stays where it left the domain for good.
+    A diverged path ends at the edge of the domain, where it finally leaves the domain.
     """
     low, high = np.array([surface.xlim, surface.ylim]).T[:, None]
     center, reach = (low + high) / 2.0, _FAR * (high - low).max()
@@ -244,7 +248,7 @@ def _within_reach(path: Path, surface: Surface) -> np.ndarray:
 def _edge(
     inside: np.ndarray, outside: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Where the line from a point of the domain to one outside leaves it: f[2]."""
+    """Returns the point at which a line from inside the domain leaves it: f[2]."""
     step = outside - inside
     room = np.where(step > 0.0, high - inside, inside - low)
     share = np.min(room / np.maximum(np.abs(step), 1e-300))
@@ -256,6 +260,6 @@ def _label(name: str, path: Path) -> str:
 
 
 def _plain(text: str) -> str:
-    r"""Without the `$` that begins a formula and the `_` that hides a label."""
+    r"""Escapes the `$` that begins a formula, and a first `_`, which hides a label."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

@@ -1,4 +1,4 @@
-"""The shapes of schedules over a run, on one axis."""
+"""The shapes of schedules over the steps of a run."""
 
 import io
 import textwrap
@@ -9,32 +9,33 @@ import numpy as np
 
 from gradjax.types import Series
 
-# Colour-blind safe (Wong 2011), the yellow left out; then the same ones dashed.
+# Colour-blind safe colours (Wong 2011) without yellow, then the same colours dashed.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _LOOKS = [(color, style) for style, color in product(("-", "--", "-.", ":"), _COLORS)]
 _LABEL_CHARACTERS = 60
-_TEXT = 15  # points: half the size is still read
+_TEXT = 15  # points, still readable at half the size
 
 
 def schedule(shapes: dict[str, Series]) -> bytes:
-    """Draws what multiplies the peak learning rate at each step.
+    """Draws the factor of the peak learning rate at each step.
 
     Args:
-      shapes: label -> the shape's values in [0, 1] over steps; drawn in this order,
-        each a little thinner than the one before, so that equal ones all show.
+      shapes: label -> the values of a shape in [0, 1] over steps. They are drawn in
+        this order, each thinner than the previous one, so that equal shapes are all
+        visible.
 
     Returns:
       A PNG.
     """
     from matplotlib.figure import Figure
 
-    labels = [_wrapped(label) for label in shapes]
+    labels = [_wrap(label) for label in shapes]
     height = 5.4 + 0.3 * sum(label.count("\n") + 1 for label in labels)
     figure = Figure(figsize=(9, height), dpi=120, layout="constrained")
     axes = figure.subplots()
     widths = np.linspace(4.0, 2.0, len(shapes)) if len(shapes) > 1 else [3.0]
     lines = [
-        _drawn(axes, series, _LOOKS[k % len(_LOOKS)], width)
+        _draw(axes, series, _LOOKS[k % len(_LOOKS)], width)
         for k, (series, width) in enumerate(zip(shapes.values(), widths, strict=True))
     ]
     axes.set_xlabel("step", fontsize=_TEXT)
@@ -51,7 +52,7 @@ def schedule(shapes: dict[str, Series]) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(axes: Any, series: Series, look: tuple[str, str], width: float) -> Any:
+def _draw(axes: Any, series: Series, look: tuple[str, str], width: float) -> Any:
     color, style = look
     marker = "o" if len(series.steps) <= 30 else None
     return axes.plot(
@@ -66,11 +67,11 @@ def _drawn(axes: Any, series: Series, look: tuple[str, str], width: float) -> An
 
 
 def _last(shapes: dict[str, Series]) -> float:
-    """The last step there is; 1 where a run is one step, for an axis has a length."""
+    """Returns the last step, but at least 1, because an axis must have a length."""
     return max(1, *(int(series.steps[-1]) for series in shapes.values()))
 
 
-def _wrapped(label: str) -> str:
-    """In lines that fit; `$` would begin a formula, and `_` hides a label."""
+def _wrap(label: str) -> str:
+    """Wraps a label. Escapes `$`, which begins a formula, and a `_` that hides it."""
     text = textwrap.fill(label.replace("$", r"\$"), _LABEL_CHARACTERS)
     return f" {text}" if text.startswith("_") else text

@@ -1,4 +1,4 @@
-"""A schedule before and after it went down its gradient, and what it gained."""
+"""A schedule before and after gradient descent on its numbers, and the gain."""
 
 import io
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ import numpy as np
 
 from gradjax.types import Series
 
-# Colour-blind safe (Wong 2011); what was learned is vermilion.
+# Colour-blind safe colours (Wong 2011); the learned schedule is vermilion.
 _COLORS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00")
 _LEARNED = "#D55E00"
-_TEXT = 14  # points: half the size is still read
+_TEXT = 14  # points, still readable at half the size
 
 
 def schedule_gradient(
@@ -21,15 +21,15 @@ def schedule_gradient(
     fresh: Mapping[str, Any],
     loss_name: str = "loss",
 ) -> bytes:
-    """Draws rates over a run, the loss over outer steps, and what fresh seeds say.
+    """Draws the rates over a run, the loss over outer steps, and losses of fresh seeds.
 
     Args:
-      title: above the figure.
-      rates: label -> the learning rate over steps, f[points]; the last is the learned.
-      descent: over outer steps, values f[trials, outer].
-      fresh: label -> losses f[trials] of seeds that the descent never saw, the same
-        ones in the same order for every label; the last is the learned.
-      loss_name: of the two axes of loss.
+      title: the title of the figure.
+      rates: label -> the learning rate over steps, f[points]; the learned one is last.
+      descent: the losses over outer steps, values f[trials, outer].
+      fresh: label -> losses f[trials] with seeds that the descent did not use, the same
+        seeds in the same order for every label; the learned one is last.
+      loss_name: the label of the two axes of loss.
 
     Returns:
       A PNG.
@@ -55,7 +55,7 @@ def schedule_gradient(
 
 
 def _draw_rates(axes: Any, rates: Mapping[str, Series]) -> None:
-    """Others as lines; the learned one thick, with its points."""
+    """Draws the rates as lines; the learned one is thick and shows its points."""
     last = 1.0
     for (label, (steps, values)), color in zip(
         rates.items(), _colors(len(rates)), strict=True
@@ -81,7 +81,7 @@ def _draw_rates(axes: Any, rates: Mapping[str, Series]) -> None:
 
 
 def _draw_descent(axes: Any, descent: Series, loss_name: str) -> None:
-    """Thin for each seed, thick for their mean."""
+    """Draws a thin line for each seed, and a thick one for the mean."""
     steps, trials = np.asarray(descent.steps), np.atleast_2d(descent.values)
     for losses in trials if len(trials) > 1 else ():
         axes.plot(steps, losses, color=_LEARNED, lw=0.8, alpha=0.4)
@@ -108,12 +108,12 @@ def _draw_descent(axes: Any, descent: Series, loss_name: str) -> None:
     )
     axes.set(xlabel="outer step", ylabel=loss_name, xlim=(0, max(1, steps[-1])))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title("down the gradient")
+    axes.set_title("gradient descent on the schedule")
     axes.legend(frameon=False, fontsize=_TEXT - 1)
 
 
 def _draw_fresh(axes: Any, fresh: Mapping[str, Any], loss_name: str) -> None:
-    """A dot a seed, joined from schedule to schedule; a bar for the mean."""
+    """Draws a dot per seed, joined between schedules, and a bar for the mean."""
     table = np.stack([np.asarray(losses, float) for losses in fresh.values()])
     table = np.where(np.isfinite(table), table, np.nan)
     places = np.arange(len(table))

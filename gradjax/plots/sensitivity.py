@@ -1,4 +1,4 @@
-"""What a run ends with, over one of its numbers: too small, right, too large."""
+"""The final loss of a run over one of its numbers: too small, right, too large."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,28 @@ import numpy as np
 
 from gradjax.types import Series
 
-# Colour-blind safe (Wong 2011).
+# Colour-blind safe colours (Wong 2011).
 _COLORS = ("#000000", "#56B4E9", "#CC79A7", "#E69F00", "#0072B2", "#009E73", "#D55E00")
 _LOOKS = [(color, style) for style, color in product(("-", "--", "-.", ":"), _COLORS)]
 _OFF = {"marker": "^", "ls": "", "ms": 10, "mfc": "#D55E00", "mec": "black"}
 _REGIONS = {"too small": "#0072B2", "right": "#009E73", "too large": "#D55E00"}
-_TEXT = 14  # points: half the size is still read
-_MOST = 1e4  # times the start: what is above is off the scale
+_TEXT = 14  # points, still readable at half the size
+_MOST = 1e4  # larger multiples of the loss at the start are off the scale
 
 
 class Points(NamedTuple):
-    """One number swept over a log axis, all else equal."""
+    """The losses over one swept number, with all other numbers fixed."""
 
-    values: Any  # f[points], above 0, rising
+    values: Any  # f[points], above 0, increasing
     losses: Any  # f[points] or f[trials, points], above 0; inf or NaN: it overflowed
 
 
 class Mark(NamedTuple):
-    """A value of the swept number worth a vertical line."""
+    """A value of the swept number that a vertical line marks."""
 
     value: float
     label: str
-    is_theory: bool = False  # a dashed line, and a found one is solid
+    is_theory: bool = False  # whether it is from theory, and dashed, or measured
 
 
 class Curve(NamedTuple):
@@ -42,11 +42,11 @@ class Curve(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What a sweep's picture may show beside it."""
+    """Optional additions to the picture of a sweep."""
 
     start: float | None = None  # the loss before the first step, above 0
     right: tuple[float, float] | None = None
-    # the values between two shaded sides: 0 and inf where there is no side
+    # the range of good values; 0 or inf where no value on that side is bad
     marks: Sequence[Mark] = ()
     curves: Sequence[Curve] = ()  # in a second panel
 
@@ -61,17 +61,17 @@ def sensitivity(
     ylabel: str,
     notes: Notes = _NO_NOTES,
 ) -> bytes:
-    """Draws final losses over a swept number, both axes log.
+    """Draws final losses over a swept number, with two logarithmic axes.
 
     Args:
-      title: above the figure.
-      sweeps: label -> what was swept. Of several trials the median is a line, and from
-        the least to the largest a band. A loss above 10,000 times `notes.start`, or one
-        that overflowed, is a triangle at the top.
-      xlabel: the number's name.
-      ylabel: the loss's name, of both panels.
-      notes: a start, two edges of shading, vertical lines, and the curves of a second
-        panel.
+      title: the title of the figure.
+      sweeps: label -> the losses of a sweep. With several trials a line shows the
+        median, and a band the range of the trials. A loss above 10,000 times
+        `notes.start`, or one that overflowed, is a triangle at the top.
+      xlabel: the name of the number.
+      ylabel: the name of the loss, for both panels.
+      notes: the loss at the start, the range of good values, vertical lines, and the
+        curves of a second panel.
 
     Returns:
       A PNG.
@@ -135,7 +135,7 @@ def _draw_sweep(
     label: str,
     limits: tuple[float, float],
 ) -> bool:
-    """Draws one; says whether a part of it is off the scale."""
+    """Draws one sweep; returns whether a part of it is off the scale."""
     color, style = look
     values, trials = np.asarray(sweep.values), np.atleast_2d(sweep.losses)
     trials = np.where(np.isfinite(trials), trials, np.inf)
@@ -163,7 +163,7 @@ def _draw_sweep(
 
 
 def _shade(axes: Any, right: tuple[float, float]) -> None:
-    """Three regions, each with its name where there is room for it."""
+    """Shades the three regions and writes their names above them."""
     low, high = axes.get_xlim()
     edges = np.clip([low, *right, high], low, high)
     decades = np.log(high / low)
@@ -201,7 +201,7 @@ def _draw_curves(axes: Any, notes: Notes) -> None:
 
 
 def _limits(sweeps: Mapping[str, Points], notes: Notes) -> tuple[float, float]:
-    """From below the least loss to above the start; what is beyond is off the scale."""
+    """Returns the range of the losses up to 10,000 times the start, and a margin."""
     ends = [np.ravel(sweep.losses) for sweep in sweeps.values()]
     curves = [np.asarray(curve.losses.values) for curve in notes.curves]
     seen = np.concatenate([*ends, *curves])

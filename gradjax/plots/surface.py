@@ -1,18 +1,18 @@
-"""A surface from above: filled contours, to draw paths or arrows on, and the arrows."""
+"""A surface from above: filled contours, and arrows on them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-# From the bottom up: pale, so that every colour of the Wong palette shows on it.
+# From the lowest up. They are pale, so that all colours of Wong (2011) are visible.
 _SHADES = ("#FFFFFF", "#DCE6EE", "#B4C7D8", "#8AA5BE")
 _LINES = "#5F7C97"
-_HEAT = ("#E69F00", "#D55E00", "#8A1C1C", "#1A0A0A")  # of arrows, the weakest first
-_NUM_POINTS = 301  # a side of the grid
+_HEAT = ("#E69F00", "#D55E00", "#8A1C1C", "#1A0A0A")  # of arrows, the shortest first
+_NUM_POINTS = 301  # points along each side of the grid
 _NUM_LEVELS = 24
-_MAX_DECADES = 4.0  # that the colours of arrows span, below the longest vector
-_TEXT = 13  # points: half the size is still read
+_MAX_DECADES = 4.0  # decades below the longest vector that the colours of arrows span
+_TEXT = 13  # points, still readable at half the size
 
 
 def draw_contours(
@@ -24,16 +24,16 @@ def draw_contours(
 ) -> None:
     """Draws the contours of a function of x and y, and a star at every minimiser.
 
-    The levels are equally spaced in log(1 + height above the least value): close
-    together at the bottom, decades apart on a wall.
+    The levels are equally spaced in log(1 + height above the least value), so they are
+    close together near the minimum and decades apart on steep walls.
 
     Args:
-      axes: where to draw; both axes get one scale, so a gradient is seen at a right
-        angle to the contours.
+      axes: the matplotlib axes; x and y get the same scale, so that a gradient is at a
+        right angle to the contours.
       function: (x f[...], y f[...]) -> f[...].
       xlim: the domain in x.
       ylim: the domain in y.
-      minimisers: points inside the domain; they count for the least value, too.
+      minimisers: points inside the domain; the least value includes theirs.
     """
     x, y = np.meshgrid(np.linspace(*xlim, _NUM_POINTS), np.linspace(*ylim, _NUM_POINTS))
     values = np.asarray(function(x, y), np.float64)
@@ -63,16 +63,16 @@ def draw_contours(
 def draw_arrows(
     axes: Any, points: np.ndarray, vectors: np.ndarray, label: str = "length"
 ) -> None:
-    """Draws arrows of one length, their colour the length of the vector, and its bar.
+    """Draws vectors as arrows of one length, coloured by the length of the vector.
 
-    A vector of length 0 has no direction and is not drawn. Colours are logarithmic,
-    over at most four decades below the longest.
+    A colour bar is drawn beside the axes. A vector of length 0 has no direction and is
+    not drawn. The colours are logarithmic, over at most four decades below the longest.
 
     Args:
-      axes: where to draw; its limits are set already.
-      points: f[points, 2], where each arrow has its middle, on a square grid.
+      axes: the matplotlib axes, with their limits set.
+      points: f[points, 2], the middles of the arrows, on a square grid.
       vectors: f[points, 2].
-      label: of the bar.
+      label: the label of the colour bar.
     """
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator
@@ -92,7 +92,7 @@ def draw_arrows(
         angles="xy",
         pivot="mid",
         scale_units="width",
-        scale=1.35 * np.sqrt(len(is_drawn)),  # arrows that just do not touch
+        scale=1.35 * np.sqrt(len(is_drawn)),  # so that arrows nearly touch
         width=0.0042,
         headwidth=4.5,
         headlength=4.5,
