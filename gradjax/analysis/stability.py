@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """The results of a grid of learning rates; None for what it does not show."""
+    """The results of a grid of learning rates; None if the grid shows no such rate."""
 
     outcomes: Sequence[Outcome]  # one per rate, with increasing rates
     best: Outcome | None  # the one with the lowest final height
@@ -166,7 +166,7 @@ def bisect(
 
 
 def _half_as_far(outcomes: Sequence[Outcome]) -> float | None:
-    """Returns the rate at which the fall is half that of the best; None without one.
+    """Returns the rate with half the fall of the best one; None if there is none.
 
     The outcomes start at the best one. Between two rates of the grid the fall is
     interpolated linearly over the logarithm of the rate.

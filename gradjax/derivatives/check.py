@@ -34,7 +34,7 @@ class LeafCheck(NamedTuple):
     max_relative_error: float  # max_error / the largest slope of the leaf
     is_right: bool
     is_decided: bool  # False: the differences are too inexact to tell right from wrong
-    worst: str  # the place that exceeds the allowed error most, with both slopes
+    worst: str  # the place farthest beyond the allowed error, with both slopes
 
 
 class GradientCheck(NamedTuple):
@@ -179,7 +179,7 @@ def _value(loss: Callable[..., Any], params: Params, *rest: Any) -> Any:
 
 
 def _checked_eps(value: Callable[..., Any], params: Params, rest: tuple) -> float:
-    """Returns the eps of the loss's type; refuses a loss that is not a finite float."""
+    """Returns the eps of all computations; refuses a loss that is no finite float."""
     seen = jax.eval_shape(value, params, *rest)
     is_array = isinstance(seen, jax.ShapeDtypeStruct)
     if not is_array or seen.shape or not jnp.issubdtype(seen.dtype, jnp.floating):

@@ -60,7 +60,7 @@ class Quotients(NamedTuple):
 
 
 class Exponents(NamedTuple):
-    """Powers of h in the errors; None if one error dominates at too few steps."""
+    """Powers of h in the errors; None if an error dominates at fewer than 10 steps."""
 
     rounding: float | None  # -1 in theory
     truncation: float | None  # of central differences; 2 in theory

@@ -47,9 +47,9 @@ def outcome(program: Program, split: str = "validation") -> Outcome:
     It is the mean over the split, at the parameters for evaluation after the last step,
     as `gradjax.run` reports it. The function may be jitted, mapped over hyperparameters
     or seeds, and differentiated in forward mode (`jax.jvp`) and in reverse mode
-    (`jax.grad`). Reverse mode stores about sqrt(T) states of the run, and the
-    intermediate values of the sqrt(T) steps between two of these, instead of T of each.
-    It computes every step twice.
+    (`jax.grad`). Reverse mode stores about sqrt(T) states of the run and the
+    intermediate values of the sqrt(T) steps between two of these, 2 sqrt(T) in all
+    instead of T. It computes every step twice.
 
     Args:
       program: from `gradjax.program`.

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradjax.types import Series
 
-# Colour-blind safe (Wong 2011), the yellow left out.
+# Colour-blind safe colours (Wong 2011) without yellow.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MAX_SIZES = len(_COLORS)
 _TEXT = 14  # points, still readable at half the size

@@ -77,7 +77,7 @@ def _draw_errors(axes: Any, line: Line, quotients: Sequence[Quotients]) -> None:
 
 
 def _draw_quotients(axes: Any, steps: np.ndarray, one: Quotients) -> None:
-    """Draws the errors as points, and their running median, as rounding is random."""
+    """Draws single errors, which are as good as random, and their running median."""
     color, name = _COLORS[one.name], one.name
     typical = _positive(one.typical)
     axes.plot(steps, _positive(one.central), ".", c=color, ms=3.5, alpha=0.4, mew=0)

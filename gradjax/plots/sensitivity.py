@@ -201,7 +201,7 @@ def _draw_curves(axes: Any, notes: Notes) -> None:
 
 
 def _limits(sweeps: Mapping[str, Points], notes: Notes) -> tuple[float, float]:
-    """Returns the range of the losses up to 10,000 times the start, and a margin."""
+    """Returns the range of the losses up to 10,000 times the start, widened."""
     ends = [np.ravel(sweep.losses) for sweep in sweeps.values()]
     curves = [np.asarray(curve.losses.values) for curve in notes.curves]
     seen = np.concatenate([*ends, *curves])

@@ -92,7 +92,7 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
 
 
 def _each_evaluation(show: Show) -> OnSegment:
-    """Calls `show` for each evaluation of a segment of one trial."""
+    """Returns a callback that gives each block of a segment of one trial to `show`."""
 
     def on_segment(active: Active, interval: Interval) -> None:
         results, plan = active.results, active.results.plan
@@ -127,7 +127,7 @@ def _means(results: Results, step: int) -> dict[str, float]:
 
 
 def _line(epoch_steps: int | None) -> Show:
-    """Prints a line for each evaluation."""
+    """Returns a function that prints a line for each evaluation."""
     started = [time.monotonic(), 0.0]
 
     def show(taken: int, num_steps: int, means: dict[str, float]) -> None:

@@ -25,7 +25,7 @@ class Learned(NamedTuple):
     schedules: dict[str, Tuned]  # constant, cosine, `start`, learned
     path: np.ndarray  # f32[outer, trials]: the losses before each outer step
     fresh: dict[str, dict[str, np.ndarray]]
-    # split -> schedule -> f32[trials], losses with seeds that chose nothing
+    # split -> schedule -> f32[trials], losses with seeds on which nothing was chosen
 
 
 def gain(losses: dict[str, np.ndarray], name: str) -> Interval | None:

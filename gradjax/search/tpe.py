@@ -112,7 +112,7 @@ def _suggest(state: State, beside: list[Point], count: int) -> list[Point]:
         params = dict(zip(distributions, numbers, strict=True))
         return optuna.create_trial(params=params, distributions=distributions, **result)
 
-    # Each round has its own seed: it gives the same points again, other rounds others.
+    # Each round of a search has a fixed seed, so a repeated round has the same points.
     (round_seed,) = np.random.SeedSequence(
         [state.seed, state.num_asked]
     ).generate_state(1)

@@ -80,5 +80,5 @@ def advanced(num_asked: int, count: int) -> int:
 
 
 def _cell(coordinate: float, num_cells: int) -> int:
-    """Returns the index of the cell of [0, 1] that holds it; 1 is in the last cell."""
+    """Returns the cell of [0, 1] that contains a coordinate; 1 is in the last cell."""
     return min(int(coordinate * num_cells), num_cells - 1)

@@ -114,7 +114,7 @@ def run(
 
 
 def reached(found: Trials, workload: Workload) -> np.ndarray:
-    """Returns the target's metric of each trial at its end: f64[trials], or NaN."""
+    """Returns the final value of each trial: f64[trials], NaN for a diverged trial."""
     name = workload.target.metric
     for split in ("validation", "train"):
         if name in found.evaluation.get(split, {}):
