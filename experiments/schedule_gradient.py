@@ -1,8 +1,8 @@
-r"""A schedule improved by its own gradient: a run is a function, so differentiate it.
+r"""Gradient descent on a schedule: the final loss of a run can be differentiated.
 
-Claim:    the loss at the end of a run has a gradient in every point of its schedule.
-          Down along it the best constant learning rate becomes one that decays, and
-          ends lower with seeds that the descent never saw.
+Claim:    the final loss of a run has a gradient in every point of its schedule.
+          Following it turns the best constant learning rate into a decaying one, which
+          ends with a lower loss on seeds that the descent did not use.
 Cost:     half a minute, most of it to compile a run and its gradient.
 Command:  python -m experiments.schedule_gradient
           python -m experiments.schedule_gradient --start=cosine
@@ -10,16 +10,18 @@ Command:  python -m experiments.schedule_gradient
           python -m experiments.schedule_gradient --problem=digits_mlp --batch_size=32 \
               --steps=100 --optimizer='adam(eps_root=1e-16)' --headroom=2
 
-The schedule is `points` numbers in [0, 1] with straight lines between them, times a
-peak. First one number is tuned on the seeds of the descent: the rate of a constant, and
-the peak of a cosine, each the best of 25. The descent begins at the best of `start`,
-with a peak `headroom` times as high, so that the schedule may rise, too. Its steps are
-Adam's, on the mean gradient over the same seeds at every step (common random numbers);
-after each the numbers are cut to [0, 1]. The schedule with the least mean loss on those
-seeds is kept. Then all of them train with fresh seeds, in pairs.
+The schedule consists of `points` numbers in [0, 1], with straight lines between them,
+multiplied by a peak. First the peaks of a constant, of a cosine and of `start` are
+tuned on the seeds of the descent; each is the best of 25. The descent begins at the
+best `start`, with a peak that is `headroom` times as high, so that the schedule can
+also rise. Each step is one of Adam on the mean gradient over the seeds, which are the
+same in every step (common random numbers); after it the numbers are clipped to [0, 1].
+The schedule with the lowest mean loss on those seeds is kept. Finally all schedules
+train with fresh seeds, and their losses are compared in pairs.
 
-The default problem is the noisy quadratic model (Zhang et al. 2019). Its theory says:
-large steps while the start is far, small ones when the noise is all that is left.
+The default problem is the noisy quadratic model (Zhang et al. 2019). Its theory
+predicts large steps while the parameters are far from the minimum, and small steps when
+only the noise remains.
 """
 
 import functools
@@ -46,46 +48,43 @@ from gradjax.report.schedule_gradient import LEARNED, Learned, Tuned
 from gradjax.trials import batches
 from gradjax.trials.batches import Lanes
 from gradjax.trials.lane_width import default_width
-from gradjax.trials.lanes import lanes as made_lanes
+from gradjax.trials.lanes import lanes as make_lanes
 from gradjax.types import LessonResult, Options, Program, Series
 
-_BELOW, _ABOVE, _NUM_RATES = (
-    1 / 30,
-    30.0,
-    25,
-)  # times the optimizer's own: what is tried
+_BELOW, _ABOVE = 1 / 30, 30.0  # range of the tuned peaks, times the default rate
+_NUM_RATES = 25
 _VALUES = "schedule.values"
-_B1, _B2 = 0.9, 0.99  # of the outer Adam: the gradients are alike from step to step
+_B1, _B2 = 0.9, 0.99  # of the outer Adam: its gradients change little between steps
 
 
 class Settings(NamedTuple):
-    """What decides the lesson."""
+    """The settings of the lesson."""
 
     experiment: str
     problem: str = "noisy_quadratic(dim=100)"  # an expression
     optimizer: str = "sgd"  # an expression
     batch_size: int | None = None  # None: all training data
     steps: int = 200  # of each run
-    start: str = "constant"  # an expression: the schedule to improve
+    start: str = "constant"  # an expression: the schedule at which the descent begins
     points: int = 16
     headroom: float = 4.0
     outer_steps: int = 40
     outer_rate: float = 0.05
-    seed: int = 0  # the first one
-    seeds: int = 32  # how many, of the descent
-    fresh: int = 32  # how many seeds compare the schedules
+    seed: int = 0  # the first seed
+    seeds: int = 32  # the number of seeds of the descent
+    fresh: int = 32  # the number of seeds that compare the schedules
 
 
 class Path(NamedTuple):
-    """The descent: what was seen at the schedule before each outer step."""
+    """The schedule before each outer step, with its losses and its gradient."""
 
     values: np.ndarray  # f32[outer, points]
     losses: np.ndarray  # f32[outer, trials]
-    grads: np.ndarray  # f32[outer, points]: the mean over the trials
+    grads: np.ndarray  # f32[outer, points]: means over the trials
 
 
 def run(settings: Settings, options: Options) -> dict[str, Any]:
-    """Refuses what is wrong; tunes, descends, compares."""
+    """Checks the settings, tunes the schedules, descends and compares."""
     _check(settings)
     problem = problems.make(settings.problem)
     if problem.data is None and settings.batch_size is not None:
@@ -111,7 +110,7 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
 
 
 def _check(settings: Settings) -> None:
-    """Refuses numbers and expressions that no problem could make right."""
+    """Checks the numbers and the expressions that do not depend on the problem."""
     arguments.whole("--steps", settings.steps, 2, 10_000)
     arguments.whole("--points", settings.points, 2, 200)
     arguments.whole("--outer_steps", settings.outer_steps, 1, 1_000)
@@ -135,23 +134,23 @@ def _check(settings: Settings) -> None:
 def _find(
     settings: Settings, program: Program, split: str, gradient: Any
 ) -> LessonResult:
-    """Tunes, descends, and compares with fresh seeds."""
+    """Tunes the schedules, descends, and compares them with fresh seeds."""
     seeds = list(range(settings.seed, settings.seed + settings.seeds))
-    lanes = made_lanes(program, default_width(program), num_devices=1)
+    lanes = make_lanes(program, default_width(program), num_devices=1)
     shapes = {name: _points(name, settings) for name in ("constant", "cosine")}
     shapes[settings.start] = _points(settings.start, settings)
     tuned = {
-        name: _tuned(lanes, split, values, seeds) for name, values in shapes.items()
+        name: _tune(lanes, split, values, seeds) for name, values in shapes.items()
     }
     said = ", ".join(f"{name} {one.peak:.3g}" for name, one in tuned.items())
     terminal.say(f"the best of {_NUM_RATES} learning rates, {len(seeds)} seeds: {said}")
     start = tuned[settings.start]
     peak = start.peak * settings.headroom
-    measured = _measured(gradient, peak, seeds, lanes.width)
-    path = _descend(settings, measured, start.values / np.float32(settings.headroom))
+    measure = _batched(gradient, peak, seeds, lanes.width)
+    path = _descend(settings, measure, start.values / np.float32(settings.headroom))
     best = int(path.losses.mean(axis=1).argmin())
     tuned[LEARNED] = Tuned(peak, path.values[best])
-    fresh = _compared(lanes, tuned, seeds[-1] + 1, settings.fresh)
+    fresh = _compare(lanes, tuned, seeds[-1] + 1, settings.fresh)
     what = f"{settings.steps:,} steps of {settings.optimizer} on {settings.problem}"
     found = Learned(what, settings.start, split, tuned, path.losses, fresh)
     rates = {name: _rates(settings, one) for name, one in tuned.items()}
@@ -170,13 +169,13 @@ def _find(
 
 
 def _rates(settings: Settings, tuned: Tuned) -> Series:
-    """The learning rate at the points of its schedule, over steps."""
+    """Returns the learning rate over steps, at the points of its schedule."""
     steps = np.linspace(0.0, settings.steps, settings.points)
     return Series(steps, tuned.peak * tuned.values)
 
 
 def _points(expression: str, settings: Settings) -> np.ndarray:
-    """A schedule as f32[points] numbers, at equally spaced points of the run."""
+    """Returns a schedule at equally spaced points of the run: f32[points]."""
     spec, numbers = schedules.split(expression, settings.steps)
     progress = np.linspace(0.0, 1.0, settings.points, dtype=np.float32)
     shape = functools.partial(schedules.shape_at, spec, numbers)
@@ -186,9 +185,9 @@ def _points(expression: str, settings: Settings) -> np.ndarray:
 def _losses(
     lanes: Lanes, settings: list[Tuned], seeds: list[int]
 ) -> dict[str, np.ndarray]:
-    """Split -> the loss at the end, f32[settings, trials]; NaN where it diverged."""
+    """Trains; returns {split: final losses f32[settings, trials]}, NaN if diverged."""
     numbers = [{optimizers.RATE: one.peak, _VALUES: one.values} for one in settings]
-    seen = batches.run(
+    trials = batches.run(
         lanes,
         [one for one in numbers for _ in seeds],
         [s for _ in settings for s in seeds],
@@ -196,26 +195,27 @@ def _losses(
     shape = (len(settings), len(seeds))
     return {
         split: np.reshape(means["loss"], shape)
-        for split, means in seen.evaluation.items()
+        for split, means in trials.evaluation.items()
     }
 
 
-def _tuned(lanes: Lanes, split: str, values: np.ndarray, seeds: list[int]) -> Tuned:
-    """The best of many peaks of one shape."""
+def _tune(lanes: Lanes, split: str, values: np.ndarray, seeds: list[int]) -> Tuned:
+    """Returns the schedule of one shape with the best of several peaks."""
     own = float(lanes.program.hparams[optimizers.RATE])
     peaks = np.geomspace(own * _BELOW, own * _ABOVE, _NUM_RATES)
     tried = [Tuned(float(peak), values) for peak in peaks]
     means = _losses(lanes, tried, seeds)[split].mean(axis=1)
     if not np.isfinite(means).any():
-        raise Refusal(f"every learning rate from {peaks[0]:.3g} on diverges")
+        rates = f"from {peaks[0]:.3g} to {peaks[-1]:.3g}"
+        raise Refusal(f"a run diverges at every learning rate that was tried, {rates}")
     return tried[int(np.nanargmin(means))]
 
 
-def _measured(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
-    """The function values f32[points] -> (losses f32[trials], mean gradient)."""
+def _batched(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
+    """Returns the function values f32[points] -> losses f32[trials], mean gradient."""
     roots, batch_size = np.asarray(seeds, np.uint32), min(width, len(seeds))
 
-    def measured(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def measure(values: jax.Array) -> tuple[jax.Array, jax.Array]:
         def one(seed: jax.Array) -> tuple[jax.Array, jax.Array]:
             hparams = {optimizers.RATE: jnp.float32(peak), _VALUES: values}
             value, grads = gradient(hparams, seed)
@@ -224,34 +224,34 @@ def _measured(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
         losses, grads = jax.lax.map(one, jnp.asarray(roots), batch_size=batch_size)
         return losses, grads.mean(axis=0)
 
-    return jax.jit(measured)
+    return jax.jit(measure)
 
 
-def _descend(settings: Settings, measured: Any, values: np.ndarray) -> Path:
-    """Adam on the numbers of a schedule, cut to [0, 1] after each step."""
+def _descend(settings: Settings, measure: Any, values: np.ndarray) -> Path:
+    """Takes Adam steps on the numbers of a schedule, clipped to [0, 1] after each."""
     rule = optax.adam(settings.outer_rate, _B1, _B2)
     state = rule.init(jnp.asarray(values))
-    seen = []
+    points = []
     for number in range(settings.outer_steps + 1):
-        losses, grads = measured(jnp.asarray(values))
+        losses, grads = measure(jnp.asarray(values))
         if number and not np.isfinite(losses).all():
             terminal.say(
-                f"outer step {number} led to a run that diverges: it ends there"
+                f"outer step {number} led to a run that diverges, so the descent ends"
             )
             break
         checked(losses.mean(), {_VALUES: grads})
-        seen.append((values, np.asarray(losses), np.asarray(grads)))
+        points.append((values, np.asarray(losses), np.asarray(grads)))
         updates, state = rule.update(grads, state)
         values = np.clip(values + np.asarray(updates), 0.0, 1.0)
-    return Path(*(np.stack(column) for column in zip(*seen, strict=True)))
+    return Path(*(np.stack(column) for column in zip(*points, strict=True)))
 
 
-def _compared(
+def _compare(
     lanes: Lanes, tuned: dict[str, Tuned], first: int, count: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Split -> schedule -> losses f32[trials] with seeds that nothing was fitted to."""
-    seen = _losses(lanes, list(tuned.values()), list(range(first, first + count)))
-    return {split: dict(zip(tuned, rows, strict=True)) for split, rows in seen.items()}
+    """Returns {split: {schedule: losses f32[trials]}} with seeds that chose nothing."""
+    ends = _losses(lanes, list(tuned.values()), list(range(first, first + count)))
+    return {split: dict(zip(tuned, rows, strict=True)) for split, rows in ends.items()}
 
 
 LESSON = Lesson(
@@ -263,26 +263,30 @@ LESSON = Lesson(
         ],
         "Training": [
             flags.OPTIMIZER,
-            Flag("batch_size", "integer", "examples a step. Unset: all of them"),
-            Flag("steps", "integer", "of each run: from 2 to 10,000"),
+            Flag("batch_size", "integer", "examples in a batch. Unset: all of them"),
+            Flag("steps", "integer", "the steps of each run: from 2 to 10,000"),
         ],
         "Schedule": [
-            Flag("start", "string", "where it begins: constant, cosine, wsd, ..."),
-            Flag("points", "integer", "numbers that it is made of: from 2 to 200"),
+            Flag("start", "string", "the first schedule: constant, cosine, wsd, ..."),
+            Flag("points", "integer", "the points of the schedule: from 2 to 200"),
             Flag(
                 "headroom",
                 "float",
-                "the peak over the best rate of the start: how far it may rise",
+                "the limit of the learning rate, divided by the best peak of the start",
             ),
         ],
         "Descent of the schedule": [
-            Flag("outer_steps", "integer", "down the gradient: from 1 to 1,000"),
-            Flag("outer_rate", "float", "of the outer Adam, on a scale from 0 to 1"),
+            Flag("outer_steps", "integer", "steps of the descent: from 1 to 1,000"),
+            Flag(
+                "outer_rate",
+                "float",
+                "the learning rate of Adam on the numbers of the schedule, in [0, 1]",
+            ),
         ],
         "Randomness": [
             flags.SEED,
-            Flag("seeds", "integer", "how many the descent sees, the same every step"),
-            Flag("fresh", "integer", "how many other seeds then compare the schedules"),
+            Flag("seeds", "integer", "the number of seeds that the descent uses"),
+            Flag("fresh", "integer", "the number of other seeds for the comparison"),
         ],
         "Output": flags.OUTPUT,
     },
