@@ -1,19 +1,19 @@
-r"""Too small, right, too large: what one number does to a descent.
+r"""Too small, right, too large: the effect of the learning rate on a descent.
 
-Claim:    a loss falls further the larger the learning rate, up to an edge from which on
-          it grows; with sgd on a quadratic the sweep finds that edge within 0.1 % of
+Claim:    a larger learning rate lowers the loss further, up to an edge above which the
+          loss grows; with sgd on a quadratic the sweep finds this edge within 0.1 % of
           2 / (largest curvature).
-Cost:     seconds: one program is compiled, and run once a rate.
+Cost:     a few seconds: one program is compiled, and it runs once per rate.
 Command:  python -m experiments.learning_rate
           python -m experiments.learning_rate --optimizer='sgd(momentum=0.9)'
           python -m experiments.learning_rate --problem=logistic_regression
           python -m experiments.learning_rate --problem=digits_mlp --steps=200
 
-Every step sees all training data. A loss grows if it ends well above the least that it
-had passed: gradjax/analysis/stability.py says it in numbers. The edge is where that
-begins, from the best rate upwards, and a bisection of the same program narrows it to
-0.1 %. A rate is right if its loss falls by at least half as many powers of ten as that
-of the best one.
+Every step uses all training data. A loss grows if it ends well above its least value;
+gradjax/analysis/stability.py gives the exact rule. The edge is the smallest rate above
+the best one at which the loss grows, and a bisection with the same program finds it to
+0.1 %. A rate is right if the logarithm of its loss falls by at least half as much as
+that of the best rate.
 """
 
 import functools
@@ -36,27 +36,27 @@ from gradjax.problems import arguments, randomness
 from gradjax.report import terminal
 from gradjax.types import LessonResult, Options, Problem, Program, Series, TracedNumber
 
-_BELOW, _ABOVE = 1e-2, 1e3  # times the optimizer's own rate: what is swept
+_BELOW, _ABOVE = 1e-2, 1e3  # range of the sweep, times the optimizer's default rate
 _NAMES = ", ".join(sorted(problems.PROBLEMS))
-_TOLERANCE = 1e-3  # of the bisection, relative
-_SMALL, _LARGE = 0.2, 1.005  # times the ends of what is right: the runs to show
+_TOLERANCE = 1e-3  # relative tolerance of the bisection
+_SMALL, _LARGE = 0.2, 1.005  # rates of the shown runs, times the ends of the right ones
 
 
 class Settings(NamedTuple):
-    """What decides the lesson."""
+    """The settings of the lesson."""
 
     experiment: str
     problem: str = "quadratic(condition=100)"  # an expression
     optimizer: str = "sgd"  # an expression
     steps: int = 1_000
-    low: float | None = None  # None: a hundredth of the optimizer's own rate
-    high: float | None = None  # None: a thousand times that
+    low: float | None = None  # None: the optimizer's default rate / 100
+    high: float | None = None  # None: the optimizer's default rate x 1,000
     num_rates: int = 41
     seed: int = 0  # of the initial parameters
 
 
 class Found(NamedTuple):
-    """What there is to say."""
+    """The results of the lesson."""
 
     settings: Settings
     sweep: Sweep
@@ -64,19 +64,19 @@ class Found(NamedTuple):
 
 
 def run(settings: Settings, options: Options) -> dict[str, Any]:
-    """Refuses what is wrong; sweeps and shows."""
+    """Checks the settings, sweeps the learning rate and shows the results."""
     arguments.whole("--steps", settings.steps, 20, 100_000)
     arguments.whole("--num_rates", settings.num_rates, 3, 201)
     optimizer, seed = settings.optimizer, settings.seed
     base = types.Settings(settings.experiment, optimizer=optimizer, seed=seed)
     experiment.check(base)
     rates = _rates(settings)
-    with jax.enable_x64(True):  # in float32 a loss above its minimum has few digits
+    with jax.enable_x64(True):  # in float32, loss - minimum has few correct digits
         problem = problems.make(settings.problem)
         if randomness.is_random(problem):
             raise Refusal(
-                f"--problem={settings.problem}: its loss is drawn anew at every step,"
-                " and noise looks like growth"
+                f"--problem={settings.problem}: the noise in its loss, which is drawn"
+                " anew at every step, would look like growth"
             )
         program = gradjax.program(problem, optimizer, num_steps=settings.steps)
         find = functools.partial(_find, settings, problem, program, rates)
@@ -84,10 +84,10 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
 
 
 def _rates(settings: Settings) -> list[float]:
-    """What is swept: equal ratios from --low to --high.
+    """Returns the rates of the sweep, a geometric sequence from --low to --high.
 
     Raises:
-        Refusal: an optimizer whose rate is not free, or ends that are none.
+        Refusal: the optimizer has no free learning rate, or the range is not valid.
     """
     _, numbers = optimizers.split(settings.optimizer)
     if optimizers.RATE not in numbers:
@@ -108,7 +108,7 @@ def _rates(settings: Settings) -> list[float]:
 def _find(
     settings: Settings, problem: Problem, program: Program, rates: list[float]
 ) -> LessonResult:
-    """Sweeps, bisects, and runs once more what the picture shows."""
+    """Sweeps the rate, bisects the edge, and repeats the runs shown in the picture."""
     terminal.say(
         f"{settings.problem}, {settings.optimizer}: one program, run at {len(rates)}"
         f" learning rates from {rates[0]:.3g} to {rates[-1]:.3g}"
@@ -138,36 +138,36 @@ def _find(
 
 
 def _losses(program: Program, seed: int, rate: float) -> tuple[np.ndarray, float]:
-    """The loss at every step f[steps], and after the last one."""
-    with np.errstate(over="ignore"):  # beyond float32, on its way to infinity
+    """Trains at one rate; returns the losses f[steps] and the loss after the last."""
+    with np.errstate(over="ignore"):  # a growing loss overflows in float32
         result = gradjax.run(program, {optimizers.RATE: rate}, seed)
     losses = result.trace["loss"].values
     return losses, result.evaluation["train"].get("loss", float(losses[-1]))
 
 
 def _level(problem: Problem, runs: list[np.ndarray]) -> tuple[float, str]:
-    """The least loss there is, and what a loss above it is called."""
+    """Returns the least possible loss, and the name of the loss minus this value."""
     if problem.minimum is not None:
         return problem.minimum.loss, "loss above the minimum"
-    seen = np.concatenate(runs)
-    least = float(seen[np.isfinite(seen)].min(initial=np.inf))
+    values = np.concatenate(runs)
+    least = float(values[np.isfinite(values)].min(initial=np.inf))
     return (0.0, "loss") if least > 0.0 else (least, "loss above the least seen")
 
 
 def _theory(problem: Problem, program: Program) -> Edge | None:
-    """The closed form, where there is one: of sgd, and a known largest curvature."""
+    """Returns the edge in closed form, for sgd and a known largest curvature."""
     minimum, spec = problem.minimum, program.plan.optimizer
     is_sgd = spec.entry is optimizers.OPTIMIZERS["sgd"] and not spec.scheduled
     if minimum is None or minimum.curvature is None or not is_sgd:
         return None
     given = dict(spec.kwargs)
-    leaf, nesterov = given.get("momentum"), bool(given.get("nesterov"))
-    momentum = program.hparams[leaf.path] if isinstance(leaf, TracedNumber) else 0.0
+    number, nesterov = given.get("momentum"), bool(given.get("nesterov"))
+    momentum = program.hparams[number.path] if isinstance(number, TracedNumber) else 0.0
     return stability.edge(minimum.curvature[1], momentum, nesterov)
 
 
 def _shown_rates(sweep: Sweep) -> dict[str, float]:
-    """The rates whose losses are shown over the steps, by what they are."""
+    """Returns {region: rate} of the runs whose losses are shown over steps."""
     rates = {}
     if sweep.too_small is not None:
         rates["too small"] = sweep.too_small * _SMALL
@@ -181,7 +181,7 @@ def _shown_rates(sweep: Sweep) -> dict[str, float]:
 
 
 def _notes(found: Found, shown: dict[str, Outcome]) -> Notes:
-    """What the picture shows beside the sweep itself."""
+    """Returns what the picture shows in addition to the sweep."""
     sweep, theory = found.sweep, found.theory
     right = (sweep.too_small or 0.0, sweep.too_large or np.inf)
     if sweep.best is None:
@@ -201,7 +201,7 @@ def _notes(found: Found, shown: dict[str, Outcome]) -> Notes:
 
 
 def _over_steps(one: Outcome) -> Series:
-    """Heights over the steps that were taken when each was seen."""
+    """Returns the heights, each at the number of steps taken before it."""
     return Series(np.arange(len(one.heights)), one.heights)
 
 
@@ -211,20 +211,20 @@ def _sentence(found: Found) -> str:
     what = f"{settings.steps:,} steps of {settings.optimizer} on {settings.problem}"
     tried = f"Of {len(sweep.outcomes)} learning rates from {low:.3g} to {high:.3g}"
     if sweep.best is None:
-        return f"{tried} all are too large: {what} end with a loss that grows"
-    said = [f"{tried}, {sweep.best.rate:.3g} brings {what} lowest"]
+        return f"{tried} all are too large: the loss grows in {what}"
+    said = [f"{tried}, {sweep.best.rate:.3g} gives the lowest loss after {what}"]
     if sweep.too_small is not None:
-        few = "(too small) they get less than half as far, counted in powers of ten"
+        few = "(too small) the logarithm of the loss falls less than half as much"
         said.append(f"below {sweep.too_small:.3g} {few}")
     edge, large = sweep.edge, sweep.too_large
     is_slow = large is not None and (edge is None or large < edge[0])
     if is_slow:
-        said.append(f"above {large:.3g} (too large) likewise")
+        said.append(f"above {large:.3g} (too large) the same holds")
     label = "" if is_slow else " (too large)"
     grows = f"above {edge[0]:.6g}{label} the loss grows" if edge else None
     said.append(grows or "none makes the loss grow")
     if theory is not None:
-        said[-1] += f", in theory from {theory.formula} = {theory.rate:.6g} on"
+        said[-1] += f", in theory above {theory.formula} = {theory.rate:.6g}"
     return "; ".join(said)
 
 
@@ -255,10 +255,10 @@ def _rows(found: Found) -> list[tuple[str, str]]:
         hint = ", an end of the sweep: --low and --high widen it" if is_end else ""
         start, end = figures["start_height"], figures["best_height"]
         rows.append(("best rate", f"{sweep.best.rate:.4g}{hint}"))
-        rows.append(("its loss, from start to end", f"{start:.3g}, {end:.3g}"))
+        rows.append(("its loss at the start, at the end", f"{start:.3g}, {end:.3g}"))
     if sweep.edge is not None:
         low, high = sweep.edge
-        rows.append(("edge found", f"falls at {low:.6g}, grows at {high:.6g}"))
+        rows.append(("edge found", f"loss falls at {low:.6g}, grows at {high:.6g}"))
     if theory is not None:
         rows.append(("edge in theory", f"{theory.formula} = {theory.rate:.6g}"))
     if figures["ratio"] is not None:
@@ -267,7 +267,7 @@ def _rows(found: Found) -> list[tuple[str, str]]:
 
 
 def _trace(sweep: Sweep, shown: dict[str, Outcome]) -> dict[str, Series]:
-    """Final heights over rates, which stand where steps do; then the curves shown."""
+    """Returns the final heights over rates, in place of steps, and the shown curves."""
     rates = np.array([one.rate for one in sweep.outcomes])
     trace = {"final": Series(rates, np.array([one.final for one in sweep.outcomes]))}
     for region, one in shown.items():
@@ -280,16 +280,16 @@ LESSON = Lesson(
     Settings,
     {
         "Problem": [
-            Flag("problem", "string", f"such as 'quadratic(dim=5)'. Names: {_NAMES}"),
+            Flag("problem", "string", f"a name or 'quadratic(dim=5)'. Names: {_NAMES}"),
         ],
         "Training": [flags.OPTIMIZER],
         "Learning rates": [
-            Flag("low", "float", "the smallest. Unset: the optimizer's own / 100"),
-            Flag("high", "float", "the largest. Unset: the optimizer's own x 1,000"),
-            Flag("num_rates", "integer", "how many, in equal ratios: from 3 to 201"),
+            Flag("low", "float", "the lowest. Unset: the optimizer's default / 100"),
+            Flag("high", "float", "the highest. Unset: the default x 1,000"),
+            Flag("num_rates", "integer", "rates, in a geometric sequence: 3 to 201"),
         ],
-        "Duration": [Flag("steps", "integer", "of every run: from 20 to 100,000")],
-        "Randomness": [Flag("seed", "integer", "of the initial parameters")],
+        "Duration": [Flag("steps", "integer", "steps of a run: from 20 to 100,000")],
+        "Randomness": [Flag("seed", "integer", "the seed of the initial parameters")],
         "Output": flags.OUTPUT,
     },
     run,
