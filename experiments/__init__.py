@@ -1,4 +1,4 @@
-"""One file per experiment, headed by its claim, cost, expected figure and command."""
+"""One file per experiment; its docstring states its claim, its cost and its command."""
 
 import os
 import signal
@@ -7,15 +7,16 @@ from types import FrameType
 from typing import NoReturn
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     if sys.stderr is not None:
         print("interrupted", file=sys.stderr, flush=True)
     os._exit(130)
 
 
-# A second is spent on importing jax, and Ctrl-C in it would be dozens of lines: some
-# libraries even turn it into an ImportError, or print it and go on. This file is run
-# before them. `signals.usual` gives Ctrl-C its usual meaning back.
-_IS_COMMAND = sys.argv[:1] == ["-m"]  # python -m, still looking for the experiment
+# The import of jax takes about one second. Without this handler, Ctrl-C during the
+# import would print dozens of lines; some libraries turn it into an ImportError, or
+# print it and continue. This file runs before these imports. `signals.usual` restores
+# the usual handler.
+_IS_COMMAND = sys.argv[:1] == ["-m"]  # true while python -m looks for the experiment
 if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGINT, _exit)

@@ -1,24 +1,24 @@
-r"""Full batch or mini-batch: what a step costs, and what it buys.
+r"""Compare full batch and mini-batch: the cost of a step, and the decrease of the loss.
 
-Claim:    in the same number of epochs small batches take more steps and get further,
-          for at one learning rate a loss falls by the step; but a step on a large batch
-          costs less an example.
-Cost:     seconds, most of them to compile one program for every batch size.
+Claim:    in the same number of epochs, small batches take more steps and reach a lower
+          loss, because at one learning rate the loss falls with the number of steps;
+          but a step on a large batch costs less per example.
+Cost:     seconds, mainly to compile one program for each batch size.
 Command:  python -m experiments.batch_size
           python -m experiments.batch_size --scale_rate=linear --learning_rate=0.02
           python -m experiments.batch_size --batch_size=16 --batch_size=full --seeds=5
           python -m experiments.batch_size --problem=ridge --batch_size=1,32,full
 
-All batch sizes start at the same parameters and go through the same examples, each in
-its own number of steps, ceil(examples / batch) an epoch. The learning rate is the same
-for all of them, so that they differ in nothing else. A larger batch has a less noisy
-gradient, and --scale_rate gives it a larger rate: `linear` multiplies it by batch /
-smallest batch (Goyal et al. 2017), `sqrt` by the root of that (Krizhevsky 2014). No
-scaling lifts the rate at which a descent grows, so `linear` can fail. The rate given is
-that of the smallest batch.
+All batch sizes start at the same parameters and use the same examples, with
+ceil(examples / batch) steps per epoch and the same learning rate. A larger batch has a
+less noisy gradient, so --scale_rate can give it a larger rate: `linear` multiplies the
+rate by batch / smallest batch (Goyal et al. 2017), `sqrt` by the square root of that
+(Krizhevsky 2014). The rate of the flag is that of the smallest batch. Scaling does not
+change the largest stable rate, so training with `linear` can diverge.
 
-A mini-batch's training loss is a sample of the loss over all data, and is averaged over
-steps; that of the full batch is exact. Validation is over its whole split, every epoch.
+The training loss of a mini-batch is a sample of the loss over all data and is averaged
+over steps; that of the full batch is exact. The complete validation split is evaluated
+after each epoch.
 """
 
 import functools
@@ -40,26 +40,26 @@ from gradjax.report import terminal
 from gradjax.types import LessonResult, Options, Problem, Program, Result, Series
 
 _SCALES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # the power of batch / smallest
-_MAX_STEPS = 1_000_000  # of one run: its losses are kept in memory
-_TIMED_S, _MAX_TIMED = 0.3, 20  # a size's runs are timed for so long, or so often
+_MAX_STEPS = 1_000_000  # because the losses of a run are kept in memory
+_TIMED_S, _MAX_TIMED = 0.3, 20  # seconds of runs, and runs, for the timing of a size
 
 
 class Settings(NamedTuple):
-    """What decides the lesson."""
+    """The settings of the lesson."""
 
     experiment: str
     problem: str = "digits_mlp"  # an expression
     optimizer: str = "sgd"  # an expression
-    learning_rate: float | None = None  # None: the optimizer's own default
+    learning_rate: float | None = None  # None: the default of the optimizer
     scale_rate: str = "none"  # a name in _SCALES
     batch_size: tuple[str, ...] = ("8", "32", "128", "full")
     epochs: int = 20
-    seed: int = 0  # the first one
-    seeds: int = 1  # how many
+    seed: int = 0  # the first seed
+    seeds: int = 1  # the number of seeds
 
 
 class Size(NamedTuple):
-    """What trains with one batch size."""
+    """A batch size and its program."""
 
     batch_size: int
     name: str  # "32", or "all 1,257"
@@ -68,15 +68,15 @@ class Size(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What training with one batch size led to."""
+    """The results of training with one batch size."""
 
     size: Size
-    results: list[Result]  # one a seed
-    figures: dict[str, Any]  # summary.json's
+    results: list[Result]  # one per seed
+    figures: dict[str, Any]  # for summary.json
 
 
 def run(settings: Settings, options: Options) -> dict[str, Any]:
-    """Refuses what is wrong; trains once a batch size and seed, and shows."""
+    """Checks the settings, trains with each batch size and seed, and reports."""
     expressions.lookup(settings.scale_rate, _SCALES, "--scale_rate")
     arguments.whole("--epochs", settings.epochs, 1, 10_000)
     arguments.whole("--seeds", settings.seeds, 1, 100)
@@ -101,10 +101,10 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
 
 
 def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Size:
-    """A batch size with its rate and its program, which is not compiled yet.
+    """Returns a batch size with its rate and its program, which is not compiled yet.
 
     Raises:
-        Refusal: too many steps, or a rate that cannot be.
+        Refusal: too many steps, or a rate out of bounds.
     """
     assert problem.data is not None
     num_examples = problem.data.train.num_examples
@@ -125,7 +125,7 @@ def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Si
 
 
 def _rate(settings: Settings, program: Program, times: float) -> float | None:
-    """The learning rate of a batch that is `times` as large as the smallest."""
+    """Returns the learning rate of a batch `times` as large as the smallest one."""
     rate, power = settings.learning_rate, _SCALES[settings.scale_rate]
     if rate is None:
         rate = program.hparams.get(optimizers.RATE)
@@ -138,24 +138,24 @@ def _rate(settings: Settings, program: Program, times: float) -> float | None:
 
 
 def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
-    """Trains once a batch size and seed."""
+    """Trains with each batch size and seed."""
     epochs, scale = _counted(settings.epochs, "epoch"), settings.scale_rate
     what = f"{epochs} of {settings.problem}, {settings.optimizer}"
     terminal.say(f"{what}: {len(sizes)} batch sizes, {len(sizes)} programs to compile")
-    found = [_measured(settings, size) for size in sizes]
+    found = [_measure(settings, size) for size in sizes]
     how = "one learning rate" if scale == "none" else f"learning rate by {scale} rule"
-    draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_drawn, found)))
+    draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_curves, found)))
     return LessonResult(
         _sentence(settings, found),
         {"num_programs": len(sizes), "sizes": [one.figures for one in found]},
-        [(f"batches of {one.size.name}", _spoken(one.figures)) for one in found],
+        [(f"batches of {one.size.name}", _row(one.figures)) for one in found],
         _trace(found),
         {"picture.png": draw},
     )
 
 
-def _measured(settings: Settings, size: Size) -> Measured:
-    """Trains; a run that is over at once is repeated, to know how long it takes."""
+def _measure(settings: Settings, size: Size) -> Measured:
+    """Trains with each seed; repeats short runs to measure their time."""
     numbers = {} if size.rate is None else {optimizers.RATE: size.rate}
     seeds = range(settings.seed, settings.seed + settings.seeds)
     results = [gradjax.run(size.program, numbers, seed) for seed in seeds]
@@ -173,8 +173,8 @@ def _measured(settings: Settings, size: Size) -> Measured:
     return Measured(size, results, {**given, **figures, "examples_per_s": speed})
 
 
-def _drawn(one: Measured) -> tuple[str, Trained]:
-    """One batch size under its label, as the picture has it."""
+def _curves(one: Measured) -> tuple[str, Trained]:
+    """Returns the label and the curves of a batch size in the picture."""
     size, figures, epoch_steps = one.size, one.figures, one.size.program.plan.eval_every
     rate = "" if size.rate is None else f" at {size.rate:.3g}"
     speed = f"{figures['gradients_per_s']:,.0f} gradients/s"
@@ -188,12 +188,12 @@ def _drawn(one: Measured) -> tuple[str, Trained]:
 
 
 def _sentence(settings: Settings, found: list[Measured]) -> str:
-    """How far each got, in how many steps; then what a step bought and cost."""
+    """Describes the losses and the steps, then the gain and the cost of a step."""
     least = min(found, key=lambda one: one.size.batch_size)
     most = max(found, key=lambda one: one.size.batch_size)
     step = most.figures["steps"]
     after = [many.training_loss(one.results, step) for one in (least, most)]
-    said = [_reached(settings, found)]
+    said = [_final_losses(settings, found)]
     if None not in after:
         said.append(
             f"after the same {_counted(step, 'step')} the training loss was"
@@ -209,8 +209,8 @@ def _sentence(settings: Settings, found: list[Measured]) -> str:
     return "; ".join(said)
 
 
-def _reached(settings: Settings, found: list[Measured]) -> str:
-    """How far each batch size got in the same number of epochs."""
+def _final_losses(settings: Settings, found: list[Measured]) -> str:
+    """Describes the loss of each batch size after the same number of epochs."""
     is_held_out = "validation_loss" in found[0].results[0].trace
     what = "validation" if is_held_out else "training"
     reached, diverged = [], []
@@ -236,8 +236,8 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _spoken(figures: dict[str, Any]) -> str:
-    """A row of the table."""
+def _row(figures: dict[str, Any]) -> str:
+    """Returns a row of the table."""
     names = ("training_loss", "validation_loss", "validation_accuracy")
     shown = [(name.replace("_", " "), figures[name]) for name in names]
     ends = ", ".join(f"{name} {end:.3g}" for name, end in shown if end is not None)
@@ -249,7 +249,7 @@ def _spoken(figures: dict[str, Any]) -> str:
 
 
 def _trace(found: list[Measured]) -> dict[str, Series]:
-    """Every curve under its name and batch size."""
+    """Returns all curves; the batch size is appended to their names."""
     trace = {}
     for one in found:
         for name in ("loss", "validation_loss", "validation_accuracy"):
@@ -262,33 +262,33 @@ LESSON = Lesson(
     "batch_size",
     Settings,
     {
-        "Problem": [Flag("problem", "string", "one with data: digits_mlp, ridge, ...")],
+        "Problem": [Flag("problem", "string", "a problem with data: digits_mlp, ...")],
         "Training": [
             flags.OPTIMIZER,
-            Flag("learning_rate", "float", "unset: the optimizer's own"),
+            Flag("learning_rate", "float", "unset: the default of the optimizer"),
             Flag(
                 "scale_rate",
                 "string",
-                "the rate of larger batches: the same (none), times batch / smallest"
-                " batch (linear), or times the root of that (sqrt)",
+                "the factor of the rate of a larger batch: 1 (none), batch / smallest"
+                " batch (linear), or the square root of that (sqrt)",
             ),
         ],
         "Batches": [
             Flag(
                 "batch_size",
                 "strings",
-                "examples a step, or 'full': repeated, or several with commas between;"
-                f" from 2 to {MAX_SIZES} of them",
+                f"examples in a batch, or 'full': from 2 to {MAX_SIZES} values, given"
+                " in several flags or separated by commas",
             ),
         ],
-        "Duration": [Flag("epochs", "integer", "passes over the training split")],
+        "Duration": [Flag("epochs", "integer", "passes over the train split")],
         "Randomness": [
             flags.SEED,
             Flag(
                 "seeds",
                 "integer",
-                "how many runs of each, with seed, seed + 1, ...: their means are"
-                " reported, and the picture has a band from the least to the largest",
+                "the number of runs of each size, with seed, seed + 1, ...; the mean is"
+                " reported, and the picture shows a band from the least to the largest",
             ),
         ],
         "Output": flags.OUTPUT,

@@ -1,9 +1,10 @@
-r"""Why a gradient descends: four steps, repeated until nothing changes.
+r"""Show how optimizers descend a surface in two dimensions, until they converge.
 
-1 start somewhere, 2 compute the gradient, 3 step against it, 4 repeat.
+A descent has four parts: 1 choose a start, 2 compute the gradient, 3 take a step
+against it, 4 repeat from 2.
 
-Claim:    the gradient says which way is down, the optimizer how far to go: by that they
-          differ in how many steps they take, and in where they end.
+Claim:    the gradient gives the direction of descent and the optimizer the size of each
+          step, so optimizers differ in the number of steps and in the end point.
 Cost:     10 seconds.
 Command:  python -m experiments.descent
           python -m experiments.descent --surface=rastrigin --start='4.2, -3.1'
@@ -34,38 +35,38 @@ from gradjax.training import evaluation
 from gradjax.training.numbers import checked_hparams
 from gradjax.types import Hparams, LessonResult, Options, Program, Series, TrainState
 
-_BLOCK_STEPS = 1_000  # of one compiled call; after each the stopping rule is asked
+_BLOCK_STEPS = 1_000  # steps in a compiled call; convergence is checked after each call
 _MAX_STEPS = 100_000
-_MAX_KEPT = 1_000  # points of a kept curve, equal ratios of steps apart
+_MAX_KEPT = 1_000  # points of a stored curve, at equal ratios of steps
 _OPTIMIZERS = ("sgd(1e-3)", "sgd(1e-3, momentum=0.9)", "adam(0.05)", "lbfgs")
-_SEED = 0  # of what an optimizer draws at random, as noisy_sgd does
+_SEED = 0  # the seed of optimizers that draw random numbers, such as noisy_sgd
 
 
 class Settings(NamedTuple):
-    """What decides the lesson."""
+    """The settings of the lesson."""
 
     experiment: str
     surface: str = "rosenbrock"
-    start: str | None = None  # "x, y"; None: the surface's own
-    optimizer: tuple[str, ...] = _OPTIMIZERS  # an expression each
+    start: str | None = None  # "x, y"; None: the start that the surface defines
+    optimizer: tuple[str, ...] = _OPTIMIZERS  # expressions
     schedule: str = "constant"  # an expression
-    steps: int = 30_000  # at most
+    steps: int = 30_000  # the largest number of steps
     gradient_tolerance: float = 1e-4
     loss_tolerance: float = 1e-10
-    patience: int = 10  # points in a row
+    patience: int = 10  # the number of successive points
 
 
 class Walk(NamedTuple):
-    """What was seen at the start and after each step."""
+    """The values at the start and after each step of a descent."""
 
     params: Any  # f64[points, 2]
     loss: Any  # f64[points]
     gradient_norm: Any  # f64[points]
-    num_gradients: Any  # f64[points]: spent by the step from there
+    num_gradients: Any  # f64[points]: gradients computed in the step from this point
 
 
 def run(settings: Settings, options: Options) -> dict[str, Any]:
-    """Follows each optimizer over the surface, to where nothing changes."""
+    """Runs each optimizer on the surface until it converges, and reports."""
     expressions.lookup(settings.surface, SURFACES, "surface")
     start = _start(settings)
     _check(settings)
@@ -77,18 +78,18 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
         for optimizer in settings.optimizer
     }
 
-    def find() -> LessonResult:
-        found = {name: descend(program, settings) for name, program in programs.items()}
-        return finding(settings, start, found)
+    def compute() -> LessonResult:
+        walks = {name: descend(program, settings) for name, program in programs.items()}
+        return lesson_result(settings, start, walks)
 
-    return lesson.run(settings, options, find)
+    return lesson.run(settings, options, compute)
 
 
 def descend(program: Program, settings: Settings) -> tuple[Walk, convergence.Ending]:
-    """Steps until nothing changes, the loss is not finite or no steps are left.
+    """Takes steps until the descent converges, diverges, or has taken all its steps.
 
-    Computed in float64: near a minimum a float32 loss stands still too early. The
-    reason of the ending may be "steps", too.
+    It uses float64, because near a minimum a float32 loss stops changing too early. The
+    reason of the ending is "steps" if all steps were taken.
     """
     rule = (settings.gradient_tolerance, settings.loss_tolerance, settings.patience)
     num_points = program.plan.num_steps + 1
@@ -105,7 +106,7 @@ def descend(program: Program, settings: Settings) -> tuple[Walk, convergence.End
             if ending is not None:
                 break
     ending = ending or convergence.Ending(program.plan.num_steps, "steps")
-    # A point that is not finite is nowhere: the walk ends before it.
+    # The walk ends before a point that is not finite, because it cannot be drawn.
     stop = max(ending.step + (ending.reason != "diverged"), 1)
     return jax.tree.map(lambda x: x[:stop], whole), ending
 
@@ -117,18 +118,18 @@ def walk(
     hparams: Hparams,
     first: jax.Array,
 ) -> tuple[TrainState, Walk]:
-    """The next points of a descent; pure. The steps are those of `gradjax.run`.
+    """Computes the next points of a descent with the steps of `gradjax.run`; pure.
 
     Args:
-      program: of a problem without data.
-      num_points: how many to see.
-      state: at the first of them.
+      program: a program whose problem has no data.
+      num_points: the number of points.
+      state: the state at the first point.
       hparams: f32[] each.
-      first: u32[], its number.
+      first: u32[], the number of the first point.
 
     Returns:
-      The state after them and what was seen, [num_points] each. It is seen at the
-      parameters that the optimizer would have evaluated: averaged, where it averages.
+      The state after the last point, and the Walk, [num_points] each. The values are
+      those at the evaluated parameters: averaged, if the optimizer averages.
     """
     plan = program.plan
     per_step = float(optimizers.num_gradients(plan.optimizer))
@@ -149,15 +150,15 @@ def walk(
     return jax.lax.scan(body, state, steps)
 
 
-def finding(
+def lesson_result(
     settings: Settings,
     start: tuple[float, float],
     found: dict[str, tuple[Walk, convergence.Ending]],
 ) -> LessonResult:
-    """What the descents say: a sentence, a line each, and pictures."""
+    """Describes the descents in a sentence, a row each, and pictures."""
     surface = SURFACES[settings.surface]
     title = f"{settings.surface} from ({start[0]:g}, {start[1]:g})"
-    said = {name: _said(*one, surface.minimum) for name, one in found.items()}
+    said = {name: _end(*one, surface.minimum) for name, one in found.items()}
     drawn = {
         name: paths.Path(
             seen.params,
@@ -180,7 +181,7 @@ def finding(
     )
 
 
-def _said(seen: Walk, ending: convergence.Ending, minimum: float) -> descent.Descended:
+def _end(seen: Walk, ending: convergence.Ending, minimum: float) -> descent.Descended:
     return descent.Descended(
         steps=ending.step,
         reason=ending.reason,
@@ -194,7 +195,7 @@ def _said(seen: Walk, ending: convergence.Ending, minimum: float) -> descent.Des
 
 
 def _trace(walks: list[Walk]) -> dict[str, Series]:
-    """Curves [optimizers, points], each ending in NaN where another goes on."""
+    """Returns curves [optimizers, points]; a shorter curve is filled with NaN."""
     last = max(len(one.loss) for one in walks)
     counted = np.geomspace(1, last, min(_MAX_KEPT, last))
     steps = np.unique(np.rint(counted).astype(int)) - 1
@@ -213,10 +214,10 @@ def _trace(walks: list[Walk]) -> dict[str, Series]:
 
 
 def _start(settings: Settings) -> tuple[float, float]:
-    """The start as two numbers in the surface's domain.
+    """Returns the start as two numbers in the domain of the surface.
 
     Raises:
-        Refusal: it is none, or outside of what the picture shows.
+        Refusal: the start is not two numbers, or is outside the domain.
     """
     surface = SURFACES[settings.surface]
     if settings.start is None:
@@ -235,10 +236,10 @@ def _start(settings: Settings) -> tuple[float, float]:
 
 
 def _check(settings: Settings) -> None:
-    """Refuses counts, tolerances and a list of optimizers that cannot be drawn.
+    """Refuses counts and tolerances out of range, and repeated or too many optimizers.
 
     Raises:
-        Refusal: the flag, its value and what it must be.
+        Refusal: with the flag, its value and the allowed values.
     """
     names = settings.optimizer
     if len(names) > paths.MAX_PATHS:
@@ -257,36 +258,36 @@ LESSON = Lesson(
     Settings,
     {
         "Problem": [
-            Flag("surface", "string", f"over x and y: {', '.join(sorted(SURFACES))}"),
-            Flag("start", "string", "'x, y', in the domain. Unset: the surface's own"),
+            Flag("surface", "string", f"the surface: {', '.join(sorted(SURFACES))}"),
+            Flag("start", "string", "'x, y' in its domain. Unset: depends on surface"),
         ],
         "Training": [
             flags.OPTIMIZER._replace(
                 kind="strings",
-                help=f"may be given up to {paths.MAX_PATHS} times, one a path:"
+                help=f"the optimizer of a path, up to {paths.MAX_PATHS} times:"
                 f" {flags.OPTIMIZER.help}",
             ),
             flags.SCHEDULE,
         ],
         "Duration": [
-            Flag("steps", "integer", "at most; a schedule is stretched over them"),
+            Flag("steps", "integer", "the largest number; a schedule extends over it"),
             Flag(
                 "gradient_tolerance",
                 "float",
-                "stop where the gradient's norm is below it at --patience points in a"
-                " row, ...",
+                "stop if the norm of the gradient is below this value at --patience"
+                " successive points",
             ),
             Flag(
                 "loss_tolerance",
                 "float",
-                "... or where a step changes the loss by less than it times"
-                " max(1, |loss|), as often in a row",
+                "stop if the loss changes by less than this value times max(1, |loss|)"
+                " at --patience successive points",
             ),
             Flag(
                 "patience",
                 "integer",
-                "points in a row: one alone is no standstill, for momentum crosses the"
-                " bottom of a valley at full speed, and multi_steps moves now and then",
+                "the number of successive points that show convergence. One point does"
+                " not, because momentum crosses the bottom of a valley at full speed",
             ),
         ],
         "Output": flags.OUTPUT,

@@ -1,20 +1,20 @@
-r"""What a gradient is: the slope of a loss in every direction, and how exact it is.
+r"""Compare the gradient of a loss with difference quotients, and measure their errors.
 
-Claim:    difference quotients of the loss converge to the gradient of jax.grad, but no
-          step h makes them exact: a long one errs by the curve of the loss, as h^2, a
-          short one by rounding, as 1 / h, and the best is near eps^(1/3).
+Claim:    central difference quotients of the loss approximate the gradient of jax.grad,
+          but no step h makes them exact. The truncation error grows as h^2 and the
+          rounding error as 1 / h, so the best step is near eps^(1/3).
 Cost:     seconds.
 Command:  python -m experiments.gradient
           python -m experiments.gradient --surface=rastrigin --seed=3
           python -m experiments.gradient --surface=beale --point='2, -1'
 
-Every error, those in float32 too, is the distance to the slope that jax.grad gives in
-float64, which is right to about 1e-16 of its size. Point, direction and steps are
-rounded to float32 first, so both precisions are given the same ones. Rounding is as
-good as random, so the best step is the one where the median of the errors over half a
-decade of steps is least. Where h d is too short to change p at all, the quotient is 0,
-and its error the slope itself: the flat part of float32. The theory is in
-gradjax/analysis/differences.py.
+Every error, also in float32, is the distance to the slope that jax.grad gives in
+float64, whose relative error is about 1e-16. Point, direction and steps are first
+rounded to float32, so that both precisions use the same values. Rounding errors are
+nearly random, so the best step is the one with the least median error over half a
+decade of steps. If h d is too short to change the point p, the quotient is 0 and its
+error is the slope itself: the flat part of the curve of float32. The theory is in
+gradjax/derivatives/differences.py.
 """
 
 import functools
@@ -36,43 +36,43 @@ from gradjax.problems import SURFACES, arguments
 from gradjax.problems.surfaces import Surface
 from gradjax.types import LessonResult, Options, Series
 
-_SHORTEST, _LONGEST = 1e-12, 1.0  # steps
-_ARROWS = 19  # a side of the grid
+_SHORTEST, _LONGEST = 1e-12, 1.0  # the range of steps
+_ARROWS = 19  # arrows per side of the grid
 
 
 class Settings(NamedTuple):
-    """What decides the lesson."""
+    """The settings of the lesson."""
 
     experiment: str
     surface: str = "rosenbrock"  # a name in SURFACES
-    point: str | None = None  # "x, y"; None: the surface's own start
-    num_steps: int = 1_000  # sizes of h
-    seed: int = 0  # of the direction
+    point: str | None = None  # "x, y"; None: the start that the surface defines
+    num_steps: int = 1_000  # the number of steps h
+    seed: int = 0  # the seed of the direction
 
 
 class Measured(NamedTuple):
-    """What was found along the line."""
+    """The measurements along a line."""
 
-    name: str  # of the surface
+    name: str  # the name of the surface
     line: Line
     quotients: tuple[Quotients, Quotients]  # in float64 and in float32
     exponents: tuple[Exponents, Exponents]
 
 
 def run(settings: Settings, options: Options) -> dict[str, Any]:
-    """Refuses what is wrong; measures and shows."""
+    """Checks the settings, measures, and reports."""
     surface = expressions.lookup(settings.surface, SURFACES, "surface")
     arguments.whole("--num_steps", settings.num_steps, 100, 10_000)
     arguments.whole("--seed", settings.seed, 0, 2**32 - 1)
     point = surface.start
     if settings.point is not None:
-        point = _parsed(settings.point, surface)
+        point = _parse_point(settings.point, surface)
         settings = settings._replace(point=f"{point[0]!r}, {point[1]!r}")
     return lesson.run(settings, options, lambda: _find(settings, surface, point))
 
 
-def _parsed(text: str, surface: Surface) -> tuple[float, float]:
-    """The point of "x, y", inside the domain of the surface."""
+def _parse_point(text: str, surface: Surface) -> tuple[float, float]:
+    """Parses "x, y" as a point in the domain of the surface."""
     said = f"--point={text if len(text) <= 40 else text[:37] + '...'!r}"
     try:
         x, y = map(float, text.split(","))
@@ -89,7 +89,7 @@ def _parsed(text: str, surface: Surface) -> tuple[float, float]:
 def _find(
     settings: Settings, surface: Surface, point: tuple[float, float]
 ) -> LessonResult:
-    """Measures both precisions along one line."""
+    """Measures both precisions along a line."""
     direction = np.random.default_rng(settings.seed).normal(size=2)
     steps = np.geomspace(_SHORTEST, _LONGEST, settings.num_steps)
 
@@ -105,7 +105,7 @@ def _find(
     fits = (differences.exponents(line, double), differences.exponents(line, single))
     measured = Measured(settings.surface, line, both, fits)
     field = Field(surface, points, -grads, line.point, line.direction)
-    title = f"What a gradient is: {settings.surface} at ({_spoken(line.point)})"
+    title = f"What a gradient is: {settings.surface} at ({_shown(line.point)})"
     draw = functools.partial(gradient_error, title, line, both, field)
     return LessonResult(
         _sentence(measured),
@@ -117,14 +117,14 @@ def _find(
 
 
 def _gradients(surface: Surface, loss: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The middle of every cell of a grid, and the gradient there: f64[points, 2]."""
+    """Returns the centres of the cells of a grid and the gradients, f64[points, 2]."""
     parts = (np.arange(_ARROWS) + 0.5) / _ARROWS
     sides = [low + (high - low) * parts for low, high in (surface.xlim, surface.ylim)]
     points = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
     return points, np.asarray(jax.jit(jax.vmap(jax.grad(loss)))(points))
 
 
-def _spoken(point: Any) -> str:
+def _shown(point: Any) -> str:
     return f"{point[0]:.6g}, {point[1]:.6g}"
 
 
@@ -137,7 +137,7 @@ def _sentence(measured: Measured) -> str:
     )
     return (
         "A gradient says how the loss changes along every direction: on"
-        f" {measured.name} at ({_spoken(line.point)}) by {line.derivatives[1]:.5g} a"
+        f" {measured.name} at ({_shown(line.point)}) by {line.derivatives[1]:.5g} a"
         f" unit of length along a random one; central differences miss that {missed}"
         f"{_reason(measured)}; jax.grad needs no step, and misses it by"
         f" {_error(single.gradient)} in float32."
@@ -145,7 +145,7 @@ def _sentence(measured: Measured) -> str:
 
 
 def _reason(measured: Measured) -> str:
-    """Why there is a best step, as far as it was measured: in float64, the clearer."""
+    """Explains the best step by the measured exponents in float64, the clearer case."""
     fits = measured.exponents[0]
     sides = [
         f"as h^{exponent:.2f} {where} it (theory {theory})"
@@ -185,14 +185,14 @@ def _rows(measured: Measured) -> list[tuple[str, str]]:
     x, y = line.direction
     rows = [
         ("slope, by jax.grad in float64", f"{line.derivatives[1]:.10g}"),
-        ("along the direction", f"{x:.4f}, {y:.4f}"),
+        ("its direction", f"{x:.4f}, {y:.4f}"),
     ]
     for one, fits in zip(measured.quotients, measured.exponents, strict=True):
         theory = differences.best_in_theory(line, one)
         known = "" if theory is None else f" (theory {theory:.1e})"
         rows += [
             (f"{one.name}: best step", f"{line.steps[one.best]:.1e}{known}"),
-            (f"{one.name}: its error", _error(one.typical[one.best])),
+            (f"{one.name}: error there", _error(one.typical[one.best])),
             (f"{one.name}: longer steps", f"{_power(fits.truncation)} (theory h^2)"),
             (f"{one.name}: shorter steps", f"{_power(fits.rounding)} (theory h^-1)"),
             (f"{one.name}: forward", f"{_power(fits.forward)} (theory h^1)"),
@@ -206,11 +206,11 @@ def _error(value: float) -> str:
 
 
 def _power(exponent: float | None) -> str:
-    return "no clean part" if exponent is None else f"h^{exponent:.2f}"
+    return "not measurable" if exponent is None else f"h^{exponent:.2f}"
 
 
 def _trace(measured: Measured) -> dict[str, Series]:
-    """The errors over h, which stands where other traces have steps."""
+    """Returns the errors, with h in place of the steps of other traces."""
     steps, trace = measured.line.steps, {}
     for one in measured.quotients:
         trace[f"{one.name}_central"] = Series(steps, one.central)
@@ -228,18 +228,18 @@ LESSON = Lesson(
             Flag(
                 "point",
                 "string",
-                "'x, y', inside the domain of the surface. Unset: its own start",
+                "'x, y' in the domain of the surface. Unset: depends on the surface",
             ),
         ],
         "Training": [
             Flag(
                 "num_steps",
                 "integer",
-                "sizes of h, in equal ratios from 1e-12 to 1: from 100 to 10,000",
+                "the number of steps h in equal ratios from 1e-12 to 1: 100 to 10,000",
             ),
         ],
         "Randomness": [
-            Flag("seed", "integer", "of the direction along which the slope is taken")
+            Flag("seed", "integer", "the seed of the direction of the slope")
         ],
         "Output": flags.OUTPUT,
     },

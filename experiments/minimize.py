@@ -1,7 +1,7 @@
 r"""Minimise any problem with any optimizer and any schedule.
 
-Claim:    every optimizer runs on every problem that it is defined for, and says how far
-          above the known minimum it ended.
+Claim:    every optimizer runs on every problem for which it is defined, and the summary
+          states the final loss minus the known minimum.
 Cost:     seconds.
 Command:  python -m experiments.minimize --problem=rosenbrock --optimizer=lbfgs
           python -m experiments.minimize --problem='quadratic(condition=1000)' \
@@ -18,15 +18,15 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """The problem that an expression names."""
+    """Makes the problem that an expression names."""
     return problems.make(dict(settings.own)["problem"])
 
 
 PROBLEM = Flag(
     "problem",
     "string",
-    "a name, a call such as 'quadratic(condition=1000)', or an import path to your own:"
-    " 'my_package.my_module:my_problem'. Names:"
+    "a name, a call such as 'quadratic(condition=1000)', or an import path to your own"
+    " problem: 'my_package.my_module:my_problem'. Names:"
     f" {', '.join(sorted(problems.PROBLEMS))}. `python -m scripts.list problems`"
     " describes them",
     "rosenbrock",

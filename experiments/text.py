@@ -1,9 +1,8 @@
-r"""Train a network to say what a text is about.
+r"""Train a network to classify texts.
 
-Claim:    of 150 intents (clinc_oos, in scope) a bag of embeddings names the right
-          one for 0.91 of the test requests, a bidirectional GRU and a Transformer for
-          0.88 each.
-Cost:     20 s (bag), a minute and a half (gru), three (transformer) on two CPU cores.
+Claim:    on 150 intents (clinc_oos, in scope) a bag of embeddings has a test accuracy
+          of 0.91; a bidirectional GRU and a Transformer have 0.88 each.
+Cost:     on two CPU cores, 20 s (bag), 1.5 minutes (gru), 3 minutes (transformer).
 Command:  python -m experiments.text
           python -m experiments.text --model=gru --epochs=6
           python -m experiments.text --model=transformer --learning_rate=1e-3 --epochs=8
@@ -20,7 +19,7 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """The problem of a data set of labelled texts and a network."""
+    """Loads the problem of a data set of labelled texts and a network."""
     return text.load(**dict(settings.own))
 
 
@@ -28,11 +27,12 @@ FLAGS = flags.of(
     text.load,
     model=f"the network: {', '.join(models.TEXT_MODELS)}, or a call such as"
     " 'gru(width=256, dropout=0.5)'",
-    dataset="the TFDS name of prepared texts with labels, or your own: a file of lines"
+    dataset="the TFDS name of prepared texts with labels, or your own file of lines"
     " LABEL<tab>TEXT, or a folder with train.tsv, validation.tsv and test.tsv",
-    tokenizer=f"of the train split: {' or '.join(tokens.KINDS)} (parts of words)",
-    vocab_size="the largest number of tokens",
-    max_length="the number of tokens of a text that are read",
+    tokenizer="the tokenizer, fitted to the train split:"
+    f" {' or '.join(tokens.KINDS)} (parts of words)",
+    vocab_size="the largest size of the vocabulary, in tokens",
+    max_length="the number of tokens after which a text is cut",
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

@@ -1,9 +1,9 @@
 r"""Train a network to translate.
 
-Claim:    a small Transformer learns to translate: on Multi30k, English to German, its
-          BLEU on test_2016_flickr is at least 22 (sacrebleu, cased, detokenized; 37.7
-          in the run of docs/results/problems.md).
-Cost:     half an hour on two CPU cores: twenty epochs of 259 steps.
+Claim:    on Multi30k, English to German, a small Transformer has a BLEU of at least 22
+          on test_2016_flickr (sacrebleu, cased, detokenized; 37.7 in the run of
+          docs/results/problems.md).
+Cost:     half an hour on two CPU cores, for twenty epochs of 259 steps.
 Command:  python -m experiments.translation --dataset=multi30k --source=en \
               --target=de --test=test_2016_flickr \
               --model='transformer(dropout=0.2)' --epochs=20 --eval_every=516
@@ -20,7 +20,7 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """The problem of sentence pairs and a network."""
+    """Loads the problem of sentence pairs and a network."""
     return translation.load(**dict(settings.own))
 
 
@@ -28,18 +28,18 @@ FLAGS = flags.of(
     translation.load,
     model=f"the network: {', '.join(models.TRANSLATORS)}, or a call such as"
     " 'transformer(width=192, depth=3, heads=6, dropout=0.2)'",
-    dataset="the TFDS name of prepared translations, or your own: a folder with"
-    " train.en and train.de, the same of val and test (.gz too); or the common start of"
-    " two files' names: books for books.en and books.de",
-    source="the language that is translated, as in the names of your files. Unset: the"
-    " first one of the data set",
-    target="the language that it is translated to. Unset: the other one",
-    test="which files of your folder are the test split, such as test_2016_flickr."
-    " Unset: those whose names start with test",
-    vocab_size="the largest number of tokens, shared by both languages",
-    max_length="tokens of a row, in each language: it holds several pairs, and a longer"
-    " sentence is cut in training",
-    label_smoothing="the part of the probability that the loss spreads over all tokens",
+    dataset="the TFDS name of prepared translations, or your own folder with train.en,"
+    " train.de and the same files for val and test (also as .gz), or the common"
+    " beginning of the names of two files: books for books.en and books.de",
+    source="the source language, as in the names of your files. Unset: the first"
+    " language of the data set",
+    target="the target language. Unset: the other language of the data set",
+    test="the name of the files in your folder that are the test split, such as"
+    " test_2016_flickr. Unset: the files whose names start with test",
+    vocab_size="the largest size of the vocabulary of both languages, in tokens",
+    max_length="the length of a row in each language, in tokens. A row contains several"
+    " sentence pairs; a longer sentence is cut in training",
+    label_smoothing="the part of the target probability that is spread over all tokens",
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

@@ -1,8 +1,9 @@
-r"""Train a network on images: to say what they show, or to compress them.
+r"""Train a network to classify images or to compress them.
 
-Claim:    on MNIST multinomial logistic regression reads 0.92 of the test set, the
-          benchmark suites' network of two convolutions and two dense layers 0.99.
-Cost:     logistic: seconds on two CPU cores; cnn_2c2d: four minutes for three epochs.
+Claim:    on MNIST, multinomial logistic regression has a test accuracy of 0.92; the
+          network of two convolutions and two dense layers of the suites has 0.99.
+Cost:     on two CPU cores, seconds (logistic), or four minutes for three epochs
+          (cnn_2c2d).
 Command:  python -m experiments.vision --model=logistic --learning_rate=5e-3
           python -m experiments.vision --model=cnn_2c2d --epochs=3
           python -m experiments.vision --dataset=cifar10 --model='resnet(depth=3)' \
