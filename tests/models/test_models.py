@@ -72,7 +72,14 @@ def test_every_model_is_counted_here():
     assert {name for name, *_ in COUNTS} == set(MODELS)
 
 
-@pytest.mark.parametrize("name", ["cnn", "cnn_2c2d", "cnn_3c3d", "mlp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cnn",
+        "mlp",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("cnn_2c2d", "cnn_3c3d")),
+    ],
+)
 def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
     model = MODELS[name]((28, 28, 1), 10)
     init = jax.jit(model.init)
@@ -92,8 +99,8 @@ def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_bits_do_not_depend_on_the_key_of_apply(name):
     """The program is the same with a key, but for the model with dropout."""
-    model, params = made(name, (8, 8, 1))
-    x = normal("x", 2, 8, 8, 1)
+    model, x = MODELS[name]((8, 8, 1), 10), normal("x", 2, 8, 8, 1)
+    params = jax.eval_shape(model.init, KEY)
     without, given = (
         str(
             jax.make_jaxpr(lambda params, x, key=key: model.apply(params, x, key))(

@@ -1,5 +1,7 @@
 """Models of ratings: vectors and biases, and what they say of who was never seen."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,14 @@ CATALOGUE = Catalogue(SEEN_USERS, SEEN_ITEMS, GENRES)
 MEAN = 3.5
 
 
-@pytest.fixture(params=sorted(RECOMMENDERS))
+@pytest.fixture(scope="module", params=sorted(RECOMMENDERS))
 def model(request):
     return RECOMMENDERS[request.param](CATALOGUE)
+
+
+@functools.cache
+def start_of(model):
+    return jax.jit(model.init)(jax.random.key(0))
 
 
 def moved(params):
@@ -41,7 +48,7 @@ def batch(*pairs):
 
 
 def test_who_is_never_seen_starts_at_zero(model):
-    params = model.init(jax.random.key(0))
+    params = start_of(model)
     for name, seen in (("user", SEEN_USERS), ("item", SEEN_ITEMS)):
         vectors = np.asarray(params[name]["vector"])
         assert (vectors[seen] != 0).all() and not vectors[~seen].any()
@@ -49,7 +56,7 @@ def test_who_is_never_seen_starts_at_zero(model):
 
 
 def test_a_user_never_seen_or_beyond_the_table_is_the_mean_user(model):
-    params = moved(model.init(jax.random.key(0)))
+    params = moved(start_of(model))
     zero = {"vector": jnp.zeros_like(params["user"]["vector"])}
     zero["bias"] = jnp.zeros_like(params["user"]["bias"])
     someone = batch((0, 0), (0, 2), (0, 4))
@@ -65,14 +72,14 @@ def test_a_user_never_seen_or_beyond_the_table_is_the_mean_user(model):
 
 def test_of_factorisation_it_is_the_mean_and_the_items_bias():
     model = RECOMMENDERS["factorisation"](CATALOGUE)
-    params = moved(model.init(jax.random.key(0)))
+    params = moved(start_of(model))
     said = recommender.predict(model, MEAN, params, batch((2, 0), (9, 3), (2, 9)))
     bias = np.asarray(params["item"]["bias"])
     np.testing.assert_allclose(said, [MEAN + bias[0], MEAN + bias[3], MEAN], rtol=1e-6)
 
 
 def test_the_scores_are_the_predictions_of_every_pair(model):
-    params = moved(model.init(jax.random.key(0)))
+    params = moved(start_of(model))
     users = np.arange(5, dtype=np.int32)
     pairs = [(user, item) for user in range(5) for item in range(5)]
     one_by_one = recommender.predict(model, MEAN, params, batch(*pairs))
@@ -97,14 +104,14 @@ def test_factorisation_by_hand():
 
 
 def test_rows_that_a_batch_does_not_touch_have_no_gradient(model):
-    params = moved(model.init(jax.random.key(0)))
+    params = moved(start_of(model))
     events = batch((0, 0), (3, 4))
 
     def loss(params):
         errors = recommender.predict(model, MEAN, params, events)
         return (errors**2 + model.penalty(params, events)).mean()
 
-    grads = jax.grad(loss)(params)
+    grads = jax.jit(jax.grad(loss))(params)
     for name, touched in (("user", [0, 3]), ("item", [0, 4])):
         for leaf in grads[name].values():
             rest = np.delete(np.asarray(leaf), touched, axis=0)
@@ -113,7 +120,7 @@ def test_rows_that_a_batch_does_not_touch_have_no_gradient(model):
 
 def test_the_items_tower_sees_genres():
     model = RECOMMENDERS["two_tower"](CATALOGUE)
-    params = moved(model.init(jax.random.key(0)))
+    params = moved(start_of(model))
     params["item"]["vector"] = jnp.zeros_like(params["item"]["vector"])
     vectors = np.asarray(model.item(params, jnp.arange(5)).vector)
     np.testing.assert_allclose(vectors[0], vectors[4], rtol=1e-6)  # the same genres
@@ -123,5 +130,6 @@ def test_the_items_tower_sees_genres():
 def test_two_towers_do_without_genres():
     bare = Catalogue(SEEN_USERS, SEEN_ITEMS, np.zeros((5, 0), bool))
     model = RECOMMENDERS["two_tower"](bare, rank=3, width=4, widths=())
-    params = model.init(jax.random.key(0))
-    assert model.user(params, jnp.arange(4)).vector.shape == (4, 3)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    vectors = jax.eval_shape(model.user, params, jnp.arange(4)).vector
+    assert vectors.shape == (4, 3)

@@ -83,18 +83,23 @@ def test_the_order_of_words_counts(name):
     assert not np.allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.parametrize("registry", [TEXT_MODELS, LANGUAGE_MODELS])
-def test_dropout_needs_a_key(registry):
-    for name in registry:
-        is_text = registry is TEXT_MODELS
-        params, apply = (text_model if is_text else language_model)(name)
-        inputs = (tokens_of(3, 7), LENGTHS) if is_text else tokens_of(3, 7)
-        plain = apply(params, inputs)
-        one, same, other = (
-            apply(params, inputs, jax.random.key(seed)) for seed in (1, 1, 2)
-        )
-        np.testing.assert_array_equal(one, same, err_msg=name)
-        assert not np.allclose(one, plain) and not np.allclose(one, other), name
+OF_LANGUAGE = [
+    pytest.param(language_model, name, marks=[pytest.mark.slow] * (name != "lstm"))
+    for name in LANGUAGE_MODELS
+]
+
+
+@pytest.mark.parametrize(
+    ("made", "name"), [*((text_model, name) for name in TEXT_MODELS), *OF_LANGUAGE]
+)
+def test_dropout_needs_a_key(made, name):
+    params, apply = made(name)
+    tokens = tokens_of(3, 7)
+    inputs = (tokens, LENGTHS) if made is text_model else tokens
+    plain = apply(params, inputs)
+    one, same, other = (apply(params, inputs, jax.random.key(k)) for k in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.allclose(one, plain) and not np.allclose(one, other)
 
 
 def test_dropout_keeps_the_mean():
@@ -224,18 +229,17 @@ def test_attention_is_its_loop(time):
         np.testing.assert_allclose(found[b, h, t], mixed, atol=1e-5)
 
 
-def test_a_decoder_looks_at_the_real_source_and_not_ahead():
+@pytest.fixture(scope="module")
+def encoder_decoder():
+    """(module, params, the compiled function) of both halves together."""
     module = EncoderDecoder(11, 13, 16, 1, 2, 32)
+    args = tokens_of(3, 7), LENGTHS, tokens_of(3, 5)
+    return module, jax.jit(module.init)(KEY, *args), jax.jit(module.apply)
+
+
+def test_a_decoder_looks_at_the_real_source_and_not_ahead(encoder_decoder):
+    _, params, apply = encoder_decoder
     source, target = tokens_of(3, 7), tokens_of(3, 5)
-    params = jax.jit(module.init)(KEY, source, LENGTHS, target)
-    encode, decode = (
-        jax.jit(functools.partial(module.apply, method=name))
-        for name in ("encode", "decode")
-    )
-
-    def apply(params, source, lengths, target):
-        return decode(params, encode(params, source, lengths), lengths, target)
-
     out = apply(params, source, LENGTHS, target)
     assert out.shape == (3, 5, 13)
     real = jnp.arange(7)[None] < LENGTHS[:, None]
@@ -246,8 +250,18 @@ def test_a_decoder_looks_at_the_real_source_and_not_ahead():
     assert not np.allclose(later[:, 3:], out[:, 3:], atol=1e-3)
     changed = apply(params, source.at[:, 0].set(10 - source[:, 0]), LENGTHS, target)
     assert not np.allclose(changed, out, atol=1e-3)
-    together = jax.jit(module.apply)(params, source, LENGTHS, target)
-    np.testing.assert_allclose(together, out, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_decoder_may_be_asked_after_the_encoder(encoder_decoder):
+    module, params, apply = encoder_decoder
+    source, target = tokens_of(3, 7), tokens_of(3, 5)
+    encode, decode = (
+        jax.jit(functools.partial(module.apply, method=name))
+        for name in ("encode", "decode")
+    )
+    two = decode(params, encode(params, source, LENGTHS), LENGTHS, target)
+    np.testing.assert_allclose(two, apply(params, source, LENGTHS, target), atol=1e-5)
 
 
 def test_heads_must_divide_the_width():

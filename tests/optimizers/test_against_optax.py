@@ -57,7 +57,17 @@ def assert_same(result, params, losses):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("expression", SAME)
+SLOW = {
+    *("adam(nesterov=True)", "lion(b1=0.8)", "sgd(momentum=0.9)"),
+    *("a partial", "an import path", "one inside a chain"),
+}
+
+
+def but_slow(names):
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in names]
+
+
+@pytest.mark.parametrize("expression", but_slow(SAME))
 def test_an_expression_is_the_optax_loop(expression, quadratic):
     program = gradjax.program(quadratic, expression, num_steps=NUM_STEPS)
     result = gradjax.run(program, {"learning_rate": RATE})
@@ -74,7 +84,7 @@ OTHER_FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", OTHER_FORMS)
+@pytest.mark.parametrize("form", but_slow(OTHER_FORMS))
 def test_another_form_is_the_optax_loop(form, quadratic):
     program = gradjax.program(quadratic, OTHER_FORMS[form], num_steps=NUM_STEPS)
     rate = {"learning_rate": RATE} if "learning_rate" in program.hparams else {}
@@ -110,7 +120,7 @@ def test_a_schedule_is_the_optax_schedule(quadratic):
     assert_same(result, *optax_loop(optax.adam(schedule), quadratic))
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("wrapped", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_schedule_free_is_scored_at_its_average(wrapped, quadratic):
     name = "schedule_free_adamw"
     name = f"chain(clip_by_global_norm(100.0), {name})" if wrapped else name
@@ -120,9 +130,11 @@ def test_schedule_free_is_scored_at_its_average(wrapped, quadratic):
     averaging = optax.contrib.schedule_free_adamw(RATE)
     params, losses = quadratic.init(None), []
     state = averaging.init(params)
+    value_and_grad = jax.jit(jax.value_and_grad(lambda p: quadratic.loss(p)[0]))
+    update = jax.jit(averaging.update)
     for _ in range(NUM_STEPS):
-        (value, _), grads = jax.value_and_grad(quadratic.loss, has_aux=True)(params)
-        updates, state = averaging.update(grads, state, params)
+        value, grads = value_and_grad(params)
+        updates, state = update(grads, state, params)
         params, losses = optax.apply_updates(params, updates), [*losses, value]
     expected = optax.contrib.schedule_free_eval_params(state, params)
     assert_same(result, expected, losses)

@@ -19,12 +19,17 @@ def backwards(count, start=0):
     return Pairs([" ".join(s) for s in said], [" ".join(s[::-1]) for s in said])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_quickly(compiled_quickly):
+    return compiled_quickly
+
+
 @pytest.fixture(scope="session")
 def toy():
     """A dozen pairs, which are also what is tested: to be learned by heart."""
     train = backwards(12)
     given = Translations("toy", "en", "ne", train, backwards(5, 1), train, "f", "here")
-    return given, token_pairs.tokenized(given, 60, 24)
+    return given, token_pairs.tokenize(given, 60, 24)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_the_loss_at_a_network_of_zeros_is_log_two_a_pixel(problem):
 
 
 def test_evaluation_is_near_the_mean_over_the_noise_and_fixed(problem):
-    params = problem.init(KEY)
+    params = jax.jit(problem.init)(KEY)
     batch = batch_of(problem, 0, 64)
     metrics = jax.jit(problem.metrics)
     one, other = (metrics(params, batch, jax.random.key(seed)) for seed in (0, 1))
@@ -72,9 +72,10 @@ def test_evaluation_is_near_the_mean_over_the_noise_and_fixed(problem):
 
 def test_evaluation_is_the_same_however_it_is_batched(problem):
     params = problem.init(KEY)
-    whole = problem.metrics(params, batch_of(problem, 0, 30), KEY)
+    metrics = jax.jit(problem.metrics)
+    whole = metrics(params, batch_of(problem, 0, 30), KEY)
     parts = [
-        problem.metrics(params, batch_of(problem, start, start + 10), KEY)
+        metrics(params, batch_of(problem, start, start + 10), KEY)
         for start in (0, 10, 20)
     ]
     summed = jax.tree.map(lambda *values: sum(values), *parts)

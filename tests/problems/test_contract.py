@@ -23,14 +23,26 @@ SEEDED = {"noisy_quadratic", "quadratic"} | NETWORKS  # where a run starts is dr
 SEEDED -= {"digits_logistic", "mnist_logistic"}
 
 
-@pytest.fixture(scope="module", params=sorted(PROBLEMS))
-def name(request):
-    return request.param
+SLOW = pytest.mark.slow
+# The bundled ones whose run is compiled by a quick test; all others by a slow one.
+RUN = {"digits_mlp", "noisy_quadratic", "rosenbrock", "wine"}
+# A network, and a problem without data; the others in float64 against differences.
+CHECKED = {"booth", "digits_logistic"}
+
+
+def but_slow(is_slow):
+    return [pytest.param(n, marks=[SLOW] * is_slow(n)) for n in sorted(PROBLEMS)]
 
 
 @pytest.fixture(scope="module")
 def problem(name, made):
     return made(name)
+
+
+@pytest.fixture(scope="module")
+def compiled(problem):
+    """(init, loss), compiled once for the tests of a problem."""
+    return jax.jit(problem.init), jax.jit(problem.loss)
 
 
 def batch_of(problem, size=None):
@@ -79,37 +91,44 @@ def dot(one, other):
 
 def test_the_lists_above_name_problems():
     assert PREPARED
-    assert set(PROBLEMS) >= PREPARED | DRAWN | SEEDED | NETWORKS
+    assert set(PROBLEMS) >= PREPARED | DRAWN | SEEDED | NETWORKS | RUN | CHECKED
 
 
-def test_starts_at_finite_floats_with_a_finite_loss(problem):
-    params = problem.init(jax.random.key(0))
+@pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
+def test_starts_at_floats_and_a_loss_is_one(problem):
+    """Traced, and not computed."""
+    key = jax.random.key(0)
+    params = jax.eval_shape(problem.init, key)
     leaves = jax.tree.leaves(params)
-    assert leaves
-    for leaf in leaves:
-        assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all()
-    loss = jax.jit(problem.loss)
-    value, aux = loss(params, batch_of(problem, 8), jax.random.key(1))
+    assert leaves and all(leaf.dtype == jnp.float32 for leaf in leaves)
+    value, aux = jax.eval_shape(problem.loss, params, batch_of(problem, 8), key)
     for number in (value, *aux.values()):
         assert (number.shape, number.dtype) == ((), jnp.float32)
-        assert np.isfinite(number)
-    again, _ = problem.loss(params, batch_of(problem, 8), jax.random.key(1))
-    np.testing.assert_allclose(again, value, rtol=1e-5)
 
 
-def test_each_key_draws_what_is_drawn(name, problem):
-    starts = [problem.init(jax.random.key(seed)) for seed in (0, 0, 1)]
+@pytest.mark.parametrize("name", but_slow(PREPARED.__contains__), scope="module")
+def test_each_key_draws_what_is_drawn(name, problem, compiled):
+    """From finite numbers to a finite loss."""
+    init, loss = compiled
+    starts = [init(jax.random.key(seed)) for seed in (0, 0, 1)]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(starts))
     same, other = (
         all(jax.tree.leaves(jax.tree.map(np.array_equal, starts[0], start)))
         for start in starts[1:]
     )
     assert same and other is (name not in SEEDED)
     batch = batch_of(problem, 8)
-    values = [
-        float(problem.loss(starts[0], batch, jax.random.key(seed))[0])
-        for seed in (0, 1)
-    ]
-    assert (values[0] == values[1]) is (name not in DRAWN)
+    one, two = (loss(starts[0], batch, jax.random.key(seed)) for seed in (0, 1))
+    assert np.isfinite(jax.tree.leaves(one)).all()
+    assert bool(one[0] == two[0]) is (name not in DRAWN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
+def test_the_loss_is_the_same_without_compilation(problem, compiled):
+    init, loss = compiled
+    args = init(jax.random.key(0)), batch_of(problem, 8), jax.random.key(1)
+    np.testing.assert_allclose(problem.loss(*args)[0], loss(*args)[0], rtol=1e-5)
 
 
 def short(problem):
@@ -123,6 +142,7 @@ def short(problem):
     return problem._replace(data=Splits(*parts))
 
 
+@pytest.mark.parametrize("name", but_slow(lambda n: n not in RUN), scope="module")
 def test_runs_from_every_seed(problem):
     problem = short(problem)
     sizes = {"batch_size": 8} if problem.data else {}
@@ -150,6 +170,7 @@ def test_the_gradient_equals_central_differences(name):
             )
 
 
+@pytest.mark.parametrize("name", but_slow(lambda n: n not in CHECKED), scope="module")
 def test_the_checker_finds_the_gradient_right(name, problem):
     """A network's in float64 and off the start: there background meets relu's kink.
 
@@ -209,7 +230,7 @@ def test_the_stated_curvatures_are_the_hessians(name):
 
         point = in_float64(problem.minimum.params[0])
         flat, unravel = jax.flatten_util.ravel_pytree(point)
-        found = np.linalg.eigvalsh(jax.hessian(loss)(flat))
+        found = np.linalg.eigvalsh(jax.jit(jax.hessian(loss))(flat))
         np.testing.assert_allclose(found[[0, -1]], problem.minimum.curvature, rtol=1e-8)
 
 
@@ -227,5 +248,5 @@ def test_the_mean_over_the_noise_is_the_expected_loss(name):
         return problem.loss(params, None, keys[0])[1]["expected_loss"]
 
     drawn = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(params, keys)
-    error = np.abs(drawn.mean(axis=0) - jax.grad(expected)(params))
+    error = np.abs(drawn.mean(axis=0) - jax.jit(jax.grad(expected))(params))
     assert (error <= 5 * drawn.std(axis=0) / np.sqrt(len(keys)) + 1e-6).all()

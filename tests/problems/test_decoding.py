@@ -99,7 +99,7 @@ def test_with_and_without_a_cache(toy):
     problem, model = problem_of(toy, DEEP)
     params = jax.jit(problem.init)(jax.random.key(3))
     params["target"]["embedding"] *= 4.0
-    check_against_the_slow_ones(model, params, *sources_of(toy, 4))
+    check_against_the_slow_ones(model, params, *sources_of(toy, 3))
 
 
 @pytest.mark.slow
@@ -131,10 +131,10 @@ def test_neighbours_and_padding_change_no_translation(toy, learned):
     result, _, model = learned
     rows, tokenizer = toy[1].test, toy[1].tokenizer
     beam = functools.partial(decoding.beam, num_beams=2)
-    together, scores = problems.said(beam, model, tokenizer, result.params, rows)
+    together, scores = problems.translate(beam, model, tokenizer, result.params, rows)
     wide = token_pairs.Rows(*(np.pad(one, ((0, 0), (0, 17))) for one in rows))
     alone = token_pairs.Rows(*(one[2:3] for one in wide))
-    text, score = problems.said(beam, model, tokenizer, result.params, alone)
+    text, score = problems.translate(beam, model, tokenizer, result.params, alone)
     assert text == together[2:3]
     np.testing.assert_allclose(score, scores[2:3], rtol=1e-4)
     assert together == toy[0].test.targets

@@ -8,8 +8,6 @@ import gradjax
 from gradjax import problems
 from gradjax.problems.quadratic import rotation_of, spectrum_of
 
-CONDITIONS = (25.0, 100.0)
-
 
 def root(condition):
     return np.sqrt(condition)
@@ -46,8 +44,16 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize("rotated", [True, False])
+@pytest.mark.parametrize(
+    ("condition", "rotated"),
+    [
+        (25.0, True),
+        *(
+            pytest.param(*values, marks=pytest.mark.slow)
+            for values in ((25.0, False), (100.0, True), (100.0, False))
+        ),
+    ],
+)
 def test_the_contraction_is_the_closed_form(rule, condition, rotated):
     expression, numbers, contraction, power = RULES[rule]
     problem = problems.make(f"quadratic(condition={condition}, rotated={rotated})")
@@ -73,7 +79,7 @@ def test_gradient_descent_is_stable_up_to_two_over_the_largest_curvature(factor,
     assert (losses[-1] > losses[0]) is np.bool_(grows)
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("batch_size", [1, pytest.param(16, marks=pytest.mark.slow)])
 def test_the_noisy_model_settles_where_theory_says(batch_size):
     rate, dim = 0.5, 500
     problem = problems.make(f"noisy_quadratic(dim={dim}, batch_size={batch_size})")
@@ -116,9 +122,8 @@ def test_sparse_gradients_touch_few_coordinates():
     problem = problems.make("sparse_gradients")
     params = problem.init(None)
     keys = jax.random.split(jax.random.key(0), 500)
-    grads = jax.vmap(
-        lambda k: jax.grad(problem.loss, has_aux=True)(params, None, k)[0]
-    )(keys)
+    grad = jax.grad(problem.loss, has_aux=True)
+    grads = jax.jit(jax.vmap(lambda key: grad(params, None, key)[0]))(keys)
     touched = (grads != 0).sum(axis=1)
     harmonic = (1 / np.arange(1, 101)).sum()
     assert touched.mean() == pytest.approx(harmonic, rel=0.05)

@@ -53,18 +53,25 @@ def rows(part):
     return bias_baseline.Rows(source.user[part], source.item[part], source.rating[part])
 
 
-def trained(problem, num_steps=300, optimizer="adam(0.03)"):
-    program = gradjax.program(problem, optimizer, num_steps=num_steps, batch_size=64)
+def trained(problem, num_steps=300):
+    program = gradjax.program(problem, "adam(0.03)", num_steps=num_steps, batch_size=64)
     return gradjax.run(program)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """(task, problem, result) of the usual model."""
+    task, problem = stated()
+    return task, problem, trained(problem)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_loss_is_squared_error_and_what_the_batch_touches(model):
     task, problem = stated(model)
-    params = problem.init(jax.random.key(1))
+    params = jax.jit(problem.init)(jax.random.key(1))
     params["user"]["bias"] = params["user"]["bias"] + 0.3
     batch = recommendation.batch_of(task.ratings, task.parts.train[:16])
-    loss, aux = problem.loss(params, batch, jax.random.key(0))
+    loss, aux = jax.jit(problem.loss)(params, batch, jax.random.key(0))
     score = np.asarray(task.scores(params, jnp.arange(30)), np.float64)
     errors = (batch["rating"] - score[batch["user"], batch["item"]]) ** 2
     expected = errors.mean()
@@ -102,9 +109,8 @@ def test_halves_its_loss_in_50_steps_on_one_batch_in_every_lane(model):
     assert (losses[:, -1] < losses[:, 0] / 2).all()
 
 
-def test_the_metric_is_exact_over_every_example():
-    task, problem = stated()
-    result = trained(problem)
+def test_the_metric_is_exact_over_every_example(learned):
+    task, _, result = learned
     for split, part in zip(("train", "validation", "test"), task.parts, strict=True):
         source = task.ratings
         score = np.asarray(task.scores(result.params, jnp.arange(30)), np.float64)
@@ -117,7 +123,8 @@ def test_the_metric_is_exact_over_every_example():
 
 def test_it_learns_what_biases_cannot():
     task, problem = stated("factorisation(rank=2, l2=0.02)")
-    report = problem.report(trained(problem, 1_500).params, problem.data)
+    params = trained(problem, 1_500).params
+    report = problem.report(params, problem.data)
     assert report.figures["rmse"] < report.figures["bias_baseline_rmse"] - 0.2
     (lines,) = report.texts.values()
     assert len(lines) == recommendation.LIST_LENGTH
@@ -126,21 +133,19 @@ def test_it_learns_what_biases_cannot():
     )
     listed = [int(line.split("item ")[1]) for line in lines]
     assert not known & set(listed)
-    expected = np.asarray(task.scores(trained(problem, 1_500).params, jnp.array([0])))[
-        0
-    ]
+    expected = np.asarray(task.scores(params, jnp.array([0])))[0]
     others = set(range(40)) - known - set(listed)
     assert min(expected[listed]) >= max(expected[list(others)])
 
 
-def test_the_report_is_for_the_user_asked_or_the_mean_user():
-    task, problem = stated()
-    params = trained(problem, 50).params
+def test_the_report_is_for_the_user_asked_or_the_mean_user(learned):
+    task, _, result = learned
+    params = result.params
     for user, said in (
         ("u7", "user u7, who rated"),
         ("nobody", "no rating in the train"),
     ):
-        heading, lines = recommendation.recommended(task, params, user, 3)
+        heading, lines = recommendation.recommend(task, params, user, 3)
         assert said in heading and len(lines) == 3
     bias = np.asarray(params["item"]["bias"]) + task.mean
     top = np.sort(bias)[::-1][:3]
@@ -149,10 +154,10 @@ def test_the_report_is_for_the_user_asked_or_the_mean_user():
     )
 
 
-def test_what_was_rated_is_not_recommended_however_long_the_list():
-    task, problem = stated()
-    heading, lines = recommendation.recommended(
-        task, trained(problem, 50).params, "u0", len(task.ratings.items)
+def test_what_was_rated_is_not_recommended_however_long_the_list(learned):
+    task, _, result = learned
+    heading, lines = recommendation.recommend(
+        task, result.params, "u0", len(task.ratings.items)
     )
     num_rated = int((task.ratings.user[task.parts.train] == 0).sum())
     assert f"who rated {num_rated} in" in heading and num_rated
@@ -209,7 +214,7 @@ def test_the_baseline_is_the_ridge_solution():
 def test_the_baseline_is_tuned_on_validation_alone():
     task, _ = stated()
     train, validation = (rows(part) for part in task.parts[:2])
-    found = bias_baseline.tuned(train, validation, 30, 40, strengths=(0.5, 5.0, 50.0))
+    found = bias_baseline.tune(train, validation, 30, 40, strengths=(0.5, 5.0, 50.0))
     scores = {
         (a, b): bias_baseline.rmse(bias_baseline.fit(train, 30, 40, a, b), validation)
         for a in (0.5, 5.0, 50.0)

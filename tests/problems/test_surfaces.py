@@ -63,7 +63,8 @@ def test_a_start_and_its_noise_may_be_chosen():
     for seed in (0, 1):
         assert problem.init(jax.random.key(seed)).tolist() == [2.0, -1.0]
     noisy = problems.make("rosenbrock(noise=0.5)")
-    starts = np.stack([noisy.init(jax.random.key(seed)) for seed in range(400)])
+    keys = jax.vmap(jax.random.key)(np.arange(400))
+    starts = np.asarray(jax.jit(jax.vmap(noisy.init))(keys))
     np.testing.assert_allclose(starts.mean(axis=0), [-1.2, 1.0], atol=0.1)
     np.testing.assert_allclose(starts.std(axis=0), 0.5, atol=0.05)
 
@@ -101,12 +102,15 @@ def test_our_gradient_of_rosenbrock_is_scipys():
     from scipy.optimize import rosen_der, rosen_hess
 
     loss = problems.make("rosenbrock").loss
+
+    def value(params):
+        return loss(params, None, None)[0]
+
     with jax.enable_x64(True):
+        both = jax.jit(
+            lambda params: (jax.grad(value)(params), jax.hessian(value)(params))
+        )
         for point in np.random.default_rng(0).normal(size=(5, 2)):
-            params = jnp.asarray(point)
-
-            def value(params):
-                return loss(params, None, None)[0]
-
-            np.testing.assert_allclose(jax.grad(value)(params), rosen_der(point))
-            np.testing.assert_allclose(jax.hessian(value)(params), rosen_hess(point))
+            gradient, hessian = both(jnp.asarray(point))
+            np.testing.assert_allclose(gradient, rosen_der(point))
+            np.testing.assert_allclose(hessian, rosen_hess(point))

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,33 @@ def curve(expression, num_steps=100, past_the_end=False, is_compiled=True):
         lambda i: shape_at(schedule, numbers, i.astype(jnp.float32) / num_steps)
     )
     return np.asarray(jax.jit(at_step)(steps) if is_compiled else at_step(steps))
+
+
+def curves(asked):
+    """Key -> (expression, num_steps[, past_the_end]) to key -> shape, compiled once."""
+    made = {key: numbers_of(*given[:2]) for key, given in asked.items()}
+
+    def all_of_them(numbers):
+        found = {}
+        for key, (_, num_steps, *past_the_end) in asked.items():
+            steps = jnp.arange(num_steps + sum(past_the_end), dtype=jnp.uint32)
+            progress = steps.astype(jnp.float32) / num_steps
+            shape = functools.partial(shape_at, made[key][0], numbers[key])
+            found[key] = jax.vmap(shape)(progress)
+        return found
+
+    numbers = {key: one for key, (_, one) in made.items()}
+    return jax.tree.map(np.asarray, jax.jit(all_of_them)(numbers))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_quickly(compiled_quickly):
+    return compiled_quickly
+
+
+@pytest.fixture(name="curves", scope="session")
+def _curves():
+    return curves
 
 
 @pytest.fixture(name="numbers_of", scope="session")

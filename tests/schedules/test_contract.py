@@ -82,53 +82,103 @@ def test_every_schedule_has_its_ends_here():
     assert ENDS.keys() == SCHEDULES.keys()
 
 
+@pytest.fixture(scope="module")
+def values_of(curves):
+    """(expression, num_steps) -> its shape at every step."""
+    return curves({(one, n): (one, n) for one in EVERY for n in (1, 1_000)})
+
+
 @pytest.mark.parametrize("num_steps", [1, 1_000])
 @pytest.mark.parametrize("expression", EVERY)
-def test_values_are_finite_and_in_the_unit_interval(expression, num_steps, curve):
-    values = curve(expression, num_steps)
+def test_values_are_finite_and_in_the_unit_interval(expression, num_steps, values_of):
+    values = values_of[expression, num_steps]
     assert values.shape == (num_steps,) and values.dtype == np.float32
     assert np.all((values >= 0) & (values <= 1))
 
 
+@pytest.fixture(scope="module")
+def of_the_named(curves):
+    """(name, what) -> values: at 51 and 41 steps, and warmed up over the first 10."""
+    asked = {}
+    for name in SCHEDULES:
+        text = WRITTEN.get(name, name)
+        asked[name, "complete"] = (text, 50, True)
+        asked[name, "shorter"] = (text, 40, True)
+        asked[name, "warmed"] = (f"warmup({text}, fraction=10)", 50, True)
+    return curves(asked)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_ends(name, curve):
-    values = curve(WRITTEN.get(name, name), 50, past_the_end=True)
+def test_ends(name, of_the_named):
+    values = of_the_named[name, "complete"]
     np.testing.assert_allclose(values[[0, -1]], ENDS[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_warm_up_leads_to_the_beginning_and_keeps_the_end(name, curve):
-    expression = WRITTEN.get(name, name)
-    warmed = curve(f"warmup({expression}, fraction=10)", 50, past_the_end=True)
-    alone = curve(expression, 40, past_the_end=True)
+def test_warm_up_leads_to_the_beginning_and_keeps_the_end(name, of_the_named):
+    warmed, alone = of_the_named[name, "warmed"], of_the_named[name, "shorter"]
     line = np.arange(10) / 10 * alone[0]
     np.testing.assert_allclose(warmed[:10], line, atol=1e-6)
     np.testing.assert_allclose(warmed[10:], alone, atol=2e-5)
 
 
+def check_joins(pairs, curves):
+    """20 steps of the first and 30 of the second."""
+    asked = {}
+    for one, other in pairs:
+        asked["joined", one, other] = (f"join({one}, {other}, at=20)", 50, True)
+        asked["first", one] = (one, 20)
+        asked["second", other] = (other, 30, True)
+    found = curves(asked)
+    for one, other in pairs:
+        apart = np.concatenate([found["first", one], found["second", other]])
+        joined = found["joined", one, other]
+        np.testing.assert_allclose(joined, apart, atol=2e-5, err_msg=f"{one} {other}")
+
+
+def test_a_join_is_one_after_the_other(curves):
+    """Each schedule is once the first and once the second."""
+    check_joins(list(zip(NAMED, [*NAMED[1:], NAMED[0]], strict=True)), curves)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_join_with_any_is_one_after_the_other(name, curve):
-    """20 steps of it and 30 of the other, with every other and itself."""
-    mine = WRITTEN.get(name, name)
-    values = functools.partial(curve, is_compiled=False)  # 289 pairs
-    for other in NAMED:
-        joined = values(f"join({mine}, {other}, at=20)", 50, past_the_end=True)
-        apart = [values(mine, 20), values(other, 30, past_the_end=True)]
-        np.testing.assert_allclose(
-            joined, np.concatenate(apart), atol=2e-5, err_msg=other
-        )
+def test_a_join_with_any_is_one_after_the_other(name, curves):
+    """With every other and itself: 289 pairs."""
+    check_joins([(WRITTEN.get(name, name), other) for other in NAMED], curves)
 
 
-@pytest.mark.parametrize("expression", EVERY)
-def test_gradients_are_finite(expression, numbers_of):
-    schedule, numbers = numbers_of(expression)
-
-    def value(numbers, progress):
-        return shape_at(schedule, numbers, progress)
-
+@pytest.fixture(scope="module")
+def gradients_of(numbers_of):
+    """Some expressions -> {expression: path -> the gradient at 34 points}."""
     progress = jnp.linspace(0, 0.99, 34)
-    grads = jax.jit(jax.vmap(jax.grad(value), (None, 0)))(numbers, progress)
-    for path, grad in grads.items():
+
+    @functools.cache
+    def gradients(expressions):
+        made = {expression: numbers_of(expression) for expression in expressions}
+
+        def all_of_them(numbers):
+            grads = {}
+            for expression, (schedule, _) in made.items():
+                value = functools.partial(shape_at, schedule)
+                grad = jax.vmap(jax.grad(value), (None, 0))
+                grads[expression] = grad(numbers[expression], progress)
+            return grads
+
+        return jax.jit(all_of_them)({text: one for text, (_, one) in made.items()})
+
+    return gradients
+
+
+GROUPS = [pytest.param(group, one) for group in (NAMED, EXTREMES) for one in group]
+GROUPS += [pytest.param(WARMED, one, marks=pytest.mark.slow) for one in WARMED]
+
+
+@pytest.mark.parametrize(("group", "expression"), GROUPS)
+def test_gradients_are_finite(group, expression, numbers_of, gradients_of):
+    found = gradients_of(tuple(group))[expression]
+    assert found.keys() == numbers_of(expression)[1].keys()
+    for path, grad in found.items():
         assert np.isfinite(grad).all(), path
 
 
@@ -138,7 +188,8 @@ def test_arguments_may_be_traced_and_mapped(expression, numbers_of):
     lanes = {path: jnp.stack([0.5 * value, value]) for path, value in numbers.items()}
     value = functools.partial(shape_at, schedule, progress=jnp.float32(0.3))
     mapped = jax.jit(jax.vmap(value))(lanes)
-    alone = [value({path: v[lane] for path, v in lanes.items()}) for lane in (0, 1)]
+    with jax.disable_jit():
+        alone = [value({path: v[lane] for path, v in lanes.items()}) for lane in (0, 1)]
     np.testing.assert_allclose(mapped, alone, rtol=1e-6)
 
 

@@ -143,15 +143,12 @@ def test_trials_are_mapped_over_values(quadratic):
     np.testing.assert_allclose(jax.jit(jax.vmap(loss))(lanes), alone, rtol=1e-6)
 
 
-def test_values_are_kept_in_the_record(tmp_path, monkeypatch):
-    import json
-
-    from experiments import mnist
-    from gradjax.types import Options, Settings
-
-    monkeypatch.chdir(tmp_path)
-    settings = Settings("mnist", dataset="digits", steps=3, schedule="[1, 0.5]")
-    mnist.main(settings, Options(plot=False))
-    (folder,) = (tmp_path / "runs" / "mnist").iterdir()
-    config = json.loads((folder / "config.json").read_text())
-    assert config["hparams"][KEY] == [1.0, 0.5]
+def test_values_are_kept_in_the_record(tmp_path, typed):
+    flags = ("--problem=booth", "--steps=4", "--schedule=[1, 0.5]", "--noplot")
+    ended = typed("experiments.minimize", *flags, "--optimizer=sgd(1e-3)")
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "runs" / "minimize").iterdir()
+    found = gradjax.load(folder)
+    assert found.config["settings"]["schedule"] == "[1, 0.5]"
+    expected = 1e-3 * np.asarray([1.0, 0.875, 0.75, 0.625])
+    np.testing.assert_allclose(found.trace["learning_rate"].values, expected, rtol=1e-6)
