@@ -30,7 +30,7 @@ from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
 from scripts.baselines.sweeps.cases import Sizes
 from scripts.baselines.sweeps.run import report
-from scripts.baselines.table import LABELS, Timing, header, rotated, table
+from scripts.baselines.table import LABELS, Timing, header, rotate, table
 
 
 class Case(NamedTuple):
@@ -95,7 +95,7 @@ def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
         rounds = {rival: [] for rival in case.rivals}
         for number in range(num_rounds + 1):
             _say(f"{case.title}: round {number} of {num_rounds}")
-            for one in rotated(workers, number):
+            for one in rotate(workers, number):
                 rounds[one.rival].append(one.train(case.num_steps))
     return [
         Timing(

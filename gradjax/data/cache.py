@@ -11,7 +11,7 @@ from gradjax.files import cache_folder, read_npz, write_npz
 Arrays = dict[str, np.ndarray]
 
 
-def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
+def read_or_make(key: str, make: Callable[[], Arrays]) -> Arrays:
     """Returns the arrays stored under `key`; if there are none, stores those of `make`.
 
     A problem of the cache never stops a run: a damaged file is made again, and a folder

@@ -5,7 +5,7 @@ import importlib.metadata
 
 import numpy as np
 
-from gradjax.data.cache import cached
+from gradjax.data.cache import read_or_make
 from gradjax.data.order import order
 from gradjax.types import Dataset
 
@@ -30,7 +30,7 @@ def load() -> Dataset:
     version = importlib.metadata.version("scikit-learn")
     # The arrays are cached because importing scikit-learn takes seconds and reading
     # them takes a millisecond.
-    arrays = cached(f"digits-{version}", _decode)
+    arrays = read_or_make(f"digits-{version}", _decode)
     positions = np.arange(NUM_EXAMPLES, dtype=np.uint32)
     places = order(_SPLIT_SEED, 0, positions, NUM_EXAMPLES)
     test, validation, train = np.split(places, [NUM_TEST, NUM_TEST + NUM_VALIDATION])

@@ -78,7 +78,9 @@ def load(
             raise Refusal(
                 f"--test={test}: {name} is a TFDS data set with its own test split"
             )
-        folder, fingerprint, arrays = records.kept("pairs", name, data_dir, _decode)
+        folder, fingerprint, arrays = records.read_or_decode(
+            "pairs", name, data_dir, _decode
+        )
         plain_name, origin = prepared.parse(name)[0], str(folder)
         there = tuple(unpack("languages", arrays))
         is_ordered = bool(arrays["is_ordered"])

@@ -71,7 +71,9 @@ def load(name: str, data_dir: str | Path | None = None) -> Ratings:
         columns, fingerprint = ratings_csv.read(path)
         plain_name, origin = path.name, str(path)
     else:
-        folder, fingerprint, columns = records.kept("ratings", name, data_dir, _decode)
+        folder, fingerprint, columns = records.read_or_decode(
+            "ratings", name, data_dir, _decode
+        )
         plain_name, origin = prepared.parse(name)[0], str(folder)
     num_ratings = len(columns["rating"])
     if num_ratings < _FEWEST:

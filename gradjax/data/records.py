@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from gradjax.data import prepared, shards
-from gradjax.data.cache import Arrays, cached
+from gradjax.data.cache import Arrays, read_or_make
 from gradjax.errors import Refusal
 from gradjax.files import sha256
 
 MAX_BYTES = 2**29  # of one shard, because it is read into memory completely
 
 
-def kept(
+def read_or_decode(
     kind: str,
     name: str,
     data_dir: str | Path | None,
@@ -47,7 +47,7 @@ def kept(
         raise Refusal(f"{error.filename or folder}: {error.strerror}") from error
     plain_name, _ = prepared.parse(name)
     key = f"{kind}-{plain_name.replace('/', '-')}-{fingerprint[:16]}"
-    return folder, fingerprint, cached(key, functools.partial(decode, folder))
+    return folder, fingerprint, read_or_make(key, functools.partial(decode, folder))
 
 
 def builder(folder: Path) -> Any:

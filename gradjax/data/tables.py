@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjax.data.cache import Arrays, cached
+from gradjax.data.cache import Arrays, read_or_make
 from gradjax.data.order import order
 
 WINE_CLASSES = 3
@@ -71,7 +71,7 @@ def _load(name: str, **options: Any) -> Arrays:
         x, y = getattr(datasets, f"load_{name}")(return_X_y=True, **options)
         return {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
 
-    return cached(f"{name}-{importlib.metadata.version('scikit-learn')}", read)
+    return read_or_make(f"{name}-{importlib.metadata.version('scikit-learn')}", read)
 
 
 def _splits(arrays: Arrays) -> dict[str, Arrays]:

@@ -59,7 +59,9 @@ def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledText
     """
     if text_files.is_path(name) or os.path.isfile(Path(name, "train.tsv")):
         return text_files.read_table(name)
-    folder, fingerprint, arrays = records.kept("text", name, data_dir, _decode_labelled)
+    folder, fingerprint, arrays = records.read_or_decode(
+        "text", name, data_dir, _decode_labelled
+    )
     parts = {
         split: Part(unpack(split, arrays), arrays[f"{split}_label"])
         for split in _SPLITS
@@ -87,7 +89,9 @@ def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
     """
     if text_files.is_path(name):
         return text_files.read_text(name)
-    folder, fingerprint, arrays = records.kept("text", name, data_dir, _decode_plain)
+    folder, fingerprint, arrays = records.read_or_decode(
+        "text", name, data_dir, _decode_plain
+    )
     texts = {split: "".join(unpack(split, arrays)) for split in _SPLITS}
     for split, text in texts.items():
         if not text:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gradjax.data import prepared, shards
 from gradjax.data.arrays import check_labels
-from gradjax.data.cache import cached
+from gradjax.data.cache import read_or_make
 from gradjax.errors import Refusal
 from gradjax.files import sha256
 from gradjax.types import Dataset
@@ -56,7 +56,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     except OSError as error:
         raise Refusal(f"{error.filename or folder}: {error.strerror}") from error
     key = f"{plain_name.replace('/', '-')}-{fingerprint[:16]}"
-    arrays = cached(key, functools.partial(_decode, folder))
+    arrays = read_or_make(key, functools.partial(_decode, folder))
     return Dataset(
         name=plain_name,
         **_split(arrays),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradjax.data import tokens
-from gradjax.data.cache import Arrays, cached
+from gradjax.data.cache import Arrays, read_or_make
 from gradjax.data.order import order
 from gradjax.data.pairs import SPLITS, Translations
 from gradjax.data.strings import pack, unpack
@@ -48,7 +48,7 @@ class TokenizedPairs(NamedTuple):
     num_cut: int  # pairs of the train split with a sentence longer than max_length
 
 
-def tokenized(
+def tokenize(
     translations: Translations, vocab_size: int, max_length: int
 ) -> TokenizedPairs:
     """Converts all splits to rows with a tokenizer of the train split; cached.
@@ -72,7 +72,7 @@ def tokenized(
     version = importlib.metadata.version("tokenizers") if tokens.library() else ""
     said = [translations.fingerprint, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-    arrays = cached(
+    arrays = read_or_make(
         f"token-pairs-{digest}", lambda: _make(translations, vocab_size, max_length)
     )
     parts = {
@@ -110,7 +110,7 @@ def rows_of(
     return found
 
 
-def packed(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
+def assign_rows(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     """Assigns pairs to rows by best fit, in a random but fixed order.
 
     Args:
@@ -156,7 +156,7 @@ def _make(translations: Translations, vocab_size: int, max_length: int) -> Array
             sources = [one[:max_length] for one in sources]
             targets = [one[:max_length] for one in targets]
             sizes = [(len(s), len(t)) for s, t in zip(sources, targets, strict=True)]
-            groups = packed(sizes, max_length)
+            groups = assign_rows(sizes, max_length)
         found = rows_of(sources, targets, groups)
         arrays |= {f"{split}_{field}": part for field, part in found._asdict().items()}
     return arrays

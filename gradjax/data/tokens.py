@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data.cache import Arrays, cached
+from gradjax.data.cache import Arrays, read_or_make
 from gradjax.data.strings import LabelledTexts, pack, unpack
 from gradjax.errors import Refusal
 
@@ -151,7 +151,7 @@ def from_state(state: str) -> Tokenizer:
         raise Refusal(f"a damaged tokenizer ({error})") from error
 
 
-def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Converts the user's texts to token numbers.
 
     Raises:
@@ -183,7 +183,7 @@ def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.n
     return tokens, lengths
 
 
-def tokenized(
+def tokenize(
     texts: LabelledTexts, kind: str, vocab_size: int, max_length: int
 ) -> TokenizedTexts:
     """Converts all splits to token numbers with a tokenizer of the train split; cached.
@@ -206,7 +206,7 @@ def tokenized(
     version = importlib.metadata.version("tokenizers") if library() else ""
     said = [texts.fingerprint, kind, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-    arrays = cached(
+    arrays = read_or_make(
         f"tokens-{digest}", lambda: _make(texts, kind, vocab_size, max_length)
     )
     parts = {

@@ -41,11 +41,11 @@ def same_part(parts: jax.Array, other: jax.Array) -> jax.Array:
     return (parts[:, :, None] == other[:, None])[:, None]
 
 
-def rotated(values: jax.Array, positions: jax.Array) -> jax.Array:
+def rotate(values: jax.Array, positions: jax.Array) -> jax.Array:
     """Rotates vectors by their positions, so that inner products depend on distances.
 
     The pair (x_i, x_{i + d/2}) is rotated by the angle position * 10000^(-2i/d), so
-    <rotated(q, m), rotated(k, n)> depends only on m - n. The two halves are exchanged
+    <rotate(q, m), rotate(k, n)> depends only on m - n. The two halves are exchanged
     by a product with a signed permutation matrix. On the CPU this takes a third of the
     time of splitting and concatenating them, with the gradient.
 
@@ -153,7 +153,7 @@ class Attention(nn.Module):
         if memory is None:
             parts = self._heads(rows(nn.Dense(3 * width, name="qkv"), inputs), 3)
             positions = jnp.arange(inputs.shape[1])[None, :, None, None]
-            turned, values = rotated(parts[:, :, :2], positions), parts[:, :, 2]
+            turned, values = rotate(parts[:, :, :2], positions), parts[:, :, 2]
             queries, keys = turned[:, :, 0], turned[:, :, 1]
         else:
             queries = self._heads(rows(nn.Dense(width, name="q"), inputs), 1)[:, :, 0]

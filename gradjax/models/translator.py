@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gradjax.models.attention import attend, padding_mask, rotated
+from gradjax.models.attention import attend, padding_mask, rotate
 from gradjax.models.sequences import example_lengths, example_tokens
 from gradjax.models.transformer import EncoderDecoder, check_heads
 from gradjax.types import Key, Params
@@ -125,7 +125,7 @@ def _look_back(
     queries, keys, values = (
         part.reshape(batch * beams, heads, 1, size) for part in parts
     )
-    queries, keys = (rotated(part, place.reshape(1, 1, 1)) for part in (queries, keys))
+    queries, keys = (rotate(part, place.reshape(1, 1, 1)) for part in (queries, keys))
     grown = {
         name: jax.lax.dynamic_update_slice_in_dim(
             kept[name], one.reshape(batch, beams, heads, 1, size), place, axis=3

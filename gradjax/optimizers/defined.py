@@ -77,22 +77,23 @@ def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> 
     is_transform = node.entry in transforms.values()
     if is_transform and any(descends(child, transforms) for child in held):
         raise Refusal(
-            f"{name}(...) holds a transform, not an optimizer: what it leaves out"
-            " would ascend; partition(matrices=..., others=set_to_zero) does not"
+            f"{name}(...) holds a transform, not an optimizer, because the parameters"
+            " outside the mask would ascend; use partition(matrices=...,"
+            " others=set_to_zero)"
         )
     _check_chain(name, node, held)
     for child in (inner for outer in held for inner in nodes(outer)):
         if child.entry.eval_params is not None and name in _RESCALE:
             rule = _name(child)
             raise Refusal(
-                f"{name}(... {rule} ...) would not average what it steps through: put"
-                f" it outside, {rule}({name}(...))"
+                f"{name}(... {rule} ...): {rule} would average other parameters than"
+                f" those of the run; put it outside, {rule}({name}(...))"
             )
         asked = sorted(set(child.entry.needs) & set(node.entry.refuses))
         if asked:
             rule = _name(child)
             raise Refusal(
-                f"{name}({rule}) is not defined: {rule} asks the loss again"
+                f"{name}({rule}) is not defined: {rule} evaluates the loss again"
                 f" ({', '.join(asked)}), and {name} has no loss that matches its step"
             )
 
@@ -105,13 +106,14 @@ def _check_chain(name: str, node: OptimizerSpec, held: list[OptimizerSpec]) -> N
         for rule in nodes(link):
             if k > 0 and "value_and_grad_fn" in rule.entry.needs:
                 raise Refusal(
-                    f"{name}: {_name(rule)} asks for the gradient again, so what stands"
-                    f" before it would be lost: {_name(rule)}({name}(...))"
+                    f"{name}: {_name(rule)} computes the gradient again, so the links"
+                    f" before it would have no effect: {_name(rule)}({name}(...))"
                 )
             if k < len(held) - 1 and rule.entry.eval_params is not None:
                 raise Refusal(
-                    f"{name}: {_name(rule)} averages what it steps through, so it must"
-                    f" be the last link, or outside: {_name(rule)}({name}(...))"
+                    f"{name}: {_name(rule)} averages the parameters after its update,"
+                    " so it must be the last link, or outside:"
+                    f" {_name(rule)}({name}(...))"
                 )
 
 
@@ -127,7 +129,7 @@ def check_composition(node: OptimizerSpec) -> None:
         name = _name(private[0])
         raise Refusal(
             f"{name} takes the gradient of each example, so it must be alone or the"
-            " first in its chain; average and lookahead may hold it"
+            " first in its chain; it may be inside average and lookahead"
         )
 
 

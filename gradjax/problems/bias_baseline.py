@@ -76,17 +76,17 @@ def fit(
     return Biases(mean, user, item)
 
 
-def predicted(biases: Biases, rows: Rows) -> np.ndarray:
+def predict(biases: Biases, rows: Rows) -> np.ndarray:
     """Predicts ratings f64[ratings]."""
     return biases.mean + biases.user[rows.user] + biases.item[rows.item]
 
 
 def rmse(biases: Biases, rows: Rows) -> float:
     """Computes the root of the mean squared error over all rows."""
-    return float(np.sqrt(np.mean((predicted(biases, rows) - rows.rating) ** 2)))
+    return float(np.sqrt(np.mean((predict(biases, rows) - rows.rating) ** 2)))
 
 
-def tuned(
+def tune(
     train: Rows,
     validation: Rows,
     num_users: int,

@@ -127,7 +127,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         metrics=metrics,
         data=Splits(
             *(
-                _windows(encoded(characters, letters), window)
+                _windows(encode(characters, letters), window)
                 for characters in (text.train, text.validation, text.test)
             )
         ),
@@ -136,7 +136,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
     )
 
 
-def encoded(characters: str, letters: str) -> np.ndarray:
+def encode(characters: str, letters: str) -> np.ndarray:
     """Converts characters to tokens i32[characters + 1]; the first is START."""
     numbers = {letter: number for number, letter in enumerate(letters, 1)}
     return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)

@@ -187,7 +187,7 @@ def report(what: Task, params: Params, user: str | None, list_length: int) -> Re
         f"ndcg@{list_length}": found.ndcg,
         "share_of_new_users": float(new.mean()),
     }
-    heading, lines = recommended(what, params, user, list_length)
+    heading, lines = recommend(what, params, user, list_length)
     return Report(figures, {heading: lines})
 
 
@@ -210,7 +210,7 @@ def tuned_baseline(what: Task) -> bias_baseline.Tuned:
     source = what.ratings
     train, validation = (_rows(source, part) for part in what.parts[:2])
     sizes = len(source.users), len(source.items)
-    return bias_baseline.tuned(train, validation, *sizes)
+    return bias_baseline.tune(train, validation, *sizes)
 
 
 def liked_from(what: Task) -> float:
@@ -224,7 +224,7 @@ def liked_from(what: Task) -> float:
     return low + 0.75 * (high - low)
 
 
-def recommended(
+def recommend(
     what: Task, params: Params, user: str | None, list_length: int
 ) -> tuple[str, list[str]]:
     """Lists the items recommended to a user.

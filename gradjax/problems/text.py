@@ -50,7 +50,7 @@ def load(
       Refusal: the texts are missing or damaged, or an argument is out of range.
     """
     labelled = texts.load_labelled(dataset, data_dir)
-    tokenized = tokens.tokenized(labelled, tokenizer, vocab_size, max_length)
+    tokenized = tokens.tokenize(labelled, tokenizer, vocab_size, max_length)
     counts = tokenized.tokenizer.num_tokens, len(labelled.class_names)
     made = text(labelled, tokenized, text_model(model, *counts))
     return made._replace(about=about_text(labelled, tokenized))
@@ -182,7 +182,7 @@ def predictor(
     apply = jax.jit(model.apply)
 
     def predict(params: Params, said: Sequence[str]) -> jax.Array:
-        inputs = tokens.pad(tokens.encoded(tokenizer, said), max_length)
+        inputs = tokens.pad(tokens.encode(tokenizer, said), max_length)
         return jax.nn.softmax(apply(params, inputs))
 
     return predict

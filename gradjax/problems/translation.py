@@ -74,7 +74,7 @@ def load(
       Refusal: the pairs are missing or damaged, or an argument is out of range.
     """
     found = pairs.load(dataset, source, target, test, data_dir)
-    tokenized = token_pairs.tokenized(found, vocab_size, max_length)
+    tokenized = token_pairs.tokenize(found, vocab_size, max_length)
     network = translation_model(model, tokenized.tokenizer.num_tokens)
     made = translation(found, tokenized, network, label_smoothing)
     return made._replace(about=about_translation(found, tokenized))
@@ -184,7 +184,7 @@ def about_translation(
     }
 
 
-def said(
+def translate(
     search: Callable[..., decoding.Found],
     model: "Translator",
     tokenizer: Tokenizer,
@@ -234,10 +234,10 @@ def predictor(
     """
 
     def predict(params: Params, sentences: Sequence[str]) -> list[str]:
-        sources = [one or [UNKNOWN] for one in tokens.encoded(tokenizer, sentences)]
+        sources = [one or [UNKNOWN] for one in tokens.encode(tokenizer, sentences)]
         alone = [[place] for place in range(len(sources))]
         rows = token_pairs.rows_of(sources, [[END]] * len(sources), alone)
-        return said(_beam, model, tokenizer, params, rows)[0]
+        return translate(_beam, model, tokenizer, params, rows)[0]
 
     return predict
 
@@ -249,7 +249,7 @@ def _report(
     params: Params,
 ) -> Report:
     given = model, tokenized.tokenizer, params, tokenized.test
-    (plain, _), (best, _) = said(decoding.greedy, *given), said(_beam, *given)
+    (plain, _), (best, _) = translate(decoding.greedy, *given), translate(_beam, *given)
     sources, targets = translations.test
     greedy_bleu, _ = bleu.score(plain, targets)
     beam_bleu, signature = bleu.score(best, targets)

@@ -49,7 +49,7 @@ def read(path: Path) -> Journal:
     content = path.read_bytes() if path.exists() else b""
     lines = content.split(b"\n")
     rest = lines.pop()
-    records = [decoded(line) for line in lines]
+    records = [decode(line) for line in lines]
     damaged = [
         Damaged(k + 1, _hint(lines[k]))
         for k, record in enumerate(records)
@@ -74,7 +74,7 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
       stage: the first half of the names of the fault points.
     """
     faults.reached(f"{stage}:before_journal")
-    line = encoded(record)
+    line = encode(record)
     end = file.seek(0, os.SEEK_END)
     if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
         raise Refusal(f"{file.name}: its last line is torn; open it again to cut it")
@@ -92,14 +92,14 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
     faults.reached(f"{stage}:after_journal")
 
 
-def encoded(record: dict[str, Any]) -> bytes:
+def encode(record: dict[str, Any]) -> bytes:
     """Returns the line of a record that is not empty, with its newline."""
     body = compact(record)
     check = hashlib.sha256(body).hexdigest().encode()
     return b'{"check":"' + check + b'",' + body[1:] + b"\n"
 
 
-def decoded(line: bytes) -> dict[str, Any] | None:
+def decode(line: bytes) -> dict[str, Any] | None:
     """Returns the record of a line without its newline; None if it is damaged."""
     match = _LINE.fullmatch(line)
     if match is None:

@@ -59,7 +59,7 @@ def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
 """
 
 
-def rotated(items: list, by: int) -> list:
+def rotate(items: list, by: int) -> list:
     """Returns the items from index `by` on, then those before it."""
     by %= len(items)
     return items[by:] + items[:by]

@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gradjax.data.cache import cached
+from gradjax.data.cache import read_or_make
 from gradjax.errors import Refusal
 
 ARRAYS = {"image": np.arange(48, dtype=np.uint8).reshape(4, 4, 3), "n": np.asarray(3)}
@@ -27,14 +27,14 @@ def assert_same(arrays):
 
 
 def test_the_second_call_reads(cache_home):
-    assert_same(cached("toy", make))
-    assert_same(cached("toy", fail))
+    assert_same(read_or_make("toy", make))
+    assert_same(read_or_make("toy", fail))
     assert os.listdir(cache_home) == ["toy.npz"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "text", "folder"])
 def test_a_damaged_file_is_made_again(cache_home, damage):
-    cached("toy", make)
+    read_or_make("toy", make)
     path = cache_home / "toy.npz"
     content = bytearray(path.read_bytes())
     content[len(content) // 4] ^= 8
@@ -47,19 +47,19 @@ def test_a_damaged_file_is_made_again(cache_home, damage):
     with pytest.warns(UserWarning, match="rebuilding a data cache: .*toy.npz"):
         if damage == "folder":
             with pytest.warns(UserWarning, match="not cached"):
-                assert_same(cached("toy", make))
+                assert_same(read_or_make("toy", make))
         else:
-            assert_same(cached("toy", make))
+            assert_same(read_or_make("toy", make))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                assert_same(cached("toy", fail))
+                assert_same(read_or_make("toy", fail))
 
 
 def test_a_cache_that_cannot_be_written_is_left_out(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="not cached"):
-        assert_same(cached("toy", make))
+        assert_same(read_or_make("toy", make))
 
 
 def test_a_full_disk_leaves_nothing_behind(cache_home, monkeypatch):
@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_nothing_behind(cache_home, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.warns(UserWarning, match="No space left on device"):
-        assert_same(cached("toy", make))
+        assert_same(read_or_make("toy", make))
     assert os.listdir(cache_home) == []
 
 
@@ -77,5 +77,5 @@ def test_a_refusal_passes_through_and_nothing_is_kept(cache_home):
         raise Refusal("bad shard")
 
     with pytest.raises(Refusal, match="bad shard"):
-        cached("toy", refuse)
+        read_or_make("toy", refuse)
     assert not (cache_home / "toy.npz").exists()

@@ -301,11 +301,11 @@ def test_no_other_split_speaks_to_the_tokenizer(tmp_path):
     for split in ("train", "validation", "test"):
         other = [] if split == "train" else [f"yes\tzebra {split} " + "zebra " * 9]
         table(folder, [*LINES, *other], f"{split}.tsv")
-    found = tokens.tokenized(texts.load_labelled(str(folder)), "word", 100, 64)
+    found = tokens.tokenize(texts.load_labelled(str(folder)), "word", 100, 64)
     assert found.train.tokens.shape[1] == 3, "the longest of the train split"
     assert found.test.tokens[-1].tolist() == [tokens.UNKNOWN] * 3
     assert found.num_cut == 2
-    again = tokens.tokenized(texts.load_labelled(str(folder)), "word", 100, 64)
+    again = tokens.tokenize(texts.load_labelled(str(folder)), "word", 100, 64)
     np.testing.assert_array_equal(again.test.tokens, found.test.tokens)
     assert again.tokenizer.state == found.tokenizer.state
 

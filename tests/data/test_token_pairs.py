@@ -36,7 +36,7 @@ def sentences(found, rows, field, part):
 
 def test_rows_hold_every_pair_once():
     given = translations()
-    found = token_pairs.tokenized(given, 200, 40)
+    found = token_pairs.tokenize(given, 200, 40)
     rows = found.train
     assert rows.source.shape[1] <= 40 and rows.labels.shape[1] <= 40
     assert len(rows.source) < 30, "several pairs share a row"
@@ -66,7 +66,7 @@ def test_only_training_is_cut():
         train=Pairs([*ENGLISH[:9], long], [*GERMAN[:9], "ein Wort"]),
         test=Pairs([long, "one"], [long, "eins"]),
     )
-    found = token_pairs.tokenized(given, 200, 30)
+    found = token_pairs.tokenize(given, 200, 30)
     assert found.num_cut == 1
     assert found.train.source.shape[1] == 30
     assert sentences(found, found.test, "labels", "target_part") == [long, "eins"]
@@ -75,14 +75,14 @@ def test_only_training_is_cut():
 
 def test_no_word_of_the_test_split_teaches_the_tokenizer():
     other = translations(test=Pairs(["zzz zzz zzz"] * 50, ["qqq qqq"] * 50))
-    one, two = (token_pairs.tokenized(t, 200, 40) for t in (translations(), other))
+    one, two = (token_pairs.tokenize(t, 200, 40) for t in (translations(), other))
     assert one.tokenizer.state == two.tokenizer.state
 
 
 def test_packing_loses_nothing_and_fills():
     rng = np.random.default_rng(0)
     sizes = [(int(a), int(b)) for a, b in rng.integers(1, 20, (2_000, 2))]
-    rows = token_pairs.packed(sizes, 64)
+    rows = token_pairs.assign_rows(sizes, 64)
     assert sorted(pair for row in rows for pair in row) == list(range(2_000))
     filled = [[sum(sizes[k][side] for k in row) for row in rows] for side in (0, 1)]
     assert max(map(max, filled)) <= 64
@@ -98,4 +98,4 @@ def test_packing_loses_nothing_and_fills():
 )
 def test_sizes_that_cannot_be_are_refused(sizes, expected):
     with pytest.raises(Refusal, match=expected):
-        token_pairs.tokenized(translations(), *sizes)
+        token_pairs.tokenize(translations(), *sizes)

@@ -131,4 +131,6 @@ def test_an_autoencoder_has_no_augmentation(refused):
     from experiments import vision
 
     flags = ("--dataset=digits", "--model=vae", "--augmentation=flip")
-    assert "augmentation=flip: vae takes no augmentation" in refused(vision.EXPERIMENT, *flags)
+    assert "augmentation=flip: vae takes no augmentation" in refused(
+        vision.EXPERIMENT, *flags
+    )

@@ -167,7 +167,7 @@ def test_a_bit_flipped_in_the_event_is_never_silent(folder):
     path = folder / "journal.jsonl"
     content = bytearray(path.read_bytes())
     content[content.index(b"0.10.2")] ^= 1
-    path.write_bytes(bytes(content) + journal.encoded({"kind": "event", "event": {}}))
+    path.write_bytes(bytes(content) + journal.encode({"kind": "event", "event": {}}))
     assert any("is damaged" in line for line in store.verify(folder))
     with pytest.raises(Refusal, match="--accept_changes"):
         opened(folder, NEW)

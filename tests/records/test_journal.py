@@ -130,7 +130,7 @@ def test_plain_gives_what_reading_gives():
         "flag": True,
         "7": "seven",
     }
-    assert journal.decoded(journal.encoded(plain)[:-1]) == plain
+    assert journal.decode(journal.encode(plain)[:-1]) == plain
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {(1, 2): 3}, 1j])

@@ -207,7 +207,7 @@ def test_ten_thousand_units_open_in_a_moment(folder, opened):
         | {"trials": list(range(4)), "seconds": 1.5, "best": [0.1] * 4}
         for k in range(10_000)
     ]
-    it.journal.write(b"".join(map(journal.encoded, lines)))
+    it.journal.write(b"".join(map(journal.encode, lines)))
     store.close(it)
     start = time.perf_counter()
     assert store.status(folder)["num_segments"] == 10_000

@@ -16,7 +16,7 @@ def _timing(rival, run_s, loss=0.1):
 
 
 def test_order_rotates_so_that_everyone_is_first_once():
-    orders = [table.rotated(["a", "b", "c"], number) for number in range(4)]
+    orders = [table.rotate(["a", "b", "c"], number) for number in range(4)]
     assert orders == [list("abc"), list("bca"), list("cab"), list("abc")]
 
 

@@ -11,7 +11,7 @@ from gradjax.errors import Refusal
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import Measured, Task, cores, total_s
 from scripts.baselines.sweeps.processes import started
-from scripts.baselines.table import rotated
+from scripts.baselines.table import rotate
 
 # The loss of a network that predicts ten classes by chance; the best trial of a sweep
 # must be well below it. On random labels nothing can be learned.
@@ -86,7 +86,7 @@ def rounds(
     """Runs all in each round, one at a time, in an order that rotates."""
     found = {name: [] for name in runs}
     for number in range(num_rounds):
-        for name in rotated(list(runs), number):
+        for name in rotate(list(runs), number):
             print(
                 f"{title}: round {number + 1} of {num_rounds}: {name}",
                 file=sys.stderr,
