@@ -52,7 +52,7 @@ class Settings(NamedTuple):
     low: float | None = None  # None: the optimizer's default rate / 100
     high: float | None = None  # None: the optimizer's default rate x 1,000
     num_rates: int = 41
-    seed: int = 0  # of the initial parameters
+    seed: int = 0  # the seed of the initial parameters
 
 
 class Found(NamedTuple):

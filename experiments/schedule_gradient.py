@@ -54,7 +54,7 @@ from gradjax.types import LessonResult, Options, Program, Series
 _BELOW, _ABOVE = 1 / 30, 30.0  # range of the tuned peaks, times the default rate
 _NUM_RATES = 25
 _VALUES = "schedule.values"
-_B1, _B2 = 0.9, 0.99  # of the outer Adam: its gradients change little between steps
+_B1, _B2 = 0.9, 0.99  # for the outer Adam, because its gradients change slowly
 
 
 class Settings(NamedTuple):
@@ -64,7 +64,7 @@ class Settings(NamedTuple):
     problem: str = "noisy_quadratic(dim=100)"  # an expression
     optimizer: str = "sgd"  # an expression
     batch_size: int | None = None  # None: all training data
-    steps: int = 200  # of each run
+    steps: int = 200  # the number of steps of each run
     start: str = "constant"  # an expression: the schedule at which the descent begins
     points: int = 16
     headroom: float = 4.0

@@ -73,7 +73,7 @@ class _Slope(NamedTuple):
     where: str
     gradient: float
     difference: float
-    uncertainty: float  # of `difference`
+    uncertainty: float  # the uncertainty of `difference`
 
 
 def check_gradient(
