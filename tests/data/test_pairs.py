@@ -101,7 +101,7 @@ def test_a_bad_file_is_refused(folder, monkeypatch):
     assert "empty; expected a sentence on each line" in refusal(*load)
     monkeypatch.setattr(pair_files, "MAX_BYTES", 100)
     path.write_bytes(gzip.compress(b"0" * 101))
-    assert refusal(*load).startswith(f"{path}: more than 100 bytes")
+    assert refusal(*load).startswith(f"{path}: too long; expected at most 100 bytes")
     path.unlink()
     assert "files of two languages are expected" in refusal(*load)
 
@@ -235,7 +235,7 @@ def test_a_translation_of_tfds_goes_as_its_name_says(write):
     assert pairs.load("ted/pt_to_en", "en").train.sources == ENGLISH[:30]
     assert "unknown language 'fr'" in refusal(pairs.load, "ted/pt_to_en", "fr")
     message = refusal(pairs.load, "ted/pt_to_en", None, None, "test_a")
-    assert "has its own test split" in message
+    assert "is a TFDS data set with its own test split" in message
 
 
 def test_tatoebas_form_is_split_by_sentence(write):
