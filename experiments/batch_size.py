@@ -37,11 +37,11 @@ from gradjax.optimizers import bounds
 from gradjax.plots.batch_sizes import MAX_SIZES, Trained, batch_sizes
 from gradjax.problems import arguments
 from gradjax.report import terminal
+from gradjax.trials import timing
 from gradjax.types import LessonResult, Options, Problem, Program, Result, Series
 
 _SCALES = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # the power of batch / smallest
 _MAX_STEPS = 1_000_000  # because the losses of a run are kept in memory
-_TIMED_S, _MAX_TIMED = 0.3, 20  # seconds of runs, and runs, for the timing of a size
 
 
 class Settings(NamedTuple):
@@ -143,7 +143,7 @@ def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
     what = f"{epochs} of {settings.problem}, {settings.optimizer}"
     terminal.say(f"{what}: {len(sizes)} batch sizes, {len(sizes)} programs to compile")
     found = [_measure(settings, size) for size in sizes]
-    how = "one learning rate" if scale == "none" else f"learning rate by {scale} rule"
+    how = "one learning rate" if scale == "none" else f"{scale} scaling of the rate"
     draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_curves, found)))
     return LessonResult(
         _sentence(settings, found),
@@ -155,19 +155,17 @@ def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
 
 
 def _measure(settings: Settings, size: Size) -> Measured:
-    """Trains with each seed; repeats short runs to measure their time."""
+    """Trains with each seed, and measures the time of a step."""
     numbers = {} if size.rate is None else {optimizers.RATE: size.rate}
     seeds = range(settings.seed, settings.seed + settings.seeds)
     results = [gradjax.run(size.program, numbers, seed) for seed in seeds]
-    timed = list(results)
-    while sum(one.run_s for one in timed) < _TIMED_S and len(timed) < _MAX_TIMED:
-        timed.append(gradjax.run(size.program, numbers, settings.seed))
+    step_s = timing.step_seconds(size.program, numbers, settings.seed)
     num_steps = size.program.plan.num_steps
     terminal.say(
         f"batches of {size.name}: {_counted(num_steps, 'step')}, compiled in"
         f" {results[0].compile_s:.1f} s, run in {results[0].run_s:.2f} s"
     )
-    figures = many.figures(results, num_steps, timed)
+    figures = many.figures(results, num_steps, step_s)
     speed = size.batch_size * figures["gradients_per_s"]
     given = {"batch_size": size.batch_size, "learning_rate": size.rate}
     return Measured(size, results, {**given, **figures, "examples_per_s": speed})

@@ -270,7 +270,7 @@ LESSON = Lesson(
             flags.SCHEDULE,
         ],
         "Duration": [
-            Flag("steps", "integer", "the largest number; a schedule extends over it"),
+            Flag("steps", "integer", "the most steps; a schedule extends over them"),
             Flag(
                 "gradient_tolerance",
                 "float",
@@ -287,7 +287,8 @@ LESSON = Lesson(
                 "patience",
                 "integer",
                 "the number of successive points that show convergence. One point does"
-                " not, because momentum crosses the bottom of a valley at full speed",
+                " not, because momentum crosses the bottom of a valley at full speed,"
+                " and multi_steps leaves the parameters unchanged in most steps",
             ),
         ],
         "Output": flags.OUTPUT,

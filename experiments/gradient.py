@@ -130,16 +130,16 @@ def _shown(point: Any) -> str:
 
 def _sentence(measured: Measured) -> str:
     line, (double, single) = measured.line, measured.quotients
-    missed = " and ".join(
+    errors = " and ".join(
         f"by {_error(one.typical[one.best])} at their best step"
         f" {line.steps[one.best]:.1e} in {one.name}"
         for one in (double, single)
     )
     return (
-        "A gradient says how the loss changes along every direction: on"
-        f" {measured.name} at ({_shown(line.point)}) by {line.derivatives[1]:.5g} a"
-        f" unit of length along a random one; central differences miss that {missed}"
-        f"{_reason(measured)}; jax.grad needs no step, and misses it by"
+        "The gradient gives the slope of the loss in every direction: on"
+        f" {measured.name} at ({_shown(line.point)}) the slope in a random direction is"
+        f" {line.derivatives[1]:.5g}; central differences differ from it {errors}"
+        f"{_reason(measured)}; jax.grad needs no step, and differs from it by"
         f" {_error(single.gradient)} in float32."
     )
 
@@ -148,17 +148,17 @@ def _reason(measured: Measured) -> str:
     """Explains the best step by the measured exponents in float64, the clearer case."""
     fits = measured.exponents[0]
     sides = [
-        f"as h^{exponent:.2f} {where} it (theory {theory})"
+        f"as h^{exponent:.2f} {where} this step (theory {theory})"
         for exponent, where, theory in (
             (fits.truncation, "above", 2),
             (fits.rounding, "below", -1),
         )
         if exponent is not None
     ]
-    why = [f"the error goes {' and '.join(sides)}"] if sides else []
+    why = [f"the error varies {' and '.join(sides)}"] if sides else []
     if measured.line.derivatives[3] == 0.0:
         why.append("a longer step costs nothing, as the third derivative is 0")
-    return f", for {' and '.join(why)}" if why else ""
+    return f", because {' and '.join(why)}" if why else ""
 
 
 def _figures(measured: Measured) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _check_online(settings: Settings, asked: Sweep) -> None:
     if settings.seeds != 1:
         raise Refusal(f"--seeds={settings.seeds}: --online runs one seed")
     if asked.sweep or asked.space:
-        raise Refusal("--sweep: --online is a lesson; a sweep is of one run")
+        raise Refusal("--sweep: --online is a lesson, which cannot be swept")
 
 
 def _learner(own: dict[str, Any], made: Problem) -> tuple[Program, Hparams]:
@@ -133,7 +133,8 @@ def _find(
     program = experiment.program_of(EXPERIMENT, made, settings)
     result = gradjax.run(program, seed=settings.seed)
     if result.status == "diverged":
-        raise Refusal(f"training diverged at step {result.diverged_step}: lower rates")
+        step = result.diverged_step
+        raise Refusal(f"training diverged at step {step}; use a lower learning rate")
     seen = _replay(settings, task, result, learner)
     num_validation = len(task.parts.validation)
     cuts = {
@@ -183,10 +184,10 @@ def _replay(
     compiled = jax.jit(replay).lower(trained).compile()
     (_, guesses), run_s = online.timed(compiled, trained)
     answers = task.ratings.rating[rows].astype(np.float64)
-    left_alone = recommendation.predictions(task, result.params, rows)
+    frozen = recommendation.predictions(task, result.params, rows)
     return Replay(
         (np.asarray(guesses, np.float64) - answers) ** 2,
-        (left_alone - answers) ** 2,
+        (frozen - answers) ** 2,
         run_s,
     )
 
@@ -195,8 +196,8 @@ def _sentence(figures: dict[str, float], num_test: int) -> str:
     ours, frozen = figures["test_online_rmse"], figures["test_frozen_rmse"]
     return (
         f"Over the latest {num_test:,} ratings, {figures['share_of_new_users']:.0%} of"
-        " them by users that training never saw, the model that keeps learning has a"
-        f" progressive RMSE of {ours:.3f}, the frozen one {frozen:.3f}:"
+        " them by users without training ratings, the model that is trained online has"
+        f" a progressive RMSE of {ours:.3f}, and the frozen model {frozen:.3f}:"
         f" {abs(frozen - ours):.3f} {'lower' if ours < frozen else 'higher'}"
     )
 
