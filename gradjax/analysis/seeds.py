@@ -64,18 +64,14 @@ def training_loss(results: Sequence[Result], step: int) -> float | None:
     return float(np.mean([one.trace["loss"].values[part] for one in results]))
 
 
-def figures(
-    results: Sequence[Result], num_steps: int, timed: Sequence[Result]
-) -> dict[str, Any]:
+def figures(results: Sequence[Result], num_steps: int, step_s: float) -> dict[str, Any]:
     """Returns the figures of the trials, ready for JSON; None for a missing figure.
 
     Args:
       results: one result per trial.
       num_steps: the number of steps of a trial that does not diverge.
-      timed: the trials and possibly further runs of the same program. The fastest of
-        them gives the time of a step, without compilation and with evaluation.
+      step_s: seconds of a step, without compilation and evaluation.
     """
-    step_s = min(one.run_s / one.num_steps for one in timed)
     taken = sum(one.num_steps for one in results)
     return {
         "steps": num_steps,

@@ -77,13 +77,16 @@ def program(
     hparams = {**numbers, **schedule_numbers}
     steps.check(plan, hparams)
     selection.check(plan, _validation_metrics(plan, hparams))
-    return Program(
-        plan,
-        hparams,
+    return of_plan(plan, hparams)
+
+
+def of_plan(plan: Plan, hparams: Hparams) -> Program:
+    """Returns the program of a plan with these hyperparameters as its defaults."""
+    init, step = (
         functools.partial(steps.init, plan),
         functools.partial(steps.step, plan),
-        {},
     )
+    return Program(plan, hparams, init, step, {})
 
 
 def _validation_metrics(plan: Plan, hparams: Hparams) -> list[str] | None:

@@ -48,10 +48,10 @@ def test_the_training_loss_is_a_mean_over_trials_and_the_last_tenth():
     assert seeds.training_loss(results, 20) == pytest.approx(81.5 + 5.0)
 
 
-def test_figures_are_of_the_fastest_run():
+def test_figures_have_the_time_of_a_step():
     held_out = {"validation_loss": Series(np.array([2, 4]), np.array([0.5, 0.25]))}
-    results = [result([4.0, 3.0, 2.0, 1.0], run_s=4.0, **held_out)]
-    found = seeds.figures(results, 4, [*results, result([1.0] * 4, run_s=2.0)])
+    results = [result([4.0, 3.0, 2.0, 1.0], **held_out)]
+    found = seeds.figures(results, 4, 0.5)
     assert found == {
         "steps": 4,
         "diverged": False,
@@ -65,6 +65,6 @@ def test_figures_are_of_the_fastest_run():
 
 def test_a_trial_that_diverged_leaves_no_mean():
     results = [result([1.0, 0.5]), result([1.0, np.nan], status="diverged")]
-    found = seeds.figures(results, 2, results)
+    found = seeds.figures(results, 2, 0.5)
     assert found["diverged"] is True
     assert found["training_loss"] is found["validation_loss"] is None
