@@ -49,6 +49,9 @@ def test_values_and_gradients_are_the_scans(case):
     )
 
 
+@pytest.mark.parametrize(
+    "case", ["lstm", pytest.param("gru", marks=pytest.mark.slow)], indirect=True
+)
 def test_forward_mode_and_curvature_are_the_scans(case):
     ruled, scan, args, direction = case
 

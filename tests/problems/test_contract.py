@@ -24,14 +24,16 @@ SEEDED -= {"digits_logistic", "mnist_logistic"}
 
 
 SLOW = pytest.mark.slow
-# The bundled ones whose run is compiled by a quick test; all others by a slow one.
-RUN = {"digits_mlp", "noisy_quadratic", "rosenbrock", "wine"}
-# A network, and a problem without data; the others in float64 against differences.
+# A quick test computes with these: surfaces, noise, data, networks, a drawn code. All
+# others are traced by a quick test and computed by a slow one.
+COMPUTED = {"booth", "digits_mlp", "digits_vae", "noisy_quadratic", "rosenbrock"}
+COMPUTED |= {"sparse_gradients", "wine"}
+RUN = {"digits_mlp", "noisy_quadratic", "wine"}
 CHECKED = {"booth", "digits_logistic"}
 
 
-def but_slow(is_slow):
-    return [pytest.param(n, marks=[SLOW] * is_slow(n)) for n in sorted(PROBLEMS)]
+def but_slow(quick, names=PROBLEMS):
+    return [pytest.param(n, marks=[SLOW] * (n not in quick)) for n in sorted(names)]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,9 @@ def dot(one, other):
 
 def test_the_lists_above_name_problems():
     assert PREPARED
-    assert set(PROBLEMS) >= PREPARED | DRAWN | SEEDED | NETWORKS | RUN | CHECKED
+    assert (
+        set(PROBLEMS) >= PREPARED | DRAWN | SEEDED | NETWORKS | COMPUTED | RUN | CHECKED
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
@@ -106,7 +110,7 @@ def test_starts_at_floats_and_a_loss_is_one(problem):
         assert (number.shape, number.dtype) == ((), jnp.float32)
 
 
-@pytest.mark.parametrize("name", but_slow(PREPARED.__contains__), scope="module")
+@pytest.mark.parametrize("name", but_slow(COMPUTED), scope="module")
 def test_each_key_draws_what_is_drawn(name, problem, compiled):
     """From finite numbers to a finite loss."""
     init, loss = compiled
@@ -142,7 +146,7 @@ def short(problem):
     return problem._replace(data=Splits(*parts))
 
 
-@pytest.mark.parametrize("name", but_slow(lambda n: n not in RUN), scope="module")
+@pytest.mark.parametrize("name", but_slow(RUN), scope="module")
 def test_runs_from_every_seed(problem):
     problem = short(problem)
     sizes = {"batch_size": 8} if problem.data else {}
@@ -153,7 +157,7 @@ def test_runs_from_every_seed(problem):
         assert result.params is not None
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", but_slow(COMPUTED, KNOWN))
 def test_the_gradient_equals_central_differences(name):
     with jax.enable_x64(True):
         problem = problems.make(name)
@@ -170,7 +174,7 @@ def test_the_gradient_equals_central_differences(name):
             )
 
 
-@pytest.mark.parametrize("name", but_slow(lambda n: n not in CHECKED), scope="module")
+@pytest.mark.parametrize("name", but_slow(CHECKED), scope="module")
 def test_the_checker_finds_the_gradient_right(name, problem):
     """A network's in float64 and off the start: there background meets relu's kink.
 
@@ -234,7 +238,7 @@ def test_the_stated_curvatures_are_the_hessians(name):
         np.testing.assert_allclose(found[[0, -1]], problem.minimum.curvature, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", sorted(NOISY))
+@pytest.mark.parametrize("name", but_slow({"sparse_gradients"}, NOISY))
 def test_the_mean_over_the_noise_is_the_expected_loss(name):
     """The mean of 20,000 gradients is within 5 standard errors in each coordinate."""
     problem = problems.make(f"{name}(dim=20)")
