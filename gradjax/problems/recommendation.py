@@ -57,8 +57,7 @@ def task(
       split_index: number of the random split.
 
     Raises:
-        Refusal: the model or an argument is unknown, a value is out of range, or
-            `data.ratings.split` refuses the split.
+        Refusal: a name is unknown, a value is out of range, or the split is impossible.
     """
     from gradjax import models
     from gradjax.models import recommender
@@ -99,8 +98,7 @@ def recommendation(
       what: from `task`.
       user: the user whose recommendations the report lists, by name in the data set;
         None: the first one. A name that the data set does not have is a new user.
-      list_length: length of that list, and the k of recall@k and NDCG@k; None: ten, or
-        the number of items if that is smaller.
+      list_length: length of that list, and k of recall@k and NDCG@k; None: 10, or all.
 
     Returns:
       A Problem. Its report has the RMSE of the test split, the RMSE of tuned biases
