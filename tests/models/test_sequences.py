@@ -14,7 +14,7 @@ from gradjax.models.attention import (
     attend_back,
     causal_mask,
     padding_mask,
-    rotated,
+    rotate,
 )
 from gradjax.models.cells import gru_states, lstm_states
 from gradjax.models.recurrent import reversal
@@ -198,10 +198,15 @@ def test_the_mean_is_of_real_tokens_alone():
 
 def test_rotary_products_depend_on_the_distance_alone():
     q, k = drawn("q", 1, 8), drawn("k", 1, 8)
-    rotate = jax.jit(rotated)
+    compiled_rotate = jax.jit(rotate)
 
     def product(m, n):
-        return float((rotate(q, jnp.asarray([m])) * rotate(k, jnp.asarray([n]))).sum())
+        return float(
+            (
+                compiled_rotate(q, jnp.asarray([m]))
+                * compiled_rotate(k, jnp.asarray([n]))
+            ).sum()
+        )
 
     assert product(0, 0) == pytest.approx(float((q * k).sum()), abs=1e-5)
     for shift in (1, 7, 40):
@@ -209,7 +214,9 @@ def test_rotary_products_depend_on_the_distance_alone():
     assert abs(product(2, 5) - product(5, 2)) > 1e-2
     assert abs(product(5, 2) - product(5, 3)) > 1e-2
     np.testing.assert_allclose(
-        np.linalg.norm(rotate(q, jnp.asarray([9]))), np.linalg.norm(q), rtol=1e-5
+        np.linalg.norm(compiled_rotate(q, jnp.asarray([9]))),
+        np.linalg.norm(q),
+        rtol=1e-5,
     )
 
 
