@@ -56,7 +56,7 @@ def experiment_of(name: str) -> Experiment:
         raise Refusal(expressions.unknown(name, names, "experiment"))
     module = importlib.import_module(f"experiments.{name}")
     if not hasattr(module, "EXPERIMENT"):
-        raise Refusal(f"--experiment={name}: is a lesson; a sweep is of one run")
+        raise Refusal(f"--experiment={name}: is a lesson, which cannot be swept")
     return module.EXPERIMENT
 
 

@@ -76,6 +76,7 @@ def job_of(
     is_there = (folder / PLAN).is_file() and not options.overwrite
     known = read_plan(folder) if is_there else {}
     threads = _threads(asked, known, programs)
+    num_devices = _num_used(asked, num_devices, threads, programs)
     plan["num_threads"] = _started(threads, num_devices, may_restart)
     num_trials = max(map(len, groups))
     plan["lane_width"] = _widths(asked, varied, known, num_trials, num_devices)
@@ -161,6 +162,27 @@ def _threads(
         return None
     there = known.get("num_threads")
     return asked.num_threads or there or max(map(devices.threads_for, programs))
+
+
+def _num_used(
+    asked: Sweep, num_devices: int, threads: int | None, programs: list[Program]
+) -> int:
+    """Returns the number of devices that can be used with this number of threads.
+
+    Calls that run at the same time need a thread each. With more threads than the plan
+    states, the last bits of a large network could differ from those of one call alone.
+    """
+    if threads is None or threads >= num_devices:
+        return num_devices
+    if max(map(devices.threads_for, programs)) == 1:
+        return num_devices
+    if asked.num_devices is not None:
+        raise Refusal(
+            f"--num_devices={num_devices}: with --num_threads={threads} at most"
+            f" {threads}, because the results of a network of this size depend on the"
+            " number of threads"
+        )
+    return threads
 
 
 def _started(threads: int | None, num_devices: int, may_restart: bool) -> int | None:

@@ -55,8 +55,12 @@ def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
 
 
 def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:
-    """Returns parameters in the structure of a tree, from the paths of its leaves."""
-    return jax.tree.map_with_path(lambda path, _: leaves[path_name(path)], tree)
+    """Returns parameters in the structure and the types of a tree, from its paths."""
+
+    def leaf(path: Any, x: Any) -> np.ndarray:
+        return leaves[path_name(path)].astype(x.dtype)
+
+    return jax.tree.map_with_path(leaf, tree)
 
 
 def nested(leaves: dict[str, np.ndarray]) -> Params:

@@ -17,11 +17,16 @@ import pytest
 from jax.extend import backend
 
 import gradjax
+from experiments import mnist
 from gradjax import problems
 from gradjax.commands import devices
+from gradjax.commands.experiment import settings_of
+from gradjax.commands.job import job_of
 from gradjax.data import digits
+from gradjax.errors import Refusal
 from gradjax.problems import images, text
 from gradjax.trials import cores
+from gradjax.types import Options, Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = pytest.mark.slow
@@ -148,3 +153,28 @@ def test_the_backend_starts_again_only_with_another_number(monkeypatch):
 if __name__ == "__main__":
     found = {name: digest(name, sys.argv[1]) for name in sys.argv[2:]}
     print(json.dumps(found | {"pool": num_pool_threads()}))
+
+
+def job(tmp_path, model, **asked):
+    """The job of two seeds of a network, as a script would plan it."""
+    flags = {"dataset": "digits", "model": model, "seeds": 2, "steps": 10}
+    settings = settings_of(mnist.EXPERIMENT, **flags)
+    options = Options(workdir=str(tmp_path / "run"))
+    return job_of(mnist.EXPERIMENT, settings, Sweep(**asked), options, False)
+
+
+@pytest.mark.parametrize(("model", "count"), [("mlp", 2), ("mlp(widths=(2000,))", 1)])
+def test_seeds_of_a_large_network_share_the_threads_that_are_asked_for(
+    model, count, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cores, "num_cores", lambda: 2)
+    made = job(tmp_path, model, num_threads=1)
+    assert len(made.lanes(made.settings).devices) == count
+
+
+def test_more_devices_than_threads_are_refused_for_a_large_network(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cores, "num_cores", lambda: 2)
+    with pytest.raises(Refusal, match="with --num_threads=1 at most 1"):
+        job(tmp_path, "mlp(widths=(2000,))", num_threads=1, num_devices=2)

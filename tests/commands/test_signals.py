@@ -47,8 +47,8 @@ def test_row_8_the_first_only_asks_for_a_stop(number, capsys):
     assert capsys.readouterr().err == (
         f"{number.name}: finishing this segment; a second signal stops at once\n"
     )
-    stop = Interrupted(number, "unit search-0")
-    assert str(stop) == "stopped after unit search-0; the same command goes on"
+    stop = Interrupted(number, "segment search-0")
+    assert str(stop) == "stopped after segment search-0; the same command goes on"
     assert signals.exit_code(stop.number) == code_of(number)
     assert not isinstance(stop, Exception), "`except Exception` lets it pass"
 
