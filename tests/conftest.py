@@ -38,7 +38,33 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 ROOT = Path(__file__).resolve().parents[1]
+_FASTER_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 _WORKER_BYTES = 2 * 2**30  # that one worker may take: 1.5 GB, and a command it starts
+
+
+def pytest_configure(config):
+    """Compiles in less time in `make test`, which leaves out the slow tests.
+
+    Programs of tests run for milliseconds and are compiled for seconds, so XLA need not
+    optimize them: that takes less than half of the time. The settings are environment
+    variables, which the commands that a test starts inherit. `make test-all` compiles
+    as users do.
+    """
+    if config.option.markexpr != "not slow":
+        return
+    jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+    if not hasattr(config, "workerinput"):  # workers inherit the variables
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {_FASTER_TO_COMPILE}".strip()
+        if _starts_with(XLA_FLAGS=flags):
+            os.environ["XLA_FLAGS"] = flags
+
+
+def _starts_with(**environment):
+    """Whether JAX starts so; an XLA without one of the flags ends the process."""
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    variables = os.environ | environment
+    return not subprocess.run(command, env=variables, capture_output=True).returncode
 
 
 def pytest_sessionfinish(session):
@@ -46,6 +72,7 @@ def pytest_sessionfinish(session):
         shutil.rmtree(CACHE, ignore_errors=True)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Returns the number of workers of `-n auto`: one per core, if memory allows."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
@@ -59,19 +86,6 @@ def _forget_compiled_programs():
     yield
     jax.clear_caches()
     gc.collect()
-
-
-@pytest.fixture(scope="module")
-def compiled_quickly(request):
-    """Compiles at XLA's lowest level in `make test`, which leaves out the slow tests.
-
-    Programs of tests run for milliseconds and are compiled for seconds. `make test-all`
-    compiles them as users do.
-    """
-    name = "jax_disable_most_optimizations"
-    jax.config.update(name, request.config.option.markexpr == "not slow")
-    yield
-    jax.config.update(name, False)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,13 @@ def test_the_check_by_hand_agrees(mine):
     assert found == pytest.approx(by_hand, rel=1e-6)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "mine:" in c])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.slow] * (number > 0))
+        for number, command in enumerate(c for c in COMMANDS if "mine:" in c)
+    ],
+)
 def test_a_command_with_the_readers_own_optimizer_runs(command, mine):
     words = shlex.split(command)
     done = run(mine, [*words[1:], "--steps=20", "--noplot"])

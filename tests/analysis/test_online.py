@@ -61,7 +61,14 @@ def replayed(events, chunk=1, repeats=1, optimizer="sgd(0.05)"):
     return after, np.asarray(guesses)
 
 
-@pytest.mark.parametrize(("chunk", "repeats"), [(1, 1), (9, 2), (1_000, 1)])
+@pytest.mark.parametrize(
+    ("chunk", "repeats"),
+    [
+        pytest.param(1, 1, marks=pytest.mark.slow),
+        pytest.param(9, 2, marks=pytest.mark.slow),
+        (1_000, 1),
+    ],
+)
 def test_it_is_the_loop_one_would_write(chunk, repeats):
     task, problem, _, _, state, events = setting()
     after, guesses = replayed(events, chunk, repeats)

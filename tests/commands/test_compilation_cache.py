@@ -117,6 +117,7 @@ def test_row_21_a_codec_without_a_checksum_gets_a_seal(command, whole, tmp_path)
     assert command("resealed", tmp_path, path=tmp_path) == ("", whole[1])
 
 
+@pytest.mark.slow
 def test_a_folder_that_takes_nothing_is_said_once(command, whole, tmp_path):
     (tmp_path / "gradjax").mkdir()
     (tmp_path / "gradjax" / "xla").write_text("a file")

@@ -105,6 +105,7 @@ def trained(table):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

@@ -12,7 +12,8 @@ import pytest
 import gradjax
 from gradjax import problems
 
-QUICK = ("--problem=ridge", "--optimizer=sgd", "--steps=200", "--batch_size=32")
+DRAWN = ("--problem=ridge", "--optimizer=sgd", "--steps=200", "--batch_size=32")
+QUICK = (*DRAWN, "--noplot")
 RATES = "--sweep=learning_rate=log(1e-4, 100, 7)"
 
 
@@ -58,7 +59,7 @@ def summary_of(folder):
 
 
 def test_sweeps_stores_and_does_not_run_again(sweep, tmp_path):
-    first = sweep(*QUICK, RATES, "--seeds=2", "--workdir=mine")
+    first = sweep(*DRAWN, RATES, "--seeds=2", "--workdir=mine")
     assert first.returncode == 0, first.stderr
     assert "search-0: 14 trials in 1 program" in first.stdout
     found = summary_of(tmp_path / "mine")
@@ -258,6 +259,7 @@ def test_the_script_names_what_is_missing(sweep):
         assert line in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_swept_trial_has_the_bits_of_a_single_run(sweep, tmp_path):
     done = sweep(
         *QUICK, "--sweep=learning_rate=[0.01, 0.1]", "--workdir=mine", "--lane_width=1"

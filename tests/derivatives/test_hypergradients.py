@@ -105,6 +105,7 @@ def test_of_each_point_of_a_schedule_it_is_the_closed_form():
         assert grads["schedule.values"][8] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
     [
@@ -237,6 +238,7 @@ NEEDS = {  # arguments without a default, and small matrices for those that want
     "dpsgd": "dpsgd(l2_norm_clip=1.0, noise_multiplier=0.1)",
     "galore": "galore(rank=1)",
 }
+QUICK = {"adam", "muon", "average(sgd)", "sam(sgd)"}  # the others are slow tests
 WRAPPED = [
     "apply_if_finite(sgd, max_consecutive_errors=2)",
     "average(sgd)",
@@ -275,7 +277,14 @@ assert all(any(name in text for text in WRAPPED) for name in optimizers.WRAPPERS
 EVERY = [*(NEEDS.get(name, name) for name in optimizers.OPTIMIZERS), *WRAPPED]
 
 
-@pytest.mark.parametrize("expression", [e for e in EVERY if e not in NOT_REVERSIBLE])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        pytest.param(text, marks=[pytest.mark.slow] * (text not in QUICK))
+        for text in EVERY
+        if text not in NOT_REVERSIBLE
+    ],
+)
 def test_every_optimizer_has_one_but_for_the_table(expression):
     """Traced, not run: a loop of unknown length is found there."""
     gradient = hypergradient(program_of(expression), "train")
@@ -297,6 +306,7 @@ def test_a_line_search_is_refused_and_rightly(expression):
         )
 
 
+@pytest.mark.slow
 def test_a_line_search_goes_forward():
     program = program_of("chain(scale_by_zoom_linesearch(max_linesearch_steps=3), sgd)")
     numbers, ones = f32(program.hparams), f32(program.hparams, 1.0)

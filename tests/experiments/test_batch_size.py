@@ -79,6 +79,7 @@ def test_the_full_batch_is_gradient_descent_step_by_step(lesson):
     assert few["steps"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "power"), [("sqrt", 0.5), ("linear", 1.0)])
 def test_the_rate_follows_its_rule_from_the_smallest_batch(lesson, rule, power):
     run = lesson(
@@ -107,6 +108,7 @@ def test_seeds_are_trials_and_what_diverged_is_named(lesson):
     assert not np.isfinite(losses[:, -1]).any()
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_training_losses_are_told(lesson):
     run = lesson(problem="bare", batch_size=("8", "full"), epochs=2)
     assert "reached a training loss of" in run.summary["sentence"]

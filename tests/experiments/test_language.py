@@ -33,6 +33,7 @@ def test_trains_on_a_file_and_prints_a_sample(command, tmp_path):
     assert rate == pytest.approx(5e-3)
 
 
+@pytest.mark.slow
 def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
     flags = ("--dataset=story.txt", "--steps=20", *QUICK, "--lane_width=2")
     sweep = "--sweep=learning_rate=[1e-4, 3e-2]"

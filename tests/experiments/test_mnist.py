@@ -23,7 +23,8 @@ from gradjax.commands.experiment import groups_of
 from gradjax.data import digits
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ("--dataset=digits", "--epochs=2")
+DRAWN = ("--dataset=digits", "--epochs=2")
+QUICK = (*DRAWN, "--noplot")
 SLOW = pytest.mark.slow
 HEARD = "finishing this segment; a second signal stops at once"
 
@@ -38,7 +39,7 @@ def command(typed):
 def first(process, tmp_path_factory):
     """The folder in which a process has run the quick command, and how it ended."""
     folder = tmp_path_factory.mktemp("first")
-    return folder, process(folder, "experiments.mnist", *QUICK)
+    return folder, process(folder, "experiments.mnist", *DRAWN)
 
 
 @contextlib.contextmanager
@@ -140,6 +141,7 @@ def same_trial(one, other):
     jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
 
 
+@pytest.mark.slow
 def test_each_of_several_seeds_has_the_bits_of_a_run_of_its_own(
     first, command, tmp_path
 ):
@@ -177,7 +179,7 @@ def test_loaded_parameters_predict_what_the_summary_says(command, tmp_path):
 
 
 def test_without_mnist_it_says_so_and_runs_on_digits(command, tmp_path):
-    done = command("--steps=3")
+    done = command("--steps=3", "--noplot")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("MNIST is not prepared in ")
     assert "make data" in done.stdout.splitlines()[0]
@@ -196,7 +198,7 @@ def test_a_diverged_run_is_a_result(command, tmp_path):
 
 
 def test_reads_flags_from_a_file(command, tmp_path):
-    (tmp_path / "flags").write_text("--dataset=digits\n--steps=5\n--seed=7\n")
+    (tmp_path / "flags").write_text("--dataset=digits\n--steps=5\n--seed=7\n--noplot\n")
     assert command("--flagfile=flags").returncode == 0
     assert gradjax.load(only_run(tmp_path)).config["settings"]["seed"] == 7
 
@@ -208,7 +210,7 @@ def test_an_optimizer_of_the_users_own(command, tmp_path, monkeypatch):
         "    return optax.chain(optax.scale(0.5), optax.sgd(learning_rate, b1))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)  # `python -m` does so
-    done = command("--dataset=digits", "--steps=5", "--optimizer=mine:halved(b1=0.5)")
+    done = command(*QUICK, "--optimizer=mine:halved(b1=0.5)")
     assert done.returncode == 0, done.stderr
     (row,) = gradjax.frames(only_run(tmp_path)).trials.to_dict("records")
     assert row["optimizer.b1"] == 0.5
@@ -299,7 +301,7 @@ def test_a_folder_of_somebody_else_is_refused_even_with_overwrite(command, tmp_p
 
 
 def test_names_with_spaces_and_unicode_are_folders_too(command, tmp_path):
-    assert command(*QUICK, "--workdir=mein Lauf \u00fc").returncode == 0
+    assert command(*DRAWN, "--workdir=mein Lauf \u00fc").returncode == 0
     assert names_in(tmp_path / "mein Lauf \u00fc") == FINISHED
 
 
@@ -402,6 +404,7 @@ def test_a_reader_that_goes_away_is_no_error(shell, tmp_path):
     assert names_in(only_run(tmp_path)) == FINISHED
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_leaves_the_run_unfinished(tmp_path):
     limited = (
         "import resource, runpy, signal, sys;"

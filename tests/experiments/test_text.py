@@ -19,7 +19,9 @@ def command(tmp_path, typed):
     return functools.partial(typed, "experiments.text")
 
 
-@pytest.mark.parametrize("tokenizer", ["word", "bpe"])
+@pytest.mark.parametrize(
+    "tokenizer", ["word", pytest.param("bpe", marks=pytest.mark.slow)]
+)
 def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
     flags = ("--model=bag(width=16)", "--steps=60", f"--tokenizer={tokenizer}")
     done = command(*QUICK, *flags, "--learning_rate=0.05", "--workdir=here")
@@ -57,6 +59,7 @@ def test_two_steps_of_each_network(command, model):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_two_learning_rates_are_swept_in_lanes(command, tmp_path):
     flags = ("--model=bag(width=16)", "--steps=40", "--lane_width=2")
     sweep = "--sweep=learning_rate=[1e-4, 5e-2]"

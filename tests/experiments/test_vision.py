@@ -18,6 +18,7 @@ def command(typed):
     return functools.partial(typed, "experiments.vision")
 
 
+@pytest.mark.slow
 def test_a_network_from_an_expression_is_kept_and_opens_again(command, tmp_path):
     model = "mlp(widths=(16, 8))"
     done = command("--dataset=digits", f"--model={model}", "--epochs=2", "--workdir=r")

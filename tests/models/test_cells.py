@@ -49,6 +49,7 @@ def test_values_and_gradients_are_the_scans(case):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["lstm", pytest.param("gru", marks=pytest.mark.slow)], indirect=True
 )

@@ -181,6 +181,7 @@ def usual_cnn(params, x, num_layers, is_padded):
     return x.reshape(len(x), -1) @ dense["kernel"] + dense["bias"][None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "is_padded"), [((28, 28, 1), False), ((8, 8, 1), True)]
 )

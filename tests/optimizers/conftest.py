@@ -18,11 +18,6 @@ def quadratic_loss(params, _batch=None, _key=None):
     return 0.5 * sum(jax.tree.leaves(terms)), {}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_quickly(compiled_quickly):
-    return compiled_quickly
-
-
 @pytest.fixture(scope="session")
 def quadratic():
     """0.5 sum(scale x^2) over a matrix and a vector; the minimum is 0 at 0."""

@@ -174,6 +174,7 @@ def test_a_step_of_krons_factors_is_the_formula_in_float64():
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_dim", [1024, pytest.param(1, marks=pytest.mark.slow)])
 def test_kron_learns_to_whiten(max_dim):
     """Gradients of a known covariance R (x) L come out with covariance I."""

@@ -60,6 +60,7 @@ def test_a_state_is_plain_arrays(quadratic):
     assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
 
 
+@pytest.mark.slow
 def test_dpsgd_without_noise_clips_each_example(examples):
     """Two of the four gradients are longer than the bound."""
     start, batch = examples.init(None), examples.data.train.arrays

@@ -132,6 +132,7 @@ LAST = (*LAST, "scale_by_polyak", "scale_by_zoom")  # they scale what is to be a
 QUICK = ("add_noise", "clip", "masked", "scale_by_adam", "scale_by_muon", "trace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TRANSFORMS],

@@ -46,7 +46,11 @@ def test_draws_a_curve_of_every_precision_beside_the_surface():
 
 @pytest.mark.parametrize(
     ("name", "point"),
-    [("booth", (-6.0, -4.0)), ("styblinski_tang", (0.0, 0.0)), ("saddle", (0.0, 0.0))],
+    [
+        pytest.param("booth", (-6.0, -4.0), marks=pytest.mark.slow),
+        pytest.param("styblinski_tang", (0.0, 0.0), marks=pytest.mark.slow),
+        ("saddle", (0.0, 0.0)),
+    ],
 )
 def test_draws_errors_of_0(name, point):
     """Where the curve or rounding adds nothing, the layout stays whole."""

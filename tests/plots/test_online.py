@@ -19,7 +19,10 @@ def drawn(num_events, mark=None):
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-@pytest.mark.parametrize("num_events", [1, 3, 39, 41, 5_000])
+@pytest.mark.parametrize(
+    "num_events",
+    [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 39, 41)), 5_000],
+)
 def test_it_draws_any_number_of_events(num_events):
     pixels = drawn(num_events)
     assert pixels.shape == (660, 1000, 3)

@@ -19,11 +19,6 @@ def backwards(count, start=0):
     return Pairs([" ".join(s) for s in said], [" ".join(s[::-1]) for s in said])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_quickly(compiled_quickly):
-    return compiled_quickly
-
-
 @pytest.fixture(scope="session")
 def toy():
     """A dozen pairs, which are also what is tested: to be learned by heart."""

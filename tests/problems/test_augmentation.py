@@ -59,7 +59,13 @@ def test_half_of_the_images_are_mirrored():
     assert 430 < is_mirrored.sum() < 570
 
 
-@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name != "crop_and_flip"))
+        for name in sorted(set(AUGMENTATIONS) - {"none"})
+    ],
+)
 def test_each_lane_has_its_own_draws(name):
     augment = jax.jit(augmentation(name))
     images = numbered(16, 6, 6).astype(jnp.uint8)
@@ -97,6 +103,7 @@ def test_evaluation_sees_images_as_they_are():
     assert losses[0] != jax.jit(plain.loss)(params, batch, KEY)[0]
 
 
+@pytest.mark.slow
 def test_lanes_train_as_alone():
     dataset = data.load("digits")
     problem = problems.classification(

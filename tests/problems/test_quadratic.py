@@ -79,6 +79,7 @@ def test_gradient_descent_is_stable_up_to_two_over_the_largest_curvature(factor,
     assert (losses[-1] > losses[0]) is np.bool_(grows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, pytest.param(16, marks=pytest.mark.slow)])
 def test_the_noisy_model_settles_where_theory_says(batch_size):
     rate, dim = 0.5, 500

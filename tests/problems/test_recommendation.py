@@ -85,6 +85,7 @@ def test_the_loss_is_squared_error_and_what_the_batch_touches(model):
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_halves_its_loss_in_50_steps_on_one_batch_in_every_lane(model):
     task, problem = stated(model)
@@ -109,6 +110,7 @@ def test_halves_its_loss_in_50_steps_on_one_batch_in_every_lane(model):
     assert (losses[:, -1] < losses[:, 0] / 2).all()
 
 
+@pytest.mark.slow
 def test_the_metric_is_exact_over_every_example(learned):
     task, _, result = learned
     for split, part in zip(("train", "validation", "test"), task.parts, strict=True):
@@ -121,6 +123,7 @@ def test_the_metric_is_exact_over_every_example(learned):
         assert recommendation.rmse(task, result.params, part) == pytest.approx(root)
 
 
+@pytest.mark.slow
 def test_it_learns_what_biases_cannot():
     task, problem = stated("factorisation(rank=2, l2=0.02)")
     params = trained(problem, 1_500).params

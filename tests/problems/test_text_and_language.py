@@ -86,12 +86,14 @@ def _source(batch):
     return arrays.source(batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names(TEXT_MODELS, "bag"))
 def test_a_classifier_halves_its_loss_on_one_batch(texts, name):
     before, after = learns(text_problem(texts, name), 3e-2)
     assert after < before / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names(LANGUAGE_MODELS, "gru"))
 def test_a_language_model_halves_its_loss_on_one_batch(name):
     before, after = learns(language_problem(name), 1e-2)

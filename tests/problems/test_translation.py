@@ -47,6 +47,7 @@ def test_a_dozen_pairs_are_learned_by_heart(learned):
     assert how.endswith("4 beams, length penalty 0.6")
 
 
+@pytest.mark.slow
 def test_sharing_a_row_changes_no_sum(toy):
     """Nor does padding, or what stands in it; dropout is for training alone."""
     problem, _ = problem_of(toy, NOISY)

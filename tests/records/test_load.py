@@ -15,7 +15,6 @@ from gradjax.errors import Refusal
 from gradjax.records import plan
 from gradjax.types import Options, Sweep
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 RATES = ("learning_rate=[0.001, 0.01, 0.1]",)
 RIDGE = ("--problem=ridge", "--steps=5", "--noplot")
 DIGITS = {"dataset": "digits", "model": "logistic", "steps": 20, "batch_size": 32}
@@ -33,13 +32,13 @@ def digits(folder, **asked):
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory, compiled_quickly):  # noqa: ARG001
+def swept(tmp_path_factory):
     """A sweep of three trials that keeps the parameters of all."""
     return digits(tmp_path_factory.mktemp("all") / "swept", keep_params="all")
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory, compiled_quickly):  # noqa: ARG001
+def single(tmp_path_factory):
     """A run with the settings of the first trial of `swept`."""
     folder = tmp_path_factory.mktemp("one") / "run"
     return trained(mnist.EXPERIMENT, folder, **DIGITS)

@@ -41,11 +41,6 @@ def curves(asked):
     return jax.tree.map(np.asarray, jax.jit(all_of_them)(numbers))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_quickly(compiled_quickly):
-    return compiled_quickly
-
-
 @pytest.fixture(name="curves", scope="session")
 def _curves():
     return curves

@@ -136,6 +136,7 @@ def check_joins(pairs, curves):
         np.testing.assert_allclose(joined, apart, atol=2e-5, err_msg=f"{one} {other}")
 
 
+@pytest.mark.slow
 def test_a_join_is_one_after_the_other(curves):
     """Each schedule is once the first and once the second."""
     check_joins(list(zip(NAMED, [*NAMED[1:], NAMED[0]], strict=True)), curves)

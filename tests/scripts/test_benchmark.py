@@ -125,6 +125,7 @@ def test_what_is_not_prepared_is_random_and_known_to_be(monkeypatch):
     assert characters.chance == pytest.approx(np.log(65), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gradjax_and_flax_learn_in_workers_of_their_own():
     # Ten classes told apart by one bright row: either network learns it at once.
     labels = np.arange(1000, dtype=np.int32) % 10
@@ -142,10 +143,18 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
         assert 0 < timing.run_s.min() < timing.first_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("rival", ["gradjax_run", "bare_scan", "torch_eager"])
+@pytest.mark.parametrize(
+    "rival",
+    [
+        "gradjax_run",
+        pytest.param("bare_scan", marks=pytest.mark.slow),
+        pytest.param("torch_eager", marks=pytest.mark.slow),
+    ],
+)
 def test_networks_over_characters_train(rival, model):
     if rival == "torch_eager":
         pytest.importorskip("torch")

@@ -32,6 +32,7 @@ def page(tmp_path_factory):
     return out.read_text(), "\n".join(said)
 
 
+@pytest.mark.slow
 def test_the_cpu_has_the_bits_of_a_fresh_process_with_the_cpu(page):
     for kind in ("run", "sweep"):
         line = f"- mlp, {kind}: the same bits twice; from the CPU's losses at most"

@@ -13,7 +13,6 @@ from gradjax.suites import SUITES, Workload, rule
 from gradjax.trials.lanes import lanes
 from scripts import run_suite, set_targets
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = sorted({workload for suite in SUITES.values() for workload in suite})
 BUNDLED = ("digits", "wine")  # the other data sets take seconds to be read
@@ -53,7 +52,7 @@ def test_every_problem_has_the_metric_of_its_target(workload, made):
     assert workload.target.metric in measured
 
 
-@slow_unless(is_toy)
+@slow_unless(lambda one: one.problem in ("rosenbrock", "wine_mlp"))
 def test_every_problem_measures_its_target(workload, made):
     found = gradjax.sweep(
         made(workload.problem),

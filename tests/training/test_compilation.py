@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from gradjax.training import compilation
 
@@ -24,6 +25,7 @@ def test_a_donated_argument_is_given_up():
     assert x.is_deleted()
 
 
+@pytest.mark.slow
 def test_what_is_compiled_quickly_draws_the_same():
     def drawn(seed):
         key = jax.random.key(seed)

@@ -163,7 +163,8 @@ def test_divergence_is_a_result_with_its_step(four, problem):
 
 
 @pytest.mark.parametrize(
-    "capacity", [1, pytest.param(3, marks=pytest.mark.slow), 1_000]
+    "capacity",
+    [*(pytest.param(few, marks=pytest.mark.slow) for few in (1, 3)), 1_000],
 )
 def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     made, whole = four
@@ -257,7 +258,11 @@ def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
 
 @pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
 @pytest.mark.parametrize(
-    ("width", "more"), [(1, {}), (2, {"keep": "best", "patience": 2})]
+    ("width", "more"),
+    [
+        (1, {}),
+        pytest.param(2, {"keep": "best", "patience": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_two_threads_on_one_device_compile_once_and_have_the_bits_of_one(
     width, more, problem, compile_log

@@ -9,8 +9,6 @@ import gradjax
 from gradjax import Problem, Splits
 from gradjax.data import arrays
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 HPARAMS = {"learning_rate": 0.05}
 
 
@@ -48,7 +46,13 @@ def problem_of(dtype=jnp.float32):
 SIZES = {"num_steps": 50, "batch_size": 5, "eval_every": 20}
 
 
-@pytest.mark.parametrize("more", [{}, {"keep": "best", "patience": 1}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"keep": "best", "patience": 1},
+    ],
+)
 def test_a_run_of_a_seed_has_the_bits_that_it_has_in_a_sweep_of_width_one(more):
     problem, seeds = problem_of(), [4, 0, 7, 1]
     program = gradjax.program(problem, "adam", **SIZES, **more)

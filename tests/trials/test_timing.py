@@ -42,6 +42,7 @@ def problem():
     return gradjax.Problem(lambda _: jnp.float32(1.0), loss, metrics, splits)
 
 
+@pytest.mark.slow
 def test_a_step_takes_its_own_time_and_not_that_of_evaluations(problem):
     program = gradjax.program(problem, "sgd", num_steps=20, eval_every=1)
     found = timing.step_seconds(program, {"learning_rate": 0.1}, at_least_s=0.1)
