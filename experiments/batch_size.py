@@ -139,7 +139,7 @@ def _rate(settings: Settings, program: Program, times: float) -> float | None:
 
 def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
     """Trains with each batch size and seed."""
-    epochs, scale = _counted(settings.epochs, "epoch"), settings.scale_rate
+    epochs, scale = _count(settings.epochs, "epoch"), settings.scale_rate
     what = f"{epochs} of {settings.problem}, {settings.optimizer}"
     terminal.say(f"{what}: {len(sizes)} batch sizes, {len(sizes)} programs to compile")
     found = [_measure(settings, size) for size in sizes]
@@ -162,7 +162,7 @@ def _measure(settings: Settings, size: Size) -> Measured:
     step_s = timing.step_seconds(size.program, numbers, settings.seed)
     num_steps = size.program.plan.num_steps
     terminal.say(
-        f"batches of {size.name}: {_counted(num_steps, 'step')}, compiled in"
+        f"batches of {size.name}: {_count(num_steps, 'step')}, compiled in"
         f" {results[0].compile_s:.1f} s, run in {results[0].run_s:.2f} s"
     )
     figures = many.figures(results, num_steps, step_s)
@@ -177,11 +177,11 @@ def _curves(one: Measured) -> tuple[str, Trained]:
     rate = "" if size.rate is None else f" at {size.rate:.3g}"
     speed = f"{figures['gradients_per_s']:,.0f} gradients/s"
     end = " (diverged)" if figures["diverged"] else ""
-    loss = many.stacked(one.results, "loss")
+    loss = many.stack(one.results, "loss")
     assert loss is not None
-    held_out = many.stacked(one.results, "validation_loss")
+    held_out = many.stack(one.results, "validation_loss")
     shape = (size.batch_size, epoch_steps, figures["step_s"], epoch_steps == 1)
-    label = f"{size.name}: {_counted(figures['steps'], 'step')}{rate}, {speed}{end}"
+    label = f"{size.name}: {_count(figures['steps'], 'step')}{rate}, {speed}{end}"
     return label, Trained(loss, held_out, *shape)
 
 
@@ -194,7 +194,7 @@ def _sentence(settings: Settings, found: list[Measured]) -> str:
     said = [_final_losses(settings, found)]
     if None not in after:
         said.append(
-            f"after the same {_counted(step, 'step')} the training loss was"
+            f"after the same {_count(step, 'step')} the training loss was"
             f" {after[0]:.3g} with {least.size.name} and {after[1]:.3g} with"
             f" {most.size.name}"
         )
@@ -215,22 +215,22 @@ def _final_losses(settings: Settings, found: list[Measured]) -> str:
     for size, _, figures in found:
         end = figures[f"{what}_loss"]
         rate = "" if settings.scale_rate == "none" else f" at rate {size.rate:.3g}"
-        how = f"{_counted(figures['steps'], 'step')} of {size.name}{rate}"
+        how = f"{_count(figures['steps'], 'step')} of {size.name}{rate}"
         if end is None:
             diverged.append(f"within {how}")
         else:
             reached.append(f"{end:.3g} in {how}")
-    said = [f"reached a {what} loss of {_listed(reached)}"] if reached else []
-    said += [f"diverged {_listed(diverged)}"] if diverged else []
-    epochs = f"In the same {_counted(settings.epochs, 'epoch')} of {settings.problem}"
+    said = [f"reached a {what} loss of {_join_words(reached)}"] if reached else []
+    said += [f"diverged {_join_words(diverged)}"] if diverged else []
+    epochs = f"In the same {_count(settings.epochs, 'epoch')} of {settings.problem}"
     return f"{epochs}, {settings.optimizer} {', and '.join(said)}"
 
 
-def _listed(parts: list[str]) -> str:
+def _join_words(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def _counted(number: int, noun: str) -> str:
+def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -240,7 +240,7 @@ def _row(figures: dict[str, Any]) -> str:
     shown = [(name.replace("_", " "), figures[name]) for name in names]
     ends = ", ".join(f"{name} {end:.3g}" for name, end in shown if end is not None)
     return (
-        f"{_counted(figures['steps'], 'step')}, {ends or 'diverged'};"
+        f"{_count(figures['steps'], 'step')}, {ends or 'diverged'};"
         f" {figures['gradients_per_s']:,.0f} gradients/s,"
         f" {figures['examples_per_s']:,.0f} examples/s"
     )
@@ -251,8 +251,8 @@ def _trace(found: list[Measured]) -> dict[str, Series]:
     trace = {}
     for one in found:
         for name in ("loss", "validation_loss", "validation_accuracy"):
-            if (series := many.stacked(one.results, name)) is not None:
-                trace[f"{name}_{one.size.batch_size}"] = many.thinned(series)
+            if (series := many.stack(one.results, name)) is not None:
+                trace[f"{name}_{one.size.batch_size}"] = many.thin(series)
     return trace
 
 

@@ -102,7 +102,7 @@ def descend(program: Program, settings: Settings) -> tuple[Walk, convergence.End
             state, points = block(state, hparams, np.uint32(first))
             seen.append(jax.device_get(points))
             whole = jax.tree.map(lambda *x: np.concatenate(x)[:num_points], *seen)
-            ending = convergence.ending(whole.loss, whole.gradient_norm, *rule)
+            ending = convergence.end_step(whole.loss, whole.gradient_norm, *rule)
             if ending is not None:
                 break
     ending = ending or convergence.Ending(program.plan.num_steps, "steps")

@@ -105,7 +105,7 @@ def _find(
     fits = (differences.exponents(line, double), differences.exponents(line, single))
     measured = Measured(settings.surface, line, both, fits)
     field = Field(surface, points, -grads, line.point, line.direction)
-    title = f"What a gradient is: {settings.surface} at ({_shown(line.point)})"
+    title = f"What a gradient is: {settings.surface} at ({_format_point(line.point)})"
     draw = functools.partial(gradient_error, title, line, both, field)
     return LessonResult(
         _sentence(measured),
@@ -124,7 +124,7 @@ def _gradients(surface: Surface, loss: Any) -> tuple[np.ndarray, np.ndarray]:
     return points, np.asarray(jax.jit(jax.vmap(jax.grad(loss)))(points))
 
 
-def _shown(point: Any) -> str:
+def _format_point(point: Any) -> str:
     return f"{point[0]:.6g}, {point[1]:.6g}"
 
 
@@ -137,9 +137,9 @@ def _sentence(measured: Measured) -> str:
     )
     return (
         "The gradient gives the slope of the loss in every direction: on"
-        f" {measured.name} at ({_shown(line.point)}) the slope in a random direction is"
-        f" {line.derivatives[1]:.5g}; central differences differ from it {errors}"
-        f"{_reason(measured)}; jax.grad needs no step, and differs from it by"
+        f" {measured.name} at ({_format_point(line.point)}) the slope in a random"
+        f" direction is {line.derivatives[1]:.5g}; central differences differ from it"
+        f" {errors}{_reason(measured)}; jax.grad needs no step, and differs from it by"
         f" {_error(single.gradient)} in float32."
     )
 

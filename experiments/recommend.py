@@ -53,7 +53,6 @@ from gradjax.types import (
     Result,
     Settings,
     Sweep,
-    TrainState,
 )
 
 
@@ -175,14 +174,10 @@ def _replay(
         fresh = program.init(numbers, seed).opt_state
         trained = trained._replace(opt_state=fresh)
 
-    def replay(state: TrainState) -> Any:
-        chunk = own["online_chunk"]
-        return online.replay(
-            program, task.predict, chunk, 1, state, numbers, seed, events
-        )
-
-    compiled = jax.jit(replay).lower(trained).compile()
-    (_, guesses), run_s = online.timed(compiled, trained)
+    replay = online.make_replay(program, task.predict, own["online_chunk"], repeats=1)
+    arguments = (trained, numbers, seed, events)
+    compiled = jax.jit(replay).lower(*arguments).compile()
+    (_, guesses), run_s = online.time_call(compiled, *arguments)
     answers = task.ratings.rating[rows].astype(np.float64)
     frozen = recommendation.predictions(task, result.params, rows)
     return Replay(

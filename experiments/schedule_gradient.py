@@ -38,7 +38,7 @@ from gradjax.commands import experiment, flags, lesson
 from gradjax.commands.experiment import Lesson
 from gradjax.commands.flags import Flag
 from gradjax.commands.main import main
-from gradjax.derivatives.hypergradients import checked, hypergradient
+from gradjax.derivatives.hypergradients import hypergradient, require_finite
 from gradjax.errors import Refusal
 from gradjax.plots.schedule_gradient import schedule_gradient as draw_schedules
 from gradjax.problems import arguments
@@ -146,7 +146,7 @@ def _find(
     terminal.say(f"the best of {_NUM_RATES} learning rates, {len(seeds)} seeds: {said}")
     start = tuned[settings.start]
     peak = start.peak * settings.headroom
-    measure = _batched(gradient, peak, seeds, lanes.width)
+    measure = _in_batches(gradient, peak, seeds, lanes.width)
     path = _descend(settings, measure, start.values / np.float32(settings.headroom))
     best = int(path.losses.mean(axis=1).argmin())
     tuned[LEARNED] = Tuned(peak, path.values[best])
@@ -211,7 +211,7 @@ def _tune(lanes: Lanes, split: str, values: np.ndarray, seeds: list[int]) -> Tun
     return tried[int(np.nanargmin(means))]
 
 
-def _batched(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
+def _in_batches(gradient: Any, peak: float, seeds: list[int], width: int) -> Any:
     """Returns the function values f32[points] -> losses f32[trials], mean gradient."""
     roots, batch_size = np.asarray(seeds, np.uint32), min(width, len(seeds))
 
@@ -239,7 +239,7 @@ def _descend(settings: Settings, measure: Any, values: np.ndarray) -> Path:
                 f"outer step {number} led to a run that diverges, so the descent ends"
             )
             break
-        checked(losses.mean(), {_VALUES: grads})
+        require_finite(losses.mean(), {_VALUES: grads})
         points.append((values, np.asarray(losses), np.asarray(grads)))
         updates, state = rule.update(grads, state)
         values = np.clip(values + np.asarray(updates), 0.0, 1.0)

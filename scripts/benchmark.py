@@ -91,7 +91,7 @@ def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     """Times every rival of a case; the first round of each is not counted."""
     arrays = of.inputs, of.targets
     asked = case.rivals, case.settings, *arrays, case.num_steps
-    with worker.running(*asked) as workers:
+    with worker.start_workers(*asked) as workers:
         rounds = {rival: [] for rival in case.rivals}
         for number in range(num_rounds + 1):
             _say(f"{case.title}: round {number} of {num_rounds}")

@@ -31,7 +31,7 @@ def main() -> None:
     print("\n| rows | parameters | adam, us a step | sgd, us a step |")
     print("|---|---|---|---|")
     for num_items in _ITEMS:
-        drawn, num_steps = _drawn(num_items), max(20, 2_000_000 // num_items)
+        drawn, num_steps = _draw(num_items), max(20, 2_000_000 // num_items)
         cells = []
         for optimizer in ("adam(1e-2)", "sgd(1e-2)"):
             run = _ours(drawn, optimizer, 128, min(500, num_steps))
@@ -46,7 +46,7 @@ def _against_torch(num_items: int) -> None:
 
     from scripts.baselines.torch_factorisation import step_s
 
-    drawn, threads = _drawn(num_items), (1, torch.get_num_threads())
+    drawn, threads = _draw(num_items), (1, torch.get_num_threads())
     user, item = (
         torch.from_numpy(column.astype(np.int64)) for column in (drawn.user, drawn.item)
     )
@@ -69,7 +69,7 @@ def _against_torch(num_items: int) -> None:
         print(f"| {size} | {shown} | {cells[0] / min(cells[1:]):.2f} |", flush=True)
 
 
-def _drawn(num_items: int) -> Ratings:
+def _draw(num_items: int) -> Ratings:
     """Draws random ratings: only their number and their rows matter here."""
     rng = np.random.default_rng(0)
     return Ratings(
@@ -97,7 +97,7 @@ def _ours(
         problem, optimizer, num_steps=num_steps, batch_size=batch_size
     )
     made = lanes.lanes(program, num_devices=1)
-    own, (call,) = lanes.stacked(program, [{}], [0]), made.ready().calls
+    own, (call,) = lanes.stack(program, [{}], [0]), made.ready().calls
     count = min(made.form.capacity, max(1, num_steps // program.plan.block_steps))
     state, _ = call(None, own, 0, 0, False)
 

@@ -65,7 +65,7 @@ def losses(case: Case) -> dict[str, list[list[float]]]:
     return {"run": [run.tolist()], "sweep": swept.tolist()}
 
 
-def checked(case: str, is_small: bool) -> list[str]:
+def check_bits(case: str, is_small: bool) -> list[str]:
     """Returns lines on the bits of a case: repeated here, and against the CPU.
 
     Raises:
@@ -95,7 +95,7 @@ def checked(case: str, is_small: bool) -> list[str]:
     return lines
 
 
-def timed(case: Case, width: int, until: float) -> Timing | None:
+def time_width(case: Case, width: int, until: float) -> Timing | None:
     """Times one width; None if it does not fit or the time is over."""
     started, program = time.perf_counter(), program_of(case)
     if started > until:
@@ -103,7 +103,7 @@ def timed(case: Case, width: int, until: float) -> Timing | None:
     made = lanes.lanes(program, width, num_devices=1)
     try:
         ready = made.ready()
-        own = lanes.stacked(program, [{}] * width, list(range(width)))
+        own = lanes.stack(program, [{}] * width, list(range(width)))
         (call,) = ready.calls
         state, _ = call(None, own, 0, 1, False)
         transfer_s = _seconds(lambda: call(state, own, 0, 0, False))
@@ -151,14 +151,14 @@ def report(minutes: float) -> tuple[str, str]:
     known, lines = cases(is_cpu), _about(device, peak)
     _say("\n".join(lines))
     for case in known:
-        lines += checked(case, is_cpu)
+        lines += check_bits(case, is_cpu)
         _say("\n".join(lines[-2:]))
     lines += ["", _HEAD]
     _say(_HEAD)
     found: dict[str, list[Timing]] = {case: [] for case in known}
     for width in _WIDTHS["cpu" if is_cpu else "accelerator"]:
         for name, case in known.items():
-            timing = timed(case, width, until)
+            timing = time_width(case, width, until)
             if timing is not None:
                 found[name].append(timing)
             lines.append(_row(case, width, timing, peak))

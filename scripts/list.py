@@ -47,7 +47,7 @@ def optimizer(name: str, entry: Entry) -> Iterator[str]:
             yield f"not on every problem: {restriction.why}"
 
 
-def described(name: str, function: Callable[..., Any], skip: int) -> Iterator[str]:
+def describe(name: str, function: Callable[..., Any], skip: int) -> Iterator[str]:
     """Yields the paragraph of a function: its call and the start of its docstring."""
     parameters = list(inspect.signature(function).parameters.values())[skip:]
     yield from _call(name, parameters, {})
@@ -68,7 +68,7 @@ KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     },
     **{
         kind: {
-            name: lambda name=name, made=made, skip=skip: described(name, made, skip)
+            name: lambda name=name, made=made, skip=skip: describe(name, made, skip)
             for name, made in registry.items()
         }
         for kind, registry, skip in (
@@ -80,7 +80,7 @@ KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
 }
 
 
-def listing(arguments: list[str]) -> list[str]:
+def list_lines(arguments: list[str]) -> list[str]:
     """Returns the lines to print.
 
     Raises:
@@ -120,7 +120,7 @@ def _value(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else repr(default)
 
 
-def _wrapped(line: str, is_first: bool) -> str:
+def _wrap(line: str, is_first: bool) -> str:
     indent = "" if is_first else "    "
     return textwrap.fill(
         line,
@@ -137,12 +137,12 @@ def main(arguments: list[str]) -> int:
         terminal.say((__doc__ or "").strip())
         return 0
     try:
-        lines = listing(arguments)
+        lines = list_lines(arguments)
     except Refusal as error:
         print(f"list: {error}", file=sys.stderr)
         return 2
     starts = [True, *(line == "" for line in lines[:-1])]
-    terminal.say("\n".join(map(_wrapped, lines, starts)))
+    terminal.say("\n".join(map(_wrap, lines, starts)))
     return 0
 
 

@@ -27,7 +27,7 @@ def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
     print("|---|---|---|---|")
     pairs = []
     for index in range(int(num_splits)):
-        ours, theirs = _scored(dataset, index)
+        ours, theirs = _score(dataset, index)
         pairs.append((ours, theirs))
         print(f"| {index} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
     ours, theirs = np.array(pairs).T
@@ -36,7 +36,7 @@ def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
     print(f"\nStudent's 95 % interval of the difference: {low:+.4f} to {high:+.4f}")
 
 
-def _scored(dataset: str, index: int) -> tuple[float, float]:
+def _score(dataset: str, index: int) -> tuple[float, float]:
     """Returns the test RMSE of factorisation and of biases on one split."""
     loaded = ratings.load(dataset)
     task = recommendation.task(loaded, split_index=index)

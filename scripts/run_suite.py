@@ -32,7 +32,7 @@ def row(
     if optimizer is None:
         settings = {"learning_rate": [workload.learning_rate]}
     found = rule.run(problem, workload, expression, settings, range(seed, seed + 1))
-    values, goal = rule.reached(found, workload), workload.target
+    values, goal = rule.final_values(found, workload), workload.target
     is_met = rule.num_met(values, goal) == 1
     said = f"{expression} at {workload.learning_rate:g}" if settings else expression
     cells = (

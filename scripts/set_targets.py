@@ -48,7 +48,7 @@ def row(workload: Workload, found: rule.Found, seconds: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _given(arguments: list[str], flag: str) -> list[str]:
+def _given_values(arguments: list[str], flag: str) -> list[str]:
     return [one.removeprefix(flag) for one in arguments if one.startswith(flag)]
 
 
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--help"]:
         terminal.say((__doc__ or "").strip())
         return 0
-    outs, only = (_given(arguments, flag) for flag in _FLAGS)
+    outs, only = (_given_values(arguments, flag) for flag in _FLAGS)
     names = [one for one in arguments if not one.startswith(_FLAGS)] or list(SUITES)
     try:
         suites = [expressions.lookup(name, SUITES, "suite") for name in names]

@@ -12,7 +12,7 @@ class Ending(NamedTuple):
     reason: str  # "gradient", "loss" or "diverged"
 
 
-def ending(
+def end_step(
     loss: np.ndarray,
     gradient_norm: np.ndarray,
     gradient_tolerance: float,

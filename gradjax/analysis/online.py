@@ -12,19 +12,11 @@ from gradjax.training import evaluation
 from gradjax.types import Batch, Hparams, Params, Program, Series, TrainState
 
 Predict = Callable[[Params, Batch], jax.Array]  # -> f32[batch]
+Replay = Callable[[TrainState, Hparams, jax.Array, Batch], tuple[TrainState, jax.Array]]
 
 
-def replay(
-    program: Program,
-    predict: Predict,
-    chunk: int,
-    repeats: int,
-    state: TrainState,
-    hparams: Hparams,
-    seed: jax.Array,
-    events: Batch,
-) -> tuple[TrainState, jax.Array]:
-    """Predicts each chunk of events and then trains on it; a pure function.
+def make_replay(program: Program, predict: Predict, chunk: int, repeats: int) -> Replay:
+    """Makes a function that predicts each chunk of events and then trains on it.
 
     The events of a chunk are predicted together, with parameters that were not trained
     on any of them. Then `repeats` steps of the program, with its loss and its
@@ -36,45 +28,53 @@ def replay(
       predict: (params, events of a chunk) -> f32[chunk].
       chunk: the number of events in a chunk; the last chunk may be shorter.
       repeats: the number of steps on each chunk.
-      state: the state at the end of training, with that of the optimizer.
-      hparams: every number of the program, f32[] each.
-      seed: u32[], the seed of the random numbers in the loss and the optimizer.
-      events: a pytree with leaves [events, ...], ordered by time.
 
     Returns:
-      The state after the last event, and predictions f32[events].
+      A pure function (state, hparams, seed, events) -> (state, predictions). It takes
+      the state at the end of training, with that of the optimizer; every number of the
+      program, f32[] each; u32[], the seed of the random numbers in the loss and the
+      optimizer; and a pytree with leaves [events, ...], ordered by time. It returns the
+      state after the last event, and f32[events].
 
     Source:
       Dawid, "Present Position and Potential Developments: Some Personal Views:
       Statistical Theory: The Prequential Approach", JRSS A 147, 1984; Blum, Kalai and
       Langford, "Beating the Hold-Out", COLT 1999, name it progressive validation.
     """
-    key = jax.random.key(seed)
 
-    def predict_and_train(state: TrainState, xs: Any) -> tuple[TrainState, jax.Array]:
-        number, batch = xs
-        guesses = predict(evaluation.eval_params(program.plan, state), batch)
-        for again in range(repeats):
-            i = number * jnp.uint32(repeats) + jnp.uint32(again)
-            step_key = jax.random.fold_in(key, i)
-            state, _ = program.step(state, batch, hparams, step_key, i)
+    def replay(
+        state: TrainState, hparams: Hparams, seed: jax.Array, events: Batch
+    ) -> tuple[TrainState, jax.Array]:
+        key = jax.random.key(seed)
+
+        def predict_and_train(
+            state: TrainState, xs: tuple[jax.Array, Batch]
+        ) -> tuple[TrainState, jax.Array]:
+            number, batch = xs
+            guesses = predict(evaluation.eval_params(program.plan, state), batch)
+            for again in range(repeats):
+                i = number * jnp.uint32(repeats) + jnp.uint32(again)
+                step_key = jax.random.fold_in(key, i)
+                state, _ = program.step(state, batch, hparams, step_key, i)
+            return state, guesses
+
+        num_events = jax.tree.leaves(events)[0].shape[0]
+        full, rest = divmod(num_events, chunk)
+
+        def in_chunks(leaf: jax.Array) -> jax.Array:
+            return leaf[: full * chunk].reshape(full, chunk, *leaf.shape[1:])
+
+        numbers = jnp.arange(full, dtype=jnp.uint32)
+        chunks = (numbers, jax.tree.map(in_chunks, events))
+        state, guesses = jax.lax.scan(predict_and_train, state, chunks)
+        guesses = guesses.reshape(full * chunk)
+        if rest:
+            left = jax.tree.map(lambda leaf: leaf[full * chunk :], events)
+            state, last = predict_and_train(state, (jnp.uint32(full), left))
+            guesses = jnp.concatenate([guesses, last])
         return state, guesses
 
-    num_events = jax.tree.leaves(events)[0].shape[0]
-    full, rest = divmod(num_events, chunk)
-
-    def in_chunks(leaf: jax.Array) -> jax.Array:
-        return leaf[: full * chunk].reshape(full, chunk, *leaf.shape[1:])
-
-    numbers = jnp.arange(full, dtype=jnp.uint32)
-    chunks = (numbers, jax.tree.map(in_chunks, events))
-    state, guesses = jax.lax.scan(predict_and_train, state, chunks)
-    guesses = guesses.reshape(full * chunk)
-    if rest:
-        left = jax.tree.map(lambda leaf: leaf[full * chunk :], events)
-        state, last = predict_and_train(state, (jnp.uint32(full), left))
-        guesses = jnp.concatenate([guesses, last])
-    return state, guesses
+    return replay
 
 
 def trace(online: np.ndarray, frozen: np.ndarray) -> dict[str, Series]:
@@ -112,7 +112,7 @@ def figures(
     }
 
 
-def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+def time_call(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     """Calls a function; returns its completed result and the time in seconds."""
     start = time.perf_counter()
     result = jax.block_until_ready(function(*args))

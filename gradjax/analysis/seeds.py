@@ -10,7 +10,7 @@ from gradjax.types import Result, Series
 _MAX_POINTS = 1_000  # the most points of a stored curve
 
 
-def stacked(results: Sequence[Result], name: str) -> Series | None:
+def stack(results: Sequence[Result], name: str) -> Series | None:
     """Returns a curve of all trials, values f32[trials, points]; None if it is missing.
 
     The values of a trial are NaN after the step at which it diverged or stopped.
@@ -21,7 +21,7 @@ def stacked(results: Sequence[Result], name: str) -> Series | None:
     return Series(curves[0].steps, np.stack([curve.values for curve in curves]))
 
 
-def thinned(series: Series) -> Series:
+def thin(series: Series) -> Series:
     """Averages curves over the shortest equal windows that leave at most 1,000 points.
 
     Args:

@@ -36,7 +36,7 @@ def student_interval(values: Any, confidence: float = 0.95) -> Interval:
     Source:
       Student, "The Probable Error of a Mean", Biometrika 6, 1908.
     """
-    values = _checked(values, confidence)
+    values = _check(values, confidence)
     mean = float(values.mean())
     if values.size == 1:
         return Interval(mean, np.nan, np.nan)
@@ -70,7 +70,7 @@ def median_interval(values: Any, confidence: float = 0.95) -> Interval:
     Source:
       H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition, 2003, chapter 7.
     """
-    values = np.sort(_checked(values, confidence))
+    values = np.sort(_check(values, confidence))
     from scipy import stats
 
     # The smallest k with P(<= k) >= alpha / 2 is the largest with P(< k) < alpha / 2.
@@ -79,7 +79,7 @@ def median_interval(values: Any, confidence: float = 0.95) -> Interval:
     return Interval(float(np.median(values)), float(low), float(high))
 
 
-def _checked(values: Any, confidence: float) -> np.ndarray:
+def _check(values: Any, confidence: float) -> np.ndarray:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size:
         raise Refusal(f"values of shape {values.shape}; expected [n] with n >= 1")

@@ -85,7 +85,7 @@ def _trust_only_sealed(folder: Path, say: Say) -> None:
             if not _seal(entry).exists() and _begins_with(entry, _ZSTD):
                 entry.unlink()
     if count := remove_damaged(folder):
-        say(_damaged(count, folder))
+        say(_damage_message(count, folder))
 
     def on_event(event: str, duration_secs: float, **_: Any) -> None:
         if duration_secs >= 0 and event.endswith(_COMPILED):
@@ -117,7 +117,7 @@ def _answer(text: str, folder: Path, say: Say, said: set[str]) -> None:
     reason = " ".join(text.partition("': ")[2].split())[:200]
     line = f"a compiled program is not kept in {folder}: {reason}"
     if is_reading and count:
-        line = _damaged(count, folder)
+        line = _damage_message(count, folder)
     elif is_reading:
         line = f"a compiled program in {folder} is of no use, made anew: {reason}"
     # The first warning removes all damaged entries, also those of other threads.
@@ -126,7 +126,7 @@ def _answer(text: str, folder: Path, say: Say, said: set[str]) -> None:
         say(line)
 
 
-def _damaged(count: int, folder: Path) -> str:
+def _damage_message(count: int, folder: Path) -> str:
     what = "program is" if count == 1 else "programs are"
     return f"{count} compiled {what} damaged in {folder}: compiled again"
 

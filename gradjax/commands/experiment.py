@@ -49,7 +49,8 @@ def _of_lesson(lesson: Lesson) -> Groups:
     known = {**Options._field_defaults, **lesson.settings._field_defaults}
     return {
         title: [
-            flags.filled(one, known[one.name], {"name": lesson.name}) for one in own
+            flags.with_default(one, known[one.name], {"name": lesson.name})
+            for one in own
         ]
         for title, own in lesson.flags.items()
     }
@@ -70,7 +71,7 @@ def _of_experiment(experiment: Experiment) -> Groups:
         "duration": f"{_STEPS:,} steps" if counts_steps else f"{epochs}",
         "interval": "a tenth of the run" if counts_steps else "an epoch",
     }
-    shared = flags.training(experiment.defaults, words)
+    shared = flags.training_flags(experiment.defaults, words)
     own = {
         title: [_with_default(experiment, flag) for flag in group]
         for title, group in experiment.flags.items()

@@ -185,7 +185,7 @@ _TRAINING = {
 }
 
 
-def training(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
+def training_flags(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
     """Returns the flags of every experiment that trains, in groups.
 
     Args:
@@ -199,12 +199,12 @@ def training(defaults: dict[str, Any], words: dict[str, str]) -> Groups:
         **defaults,
     }
     return {
-        title: [filled(flag, known[flag.name], words) for flag in group]
+        title: [with_default(flag, known[flag.name], words) for flag in group]
         for title, group in _TRAINING.items()
     }
 
 
-def filled(flag: Flag, default: Any, words: dict[str, str]) -> Flag:
+def with_default(flag: Flag, default: Any, words: dict[str, str]) -> Flag:
     """Returns a flag with its default, and with words in its help text."""
     text = flag.help
     for name, word in words.items():
@@ -265,13 +265,13 @@ def help_text(doc: str, name: str, groups: Groups) -> str:
     for title, group in groups.items():
         lines.append(f"{title}:")
         for flag in group:
-            lines += _described(flag)
+            lines += _describe(flag)
         lines.append("")
     lines.append("--flagfile=FILE reads flags from a file, one per line.")
     return "\n".join(lines)
 
 
-def _described(flag: Flag) -> list[str]:
+def _describe(flag: Flag) -> list[str]:
     is_boolean = flag.kind == "boolean"
     shown = str(flag.default).lower() if is_boolean else flag.default
     if flag.kind == "strings":

@@ -66,7 +66,7 @@ def job_of(
     def program(group: Settings) -> Program:
         return experiment.program_of(what, make(group), group)
 
-    groups = points.grouped(_first_trials(settings, asked, varied, method)).values()
+    groups = points.group(_first_trials(settings, asked, varied, method)).values()
     for group in groups:
         for one in group:
             checked_hparams(program(one.settings), one.numbers)
@@ -77,7 +77,7 @@ def job_of(
     known = read_plan(folder) if is_there else {}
     threads = _threads(asked, known, programs)
     num_devices = _num_used(asked, num_devices, threads, programs)
-    plan["num_threads"] = _started(threads, num_devices, may_restart)
+    plan["num_threads"] = _start_backend(threads, num_devices, may_restart)
     num_trials = max(map(len, groups))
     plan["lane_width"] = _widths(asked, varied, known, num_trials, num_devices)
 
@@ -185,7 +185,9 @@ def _num_used(
     return threads
 
 
-def _started(threads: int | None, num_devices: int, may_restart: bool) -> int | None:
+def _start_backend(
+    threads: int | None, num_devices: int, may_restart: bool
+) -> int | None:
     """Starts the backend with this number of threads; returns that of the plan."""
     if threads is None:
         return None
@@ -210,7 +212,7 @@ def _widths(
     if not varied.dimensions:
         return 1
     rule = lane_width.default_widths()
-    return lane_width.capped(rule, num_trials, num_devices)
+    return lane_width.cap(rule, num_trials, num_devices)
 
 
 def _plan(

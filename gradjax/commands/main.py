@@ -36,11 +36,11 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
         complain(" ".join(str(error).split()))
         sys.exit(REFUSED)
     except Interrupted as stop:
-        signals.ignored()  # another Ctrl-C must not disturb the exit
+        signals.ignore()  # another Ctrl-C must not disturb the exit
         complain(str(stop))
         sys.exit(signals.exit_code(stop.number))
     except KeyboardInterrupt:
-        signals.ignored()
+        signals.ignore()
         complain("interrupted; the same command starts again")
         sys.exit(INTERRUPTED)
     sys.exit(0)
@@ -61,17 +61,17 @@ def _run(what: Experiment | Lesson, train: Train) -> dict[str, Any]:
         doc = sys.modules["__main__"].__doc__ or ""
         terminal.say(flags.help_text(doc, what.name, groups))
         sys.exit(0)
-    options = Options(**_picked(values, Options))
+    options = Options(**_pick(values, Options))
     compilation_cache.keep(complain)
     if isinstance(what, Lesson):
-        settings = what.settings(what.name, **_picked(values, what.settings))
+        settings = what.settings(what.name, **_pick(values, what.settings))
         return what.run(settings, options)
-    asked = Sweep(**_picked(values, Sweep))
+    asked = Sweep(**_pick(values, Sweep))
     others = {*Sweep._fields, *Options._fields}
     own = {name: value for name, value in values.items() if name not in others}
     return train(what, settings_of(what, **own), asked, options, may_restart=True)
 
 
-def _picked(values: dict[str, Any], kind: Any) -> dict[str, Any]:
+def _pick(values: dict[str, Any], kind: Any) -> dict[str, Any]:
     """Returns the values of the flags that are fields of a NamedTuple."""
     return {name: values[name] for name in kind._fields if name in values}

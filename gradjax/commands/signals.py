@@ -54,7 +54,7 @@ def usual() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def ignored() -> None:
+def ignore() -> None:
     """Ignores all signals, so that none disturbs the exit after the first one."""
     if threading.current_thread() is threading.main_thread():
         for number in HEARD:

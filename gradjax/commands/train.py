@@ -94,7 +94,7 @@ def _run(
     epoch_steps = experiment.epoch_steps(job.problem, job.settings)
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
-    with _watching(job, epoch_steps) as reporter:
+    with _watch(job, epoch_steps) as reporter:
         context = Context(
             job.settings,
             job.asked,
@@ -114,13 +114,13 @@ def _run(
             how = "is finished already; --overwrite trains again"
             terminal.say(f"{spoken(job.folder)} {how}")
             return kept
-    found = _reported(job, store, done, fresh, options)
+    found = _write_results(job, store, done, fresh, options)
     table.show(found)
     terminal.say(f"{spoken(job.folder)} keeps this {'run' if is_run else 'sweep'}")
     return found
 
 
-def _reported(
+def _write_results(
     job: Job,
     store: Any,
     done: list[GroupResult],
@@ -139,7 +139,7 @@ def _reported(
     won = summary.winner(done, fresh)
     with named_disk_errors(job.folder):
         (job.folder / "summary.json").unlink(missing_ok=True)
-    trained = _trained(job, store, won)
+    trained = _load_winner(job, store, won)
     reports = {trial: _report(*one) for trial, one in trained.items()}
     found = summary.summarize(setup, done, fresh, reports)
     found["num_changes"] = len(environments(stored.events(store)))
@@ -154,7 +154,7 @@ def _reported(
     return found
 
 
-def _trained(job: Job, store: Any, won: summary.Winner) -> Trained:
+def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:
     """Returns the problem and the stored parameters of the winner's trials."""
     found: Trained = {}
     for of, k in won.rows:
@@ -189,7 +189,7 @@ def _pictures(
 
 
 @contextlib.contextmanager
-def _watching(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
+def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
         announce_round = functools.partial(announce.round, job.lanes)

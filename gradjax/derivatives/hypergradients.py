@@ -126,7 +126,7 @@ def hypergradient(program: Program, split: str = "validation") -> Hypergradient:
     return gradient
 
 
-def checked(value: Any, grads: Hparams) -> tuple[float, Hparams]:
+def require_finite(value: Any, grads: Hparams) -> tuple[float, Hparams]:
     """Checks that a hypergradient is finite, and returns it on the host.
 
     Args:

@@ -39,7 +39,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "dadapt_adamw": Entry(
         adapted.dadapt_adamw,
         _rate(1.0),
-        step_size=measures.estimated,
+        step_size=measures.estimated_rate,
         paper="Defazio and Mishchenko 2023",
     ),
     "dog": Entry(
@@ -74,7 +74,7 @@ OPTIMIZERS: dict[str, Entry] = {
         rate=None,
         static=("memory_size",),
         needs=_LINE_SEARCH,
-        step_size=measures.searched,
+        step_size=measures.searched_step,
         num_gradients=measures.searched_gradients,
         paper="Liu and Nocedal 1989",
     ),
@@ -120,7 +120,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "prodigy": Entry(
         adapted.prodigy,
         _rate(1.0),
-        step_size=measures.estimated,
+        step_size=measures.estimated_rate,
         paper="Mishchenko and Defazio 2023",
     ),
     "radam": Entry(optax.radam, paper="Liu et al. 2020"),

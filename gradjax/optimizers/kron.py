@@ -100,13 +100,13 @@ def scale_by_kron(
 
         def update_factors() -> list[Factors]:
             return [
-                _renewed(m, old, k, precond_learning_rate)
+                _update_factors(m, old, k, precond_learning_rate)
                 for m, old, k in zip(means, scaled, keys, strict=True)
             ]
 
         is_due = step % update_interval == 0
         factors = jax.lax.cond(is_due, update_factors, lambda: scaled)
-        updates = [_clip(_whitened(m, q)) for m, q in zip(means, factors, strict=True)]
+        updates = [_clip(_whiten(m, q)) for m, q in zip(means, factors, strict=True)]
         return tree.unflatten(updates), KronState(count, mu, factors)
 
     return transformation(init, update)
@@ -132,7 +132,7 @@ def _scale_at_first(mean: jax.Array, factors: Factors, is_first: jax.Array) -> F
     return tuple(jnp.where(is_first, scale * q, q) for q in factors)
 
 
-def _whitened(mean: jax.Array, factors: Factors) -> jax.Array:
+def _whiten(mean: jax.Array, factors: Factors) -> jax.Array:
     """Computes P m, in the shape and dtype of the leaf."""
     m = _matrix(mean, factors)
     if len(factors) == 2:
@@ -148,7 +148,9 @@ def _clip(update: jax.Array) -> jax.Array:
     return update * jnp.minimum(1.0, _MAX_RMS / jnp.maximum(rms, 1e-12))
 
 
-def _renewed(mean: jax.Array, factors: Factors, key: Key, rate: Number) -> Factors:
+def _update_factors(
+    mean: jax.Array, factors: Factors, key: Key, rate: Number
+) -> Factors:
     """Takes one step of each factor on the whitening criterion."""
     g = _matrix(mean, factors)
     noise = jax.random.normal(key, g.shape, g.dtype)

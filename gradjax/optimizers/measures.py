@@ -18,14 +18,14 @@ from gradjax.optimizers.build import find_state
 Tree = Any  # a pytree of arrays
 
 
-def estimated(
+def estimated_rate(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
     """Reads the estimate d of Prodigy or D-Adaptation, which scales the rate."""
     return opt_state.estim_lr
 
 
-def searched(
+def searched_step(
     _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
 ) -> jax.Array:
     """Reads the step size that a line search has accepted."""

@@ -57,7 +57,7 @@ TRANSFORMS: dict[str, Entry] = {
         rate=None,
         static=("max_backtracking_steps",),
         needs=("value", "grad", "value_fn"),
-        step_size=measures.searched,
+        step_size=measures.searched_step,
     ),
     "scale_by_belief": _plain(optax.scale_by_belief),
     "scale_by_factored_rms": _plain(
@@ -92,7 +92,7 @@ TRANSFORMS: dict[str, Entry] = {
         rate=None,
         static=("max_linesearch_steps",),
         needs=("value", "grad", "value_fn"),
-        step_size=measures.searched,
+        step_size=measures.searched_step,
         num_gradients=measures.searched_gradients,
     ),
     "set_to_zero": _plain(optax.set_to_zero),

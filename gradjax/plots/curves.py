@@ -112,7 +112,7 @@ def _draw_curves(
         if not series:
             continue
         if kind == "training":
-            series = [_smoothed(one) for one in series]
+            series = [_smooth(one) for one in series]
         color = _COLORS[kind]
         marker = "o" if kind == "validation" and len(series[0].steps) <= 40 else None
         longest = max(series, key=lambda one: len(one.steps))
@@ -140,7 +140,7 @@ def _is_positive(traces: list[dict[str, Series]]) -> bool:
     return all((values[np.isfinite(values)] > 0).all() for values in seen)
 
 
-def _smoothed(series: Series, num_points: int = 100) -> Series:
+def _smooth(series: Series, num_points: int = 100) -> Series:
     """Averages over equal windows, because mini-batch losses are too noisy to read."""
     window = -(-len(series.values) // num_points)
     count = len(series.values) // window * window

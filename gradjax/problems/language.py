@@ -118,7 +118,14 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         return {"loss": (nats, count), "bits_per_character": (bits, count)}
 
     def report(params: Params, _data: Splits) -> Report:
-        said = sample(model, params, letters, window, _SAMPLE_CHARACTERS, _SAMPLE_SEED)
+        said = sample(
+            model,
+            params,
+            letters,
+            window,
+            num_characters=_SAMPLE_CHARACTERS,
+            seed=_SAMPLE_SEED,
+        )
         return Report({}, {"a sample": said.splitlines()})
 
     return Problem(
@@ -158,6 +165,7 @@ def sample(
     params: Params,
     letters: str,
     window: int,
+    *,
     num_characters: int,
     seed: int,
     temperature: float = 0.8,

@@ -140,6 +140,7 @@ def recommendation(
 def load(
     dataset: str = "movielens/latest-small-ratings",
     model: str = "factorisation",
+    *,
     split: str = "random",
     split_index: int = 0,
     user: str | None = None,
@@ -269,12 +270,11 @@ def batch_of(source: Ratings, rows: np.ndarray) -> Batch:
 
 def about(what: Task) -> dict[str, Any]:
     """Describes the data for the record."""
-    sizes = {name: len(part) for name, part in what.parts._asdict().items()}
     return {
         "name": what.ratings.name,
         "origin": what.ratings.origin,
         "fingerprint": what.ratings.fingerprint,
-        "num_examples": sizes,
+        "num_examples": {k: len(v) for k, v in what.parts._asdict().items()},
         "num_users": len(what.ratings.users),
         "num_items": len(what.ratings.items),
     }

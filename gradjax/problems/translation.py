@@ -49,6 +49,7 @@ class _Sums(NamedTuple):
 def load(
     dataset: str = "ted_hrlr_translate/pt_to_en",
     model: str = "transformer",
+    *,
     source: str | None = None,
     target: str | None = None,
     test: str | None = None,

@@ -41,7 +41,7 @@ def file_of(kind: str, name: str) -> str:
     return f"{FOLDERS[kind]}/{name}.npz"
 
 
-def checked(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
+def to_host(arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
     """Copies arrays to the host and checks them.
 
     Raises:
@@ -73,7 +73,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def described(kind: str, name: str, content: bytes) -> dict[str, Any]:
+def describe(kind: str, name: str, content: bytes) -> dict[str, Any]:
     """Returns the first fields of the journal line of a file."""
     return {
         "kind": kind,

@@ -30,24 +30,24 @@ def write_file(path: Path, content: bytes, stage: str) -> None:
       content: the complete content.
       stage: the first half of the names of the fault points.
     """
-    faults.reached(f"{stage}:before")
+    faults.reach(f"{stage}:before")
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     temporary.unlink(missing_ok=True)
     try:
         with open(temporary, "xb", buffering=0) as file:
             half = len(content) // 2
             write_all(file, content[:half])
-            faults.reached(f"{stage}:mid_write")
+            faults.reach(f"{stage}:mid_write")
             write_all(file, content[half:])
-            faults.reached(f"{stage}:before_fsync")
+            faults.reach(f"{stage}:before_fsync")
             os.fsync(file.fileno())
-        faults.reached(f"{stage}:before_rename")
+        faults.reach(f"{stage}:before_rename")
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    faults.reached(f"{stage}:after_rename")
+    faults.reach(f"{stage}:after_rename")
     sync_folder(path.parent)
 
 

@@ -31,7 +31,7 @@ COMPUTING = ("segment:begun", "call:begun")  # points between two commits
 _counts: dict[str, int] = {}  # point -> times it was reached while a fault is set
 
 
-def reached(point: str) -> None:
+def reach(point: str) -> None:
     """Marks a point of the program; does nothing unless a fault is set there.
 
     Raises:
@@ -40,7 +40,7 @@ def reached(point: str) -> None:
     setting = os.environ.get(VARIABLE)
     if not setting:
         return
-    wanted, nth, act = _parsed(setting)
+    wanted, nth, act = _parse(setting)
     if point == wanted:
         _counts[point] = _counts.get(point, 0) + 1
         if _counts[point] == nth:
@@ -52,7 +52,7 @@ def forget() -> None:
     _counts.clear()
 
 
-def _parsed(setting: str) -> tuple[str, int, Callable[[str], None]]:
+def _parse(setting: str) -> tuple[str, int, Callable[[str], None]]:
     parts = setting.rsplit(":", 2)
     if len(parts) < 3 or not parts[1].isdecimal() or int(parts[1]) < 1:
         raise Refusal(

@@ -101,7 +101,7 @@ def inspect(folder: Path) -> Found:
     problems = [
         *_journal_problems(folder / JOURNAL, lines, files),
         *kinds["problems"],
-        *_shortened(file_problems, "files"),
+        *_shorten(file_problems, "files"),
         *snapshot_problems,
     ]
     known = {record["file"] for record in [*files.values(), *lost.values()]}
@@ -124,7 +124,7 @@ def environments(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event["environment"] for event in events if "environment" in event]
 
 
-def accepted(folder: Path) -> list[dict[str, Any]]:
+def accepted_environments(folder: Path) -> list[dict[str, Any]]:
     """Returns the accepted environments of a store that is not open."""
     records = journal.read(folder / JOURNAL).records
     return environments(sorted_by_kind(records)["event"])
@@ -168,7 +168,7 @@ def status(folder: Path) -> dict[str, Any]:
         "num_bytes": sum(record["bytes"] for record in files.values()),
         "num_events": len(kinds["event"]),
         "num_environments": len(environments(kinds["event"])),
-        "snapshots": _kept(kinds["snapshot"]),
+        "snapshots": _kept_snapshots(kinds["snapshot"]),
         "num_damaged": len(lines.damaged) + (lines.tail is not None),
         "owner": lock.owner(folder),
     }
@@ -213,7 +213,7 @@ def _verified_files(
     return files, lost, problems
 
 
-def _kept(records: list[dict[str, Any]]) -> list[str]:
+def _kept_snapshots(records: list[dict[str, Any]]) -> list[str]:
     """Returns the names of the snapshots that the last line keeps, its own last."""
     return [*records[-1].get("keeps", []), records[-1]["name"]] if records else []
 
@@ -223,7 +223,7 @@ def _verified_snapshots(
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     """Returns the complete snapshots, the files of old ones, and lines on damage."""
     latest = {record["name"]: record for record in records}
-    kept = [latest[name] for name in _kept(records) if name in latest]
+    kept = [latest[name] for name in _kept_snapshots(records) if name in latest]
     wrong = [archive.damage(folder, record) for record in kept]
     whole = [record for record, line in zip(kept, wrong, strict=True) if line is None]
     names = [record["name"] for record in kept]
@@ -276,7 +276,7 @@ def _foreign(folder: Path, known: set[str]) -> list[str]:
     return found
 
 
-def _shortened(lines: list[str], what: str) -> list[str]:
+def _shorten(lines: list[str], what: str) -> list[str]:
     if len(lines) <= _LISTED:
         return lines
     return [*lines[:_LISTED], f"... and {len(lines) - _LISTED} more {what} like these"]

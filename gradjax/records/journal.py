@@ -73,7 +73,7 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
       record: the content of the line, as `plain` returns it.
       stage: the first half of the names of the fault points.
     """
-    faults.reached(f"{stage}:before_journal")
+    faults.reach(f"{stage}:before_journal")
     line = encode(record)
     end = file.seek(0, os.SEEK_END)
     if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
@@ -81,15 +81,15 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
     try:
         half = len(line) // 2
         write_all(file, line[:half])
-        faults.reached(f"{stage}:mid_journal")
+        faults.reach(f"{stage}:mid_journal")
         write_all(file, line[half:])
-        faults.reached(f"{stage}:before_journal_fsync")
+        faults.reach(f"{stage}:before_journal_fsync")
         os.fsync(file.fileno())
     except BaseException:
         with contextlib.suppress(OSError):
             file.truncate(end)  # otherwise the next line would follow a part of this
         raise
-    faults.reached(f"{stage}:after_journal")
+    faults.reach(f"{stage}:after_journal")
 
 
 def encode(record: dict[str, Any]) -> bytes:

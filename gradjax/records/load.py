@@ -44,7 +44,7 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
     chosen = _chosen(folder, store, summary, trial)
     trace = reading.trace_of(store, chosen)
     leaves = params.leaves_of(store, chosen)
-    found = None if leaves is None else params.nested(leaves)
+    found = None if leaves is None else params.nest(leaves)
     predict = None
     if found is not None:
         predict = _predict(folder, store.plan, found)
@@ -57,7 +57,7 @@ def _chosen(
     """Returns the id of the trial that was asked for."""
     if trial is None:
         return summary["trials"][0]["trial"]
-    ids = list(reading.listed(store))
+    ids = list(reading.trial_records(store))
     if isinstance(trial, str) and trial in ids:
         return trial
     if isinstance(trial, int) and 0 <= trial < len(ids):

@@ -51,7 +51,7 @@ def create_or_open(
             folder has links, another process writes, or the folder is not writable.
     """
     wanted = journal.plain(plan, "the plan")
-    path = _resolved(folder)
+    path = _resolve(folder)
     with named_disk_errors(path):
         inspection.is_empty(path)  # refuses before a lock file is made in the folder
         if not path.exists():
@@ -61,7 +61,7 @@ def create_or_open(
         try:
             if overwrite:
                 _erase(path)
-            return _opened(path, wanted, held, say, accept_changes)
+            return _open_locked(path, wanted, held, say, accept_changes)
         except BaseException:
             lock.release(held)
             raise
@@ -73,7 +73,7 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
     Raises:
         Refusal: there is no store, or its plan is damaged.
     """
-    path = _resolved(folder)
+    path = _resolve(folder)
     if inspection.is_empty(path):
         raise Refusal(f"no run or sweep in {path}")
     plan, found = read_plan(path), inspection.inspect(path)
@@ -88,7 +88,7 @@ def kind_of(folder: Path) -> str:
     Raises:
         Refusal: it holds neither, or an older format, or its plan is damaged.
     """
-    path = _resolved(folder)
+    path = _resolve(folder)
     if inspection.is_empty(path):
         raise Refusal(f"no run or sweep in {path}")
     return read_plan(path)["kind"]
@@ -101,7 +101,7 @@ def close(store: Store) -> None:
         lock.release(store.lock)
 
 
-def _resolved(folder: Path) -> Path:
+def _resolve(folder: Path) -> Path:
     """Returns the folder itself, also if `folder` is a link to it."""
     try:
         return checked_path(str(folder)).resolve()
@@ -109,7 +109,7 @@ def _resolved(folder: Path) -> Path:
         raise Refusal(f"{str(folder)[:60]!r}: not a folder: {error}"[:300]) from error
 
 
-def _opened(
+def _open_locked(
     path: Path,
     wanted: dict[str, Any],
     held: lock.Lock,
@@ -118,10 +118,10 @@ def _opened(
 ) -> Store:
     """Opens a store whose lock is held: plan, folders, journal without a torn line."""
     if inspection.is_empty(path):
-        faults.reached("open:before_plan")
+        faults.reach("open:before_plan")
         write_plan(path, wanted)
-        faults.reached("open:after_plan")
-    plan, accepted = read_plan(path), inspection.accepted(path)
+        faults.reach("open:after_plan")
+    plan, accepted = read_plan(path), inspection.accepted_environments(path)
     is_new = check_same(path, plan, accepted, wanted, accept_changes)
     for name in archive.FOLDERS.values():
         (path / name).mkdir(exist_ok=True)
@@ -131,9 +131,9 @@ def _opened(
         for line in found.problems:
             say(line)
         if found.end < found.num_bytes:
-            faults.reached("open:before_cut")
+            faults.reach("open:before_cut")
             file.truncate(found.end)
-        faults.reached("open:after_cut")
+        faults.reach("open:after_cut")
         remove(path, [*inspection.leftovers(path), *found.outdated])
         os.fsync(file.fileno())
         sync_folder(path)

@@ -63,7 +63,7 @@ def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:
     return jax.tree.map_with_path(leaf, tree)
 
 
-def nested(leaves: dict[str, np.ndarray]) -> Params:
+def nest(leaves: dict[str, np.ndarray]) -> Params:
     """Returns parameters as nested dictionaries, from the paths of their leaves."""
     tree: dict[str, Any] = {}
     for name, value in leaves.items():

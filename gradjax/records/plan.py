@@ -94,7 +94,7 @@ def check_same(
             )
         # Differences that no flag accepts come first.
         listed = [
-            f"{key} {_shown(old, key)} there, {_shown(new, key)} asked"
+            f"{key} {_format(old, key)} there, {_format(new, key)} asked"
             for key in dict.fromkeys([*others, *differing])
         ]
         more = len(listed) - _SHOWN
@@ -115,7 +115,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
     return {key: text for part in parts for key, text in part.items()}
 
 
-def _shown(flat: dict[str, str], key: str) -> str:
+def _format(flat: dict[str, str], key: str) -> str:
     text = flat.get(key, "(none)")
     return text if len(text) <= 60 else f"{text[:57]}..."
 

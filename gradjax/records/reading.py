@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 def rows(store: Any) -> dict[str, Row]:
     """Returns trial id -> the row of the trial, in the order of the rounds."""
-    found = listed(store)
+    found = trial_records(store)
     ended: dict[str, int] = {}  # cohort -> steps that its last segment reached
     for cohort, record, arrays in segments(store):
         ended[cohort] = max(ended.get(cohort, 0), record["steps"])
@@ -73,14 +73,14 @@ def trace_of(store: Any, trial: str) -> dict[str, Series]:
 
 def segments(store: Any) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
     """Yields (cohort, record, arrays) of each committed segment, ordered by name."""
-    for name, record in sorted(stored.committed(store).items()):
+    for name, record in sorted(stored.committed_segments(store).items()):
         yield name.rpartition("-")[0], record, stored.read(store, name)
 
 
 _MEASURED = ("train_", "validation_", "test_")
 
 
-def listed(store: Any) -> dict[str, Row]:
+def trial_records(store: Any) -> dict[str, Row]:
     """Returns trial id -> what the journal holds of the trial, in order."""
     found: dict[str, Row] = {}
     for event in stored.events(store):

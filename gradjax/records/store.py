@@ -31,7 +31,7 @@ __all__ = [
     "close",
     "commit",
     "commit_params",
-    "committed",
+    "committed_segments",
     "committed_params",
     "create_or_open",
     "events",
@@ -46,7 +46,7 @@ _FILE = ("kind", "check", "name", "file", "sha256", "bytes", "digest")
 _OURS = {*_FILE, "keeps", "environment"}
 
 
-def committed(store: Store) -> dict[str, dict[str, Any]]:
+def committed_segments(store: Store) -> dict[str, dict[str, Any]]:
     """Returns name -> file, sha256, bytes, digest and metadata of each segment.
 
     If `environment` is present, it is the number of changes that were accepted before
@@ -125,17 +125,17 @@ def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
     Raises:
         Refusal: see `commit`.
     """
-    values, digest = _checked(store, "snapshot", name, arrays)
+    values, digest = _check(store, "snapshot", name, arrays)
     same = [record for record in store.snapshots if record["name"] == name]
     if any([_stays(store, record, digest) for record in same]):
         return
     others = [record for record in store.snapshots if record["name"] != name]
     before, outdated = others[-1:], [record["file"] for record in others[:-1]]
-    keeps = {"keeps": [record["name"] for record in before]}
-    added = _keep(store, "snapshot", "snapshot", name, values, digest, keeps)
+    keeps = {"digest": digest, "keeps": [record["name"] for record in before]}
+    added = _keep(store, "snapshot", "snapshot", name, values, keeps)
     store.snapshots[:] = [*before, added]
     with disk_errors(store.folder / "snapshots"):
-        faults.reached("snapshot:before_prune")
+        faults.reach("snapshot:before_prune")
         remove(store.folder, outdated)
 
 
@@ -160,7 +160,7 @@ def _commit(
     arrays: Mapping[str, Any],
     metadata: dict[str, Any],
 ) -> None:
-    values, digest = _checked(store, kind, name, arrays)
+    values, digest = _check(store, kind, name, arrays)
     if clash := _OURS & metadata.keys():
         raise Refusal(f"{kind} {name!r}: metadata {sorted(clash)} are the store's own")
     if name in store.files and _stays(store, store.files[name], digest):
@@ -171,7 +171,8 @@ def _commit(
             f"{kind} {name!r}, computed again, differs from the one that was damaged:"
             " another version, another device, or not deterministic"
         )
-    store.files[name] = _keep(store, "commit", kind, name, values, digest, more)
+    more = {"digest": digest, **more}
+    store.files[name] = _keep(store, "commit", kind, name, values, more)
     store.lost.pop(name, None)
 
 
@@ -183,13 +184,13 @@ def _of_kind(store: Store, kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _checked(
+def _check(
     store: Store, kind: str, name: str, arrays: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], str]:
     """Checks that arrays may be written; returns them on the host, and their digest."""
     _check_open(store)
     archive.check_name(name, kind)
-    values = archive.checked(arrays, f"{kind} {name!r}")
+    values = archive.to_host(arrays, f"{kind} {name!r}")
     return values, archive.digest(values)
 
 
@@ -234,13 +235,11 @@ def _keep(
     kind: str,
     name: str,
     arrays: dict[str, np.ndarray],
-    digest: str,
     more: dict[str, Any],
 ) -> dict[str, Any]:
     """Writes a file, then its line in the journal; returns the line."""
     content = npz_bytes(arrays)
-    about = {**archive.described(kind, name, content), "digest": digest}
-    record = {**about, **_mark(store), **more}
+    record = {**archive.describe(kind, name, content), **_mark(store), **more}
     path = store.folder / record["file"]
     with disk_errors(path):
         write_file(path, content, stage)

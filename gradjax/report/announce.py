@@ -36,7 +36,7 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
     )
     if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
         terminal.say("learning rate 0: the parameters will stay where they start")
-    committed = stored.committed(store).values()
+    committed = stored.committed_segments(store).values()
     done = max((one["steps"] for one in committed), default=0)
     if 0 < done < plan.num_steps:
         terminal.say(
@@ -74,7 +74,7 @@ def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
     terminal.say(
         f"{settings.optimizer}, {settings.schedule}: {said}, {lane} each,"
         f" in {megabytes:,.0f} MB;"
-        f" compiled in {ready.compile_s:.1f} s, about {_rounded(seconds)} s to run"
+        f" compiled in {ready.compile_s:.1f} s, about {_round(seconds)} s to run"
     )
 
 
@@ -91,6 +91,6 @@ def _of_texts(about: dict[str, Any]) -> str:
     )
 
 
-def _rounded(seconds: float) -> str:
+def _round(seconds: float) -> str:
     """Writes an estimate with two digits, or without decimals from 10 on."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"

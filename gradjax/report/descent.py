@@ -47,15 +47,15 @@ def sentence(title: str, descents: dict[str, Descended]) -> str:
     clauses = []
     if near:
         highest = max(descents[name].height for name in near)
+        steps = _join_words([_format_steps(name, descents[name]) for name in near])
         clauses.append(
-            f"{_listed([_taken(name, descents[name]) for name in near])} came to a"
-            f" standstill within {_short(highest)} of the least loss"
+            f"{steps} came to a standstill within {_short(highest)} of the least loss"
         )
     clauses += [_clause(n, descents[n]) for n in order if n not in near]
     falling = [name for name in order if descents[name].num_rises == 0]
     lesson = "with each the loss also rose on the way"
     if falling:
-        with_whom = "any" if len(falling) == len(order) else _listed(falling)
+        with_whom = "any" if len(falling) == len(order) else _join_words(falling)
         lesson = f"the loss never rose with {with_whom}"
     return (
         "The gradient gives the direction in which the loss falls, and the optimizer"
@@ -69,7 +69,7 @@ def _is_near(one: Descended) -> bool:
     )
 
 
-def _taken(name: str, one: Descended) -> str:
+def _format_steps(name: str, one: Descended) -> str:
     """Returns the steps of one descent, and its gradients if their number differs."""
     steps = "1 step" if one.steps == 1 else f"{one.steps:,} steps"
     if one.num_gradients == one.steps:
@@ -83,11 +83,11 @@ def _clause(name: str, one: Descended) -> str:
         return f"{name} diverged at step {one.steps:,}"
     height = f"{_short(one.height)} above the minimum"
     if one.reason == "steps":
-        return f"{_taken(name, one)} led to {height}, still moving"
-    return f"{_taken(name, one)} came to a standstill {height}"
+        return f"{_format_steps(name, one)} led to {height}, still moving"
+    return f"{_format_steps(name, one)} came to a standstill {height}"
 
 
-def _listed(names: list[str]) -> str:
+def _join_words(names: list[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
 
 

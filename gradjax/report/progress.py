@@ -13,7 +13,7 @@ from gradjax.report import terminal
 from gradjax.report.terminal import number
 from gradjax.training.traces import window_ends, window_starts
 from gradjax.trials.batches import Active, OnSegment
-from gradjax.trials.results import Interval, Results, steps_taken
+from gradjax.trials.results import BlockRange, Results, steps_taken
 from gradjax.types import Plan, Target
 
 _SAY_EVERY_S = 2.0
@@ -60,19 +60,19 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
     """
     first, before, said_at = [], [_Counts()], [-math.inf]
 
-    def place(active: Active, interval: Interval) -> tuple[int, bool]:
+    def place(active: Active, blocks: BlockRange) -> tuple[int, bool]:
         """Returns the steps taken, and whether the cohort has ended."""
         plan = active.results.plan
-        taken = min(sum(interval) * plan.block_steps, plan.num_steps)
+        taken = min(sum(blocks) * plan.block_steps, plan.num_steps)
         return taken, taken == plan.num_steps or not len(active.rows)
 
-    def read(active: Active, interval: Interval) -> None:
-        if place(active, interval)[1]:
+    def read(active: Active, blocks: BlockRange) -> None:
+        if place(active, blocks)[1]:
             before[0] = _with(before[0], active.results, target)
 
-    def computed(active: Active, interval: Interval) -> None:
+    def computed(active: Active, blocks: BlockRange) -> None:
         plan, now = active.results.plan, time.monotonic()
-        taken, is_over = place(active, interval)
+        taken, is_over = place(active, blocks)
         size, so_far = len(active.own.seed), _with(before[0], active.results, target)
         done = before[0].trials + (size if is_over else size * taken / plan.num_steps)
         first.extend([] if first else [(now, done)])
@@ -86,7 +86,7 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
             ended = int(done) if is_over else before[0].trials
             more = f", {size} more at step {taken:,}/{plan.num_steps:,}"
             said = f"{label}  {ended:,}/{num_trials:,} trials{'' if is_over else more}"
-            terminal.say(f"{said}{_counted(so_far, target)}{left}")
+            terminal.say(f"{said}{_format_counts(so_far, target)}{left}")
 
     return Watch(computed, read)
 
@@ -94,9 +94,9 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
 def _each_evaluation(show: Show) -> OnSegment:
     """Returns a callback that gives each block of a segment of one trial to `show`."""
 
-    def on_segment(active: Active, interval: Interval) -> None:
+    def on_segment(active: Active, blocks: BlockRange) -> None:
         results, plan = active.results, active.results.plan
-        first, count = interval
+        first, count = blocks
         end = int(results.diverged_step[0] or results.early_step[0] or plan.num_steps)
         for step in steps_taken(plan)[first : first + count].tolist():
             is_due = step % plan.eval_every == 0 or step == plan.num_steps
@@ -195,7 +195,7 @@ def _with(before: _Counts, results: Results, target: Target) -> _Counts:
     )
 
 
-def _counted(so_far: _Counts, target: Target) -> str:
+def _format_counts(so_far: _Counts, target: Target) -> str:
     said = f", {so_far.diverged:,} diverged" if so_far.diverged else ""
     said += f", {so_far.stopped:,} stopped" if so_far.stopped else ""
     if so_far.best is None:

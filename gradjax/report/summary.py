@@ -81,7 +81,7 @@ def summarize(
     again = choose.setting_scores([one for of in fresh for one in of.scores])
     fresh_of, everything = choose.by_optimizer(again), [*done, *fresh]
     status = np.concatenate([of.found.status for of in done])
-    split, metric, _ = choose.measured(done[0].found.evaluation, target)
+    split, metric, _ = choose.ranking_metric(done[0].found.evaluation, target)
     return {
         "status": "finished"
         if np.isin(status, ("finished", "stopped early")).any()

@@ -27,7 +27,7 @@ MAX_COUNT = 1_000
 POSITIVE = ("growth", "power")  # arguments that may be any positive number
 
 
-def checked(value: Any, parameter: Parameter, num_steps: float, where: str) -> Any:
+def check_value(value: Any, parameter: Parameter, num_steps: float, where: str) -> Any:
     """Checks the value of an argument, and converts steps to fractions.
 
     Args:
@@ -114,7 +114,7 @@ def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def shown(name: str, argument: str, value: Any) -> str:
+def refusal_start(name: str, argument: str, value: Any) -> str:
     """Returns the beginning of a refusal, such as `cosine(end=1.5)`, shortened."""
     text = expressions.unparse(value)
     return f"{name}({argument}={text if len(text) <= 60 else f'{text[:57]}...'})"

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from gradjax.errors import Refusal
 from gradjax.schedules.arguments import Fraction, Fractions, Shape
-from gradjax.schedules.progress import above_zero, passed, within
+from gradjax.schedules.progress import above_zero, is_past, within
 from gradjax.schedules.shapes import piecewise
 
 
@@ -49,7 +49,7 @@ def join(progress: jax.Array, *shapes: Shape, at: Fractions) -> jax.Array:
     value = shapes[0](within(progress, *edges[:2]))
     for shape, low, high in zip(shapes[1:], edges[1:], edges[2:], strict=False):
         now = shape(within(progress, low, high))
-        value = jnp.where(passed(progress, low), now, value)
+        value = jnp.where(is_past(progress, low), now, value)
     return value
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from gradjax import expressions
 from gradjax.errors import Refusal
-from gradjax.schedules.arguments import check_sum, checked, shown
+from gradjax.schedules.arguments import check_sum, check_value, refusal_start
 from gradjax.schedules.combined import PARTS
 from gradjax.types import Call, Hparams, ScheduleSpec, TracedNumber
 
@@ -157,7 +157,9 @@ def _arguments(
         ) from None
     bound.apply_defaults()
     arguments = {
-        name: checked(value, parameters[name], num_steps, shown(call.name, name, value))
+        name: check_value(
+            value, parameters[name], num_steps, refusal_start(call.name, name, value)
+        )
         for name, value in bound.arguments.items()
     }
     check_sum(arguments.get("warmup", 0.0), arguments.get("decay", 0.0))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 SLACK = 2.0**-22
 
 
-def passed(progress: jax.Array, boundary: Any) -> jax.Array:
+def is_past(progress: jax.Array, boundary: Any) -> jax.Array:
     """Returns whether a boundary is reached: bool[], or bool[n] for n boundaries."""
     return progress >= boundary - SLACK
 
@@ -33,7 +33,7 @@ def within(progress: jax.Array, low: Any, high: Any) -> jax.Array:
     return jnp.clip((progress - low + ahead) / above_zero(high - low), 0.0, 1.0)
 
 
-def warmed(progress: jax.Array, warmup: Any, after: jax.Array) -> jax.Array:
+def warm_up(progress: jax.Array, warmup: Any, after: jax.Array) -> jax.Array:
     """Returns a line from 0 to 1 until the progress is `warmup`, then `after`."""
     return jnp.where(progress < warmup, progress / above_zero(warmup), after)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.schedules.arguments import Count, Fraction, Fractions, Values
-from gradjax.schedules.progress import SLACK, above_zero, passed, since, warmed
+from gradjax.schedules.progress import SLACK, above_zero, is_past, since, warm_up
 
 
 def constant(progress: jax.Array) -> jax.Array:
@@ -44,7 +44,7 @@ def cosine_restarts(
     ends = jnp.cumsum(lengths) / lengths.sum()
     starts = jnp.concatenate([jnp.zeros(1, jnp.float32), ends[:-1]])
     # The boundaries are sums with rounding errors of their own: hence a second slack.
-    cycle = jnp.sum(passed(progress, starts - SLACK)) - 1
+    cycle = jnp.sum(is_past(progress, starts - SLACK)) - 1
     length = above_zero(ends[cycle] - starts[cycle])
     return cosine(jnp.clip((progress - starts[cycle]) / length, 0.0, 1.0), end)
 
@@ -58,7 +58,7 @@ def inverse_sqrt(progress: jax.Array, warmup: Fraction = 0.1) -> jax.Array:
     """Rises linearly until `warmup`, then is sqrt(warmup / t) (Vaswani et al. 2017)."""
     least = above_zero(warmup)
     after = jnp.sqrt(least / jnp.maximum(progress, least))
-    return warmed(progress, warmup, jnp.where(warmup > 0, after, 1.0))
+    return warm_up(progress, warmup, jnp.where(warmup > 0, after, 1.0))
 
 
 def one_cycle(
@@ -100,7 +100,7 @@ def piecewise(progress: jax.Array, values: Values, at: Fractions = ()) -> jax.Ar
         part = place - low
     else:
         points = jnp.stack([jnp.asarray(point, jnp.float32) for point in at])
-        low = jnp.maximum(jnp.sum(passed(progress, points)) - 1, 0)
+        low = jnp.maximum(jnp.sum(is_past(progress, points)) - 1, 0)
         width = points[jnp.minimum(low + 1, last)] - points[low]
         part = jnp.clip((progress - points[low]) / above_zero(width), 0.0, 1.0)
     return (1.0 - part) * values[low] + part * values[jnp.minimum(low + 1, last)]
@@ -126,27 +126,27 @@ def step(
     progress: jax.Array, at: Fractions = (0.5, 0.75), factor: float = 0.1
 ) -> jax.Array:
     """Falls in stairs: factor ** (number of boundaries passed) (He et al. 2016)."""
-    stairs = sum(jnp.where(passed(progress, boundary), 1.0, 0.0) for boundary in at)
+    stairs = sum(jnp.where(is_past(progress, boundary), 1.0, 0.0) for boundary in at)
     return jnp.power(jnp.float32(factor), stairs)
 
 
 def warmup_constant(progress: jax.Array, warmup: Fraction = 0.05) -> jax.Array:
     """Rises linearly until `warmup`, then stays at 1."""
-    return warmed(progress, warmup, jnp.ones_like(progress))
+    return warm_up(progress, warmup, jnp.ones_like(progress))
 
 
 def warmup_cosine(
     progress: jax.Array, warmup: Fraction = 0.05, end: float = 0.0
 ) -> jax.Array:
     """Rises linearly until `warmup`, then falls along half a cosine to `end`."""
-    return warmed(progress, warmup, cosine(since(progress, warmup), end))
+    return warm_up(progress, warmup, cosine(since(progress, warmup), end))
 
 
 def warmup_linear(
     progress: jax.Array, warmup: Fraction = 0.05, end: float = 0.0
 ) -> jax.Array:
     """Rises linearly until `warmup`, then falls linearly to `end`."""
-    return warmed(progress, warmup, linear(since(progress, warmup), 1.0, end))
+    return warm_up(progress, warmup, linear(since(progress, warmup), 1.0, end))
 
 
 def wsd(
@@ -162,4 +162,4 @@ def wsd(
     Source: MiniCPM, Hu et al. 2024. Differs from the paper in that the decay is linear,
     as in Haegele et al. 2024, and not exponential.
     """
-    return warmed(progress, warmup, linear(since(progress, 1.0 - decay), 1.0, end))
+    return warm_up(progress, warmup, linear(since(progress, 1.0 - decay), 1.0, end))

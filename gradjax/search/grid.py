@@ -46,7 +46,7 @@ def grid(num: int = 10) -> Search:
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
         axes = [values(dimension, num) for dimension in state.space.dimensions]
         size = math.prod(map(len, axes))
-        stop = min(unit_cube.advanced(state.num_asked, count), size)
+        stop = min(unit_cube.advance(state.num_asked, count), size)
         found = [_at(state.space, axes, k) for k in range(state.num_asked, stop)]
         return state._replace(num_asked=stop), found
 

@@ -29,10 +29,10 @@ def sequence(draw: Draw) -> Search:
     """
 
     def init(space: Space, seed: int) -> State:
-        return State(unit_cube.checked(space), seed)
+        return State(unit_cube.check(space), seed)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
-        stop = unit_cube.advanced(state.num_asked, count)
+        stop = unit_cube.advance(state.num_asked, count)
         num_dimensions = len(state.space.dimensions)
         coordinates = draw(num_dimensions, state.seed, state.num_asked, count)
         points = unit_cube.points(state.space, coordinates)

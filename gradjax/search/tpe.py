@@ -68,10 +68,10 @@ def tpe(startup: int = 10, every: int = 4) -> Search:
 
     def init(space: Space, seed: int) -> State:
         _optuna()  # so that a missing package is refused before anything runs
-        return State(unit_cube.checked(space), seed)
+        return State(unit_cube.check(space), seed)
 
     def ask(state: State, count: int) -> tuple[State, list[Point]]:
-        stop = unit_cube.advanced(state.num_asked, count)
+        stop = unit_cube.advance(state.num_asked, count)
         known = [worth is not None for _, worth in state.told]
         is_ready = len(known) >= startup and any(known)
         asked = range(state.num_asked, stop)

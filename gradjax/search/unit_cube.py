@@ -50,7 +50,7 @@ def num_whole(dimension: Dimension) -> int:
     return int(cast(int, dimension.high)) - int(cast(int, dimension.low)) + 1
 
 
-def checked(space: Space) -> Space:
+def check(space: Space) -> Space:
     """Checks that a space has a dimension, and returns it.
 
     Raises:
@@ -61,7 +61,7 @@ def checked(space: Space) -> Space:
     return space
 
 
-def advanced(num_asked: int, count: int) -> int:
+def advance(num_asked: int, count: int) -> int:
     """Returns the number of requested points after a request for `count` more.
 
     Raises:

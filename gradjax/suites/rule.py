@@ -75,10 +75,10 @@ def find(workload: Workload, search: Search | None = None) -> Found:
     rate = _widen(problem, workload, optimizer, search, tried[best])
     settings = {"learning_rate": [rate]}
     values, others = (
-        reached(run(problem, workload, optimizer, settings, seeds), workload)
+        final_values(run(problem, workload, optimizer, settings, seeds), workload)
         for seeds in (FRESH_SEEDS, OTHER_SEEDS)
     )
-    value = _eased(float(np.median(values)), workload.target.mode)
+    value = _ease(float(np.median(values)), workload.target.mode)
     met = num_met(others, workload.target._replace(value=value))
     return Found(optimizer, rate, values, value, met)
 
@@ -113,7 +113,7 @@ def run(
     )
 
 
-def reached(found: Trials, workload: Workload) -> np.ndarray:
+def final_values(found: Trials, workload: Workload) -> np.ndarray:
     """Returns the final value of each trial: f64[trials], NaN for a diverged trial."""
     name = workload.target.metric
     for split in ("validation", "train"):
@@ -140,7 +140,9 @@ def _best_of(
     settings = {"learning_rate": search.rates}
     found = run(problem, workload, optimizer, settings, search.seeds)
     sign = -1.0 if workload.target.mode == "max" else 1.0
-    scores = sign * reached(found, workload).reshape(len(search.rates), -1).mean(axis=1)
+    scores = sign * final_values(found, workload).reshape(len(search.rates), -1).mean(
+        axis=1
+    )
     scores = np.where(np.isfinite(scores), scores, np.inf)
     best = int(scores.argmin())
     return float(scores[best]), float(search.rates[best])
@@ -166,7 +168,7 @@ def _widen(
     return rate
 
 
-def _eased(value: float, mode: str) -> float:
+def _ease(value: float, mode: str) -> float:
     """Rounds a target to three digits, to the side that is easier to meet."""
     if value == 0.0:
         return 0.0

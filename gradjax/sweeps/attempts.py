@@ -16,13 +16,13 @@ from gradjax.records import store as stored
 from gradjax.trials import batches
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
-from gradjax.trials.results import Interval
+from gradjax.trials.results import BlockRange
 
 _KILLS = 2  # of the process in a single call, before its trials are set aside
 
 
 def advance(
-    store: Any, name: str, lanes: Lanes, active: Active, interval: Interval
+    store: Any, name: str, lanes: Lanes, active: Active, blocks: BlockRange
 ) -> Active:
     """Computes a segment of every active trial, as `batches.advance` does.
 
@@ -31,18 +31,18 @@ def advance(
       name: the name of the segment that will be committed.
       lanes: the program.
       active: the trials.
-      interval: the blocks of the segment.
+      blocks: (first block, number of blocks) of the segment.
 
     Returns:
       The trials that are still active; those set aside are marked in the results.
     """
     lanes.ready()  # first, because a kill while it compiles must not be counted
     deaths = _deaths(store)
-    if name not in stored.committed(store):
+    if name not in stored.committed_segments(store):
         stored.append(store, {"begun": name})
-    faults.reached("segment:begun")
+    faults.reach("segment:begun")
     if not deaths[name] or len(active.own.seed) == 1:  # one trial cannot be separated
-        return batches.advance(lanes, active, interval)
+        return batches.advance(lanes, active, blocks)
     store.say(f"{name} was begun and never ended: now one call at a time")
     for at in range(0, len(active.rows), lanes.width):
         rows = active.rows[at : at + lanes.width]
@@ -51,8 +51,8 @@ def advance(
             _set_aside(store, active, rows, deaths[label])
             continue
         stored.append(store, {"begun": label})
-        faults.reached("call:begun")
-        batches.advance(lanes, active._replace(rows=rows), interval)
+        faults.reach("call:begun")
+        batches.advance(lanes, active._replace(rows=rows), blocks)
         stored.append(store, {"ended": label})
     return batches.survivors(active)
 
@@ -62,7 +62,7 @@ def _deaths(store: Any) -> Counter[str]:
     events = stored.events(store)
     begun = Counter(event["begun"] for event in events if "begun" in event)
     begun.subtract(event["ended"] for event in events if "ended" in event)
-    for name in stored.committed(store):
+    for name in stored.committed_segments(store):
         begun.pop(name, None)
     return begun
 

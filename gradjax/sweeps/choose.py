@@ -38,7 +38,7 @@ class SettingScore(NamedTuple):
 
 def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[TrialScore]:
     """Scores each trial by the metric of the target at the kept parameters."""
-    split, name, sign = measured(found.evaluation, target)
+    split, name, sign = ranking_metric(found.evaluation, target)
     values = np.asarray(found.evaluation[split][name], np.float64)
     losses = np.asarray(found.evaluation[split].get("loss", values))
     # An accuracy is finite even where all outputs are NaN.
@@ -113,7 +113,9 @@ def setting_id(trial: Trial) -> str:
     return digest([trial.group, sorted(trial.numbers.items())])
 
 
-def measured(evaluation: dict[str, dict], target: Target) -> tuple[str, str, float]:
+def ranking_metric(
+    evaluation: dict[str, dict], target: Target
+) -> tuple[str, str, float]:
     """Returns (split, metric, sign) for ranking; the split is validation if it exists.
 
     The sign is 1 if a larger value is better, and -1 if a smaller value is better.

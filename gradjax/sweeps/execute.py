@@ -23,10 +23,10 @@ from gradjax.trials import batches, collect
 from gradjax.trials import results as results_of
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
-from gradjax.trials.results import Interval
+from gradjax.trials.results import BlockRange
 from gradjax.types import Trials
 
-Halve = Callable[[Active, Interval], None]  # writes stopped_step
+Halve = Callable[[Active, BlockRange], None]  # writes stopped_step
 Keep = Callable[[list[Trial], Trials], np.ndarray]
 # (trials of a cohort, their results) -> bool[trials], whose parameters are stored
 # The time between two snapshots, which a kill may cost, is at least this many seconds
@@ -50,7 +50,7 @@ class Hooks(NamedTuple):
 class _Found(NamedTuple):
     """The results that an earlier process committed of a cohort."""
 
-    intervals: list[Interval]  # of its segments, from the first block on
+    block_ranges: list[BlockRange]  # of its segments, from the first block on
     num_known: int  # segments that need not be computed again
     snapshot: dict[str, np.ndarray] | None  # the states after these segments
 
@@ -81,13 +81,13 @@ def run_cohort(
         [one.seed for one in cohort],
         cohort[0].settings.trace_every,
     )
-    found = _found(store, prefix)
+    found = _find_committed(store, prefix)
     due = time.monotonic() + _SNAPSHOT_S
-    for k, interval in enumerate(_intervals(lanes, hooks.stops, found)):
-        rows, name = active.rows, f"{prefix}-{interval[0]:06d}"
+    for k, blocks in enumerate(_block_ranges(lanes, hooks.stops, found)):
+        rows, name = active.rows, f"{prefix}-{blocks[0]:06d}"
         if k < found.num_known:
-            results_of.from_arrays(active.results, interval, stored.read(store, name))
-            times[1] += stored.committed(store)[name]["run_s"]
+            results_of.from_arrays(active.results, blocks, stored.read(store, name))
+            times[1] += stored.committed_segments(store)[name]["run_s"]
             active = batches.survivors(active)
         else:
             if k == found.num_known and found.snapshot is not None:
@@ -95,25 +95,27 @@ def run_cohort(
             times[0] = lanes.ready().compile_s
             hooks.on_ready()
             started = time.perf_counter()
-            active = attempts.advance(store, name, lanes, active, interval)
+            active = attempts.advance(store, name, lanes, active, blocks)
             run_s = time.perf_counter() - started
             times[1] += run_s
-            steps = min(sum(interval) * plan.block_steps, plan.num_steps)
+            steps = min(sum(blocks) * plan.block_steps, plan.num_steps)
             if steps == plan.num_steps or not len(active.rows):
-                params_of.commit(store, prefix, ids, _ended(active), hooks.keep, cohort)
-            arrays = results_of.to_arrays(active.results, rows, interval)
+                params_of.commit(
+                    store, prefix, ids, _collect(active), hooks.keep, cohort
+                )
+            arrays = results_of.to_arrays(active.results, rows, blocks)
             stored.commit(
                 store,
                 name,
                 arrays | {"trial": np.asarray(ids)[rows]},
-                interval=list(interval),
+                interval=list(blocks),
                 steps=steps,
                 num_steps=plan.num_steps,
                 run_s=run_s,
             )
-        hooks.halve(active, interval)
+        hooks.halve(active, blocks)
         active = batches.survivors(active)
-        is_over = sum(interval) * plan.block_steps >= plan.num_steps
+        is_over = sum(blocks) * plan.block_steps >= plan.num_steps
         number = hooks.stop_requested()
         is_due = number is not None or time.monotonic() > due
         if k >= found.num_known and len(active.rows) and not is_over and is_due:
@@ -124,18 +126,18 @@ def run_cohort(
         if number is not None:
             raise Interrupted(number, f"segment {name}")
         is_new = k >= found.num_known
-        (hooks.on_segment if is_new else hooks.on_read)(active, interval)
+        (hooks.on_segment if is_new else hooks.on_read)(active, blocks)
         if not len(active.rows):
             break
     return collect.collect(active.results, active.own, (times[0], times[1]))
 
 
-def _ended(active: Active) -> Trials:
+def _collect(active: Active) -> Trials:
     """Collects the results of a cohort whose trials have all ended."""
     return collect.collect(active.results, active.own, (0.0, 0.0))
 
 
-def _found(store: Any, prefix: str) -> _Found:
+def _find_committed(store: Any, prefix: str) -> _Found:
     """Finds what an earlier process committed of a cohort.
 
     If the last segment of the cohort is committed, nothing is computed again. Otherwise
@@ -144,26 +146,26 @@ def _found(store: Any, prefix: str) -> _Found:
     """
     committed = {
         tuple(record["interval"]): name
-        for name, record in stored.committed(store).items()
+        for name, record in stored.committed_segments(store).items()
         if name.startswith(f"{prefix}-")
     }
-    intervals: list[Interval] = []
-    while following := [one for one in committed if one[0] == _end(intervals)]:
-        intervals.append(following[0])
-    names = [committed[one] for one in intervals]
+    block_ranges: list[BlockRange] = []
+    while following := [one for one in committed if one[0] == _end(block_ranges)]:
+        block_ranges.append(following[0])
+    names = [committed[one] for one in block_ranges]
     if prefix in stored.committed_params(store):  # written at the end of a cohort
         is_over = bool(names) and _is_last(store, names[-1])
         if is_over:
-            return _Found(intervals, len(intervals), None)
+            return _Found(block_ranges, len(block_ranges), None)
     latest = stored.latest_snapshot(store) if names else None
     if latest is not None and latest[0] in names:
-        return _Found(intervals, names.index(latest[0]) + 1, latest[1])
-    return _Found(intervals, 0, None)
+        return _Found(block_ranges, names.index(latest[0]) + 1, latest[1])
+    return _Found(block_ranges, 0, None)
 
 
 def _is_last(store: Any, name: str) -> bool:
     """Returns whether a segment is the last one of its cohort."""
-    record = stored.committed(store)[name]
+    record = stored.committed_segments(store)[name]
     if record["steps"] == record["num_steps"]:
         return True
     arrays = stored.read(store, name)
@@ -171,16 +173,16 @@ def _is_last(store: Any, name: str) -> bool:
     return bool((has_ended | arrays["is_set_aside"]).all())
 
 
-def _end(intervals: list[Interval]) -> int:
-    return sum(intervals[-1]) if intervals else 0
+def _end(block_ranges: list[BlockRange]) -> int:
+    return sum(block_ranges[-1]) if block_ranges else 0
 
 
-def _intervals(
+def _block_ranges(
     lanes: Lanes, stops: tuple[int, ...], found: _Found
-) -> Iterator[Interval]:
+) -> Iterator[BlockRange]:
     """Yields the segments of a cohort: first those that were committed."""
-    yield from found.intervals
-    end = _end(found.intervals)
+    yield from found.block_ranges
+    end = _end(found.block_ranges)
     for first, count in batches.segments(lanes, stops):
         if first + count > end:
             start = max(first, end)

@@ -14,7 +14,7 @@ from gradjax.training import selection
 from gradjax.training.blocks import num_blocks
 from gradjax.trials.batches import Active
 from gradjax.trials.collect import kept_validation
-from gradjax.trials.results import Interval
+from gradjax.trials.results import BlockRange
 from gradjax.types import Plan
 
 
@@ -34,7 +34,7 @@ def rungs(plan: Plan, eta: int) -> tuple[int, ...]:
 
 def halve(
     plan: Plan, eta: int, group: list[Trial]
-) -> Callable[[Active, Interval], None]:
+) -> Callable[[Active, BlockRange], None]:
     """Returns a function that stops settings at the rungs.
 
     A setting is ranked by the mean over its seeds of the validation metric of the
@@ -49,8 +49,8 @@ def halve(
     stops = set(rungs(plan, eta))
     setting = np.unique([setting_id(one) for one in group], return_inverse=True)[1]
 
-    def stop(active: Active, interval: Interval) -> None:
-        block, results, rows = sum(interval), active.results, active.rows
+    def stop(active: Active, blocks: BlockRange) -> None:
+        block, results, rows = sum(blocks), active.results, active.rows
         if block not in stops or not len(rows):
             return
         kept = kept_validation(results)

@@ -60,7 +60,7 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
     known = {*_STATIC, *dict(base.own)}
     static = {name: value for name, value in point.items() if name in _STATIC}
     numbers = dict(
-        _renamed(name, value) for name, value in point.items() if name not in known
+        _rename(name, value) for name, value in point.items() if name not in known
     )
     own = {name: point.get(name, value) for name, value in base.own}
     settings = base._replace(**static, seed=0, seeds=1, own=tuple(own.items()))
@@ -95,7 +95,7 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
         Refusal: the line lists the known names.
     """
     for one in space.dimensions:
-        name, _ = _renamed(one.name, 0.0)
+        name, _ = _rename(one.name, 0.0)
         head = name.partition(".")[0]
         is_dotted = "." in name and head in _DOTTED
         if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
@@ -110,7 +110,7 @@ def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
             )
 
 
-def _renamed(name: str, value: Any) -> tuple[str, Any]:
+def _rename(name: str, value: Any) -> tuple[str, Any]:
     """Returns gradjax's name of a number, and the number under this name."""
     ours, is_complement = _ALGOPERF.get(name, (name, False))
     return ours, 1.0 - value if is_complement else value
@@ -122,7 +122,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def grouped(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+def group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     """Returns the trials by the program that they share, in their order."""
     groups: dict[str, list[Trial]] = {}
     for one in trials:

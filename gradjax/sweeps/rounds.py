@@ -111,7 +111,10 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     known = {id for event in before for id in event["ids"]}
     new = [one for one in made if one.id not in known]
     if new:
-        ids, listed = [one.id for one in new], [_listed(context, one) for one in new]
+        ids, listed = (
+            [one.id for one in new],
+            [_trial_record(context, one) for one in new],
+        )
         event = {"round": name, "number": len(before), "ids": ids, "trials": listed}
         stored.append(store, event | {"hash": points.digest(event)})
     wanted, done = {one.id for one in made}, []
@@ -125,7 +128,7 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     return done
 
 
-def _listed(context: Context, one: Trial) -> dict[str, Any]:
+def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
     """Returns what the journal holds of a trial, with its scalar hyperparameters."""
     program = context.lanes(one.settings).program
     numbers = checked_hparams(program, one.numbers)
@@ -143,7 +146,7 @@ def _listed(context: Context, one: Trial) -> dict[str, Any]:
 
 def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
     """Runs the groups of a round, one after another."""
-    groups = points.grouped(made)
+    groups = points.group(made)
     context.reporter.announce(label, groups)
     done, watch, keep = [], None, _keep(context, label)
     for group, own in groups.items():
@@ -169,7 +172,7 @@ def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
             )
             for number, part in enumerate(_cohorts(context, lanes, own, hooks))
         ]
-        found = _joined(parts)
+        found = _join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
 
@@ -216,7 +219,7 @@ def _cohorts(
         yield own[at : at + size]
 
 
-def _joined(parts: list[Trials]) -> Trials:
+def _join(parts: list[Trials]) -> Trials:
     """Joins the cohorts of a group, without parameters and states: they are large."""
     bare = [
         part._replace(params={}, state={}, trace={}, compile_s=0, run_s=0)

@@ -97,13 +97,13 @@ def _assignment(text: str) -> Dimension:
         raise Refusal(f"{name}={_short(right.strip())}: expected {_FORMS}")
     value = wrapped.args[0]
     if isinstance(value, Call):
-        return _called(name, value)
+        return _dimension_of_call(name, value)
     if isinstance(value, tuple):
         return _choice(name, value)
     raise Refusal(f"{name}={_short(right.strip())}: expected {_FORMS}")
 
 
-def _called(name: str, call: Call) -> Dimension:
+def _dimension_of_call(name: str, call: Call) -> Dimension:
     """Reads the dimension of a range such as `log(low, high[, n])`."""
     if call.name not in RANGES:
         raise Refusal(f"{name}: {expressions.unknown(call.name, RANGES, 'range')}")

@@ -29,7 +29,7 @@ def quick_options() -> dict[str, Any]:
     return _CPU_QUICK if jax.default_backend() == "cpu" else {}
 
 
-def compiled(
+def compile_for(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     device: Any,

@@ -26,7 +26,7 @@ class Form(NamedTuple):
     final_splits: tuple[str, ...]  # splits that are evaluated only at the end of a run
 
 
-class Interval(NamedTuple):
+class SegmentInputs(NamedTuple):
     """The blocks that a segment computes; traced, and shared by all trials."""
 
     first: Any  # u32[], the first block
@@ -68,7 +68,7 @@ def segment(
     form: Form,
     state: TrialState,
     own: TrialInputs,
-    which: Interval,
+    which: SegmentInputs,
     arrays: dict[str, Any],
 ) -> tuple[TrialState, SegmentReport]:
     """Computes the blocks of an interval.
@@ -87,8 +87,10 @@ def segment(
     train = arrays.get("train")
     shapes = steps.info_shapes(plan, state.train, own.hparams, train)
     metrics = evaluation.metric_shapes(plan, state.train)
-    infos = _filled(shapes, (form.capacity, plan.block_steps))
-    validation = _filled(metrics, (form.capacity,)) if "validation" in arrays else {}
+    infos = _nan_arrays(shapes, (form.capacity, plan.block_steps))
+    validation = (
+        _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
+    )
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos, validation = carry
@@ -100,14 +102,14 @@ def segment(
 
         def measured() -> tuple[Means, Any]:
             params = evaluation.eval_params(plan, trained)
-            means = _evaluated(plan, params, "validation", arrays)
+            means = _evaluate(plan, params, "validation", arrays)
             step = taken.astype(jnp.uint32)
             return means, selection.update(plan, state.kept, trained, means, step)
 
         means, kept = {}, state.kept
         if validation:
             means, kept = jax.lax.cond(
-                is_due, measured, lambda: (_filled(metrics), state.kept)
+                is_due, measured, lambda: (_nan_arrays(metrics), state.kept)
             )
         put = _put(k)
         infos, validation = jax.tree.map(put, (infos, validation), (info, means))
@@ -120,10 +122,10 @@ def segment(
     final = {
         split: jax.lax.cond(
             which.is_final,
-            lambda split=split: _evaluated(
+            lambda split=split: _evaluate(
                 plan, kept_params(plan, state), split, arrays
             ),
-            lambda: _filled(metrics),
+            lambda: _nan_arrays(metrics),
         )
         for split in form.final_splits
     }
@@ -163,16 +165,16 @@ def _block(
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
-    infos = _filled(infos, (plan.block_steps,))
+    infos = _nan_arrays(infos, (plan.block_steps,))
     return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
 
 
-def _evaluated(plan: Plan, params: Any, split: str, arrays: dict[str, Any]) -> Means:
+def _evaluate(plan: Plan, params: Any, split: str, arrays: dict[str, Any]) -> Means:
     source = getattr(plan.problem.data, split, None)
     return evaluation.evaluate(plan.problem, params, source, arrays[split])
 
 
-def _filled(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
+def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
     """Returns arrays of NaN, with the leading axes before the axes of the shapes."""
     return jax.tree.map(
         lambda x: jnp.full((*leading, *x.shape), jnp.nan, x.dtype), shapes

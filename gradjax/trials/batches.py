@@ -22,8 +22,8 @@ from gradjax.training.segment import TrialInputs
 from gradjax.trials import memory
 from gradjax.trials import results as results_of
 from gradjax.trials.collect import collect
-from gradjax.trials.lanes import Call, Lanes, stacked
-from gradjax.trials.results import Interval, Results
+from gradjax.trials.lanes import Call, Lanes, stack
+from gradjax.trials.results import BlockRange, Results
 from gradjax.types import Hparams, Trials
 
 
@@ -35,7 +35,7 @@ class Active(NamedTuple):
     rows: np.ndarray  # i64[...], the trials that are still active
 
 
-OnSegment = Callable[[Active, Interval], None]
+OnSegment = Callable[[Active, BlockRange], None]
 
 
 def run(
@@ -53,7 +53,7 @@ def run(
       seeds: the seed of each trial.
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points, or one per block if there are more blocks.
-      on_segment: is called after each segment with the active trials and the interval.
+      on_segment: is called after each segment with the active trials and the blocks.
 
     Returns:
       Trials, on the host, in the given order.
@@ -63,9 +63,9 @@ def run(
     """
     active, ready = start(lanes, hparams, seeds, trace_every), lanes.ready()
     started = time.perf_counter()
-    for interval in segments(lanes):
-        active = advance(lanes, active, interval)
-        on_segment(active, interval)
+    for blocks in segments(lanes):
+        active = advance(lanes, active, blocks)
+        on_segment(active, blocks)
         if not len(active.rows):
             break
     run_s = time.perf_counter() - started
@@ -86,12 +86,12 @@ def start(
     if not is_count or not 0 <= trace_every < 2**31:
         raise Refusal(f"trace_every={trace_every!r}: must be a whole number from 0 on")
     every = trace_every or traces.default_every(plan)
-    own = stacked(lanes.program, hparams, seeds)
+    own = stack(lanes.program, hparams, seeds)
     results = results_of.allocate(plan, lanes.shapes, every, len(seeds))
     return Active(results, own, np.arange(len(seeds)))
 
 
-def advance(lanes: Lanes, active: Active, interval: Interval) -> Active:
+def advance(lanes: Lanes, active: Active, blocks: BlockRange) -> Active:
     """Computes a segment of every active trial and records it.
 
     The trials that patience ends in this segment get their final evaluation at once.
@@ -99,12 +99,12 @@ def advance(lanes: Lanes, active: Active, interval: Interval) -> Active:
     Raises:
         Refusal: memory ran out with one call at a time.
     """
-    is_last = sum(interval) == num_blocks(lanes.program.plan)
-    _call_all(lanes, active, active.rows, (*interval, is_last))
+    is_last = sum(blocks) == num_blocks(lanes.program.plan)
+    _call_all(lanes, active, active.rows, (*blocks, is_last))
     results = active.results
     early = active.rows[results.early_step[active.rows] > 0]
     if len(early) and not is_last:
-        _call_all(lanes, active, early, (sum(interval), 0, True))
+        _call_all(lanes, active, early, (sum(blocks), 0, True))
     return survivors(active)
 
 
@@ -114,7 +114,7 @@ def survivors(active: Active) -> Active:
     return active._replace(rows=active.rows[~has_ended[active.rows]])
 
 
-def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[Interval]:
+def segments(lanes: Lanes, stops: tuple[int, ...] = ()) -> Iterator[BlockRange]:
     """Yields (first block, number of blocks) of each segment of a run.
 
     The first segment is one block, because trials that diverge do so early.

@@ -46,7 +46,7 @@ def default_width(program: Program, widths: Widths | None = None) -> int:
     )
 
 
-def capped(widths: Widths, num_trials: int, num_devices: int | None) -> Widths:
+def cap(widths: Widths, num_trials: int, num_devices: int | None) -> Widths:
     """Returns the rule with widths reduced so that the trials occupy every device."""
     used = cores.num_devices() if num_devices is None else num_devices
     most = max(1, -(-num_trials // used))

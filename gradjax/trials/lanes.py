@@ -20,7 +20,7 @@ from gradjax.errors import Refusal
 from gradjax.training import compilation, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
-from gradjax.training.segment import Form, Interval, TrialInputs
+from gradjax.training.segment import Form, SegmentInputs, TrialInputs
 from gradjax.trials import cores, cost, memory
 from gradjax.types import Hparams, Program
 
@@ -97,7 +97,7 @@ def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
     """Estimates the seconds for all trials from one timed block; none ends early."""
     ready, program = lanes.ready(), lanes.program
     filled = [program.hparams] * lanes.width
-    own = stacked(program, filled, list(range(lanes.width)))
+    own = stack(program, filled, list(range(lanes.width)))
     started = time.perf_counter()
     ready.calls[0](None, own, 0, 1, False)
     took = time.perf_counter() - started
@@ -105,7 +105,7 @@ def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
     return took * turns * num_blocks(program.plan)
 
 
-def stacked(program: Program, hparams: list[Hparams], seeds: list[int]) -> TrialInputs:
+def stack(program: Program, hparams: list[Hparams], seeds: list[int]) -> TrialInputs:
     """Checks the inputs of trials and stacks them along a leading axis of trials.
 
     Raises:
@@ -123,11 +123,11 @@ def _lanes(
 ) -> Lanes:
     started, arrays = time.perf_counter(), _arrays(program)
     form = Form(_capacity(program), _final_splits(arrays, with_train))
-    own = stacked(program, [program.hparams] * width, [0] * width)
-    init = _mapped(functools.partial(segment.init, program.plan), width, 0)
+    own = stack(program, [program.hparams] * width, [0] * width)
+    init = _map(functools.partial(segment.init, program.plan), width, 0)
     run = functools.partial(segment.segment, program.plan, form)
-    run = _mapped(run, width, num_shared=2)
-    which = Interval(np.uint32(0), np.uint32(0), np.bool(False))
+    run = _map(run, width, num_shared=2)
+    which = SegmentInputs(np.uint32(0), np.uint32(0), np.bool(False))
     arguments = (jax.eval_shape(init, own), own, which, arrays)
     shapes = jax.eval_shape(run, *arguments)
     traced_s = time.perf_counter() - started
@@ -148,8 +148,10 @@ def _ready(
     quick = compilation.quick_options()
     inits, runs, data = {}, {}, {}
     for device in dict.fromkeys(devices):
-        inits[device] = compilation.compiled(init, (own,), device, options=quick)
-        runs[device] = compilation.compiled(run, arguments, device, donate_argnums=(0,))
+        inits[device] = compilation.compile_for(init, (own,), device, options=quick)
+        runs[device] = compilation.compile_for(
+            run, arguments, device, donate_argnums=(0,)
+        )
         data[device] = jax.device_put(arrays, device)
     call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)
@@ -167,13 +169,13 @@ def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
     ) -> Any:
         own = jax.device_put(own, device)
         state = init(own) if state is None else jax.device_put(state, device)
-        which = Interval(np.uint32(first), np.uint32(count), np.bool(is_final))
+        which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
         return jax.device_get(run(state, own, jax.device_put(which, device), arrays))
 
     return call
 
 
-def _mapped(function: Call, width: int, num_shared: int) -> Call:
+def _map(function: Call, width: int, num_shared: int) -> Call:
     """Maps a function over lanes, which share its last `num_shared` arguments."""
 
     def over_lanes(*args: Any) -> Any:

@@ -11,7 +11,7 @@ from gradjax.training.segment import SegmentReport, TrialState
 from gradjax.training.traces import window_ends, window_means, window_starts
 from gradjax.types import Plan
 
-Interval = tuple[int, int]  # (first block, number of blocks) of a segment
+BlockRange = tuple[int, int]  # (first block, number of blocks) of a segment
 
 
 class Results(NamedTuple):
@@ -76,7 +76,7 @@ def allocate(
 def record(
     results: Results,
     rows: np.ndarray,
-    interval: Interval,
+    blocks: BlockRange,
     state: TrialState,
     report: SegmentReport,
 ) -> None:
@@ -86,11 +86,11 @@ def record(
       results: is changed in place.
       rows: i64[width], the trials in the lanes. Spare lanes repeat the last trial and
         hold the same values.
-      interval: the blocks of the segment.
+      blocks: (first block, number of blocks) of the segment.
       state: the states after the segment, [width, ...].
       report: the report of the segment, [width, ...].
     """
-    plan, (first, count) = results.plan, interval
+    plan, (first, count) = results.plan, blocks
     start = first * plan.block_steps
     num_steps = min(count * plan.block_steps, plan.num_steps - start)
 
@@ -107,7 +107,7 @@ def record(
     }
     starts = window_starts(plan, results.every, first, count)
     ends = window_ends(plan, results.every, first, count)
-    points = _points(results, interval)
+    points = _points(results, blocks)
     for name, values in flat.items():
         results.trace[name][rows, points] = window_means(values, starts, ends)
     for name, values in report.validation.items():
@@ -126,7 +126,7 @@ def record(
 
 
 def to_arrays(
-    results: Results, rows: np.ndarray, interval: Interval
+    results: Results, rows: np.ndarray, blocks: BlockRange
 ) -> dict[str, np.ndarray]:
     """Returns the results of a segment of some trials, as named arrays for the store.
 
@@ -137,8 +137,8 @@ def to_arrays(
       `rows`, `num_gradients`, `diverged_step`, `early_step` and `kept_step` i64[rows];
       `is_set_aside` bool[rows].
     """
-    first, count = interval
-    points = _points(results, interval)
+    first, count = blocks
+    points = _points(results, blocks)
     arrays = {f"trace/{name}": v[rows, points] for name, v in results.trace.items()}
     for name, values in results.validation.items():
         arrays[f"validation/{name}"] = values[rows, first : first + count]
@@ -153,16 +153,16 @@ def to_arrays(
 
 
 def from_arrays(
-    results: Results, interval: Interval, arrays: dict[str, np.ndarray]
+    results: Results, blocks: BlockRange, arrays: dict[str, np.ndarray]
 ) -> None:
     """Records the arrays that `to_arrays` returned."""
-    first, count = interval
+    first, count = blocks
     rows = arrays["rows"]
     for path, values in arrays.items():
         part, *names = path.split("/", 2)
         if part == "trace":
             name = path.removeprefix("trace/")
-            results.trace[name][rows, _points(results, interval)] = values
+            results.trace[name][rows, _points(results, blocks)] = values
         elif part == "validation":
             name = path.removeprefix("validation/")
             results.validation[name][rows, first : first + count] = values
@@ -184,9 +184,9 @@ def steps_taken(plan: Plan) -> np.ndarray:
     return np.minimum(ends, plan.num_steps)
 
 
-def _points(results: Results, interval: Interval) -> slice:
+def _points(results: Results, blocks: BlockRange) -> slice:
     """Returns the points of the trace that belong to a segment."""
-    plan, every, (first, count) = results.plan, results.every, interval
+    plan, every, (first, count) = results.plan, results.every, blocks
     before = len(window_starts(plan, every, 0, first)) if first else 0
     return slice(before, before + len(window_starts(plan, every, first, count)))
 

@@ -77,7 +77,7 @@ def sweep(
         raise Refusal("seeds is empty: give at least one")
     if lane_width is None:
         num_trials = len(settings) * len(seeds)
-        rule = widths.capped(widths.default_widths(), num_trials, num_devices)
+        rule = widths.cap(widths.default_widths(), num_trials, num_devices)
         lane_width = widths.default_width(program, rule)
     return batches.run(
         lanes.lanes(program, lane_width, num_devices),

@@ -34,7 +34,7 @@ def step_seconds(
         num_steps=num_steps, eval_every=num_steps, block_steps=_BLOCK_STEPS
     )
     lanes = lanes_of.lanes(programs.of_plan(plan, program.hparams), num_devices=1)
-    own = lanes_of.stacked(lanes.program, [hparams], [seed])
+    own = lanes_of.stack(lanes.program, [hparams], [seed])
     (call,) = lanes.ready().calls
     state, _ = call(None, own, 0, 1, False)  # the first call of a program is slower
     times: list[float] = []

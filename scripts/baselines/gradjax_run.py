@@ -36,7 +36,7 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     )
     devices.use(devices.threads_for(program))  # as a command does
     made = lanes.lanes(program, num_devices=1)
-    own = lanes.stacked(program, [{"learning_rate": LEARNING_RATE}], [0])
+    own = lanes.stack(program, [{"learning_rate": LEARNING_RATE}], [0])
     (call,) = made.ready().calls
     state, taken = None, 0
     first_s = time.perf_counter() - start

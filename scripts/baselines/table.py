@@ -89,11 +89,11 @@ def table(title: str, num_steps: int, timings: list[Timing]) -> str:
 
 
 def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
-    compared = "" if ours is None else _shown(ratio(ours, timing), 3)
+    compared = "" if ours is None else _format(ratio(ours, timing), 3)
     cells = (
         LABELS[timing.rival],
         str(timing.num_threads),
-        _shown(step_us(timing, num_steps), 0),
+        _format(step_us(timing, num_steps), 0),
         compared,
         f"{timing.first_s:.2f}",
         f"{timing.loss:.3f}",
@@ -101,6 +101,6 @@ def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _shown(interval: Interval, digits: int) -> str:
+def _format(interval: Interval, digits: int) -> str:
     middle, low, high = (f"{number:.{digits}f}" for number in interval)
     return f"{middle} [{low}, {high}]"

@@ -35,7 +35,7 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(
+def start_workers(
     rivals: tuple[str, ...],
     settings: Settings,
     inputs: np.ndarray,
@@ -58,7 +58,7 @@ def running(
     threads = {rival: _num_threads(rival, arguments, num_steps) for rival in rivals}
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(_started(rival, arguments, threads[rival]))
+            stack.enter_context(_start(rival, arguments, threads[rival]))
             for rival in rivals
         ]
 
@@ -69,14 +69,14 @@ def _num_threads(rival: str, arguments: tuple[Any, ...], num_steps: int) -> int 
         return None
     took = {}
     for number in dict.fromkeys((1, cores.num_cores())):
-        with _started(rival, arguments, number) as worker:
+        with _start(rival, arguments, number) as worker:
             rounds = [worker.train(num_steps) for _ in range(NUM_TRIED + 1)]
             took[number] = min(timed.run_s for timed in rounds[1:])
     return min(took, key=lambda number: took[number])
 
 
 @contextlib.contextmanager
-def _started(
+def _start(
     rival: str, arguments: tuple[Any, ...], num_threads: int | None
 ) -> Iterator[Worker]:
     # A forked child would inherit the locks of jax's threads.

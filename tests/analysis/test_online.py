@@ -56,7 +56,7 @@ def setting(optimizer="sgd(0.05)"):
 
 def replayed(events, chunk=1, repeats=1, optimizer="sgd(0.05)"):
     task, _, learns, numbers, state, _ = setting(optimizer)
-    run = functools.partial(online.replay, learns, task.predict, chunk, repeats)
+    run = online.make_replay(learns, task.predict, chunk, repeats)
     after, guesses = jax.jit(run)(state, numbers, jnp.uint32(0), events)
     return after, np.asarray(guesses)
 
@@ -115,7 +115,7 @@ def test_a_user_and_an_item_never_seen_start_at_the_mean_and_learn():
         "item": np.zeros(30, np.int32),
         "rating": np.full(30, 5.0, np.float32),
     }
-    run = functools.partial(online.replay, learns, task.predict, 1, 1)
+    run = online.make_replay(learns, task.predict, 1, 1)
     _, guesses = jax.jit(run)(state._replace(params=zero), numbers, jnp.uint32(0), many)
     assert guesses[0] == pytest.approx(task.mean)
     assert abs(guesses[-1] - 5.0) < 0.3 * abs(guesses[0] - 5.0)
@@ -129,16 +129,8 @@ def test_it_maps_over_trials():
     events = jax.tree.map(jnp.asarray, events)
 
     def run(rate):
-        return online.replay(
-            learns,
-            task.predict,
-            1,
-            1,
-            state,
-            {**numbers, path: rate},
-            jnp.uint32(0),
-            events,
-        )[1]
+        replay = online.make_replay(learns, task.predict, 1, 1)
+        return replay(state, {**numbers, path: rate}, jnp.uint32(0), events)[1]
 
     still, moving = jax.jit(jax.vmap(run))(rates)
     np.testing.assert_allclose(still, task.predict(state.params, events), rtol=1e-5)

@@ -25,15 +25,15 @@ def result(losses, status="finished", run_s=1.0, **more):
 
 def test_stacks_trials():
     trials = [result([3.0, 2.0, np.nan]), result([4.0, 3.0, 1.0])]
-    found = seeds.stacked(trials, "loss")
+    found = seeds.stack(trials, "loss")
     np.testing.assert_array_equal(found.steps, [1, 2, 3])
     np.testing.assert_array_equal(found.values, [[3.0, 2.0, np.nan], [4.0, 3.0, 1.0]])
-    assert seeds.stacked([result([1.0])], "accuracy") is None
+    assert seeds.stack([result([1.0])], "accuracy") is None
 
 
 def test_thins_every_trial_alike():
     series = Series(np.arange(1, 4001), np.tile(np.arange(4000.0), (2, 1)))
-    found = seeds.thinned(series)
+    found = seeds.thin(series)
     assert found.values.shape == (2, 1000)
     np.testing.assert_array_equal(found.values[0], found.values[1])
     np.testing.assert_array_equal(found.values[0, :2], [1.5, 5.5])

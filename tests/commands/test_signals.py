@@ -97,7 +97,7 @@ def test_in_another_thread_nothing_asks_for_a_stop():
         with signals.heard() as stop_requested:
             found.append((stop_requested(), signal.getsignal(signal.SIGINT) is before))
         signals.usual()
-        signals.ignored()
+        signals.ignore()
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -124,7 +124,7 @@ def test_on_a_terminal_a_bar_is_left_behind_and_the_cursor_shown(monkeypatch, ca
 
 
 def test_once_it_leaves_nothing_disturbs_it():
-    signals.ignored()
+    signals.ignore()
     for number in signals.HEARD:
         signal.raise_signal(number)
 

@@ -91,7 +91,7 @@ def searched(folder):
     """Group -> the arrays of its segments, each with the rows it is about."""
     it = store.open_to_read(folder, say=pytest.fail)
     found = {}
-    for name in store.committed(it):
+    for name in store.committed_segments(it):
         kind, _, group, *_ = name.split("-")
         if kind == "search":
             found.setdefault(group, []).append(store.read(it, name))
@@ -290,7 +290,9 @@ def test_row_22_other_versions_are_refused_or_accepted_and_marked(
         assert done.returncode == 0, done.stderr
         assert "is marked environment=1" in done.stdout
         it = store.open_to_read(tmp_path / "moved", say=pytest.fail)
-        marks = [one.get("environment") for one in store.committed(it).values()]
+        marks = [
+            one.get("environment") for one in store.committed_segments(it).values()
+        ]
         assert marks[:before] == [None] * before
         assert set(marks[before:]) == {1} and len(marks) > before
 
@@ -316,7 +318,7 @@ def test_row_8_a_signal_lets_the_segment_be_stored_and_goes_on_to_the_same_bits(
     folder = tmp_path / "stopped"
     assert second.startswith("stopped after ")
     assert second.endswith("; the same command goes on")
-    *_, last = store.committed(store.open_to_read(folder, say=pytest.fail))
+    *_, last = store.committed_segments(store.open_to_read(folder, say=pytest.fail))
     assert store.status(folder)["num_segments"] == int(point[-1])
     assert store.status(folder)["snapshots"][-1:] == [last], "no segment is done twice"
     assert store.verify(folder) == []

@@ -11,7 +11,7 @@ import gradjax
 from gradjax import Problem, Refusal, Splits, optimizers, problems
 from gradjax.data import arrays, digits
 from gradjax.derivatives import hypergradients
-from gradjax.derivatives.hypergradients import checked, hypergradient, outcome
+from gradjax.derivatives.hypergradients import hypergradient, outcome, require_finite
 
 
 def quadratic_of(start, curvatures):
@@ -155,7 +155,7 @@ def test_the_value_is_that_of_the_run():
     )
     given = {"learning_rate": 0.1}
     result = gradjax.run(program, given, 5)
-    value, grads = checked(*hypergradient(program)(given, 5))
+    value, grads = require_finite(*hypergradient(program)(given, 5))
     assert value == pytest.approx(result.evaluation["validation"]["loss"], rel=1e-5)
     shapes = {path: np.shape(number) for path, number in program.hparams.items()}
     assert {path: np.shape(grad) for path, grad in grads.items()} == shapes
@@ -195,8 +195,8 @@ def test_an_input_that_is_always_zero_needs_eps_root():
         gradient({"optimizer.eps_root": root}, 0) for root in (0.0, 1e-16)
     )
     with pytest.raises(Refusal, match=r"gradient in learning_rate.*eps_root=1e-16"):
-        checked(*without)
-    value, grads = checked(*with_root)
+        require_finite(*without)
+    value, grads = require_finite(*with_root)
     assert value == pytest.approx(float(without[0]), rel=1e-6)
     assert grads["learning_rate"] < 0.0
 
@@ -206,7 +206,7 @@ def test_of_a_run_that_diverged_there_is_no_gradient():
     value, grads = hypergradient(program)({"learning_rate": 1e6}, 0)
     assert np.isnan(value)
     with pytest.raises(Refusal, match="lower its learning rate"):
-        checked(value, grads)
+        require_finite(value, grads)
 
 
 def test_memory_is_kept_for_about_the_root_of_the_steps():
@@ -337,7 +337,7 @@ def test_ones_own_rule_with_a_loop_is_refused_when_it_is_traced():
 @pytest.mark.parametrize("expression", NOT_FINITE)
 def test_what_has_no_finite_gradient_is_noticed(expression):
     with pytest.raises(Refusal, match="the gradient in learning_rate is not finite"):
-        checked(*hypergradient(program_of(expression), "train")({}, 0))
+        require_finite(*hypergradient(program_of(expression), "train")({}, 0))
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_where_a_branch_is_taken_it_is_the_central_difference(
         value = jax.jit(outcome(program, "train"))
         path = next(p for p in program.hparams if p.endswith("learning_rate"))
         rate = np.asarray(0.05, float if is_x64 else np.float32)
-        _, grads = checked(*hypergradient(program, "train")({path: rate}, 1))
+        _, grads = require_finite(*hypergradient(program, "train")({path: rate}, 1))
         moved = lambda h: value({path: np.asarray(h[path], rate.dtype)}, 1)  # noqa: E731
         found = central(moved, {path: rate}, path, share * rate)
         assert grads[path] == pytest.approx(float(found), rel=rel)

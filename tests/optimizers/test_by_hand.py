@@ -169,7 +169,7 @@ def test_a_step_of_krons_factors_is_the_formula_in_float64():
         norm = np.linalg.norm(x + y)
         expected.append(q - rate * np.triu(x - y) @ q / norm)
     factors = tuple(jnp.asarray(q, jnp.float32) for q in (left, right))
-    found = kron._renewed(jnp.asarray(g, jnp.float32), factors, key, rate)
+    found = kron._update_factors(jnp.asarray(g, jnp.float32), factors, key, rate)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
 
@@ -187,7 +187,7 @@ def test_kron_learns_to_whiten(max_dim):
         noise_key, key = jax.random.split(jax.random.fold_in(jax.random.key(0), k))
         g = scales[:, None] * (jax.random.normal(noise_key, (3, 2)) @ mix)
         _, state = rule.update(g, state, step=k, key=key)
-        return state, kron._whitened(g, state.factors[0]).ravel()
+        return state, kron._whiten(g, state.factors[0]).ravel()
 
     run = jax.jit(lambda: jax.lax.scan(body, rule.init(params), jnp.arange(6000)))
     white = np.asarray(run()[1])[2000:]

@@ -37,7 +37,10 @@ def opened(folder, environment, accept_changes=False, **more):
 
 
 def marks(it):
-    return {name: one.get("environment") for name, one in store.committed(it).items()}
+    return {
+        name: one.get("environment")
+        for name, one in store.committed_segments(it).items()
+    }
 
 
 def accepted(it):

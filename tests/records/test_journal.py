@@ -172,14 +172,14 @@ def test_garbage_is_not_a_journal(path):
 def test_a_misspelt_fault_is_refused(monkeypatch, setting, words):
     monkeypatch.setenv(faults.VARIABLE, setting)
     with pytest.raises(Refusal, match=words):
-        faults.reached("event:before_journal")
+        faults.reach("event:before_journal")
 
 
 def test_a_fault_happens_at_its_own_point_the_nth_time(monkeypatch):
     monkeypatch.setenv(faults.VARIABLE, "commit:before:3:raise")
     for _ in range(2):
-        faults.reached("commit:before")
-        faults.reached("commit:mid_write")
+        faults.reach("commit:before")
+        faults.reach("commit:mid_write")
     with pytest.raises(RuntimeError, match="commit:before"):
-        faults.reached("commit:before")
-    faults.reached("commit:before")
+        faults.reach("commit:before")
+    faults.reach("commit:before")

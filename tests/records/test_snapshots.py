@@ -75,12 +75,14 @@ def run(own, folder, stop=None):
         return add
 
     it = store.create_or_open(folder, {"kind": "trials"}, say=pytest.fail)
-    before = len(store.committed(it))
+    before = len(store.committed_segments(it))
     hooks = Hooks(
         keep=lambda cohort, _: np.ones(len(cohort), bool),
         on_read=count(0),
         on_segment=count(1),
-        stop_requested=lambda: stop if len(store.committed(it)) > before else None,
+        stop_requested=lambda: (
+            stop if len(store.committed_segments(it)) > before else None
+        ),
     )
     try:
         return run_cohort(it, NAME, own, COHORT, hooks), *counts
@@ -125,7 +127,7 @@ def test_a_crash_after_the_best_step_keeps_the_best_parameters(
             run(own, tmp_path / "crashed")
     reader = store.open_to_read(tmp_path / "crashed", say=pytest.fail)
     name, arrays = store.latest_snapshot(reader)
-    assert store.committed(reader)[name]["steps"] > whole.kept_step.max()
+    assert store.committed_segments(reader)[name]["steps"] > whole.kept_step.max()
     stored = [values.tobytes() for values in arrays.values()]
     assert whole.params["w"].tobytes() in stored, "the copy of the best parameters"
 

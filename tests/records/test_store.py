@@ -22,8 +22,8 @@ def test_what_is_committed_is_read_back(folder, arrays_of, opened, filled, same)
     filled(folder)
     it, lines = opened(folder)
     assert lines == []
-    assert list(store.committed(it)) == NAMES
-    record = store.committed(it)["batch-1"]
+    assert list(store.committed_segments(it)) == NAMES
+    record = store.committed_segments(it)["batch-1"]
     assert (record["trials"], record["seconds"]) == ([1, 2], 0.5)
     assert record["file"] == "segments/batch-1.npz"
     content = (folder / record["file"]).read_bytes()
@@ -71,7 +71,7 @@ def test_what_is_committed_is_on_the_disk_in_this_order(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
     store.commit(it, "a", arrays_of(0))
-    size = store.committed(it)["a"]["bytes"]
+    size = store.committed_segments(it)["a"]["bytes"]
     assert [call[0] for call in calls] == [
         "file",
         "rename",
@@ -88,11 +88,11 @@ def test_metadata_are_the_same_before_and_after_reopening(folder, arrays_of, ope
     metadata = {"best": np.float32(np.nan), "at": (1, 2), "lr": np.float64(0.1)}
     store.commit(it, "a", arrays_of(0), **metadata)
     store.append(it, {"ask": np.arange(3)})
-    before = store.committed(it), store.events(it)
+    before = store.committed_segments(it), store.events(it)
     assert before[0]["a"]["best"] is None and before[0]["a"]["lr"] == 0.1
     store.close(it)
     it, _ = opened(folder)
-    assert (store.committed(it), store.events(it)) == before
+    assert (store.committed_segments(it), store.events(it)) == before
     store.close(it)
 
 
@@ -188,7 +188,7 @@ def test_row_45_nothing_is_ordered_by_file_times(
         os.utime(path, (10**9 - 10**6 * k, 10**9 - 10**6 * k))
     before = contents(folder)
     it, lines = opened(folder)
-    assert lines == [] and list(store.committed(it)) == NAMES
+    assert lines == [] and list(store.committed_segments(it)) == NAMES
     assert store.latest_snapshot(it)[0] == "step-2"
     store.close(it)
     assert contents(folder) == before
@@ -203,7 +203,7 @@ def test_the_same_store_has_the_same_bytes(folder, tmp_path, filled, contents):
 def test_ten_thousand_units_open_in_a_moment(folder, opened):
     it, _ = opened(folder)
     lines = [
-        {**archive.described("segment", f"batch-{k}", b""), "digest": "0" * 64}
+        {**archive.describe("segment", f"batch-{k}", b""), "digest": "0" * 64}
         | {"trials": list(range(4)), "seconds": 1.5, "best": [0.1] * 4}
         for k in range(10_000)
     ]

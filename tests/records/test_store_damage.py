@@ -21,7 +21,7 @@ def test_row_11_the_name_is_there_and_the_data_is_not(
     path = folder / "segments" / "batch-1.npz"
     path.write_bytes(path.read_bytes()[:length])
     it, lines = opened(folder)
-    assert list(store.committed(it)) == ["batch-0", "batch-2"]
+    assert list(store.committed_segments(it)) == ["batch-0", "batch-2"]
     assert len(lines) == 1 and str(path) in lines[0] and "'batch-1'" in lines[0]
     store.commit(it, "batch-1", arrays_of(1), trials=[1, 2], seconds=0.5)
     assert len(lines) == 1
@@ -63,9 +63,9 @@ def test_row_13_a_bit_flipped_in_a_file(
         it, lines = opened(folder)
         assert any(name in line for line in lines)
         if name.startswith("segments"):
-            assert list(store.committed(it)) == ["batch-0", "batch-2"]
+            assert list(store.committed_segments(it)) == ["batch-0", "batch-2"]
         else:
-            assert list(store.committed(it)) == NAMES
+            assert list(store.committed_segments(it)) == NAMES
             latest, arrays = store.latest_snapshot(it)
             assert latest == "step-1" and same(arrays, arrays_of(101))
         store.close(it)
@@ -86,13 +86,13 @@ def test_row_13_a_bit_flipped_in_the_journal(
         it, lines = opened(copy)
         assert any("journal.jsonl: " in line for line in lines)
         for k, name in enumerate(NAMES):
-            if name in store.committed(it):
+            if name in store.committed_segments(it):
                 assert same(store.read(it, name), arrays_of(k))
             else:
                 store.commit(it, name, arrays_of(k), trials=[k, k + 1], seconds=0.5)
         asked = [{"round": k, "trials": [name]} for k, name in enumerate(NAMES)]
         assert all(event in asked for event in store.events(it))
-        assert sorted(store.committed(it)) == NAMES
+        assert sorted(store.committed_segments(it)) == NAMES
         store.close(it)
         after = contents(copy)
         for name in NAMES:
@@ -107,11 +107,11 @@ def test_a_damaged_line_in_the_middle_names_its_unit_until_it_is_done_again(
     path.write_bytes(path.read_bytes().replace(b'"trials":[1,2]', b'"trials":[1,3]'))
     it, lines = opened(folder)
     assert "line 5 (segment 'batch-1') is damaged" in lines[0]
-    assert list(store.committed(it)) == ["batch-0", "batch-2"]
+    assert list(store.committed_segments(it)) == ["batch-0", "batch-2"]
     store.commit(it, "batch-1", arrays_of(1))
     store.close(it)
     it, lines = opened(folder)
-    assert lines == [] and sorted(store.committed(it)) == NAMES
+    assert lines == [] and sorted(store.committed_segments(it)) == NAMES
     store.close(it)
 
 
@@ -133,12 +133,12 @@ def test_row_14_missing_files_are_computed_again(folder, opened, filled):
     filled(folder)
     shutil.rmtree(folder / "segments")
     it, lines = opened(folder)
-    assert store.committed(it) == {}
+    assert store.committed_segments(it) == {}
     assert [line.split(": ")[1].split(";")[0] for line in lines] == ["missing"] * 3
     store.close(it)
     (folder / "journal.jsonl").unlink()
     it, lines = opened(folder)
-    assert store.committed(it) == {} and store.events(it) == []
+    assert store.committed_segments(it) == {} and store.events(it) == []
     assert "not in the journal, ignored: 'step-1.npz', 'step-2.npz'" in lines[0]
     store.close(it)
 

@@ -37,7 +37,7 @@ def sweep(folder):
     for k in range(len(store.events(it)), 2):
         store.append(it, {"round": k, "trials": NAMES[2 * k : 2 * k + 2]})
     for k, name in enumerate(NAMES):
-        if name not in store.committed(it):
+        if name not in store.committed_segments(it):
             print("runs", name)
             store.commit(it, name, arrays_of(k), trials=[k])
         latest = store.latest_snapshot(it)
@@ -122,7 +122,9 @@ def left(folder):
     it = store.open_to_read(folder, say=lines.append)
     latest = store.latest_snapshot(it)
     assert lines == [] and latest is not None
-    segments = {name: record["sha256"] for name, record in store.committed(it).items()}
+    segments = {
+        name: record["sha256"] for name, record in store.committed_segments(it).items()
+    }
     return hashes, segments, store.events(it), latest[0]
 
 
@@ -263,7 +265,7 @@ def test_every_point_that_is_named_in_the_code_is_listed():
     for path in root.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in (
-                "faults.reached",
+                "faults.reach",
                 "reached",
             ):
                 argument = node.args[0]

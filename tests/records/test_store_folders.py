@@ -22,7 +22,7 @@ def test_row_16_foreign_files_are_ignored_with_a_line(folder, opened, filled):
         opened(folder)
     (folder / "segments" / "folder").rmdir()
     it, lines = opened(folder)
-    assert list(store.committed(it)) == NAMES
+    assert list(store.committed_segments(it)) == NAMES
     assert len(lines) == 3
     for name in ("notes.txt", "mine.npz", ".hidden", "x", "pictures"):
         assert any(repr(name) in line for line in lines)
@@ -50,7 +50,7 @@ def test_an_empty_folder_is_begun_and_nothing_is_no_sweep(folder, opened):
     assert not folder.exists()
     folder.mkdir()
     it, lines = opened(folder)
-    assert lines == [] and store.committed(it) == {}
+    assert lines == [] and store.committed_segments(it) == {}
     assert store.latest_snapshot(it) is None
     store.close(it)
 

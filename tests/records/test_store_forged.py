@@ -34,7 +34,7 @@ def forged(folder, opened):
         path = folder / "segments" / "a.npz"
         with zipfile.ZipFile(path, "w") as zipped:
             write(zipped)
-        described = archive.described("segment", "a", path.read_bytes())
+        described = archive.describe("segment", "a", path.read_bytes())
         journal.append(it.journal, {**described, "digest": "0" * 64}, "commit")
         store.close(it)
         return opened(folder)[0]
@@ -101,11 +101,13 @@ def test_row_38_a_forged_file_is_refused(forged, write, one_line):
 def test_row_38_a_forged_line_is_ignored(folder, change, arrays_of, opened):
     it, _ = opened(folder)
     store.commit(it, "b", arrays_of(0))
-    record = archive.described("segment", "a", b"") | {"digest": ""} | change
+    record = archive.describe("segment", "a", b"") | {"digest": ""} | change
     journal.append(it.journal, record, "commit")
     store.append(it, {"round": 1})
     store.close(it)
     it, lines = opened(folder)
-    assert list(store.committed(it)) == ["b"] and store.events(it) == [{"round": 1}]
+    assert list(store.committed_segments(it)) == ["b"] and store.events(it) == [
+        {"round": 1}
+    ]
     assert len(lines) == 1 and "a line that is not ours is ignored" in lines[0]
     store.close(it)

@@ -170,7 +170,7 @@ def test_a_worker_that_dies_is_named(capfd):
     arguments = (Settings("mlp", 32, True), np.zeros((1, 1)), np.zeros(1))
     with (
         pytest.raises(RuntimeError, match="the worker of no_such_rival died"),
-        worker.running(("no_such_rival",), *arguments, 1),
+        worker.start_workers(("no_such_rival",), *arguments, 1),
     ):
         pass
     assert "No module named" in capfd.readouterr().err

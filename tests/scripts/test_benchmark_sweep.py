@@ -22,7 +22,7 @@ from scripts.baselines.sweeps import contest as contests
 from scripts.baselines.sweeps import run as runs
 from scripts.baselines.sweeps.contest import Contest, Contestant, Outcome
 from scripts.baselines.sweeps.datasets import load, problem_of
-from scripts.baselines.sweeps.processes import started
+from scripts.baselines.sweeps.processes import start
 from scripts.baselines.sweeps.widths import Cell, Size, Table
 
 TASK = Task("digits", Settings("mlp", 32, False), 32, 60, None, is_evaluated=True)
@@ -52,8 +52,8 @@ def test_processes_share_the_trials_and_the_slower_one_counts():
         Measured(Cost(1.0, 2.0), Cost(0.5, 0.0), 0.3),
         Measured(Cost(5.0, 3.0), Cost(0.0, 1.0), 0.4),
     ]
-    assert contests.scaled(found, 64) == (5.0 + 32 * 3.0, 32.0, 0.3)
-    assert contests.scaled(found[:1], 64) == (129.0, 0.5, 0.3)
+    assert contests.scale(found, 64) == (5.0 + 32 * 3.0, 32.0, 0.3)
+    assert contests.scale(found[:1], 64) == (129.0, 0.5, 0.3)
 
 
 def test_everyone_runs_once_a_round_in_an_order_that_rotates(capsys):
@@ -175,7 +175,7 @@ def test_without_mnist_the_images_are_random_and_known_to_be(monkeypatch):
 def test_all_learn_in_fresh_processes_and_the_parent_is_not_pinned():
     dataset, before = load("digits")[0], os.sched_getaffinity(0)
     found = {
-        one.label: [contests.measured(TOY, one, dataset)] for one in TOY.contestants
+        one.label: [contests.measure(TOY, one, dataset)] for one in TOY.contestants
     }
     assert os.sched_getaffinity(0) == before
     contests.check_losses(found, is_random=False)
@@ -188,7 +188,7 @@ def test_all_learn_in_fresh_processes_and_the_parent_is_not_pinned():
 def test_a_process_that_dies_is_named(capfd):
     with (
         pytest.raises(RuntimeError, match="the process of no_such_rival died"),
-        started("no_such_rival", ()),
+        start("no_such_rival", ()),
     ):
         pass
     assert "No module named" in capfd.readouterr().err

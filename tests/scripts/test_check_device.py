@@ -74,7 +74,7 @@ def given(monkeypatch, here, there):
 
 def test_other_bits_the_second_time_are_named(monkeypatch):
     given(monkeypatch, [[2.0, 1.0], [2.0, np.nextafter(1.0, 2.0)]], [2.0, 1.01])
-    (line,) = check_device.checked("mlp", is_small=True)
+    (line,) = check_device.check_bits("mlp", is_small=True)
     assert "OTHER BITS the second time" in line
     assert "at most 9.9e-03 (relative, 2 steps)" in line
 
@@ -83,7 +83,7 @@ def test_other_bits_the_second_time_are_named(monkeypatch):
 def test_a_loss_far_from_the_cpu_is_refused(monkeypatch, last):
     given(monkeypatch, [[2.0, last], [2.0, last]], [2.0, 1.0])
     with pytest.raises(Refusal, match="mlp, run: .*more than 0.02"):
-        check_device.checked("mlp", is_small=True)
+        check_device.check_bits("mlp", is_small=True)
 
 
 def test_a_cpu_that_fails_is_refused_with_its_last_line(monkeypatch):
@@ -93,11 +93,11 @@ def test_a_cpu_that_fails_is_refused_with_its_last_line(monkeypatch):
     monkeypatch.setattr(check_device, "losses", lambda _: {})
     monkeypatch.setattr(check_device.subprocess, "run", lambda *_, **__: Done)
     with pytest.raises(Refusal, match="on the CPU: ValueError: no room"):
-        check_device.checked("mlp", is_small=True)
+        check_device.check_bits("mlp", is_small=True)
 
 
 def test_when_the_time_is_over_nothing_is_timed_and_the_page_says_so():
-    assert check_device.timed(MLP, 1, until=0.0) is None
+    assert check_device.time_width(MLP, 1, until=0.0) is None
     row = check_device._row(MLP, 1, None, 1e12)
     assert "| 1 | not measured |" in row
     assert row.count("|") == check_device._HEAD.splitlines()[-1].count("|")
@@ -159,7 +159,7 @@ def test_help_prints_the_usage(capsys):
 def test_convolutions_and_attention_have_the_bits_of_the_cpu(name, monkeypatch):
     cache = jax.config.jax_compilation_cache_dir
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
-    lines = check_device.checked(name, is_small=True)
+    lines = check_device.check_bits(name, is_small=True)
     assert [line.split(":")[0] for line in lines] == [
         f"- {name}, run",
         f"- {name}, sweep",

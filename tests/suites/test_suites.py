@@ -61,7 +61,7 @@ def test_every_problem_measures_its_target(workload, made):
         num_steps=2,
         batch_size=workload.batch_size,
     )
-    assert np.isfinite(rule.reached(found, workload)).all()
+    assert np.isfinite(rule.final_values(found, workload)).all()
 
 
 def test_targets_are_those_of_the_record():
@@ -204,7 +204,7 @@ def _other(optimizer, rate):
         num_steps=BOWL.num_steps,
         trace_every=0,
     )
-    return rule.reached(found, BOWL)
+    return rule.final_values(found, BOWL)
 
 
 @pytest.mark.parametrize(
@@ -223,4 +223,4 @@ def _other(optimizer, rate):
     ],
 )
 def test_a_target_is_rounded_to_the_easier_side(value, mode, eased):
-    assert math.isclose(rule._eased(value, mode), eased, rel_tol=1e-12)
+    assert math.isclose(rule._ease(value, mode), eased, rel_tol=1e-12)

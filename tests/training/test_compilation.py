@@ -12,7 +12,7 @@ HERE = jax.devices()[0]
 
 def test_a_function_is_compiled_for_a_device():
     x = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    call = compilation.compiled(lambda x: jnp.tanh(x @ x).sum(0), (x,), HERE)
+    call = compilation.compile_for(lambda x: jnp.tanh(x @ x).sum(0), (x,), HERE)
     found = call(x)
     np.testing.assert_allclose(found, np.tanh(x @ x).sum(0), rtol=1e-5)
     assert found.devices() == {HERE}
@@ -20,7 +20,7 @@ def test_a_function_is_compiled_for_a_device():
 
 def test_a_donated_argument_is_given_up():
     x = jnp.zeros(1_000)
-    call = compilation.compiled(lambda x: x + 1.0, (x,), HERE, donate_argnums=(0,))
+    call = compilation.compile_for(lambda x: x + 1.0, (x,), HERE, donate_argnums=(0,))
     assert (np.asarray(call(x)) == 1.0).all()
     assert x.is_deleted()
 
@@ -33,7 +33,7 @@ def test_what_is_compiled_quickly_draws_the_same():
 
     seed = np.uint32(3)
     options = compilation.quick_options()
-    bits, normal = compilation.compiled(drawn, (seed,), HERE, options=options)(seed)
+    bits, normal = compilation.compile_for(drawn, (seed,), HERE, options=options)(seed)
     expected_bits, expected = jax.jit(drawn)(seed)
     np.testing.assert_array_equal(bits, expected_bits)
     np.testing.assert_allclose(normal, expected, rtol=1e-5)

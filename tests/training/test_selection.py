@@ -204,7 +204,7 @@ def test_the_state_before_the_first_step_can_be_donated():
     state, _ = made.shapes
     assert isinstance(state, segment.TrialState)
     assert state.kept.params.shape == state.train.params.shape == (1,)
-    own = lanes.stacked(made.program, [{}], [0])
+    own = lanes.stack(made.program, [{}], [0])
     (call, *_) = made.ready().calls
     results = [call(None, own, 0, 1, False)[0] for _ in range(2)]
     assert_same_bits(*results)

@@ -46,9 +46,9 @@ def test_small_trials_are_mapped_together_and_large_ones_are_not(size, width):
 
 def test_no_wider_than_keeps_every_device_at_work():
     rule = ((100, 64), (None, 2))
-    assert lane_width.capped(rule, 256, 2) == rule
-    assert lane_width.capped(rule, 33, 2) == ((100, 17), (None, 2))
-    assert lane_width.capped(rule, 1, 2) == ((100, 1), (None, 1))
+    assert lane_width.cap(rule, 256, 2) == rule
+    assert lane_width.cap(rule, 33, 2) == ((100, 17), (None, 2))
+    assert lane_width.cap(rule, 1, 2) == ((100, 1), (None, 1))
 
 
 def test_a_cohort_is_whole_batches_and_no_more_than_memory_holds():

@@ -10,7 +10,7 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import Measured, Task, cores, total_s
-from scripts.baselines.sweeps.processes import started
+from scripts.baselines.sweeps.processes import start
 from scripts.baselines.table import rotate
 
 # The loss of a network that predicts ten classes by chance; the best trial of a sweep
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     loss: float  # of the best trial
 
 
-def measured(contest: Contest, contestant: Contestant, dataset: Dataset) -> Outcome:
+def measure(contest: Contest, contestant: Contestant, dataset: Dataset) -> Outcome:
     """Runs one contestant in fresh processes; its wall time is that of the slowest.
 
     Raises:
@@ -61,15 +61,15 @@ def measured(contest: Contest, contestant: Contestant, dataset: Dataset) -> Outc
         for k in range(num_processes):
             arguments = (contest.task, dataset, grid[k::num_processes].tolist())
             core = there[k] if contestant.num_pinned else None
-            process = started(contestant.module, arguments, core)
+            process = start(contestant.module, arguments, core)
             workers.append(stack.enter_context(process))
         for worker in workers:
             worker.begin()
         found = [worker.answer() for worker in workers]
-    return scaled(found, contest.num_trials)
+    return scale(found, contest.num_trials)
 
 
-def scaled(found: list[Measured], num_trials: int) -> Outcome:
+def scale(found: list[Measured], num_trials: int) -> Outcome:
     """Returns the cost of `num_trials` trials, shared equally by the processes."""
     share = num_trials / len(found)
     slowest = max(found, key=lambda one: total_s(one.whole, share))

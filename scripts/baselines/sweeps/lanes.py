@@ -26,7 +26,7 @@ def make(task: Task, dataset: Dataset, rates: list[float]) -> Callable[[], Measu
             batch_size=task.settings.batch_size,
             eval_every=task.eval_every,
         )
-        rule = widths_of.capped(widths_of.default_widths(), len(rates), None)
+        rule = widths_of.cap(widths_of.default_widths(), len(rates), None)
         width = widths_of.default_width(program, rule)
         made = lanes.lanes(program, width)
         hparams = [{"learning_rate": rate} for rate in rates]

@@ -23,7 +23,7 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def started(
+def start(
     module: str,
     arguments: tuple[Any, ...],
     pinned_to: int | None = None,

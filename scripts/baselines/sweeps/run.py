@@ -6,9 +6,9 @@ from collections.abc import Callable
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import cores, table
 from scripts.baselines.sweeps.cases import ONE_CORE, SIZES, Sizes, contest
-from scripts.baselines.sweeps.contest import check_losses, measured, rounds
+from scripts.baselines.sweeps.contest import check_losses, measure, rounds
 from scripts.baselines.sweeps.datasets import load
-from scripts.baselines.sweeps.processes import started
+from scripts.baselines.sweeps.processes import start
 from scripts.baselines.sweeps.widths import Size, Table
 
 _ONE, _ALL = "matrix peak, one core", "matrix peak, all cores"
@@ -43,7 +43,7 @@ def _contest(case: str, sizes: Sizes, data: Data, with_peak: bool) -> str:
     asked = contest(case, sizes)
     dataset, is_random = data(asked.task.dataset)
     runs: dict[str, Callable[[], object]] = {
-        one.label: functools.partial(measured, asked, one, dataset)
+        one.label: functools.partial(measure, asked, one, dataset)
         for one in asked.contestants
     }
     with_peak = with_peak and case == "mlp"
@@ -62,7 +62,7 @@ def _contest(case: str, sizes: Sizes, data: Data, with_peak: bool) -> str:
 
 def _peaks() -> dict[str, Callable[[], float]]:
     def peak(core: int | None) -> float:
-        with started("peak", (), core) as worker:
+        with start("peak", (), core) as worker:
             worker.begin()
             return worker.answer()
 
@@ -83,7 +83,7 @@ def _widths(sizes: Sizes, data: Data) -> str:
 
 def _width_rounds(size: Size, dataset: Dataset, sizes: Sizes) -> list[Table]:
     arguments = (size, dataset, sizes.trials)
-    with started("widths", arguments, is_on_cpu=False) as worker:
+    with start("widths", arguments, is_on_cpu=False) as worker:
 
         def measure() -> Table:
             worker.begin()

@@ -73,8 +73,8 @@ def speedup_line(ours: Sequence[Outcome], one_core: Sequence[Outcome]) -> str:
     whole = median_interval(_whole(one_core) / _whole(ours))
     run = median_interval(_run(one_core) / _run(ours))
     return (
-        f"All cores against one core: {shown(whole, 2)} times as fast, without"
-        f" compiling {shown(run, 2)}.\n"
+        f"All cores against one core: {format_interval(whole, 2)} times as fast,"
+        f" without compiling {format_interval(run, 2)}.\n"
     )
 
 
@@ -84,8 +84,8 @@ def peak_section(one: Sequence[float], every: Sequence[float]) -> str:
 ## The machine's matrix peak
 
 The fastest product of two f32[1024, 1024] by numpy, jax or PyTorch, best of 40 each:
-one core {shown(median_interval(one), 0)} GFLOP/s, all cores \
-{shown(median_interval(every), 0)}.
+one core {format_interval(median_interval(one), 0)} GFLOP/s, all cores \
+{format_interval(median_interval(every), 0)}.
 """
 
 
@@ -111,8 +111,9 @@ def fraction_line(
     return (
         f"A step has batch * (4 * 784 * {hidden} + 6 * {hidden} * 10) ="
         f" {count / 1e6:.2f} MFLOP (no gradient of the images; Adam, evaluations and"
-        f" the order of the batches are not counted): gradjax reaches {shown(whole, 3)}"
-        f" of the peak on all cores, without compiling {shown(run, 3)}.\n"
+        " the order of the batches are not counted): gradjax reaches"
+        f" {format_interval(whole, 3)} of the peak on all cores, without compiling"
+        f" {format_interval(run, 3)}.\n"
     )
 
 
@@ -124,7 +125,7 @@ def widths_section(found: Mapping[Size, list[Table]]) -> str:
     return "\n".join([*lines, _rule(found), ""])
 
 
-def shown(interval: Interval, digits: int) -> str:
+def format_interval(interval: Interval, digits: int) -> str:
     """Formats an interval as `median [low, high]`."""
     middle, low, high = (f"{number:.{digits}f}" for number in interval)
     return f"{middle} [{low}, {high}]"
@@ -154,10 +155,14 @@ def _row(
     cells = (
         one.label,
         f"{one.num_measured} trials",
-        shown(median_interval(_whole(theirs) * scale), 1),
+        format_interval(median_interval(_whole(theirs) * scale), 1),
         f"{np.median(compile_s * scale):.1f}",
-        "" if is_ours else shown(median_interval(_whole(ours) / _whole(theirs)), 3),
-        "" if is_ours else shown(median_interval(_run(ours) / _run(theirs)), 3),
+        ""
+        if is_ours
+        else format_interval(median_interval(_whole(ours) / _whole(theirs)), 3),
+        ""
+        if is_ours
+        else format_interval(median_interval(_run(ours) / _run(theirs)), 3),
         f"{theirs[-1].loss:.3f}",
     )
     return f"| {' | '.join(cells)} |"
@@ -195,7 +200,7 @@ def _width_rows(size: Size, tables: Sequence[Table]) -> list[str]:
         cells = (
             f"{cell.width}",
             f"{cell.num_trials}",
-            shown(step, 2),
+            format_interval(step, 2),
             f"{1e6 / step.estimate:,.0f}",
             f"{cell.compile_s:.1f}",
         )
