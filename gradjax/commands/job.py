@@ -75,7 +75,7 @@ def job_of(
     folder = _folder(what, settings, options, varied, plan)
     is_there = (folder / PLAN).is_file() and not options.overwrite
     known = read_plan(folder) if is_there else {}
-    threads = _threads(asked, known, programs)
+    threads = _threads(asked, known, programs, may_restart)
     num_devices = _num_used(asked, num_devices, threads, programs)
     plan["num_threads"] = _start_backend(threads, num_devices, may_restart)
     num_trials = max(map(len, groups))
@@ -152,7 +152,7 @@ def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
 
 
 def _threads(
-    asked: Sweep, known: dict[str, Any], programs: list[Program]
+    asked: Sweep, known: dict[str, Any], programs: list[Program], may_restart: bool
 ) -> int | None:
     """Returns the number of threads: as asked for, as in the record, or by the rule.
 
@@ -160,8 +160,11 @@ def _threads(
     """
     if not cores.is_cpu():
         return None
-    there = known.get("num_threads")
-    return asked.num_threads or there or max(map(devices.threads_for, programs))
+    if chosen := asked.num_threads or known.get("num_threads"):
+        return chosen
+    if not may_restart:
+        return devices.num_threads()
+    return max(map(devices.threads_for, programs))
 
 
 def _num_used(
@@ -174,7 +177,7 @@ def _num_used(
     """
     if threads is None or threads >= num_devices:
         return num_devices
-    if max(map(devices.threads_for, programs)) == 1:
+    if all(map(devices.is_small, programs)):
         return num_devices
     if asked.num_devices is not None:
         raise Refusal(

@@ -122,9 +122,35 @@ def test_one_thread_is_taken_only_where_two_give_the_same_bits(
         assert one.pop("pool") < two.pop("pool"), "NPROC decides nothing any more"
     monkeypatch.setattr(cores, "num_cores", lambda: 2)
     for name in names:
-        threads = devices.threads_for(program_of(name, table))
-        assert threads == (2 if name in WIDE else 1)
-        assert threads == 2 or one[name] == two[name], f"{name} has other bits"
+        program = program_of(name, table)
+        assert devices.is_small(program) == (name not in WIDE)
+        assert name in WIDE or one[name] == two[name], f"{name} has other bits"
+        few = devices.threads_for(program) == 1
+        assert few == (name in TINY), "the time of the largest small one is measured"
+
+
+@pytest.mark.parametrize("is_one_faster", [True, False])
+def test_a_long_run_of_the_tutorial_mlp_takes_the_faster_number(
+    is_one_faster, table, monkeypatch
+):
+    took = {1: 1.0, 2: 2.0 if is_one_faster else 0.5}
+    monkeypatch.setattr(cores, "num_cores", lambda: 2)
+    monkeypatch.setattr(devices, "_product_seconds", took.pop)
+    devices._is_one_faster.cache_clear()
+    made = program_of("tutorial mlp", table)
+    assert devices.threads_for(made) == 2 and len(took) == 2, "a short run: not timed"
+    long = made._replace(plan=made.plan._replace(num_steps=20_000))
+    for _ in range(2):  # the product is timed once
+        assert devices.threads_for(long) == (1 if is_one_faster else 2)
+    assert not took
+    devices._is_one_faster.cache_clear()
+
+
+def test_the_product_takes_its_time_with_each_number(monkeypatch):
+    used = []
+    monkeypatch.setattr(devices, "use", used.append)
+    assert 0.0 < devices._product_seconds(1) < 1.0
+    assert used == [1]
 
 
 def test_the_number_of_threads_is_read_from_the_variable(monkeypatch):
