@@ -21,7 +21,7 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """Loads the problem of a text and a network."""
+    """Loads the problem of training a network to predict the next character."""
     return language.load(**dict(settings.own))
 
 

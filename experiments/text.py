@@ -19,7 +19,7 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """Loads the problem of a data set of labelled texts and a network."""
+    """Loads the problem of training a network to classify the texts of a data set."""
     return text.load(**dict(settings.own))
 
 

@@ -20,7 +20,7 @@ from gradjax.types import Problem, Settings
 
 
 def problem(settings: Settings) -> Problem:
-    """Loads the problem of sentence pairs and a network."""
+    """Loads the problem of training a network to translate pairs of sentences."""
     return translation.load(**dict(settings.own))
 
 

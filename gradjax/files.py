@@ -60,7 +60,13 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns the bytes that `write_npz` writes; every member is dated 1980."""
+    """Returns the bytes that `write_npz` writes.
+
+    The date of every member is 1980-01-01, so equal arrays give equal bytes.
+
+    Raises:
+        ValueError: an array holds objects, which would have to be pickled.
+    """
     buffer = io.BytesIO()
     # np.savez is not used because it pickles objects and reserves the names "file" and
     # "allow_pickle".
@@ -75,12 +81,12 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Reads an `.npz` that `write_npz` wrote, as a dictionary name -> array.
 
-    The archive's checksums are verified. Refused are pickled objects, compressed
-    members (a small file could unpack to a huge one), duplicate names and members whose
-    size differs from the declared one.
+    The checksums of the archive are verified. An archive is refused if it has pickled
+    objects, compressed members (a small file could unpack to a huge one), duplicate
+    names, or a member whose size differs from the declared one.
 
     Raises:
-        Refusal: the file is damaged or is not such an archive; the line names it.
+        Refusal: the file is damaged or is not such an archive; the message names it.
         FileNotFoundError: there is no such file.
     """
     try:

@@ -65,7 +65,10 @@ def training_loss(results: Sequence[Result], step: int) -> float | None:
 
 
 def figures(results: Sequence[Result], num_steps: int, step_s: float) -> dict[str, Any]:
-    """Returns the figures of the trials, ready for JSON; None for a missing figure.
+    """Returns the results of trials that differ only in their seed, as JSON values.
+
+    A loss or an accuracy is the mean over the trials. It is None if it was not recorded
+    or if a trial diverged.
 
     Args:
       results: one result per trial.

@@ -24,7 +24,7 @@ FLAGS = flags.of(
 
 
 def problem(settings: Settings) -> Problem:
-    """Loads the problem of a data set of images and a network."""
+    """Loads the problem of training a network on a data set of images."""
     return images.load(**dict(settings.own))
 
 

@@ -12,10 +12,10 @@ def batch_sizes(
 
     Args:
       texts: each has one size, or several separated by commas.
-      num_examples: of the training split; the largest possible size.
+      num_examples: the number of training examples, which is the largest size.
       low: the smallest allowed number of sizes.
       high: the largest allowed number of sizes.
-      where: the flag, with which a refusal begins.
+      where: the name of the flag; the message of a Refusal begins with it.
 
     Returns:
       The sizes in examples, in the given order.

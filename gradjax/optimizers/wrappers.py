@@ -119,7 +119,14 @@ def average(inner: Transformation, decay: float = 0.999) -> Transformation:
 
 
 def averaged_params(opt_state: Any, params: Params) -> Params:
-    """Returns the average, or the parameters themselves before the first step."""
+    """Returns the average of the parameters that `average` has accumulated.
+
+    Before the first step there is no average, and `params` is returned.
+
+    Args:
+      opt_state: the state of an optimizer that contains `average`.
+      params: the current parameters.
+    """
     state = find_state(AverageState, opt_state)
     is_first, weight = state.weight == 0.0, jnp.maximum(state.weight, 1e-30)
     return jax.tree.map(

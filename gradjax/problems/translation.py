@@ -229,9 +229,10 @@ def translate(
 def predictor(
     model: "Translator", tokenizer: Tokenizer
 ) -> Callable[[Params, Sequence[str]], list[str]]:
-    """Makes a function (params, sentences) -> translations by search with 4 beams.
+    """Makes a function that translates sentences by beam search with 4 beams.
 
-    The function raises Refusal if its argument is not a list of texts.
+    It maps (params, sentences) to the translations, one per sentence. It raises Refusal
+    if `sentences` is not a list of texts.
     """
 
     def predict(params: Params, sentences: Sequence[str]) -> list[str]:

@@ -98,7 +98,15 @@ def is_sound(record: dict[str, Any]) -> bool:
 
 
 def damage(folder: Path, record: dict[str, Any]) -> str | None:
-    """Says what is wrong with a file that the journal names; None if nothing is."""
+    """Compares the size and the sha256 of a file with its line in the journal.
+
+    Args:
+      folder: the folder of the store.
+      record: the line of the journal that names the file.
+
+    Returns:
+      A description of the damage, or None if the file is intact.
+    """
     path = folder / record["file"]
     try:
         size = path.lstat().st_size

@@ -66,12 +66,19 @@ def read(path: Path) -> Journal:
 
 
 def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
-    """Appends a line and fsyncs it; if that fails, the written part is cut off.
+    """Appends a line to the journal and fsyncs it.
+
+    If this fails, the part of the line that was written is removed again.
 
     Args:
       file: from `durable.open_to_append`.
       record: the content of the line, as `plain` returns it.
-      stage: the first half of the names of the fault points.
+      stage: the first part of the names of the fault points in `records.faults`, such
+        as "commit".
+
+    Raises:
+        Refusal: the last line of the file is incomplete.
+        OSError: the line cannot be written, for example because the disk is full.
     """
     faults.reach(f"{stage}:before_journal")
     line = encode(record)

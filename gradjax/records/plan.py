@@ -58,18 +58,22 @@ def check_same(
     asked: dict[str, Any],
     accept_changes: bool,
 ) -> bool:
-    """Compares a plan with that of a store; returns whether the environment changed.
+    """Compares the requested plan with the plan of a store.
 
     Args:
       folder: the folder of the store.
       there: the plan of the store.
-      accepted: environments that were accepted since then, in order.
-      asked: the plan that is asked for.
-      accept_changes: whether another `environment` is accepted.
+      accepted: the changed environments that the store has accepted, oldest first.
+      asked: the requested plan.
+      accept_changes: whether a different `environment` is accepted.
+
+    Returns:
+      Whether the environment differs from that of the store, which is the one accepted
+      last, or else that of `there`.
 
     Raises:
-        Refusal: anything else differs, or a change of the environment is not accepted;
-            the line lists the differences.
+        Refusal: the environment differs and this is not accepted, or another part of
+            the plan differs. The message lists the differences.
     """
     if accepted:
         there = {**there, "environment": accepted[-1]}

@@ -47,10 +47,11 @@ _OURS = {*_FILE, "keeps", "environment"}
 
 
 def committed_segments(store: Store) -> dict[str, dict[str, Any]]:
-    """Returns name -> file, sha256, bytes, digest and metadata of each segment.
+    """Returns the committed segments: name -> the fields of its line in the journal.
 
-    If `environment` is present, it is the number of changes that were accepted before
-    the segment.
+    The fields are file, sha256, bytes, digest and the metadata given to `commit`. If
+    `environment` is present, it is the number of changes of the environment that were
+    accepted before the segment was committed.
     """
     return _of_kind(store, "segment")
 

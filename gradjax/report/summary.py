@@ -34,10 +34,15 @@ class Winner(NamedTuple):
 
 
 def winner(done: list[GroupResult], fresh: list[GroupResult]) -> Winner:
-    """Returns the best setting with the trials of its fresh seeds, if there are any.
+    """Returns the setting with the best score in the search, and its trials.
 
-    Of several optimizers it is the best setting of the search. If every setting
-    diverged, it is the first one.
+    If the setting was trained again with fresh seeds, only these trials are returned.
+    The best setting is chosen over all optimizers. If every setting diverged, the first
+    one is returned.
+
+    Args:
+      done: the groups of the search, or of a run.
+      fresh: the groups of the fresh seeds.
     """
     settings = choose.setting_scores([one for of in done for one in of.scores])
     chosen = choose.best(settings) or settings[0]

@@ -31,10 +31,11 @@ def cosine(progress: jax.Array, end: float = 0.0) -> jax.Array:
 def cosine_restarts(
     progress: jax.Array, cycles: Count = 4, growth: float = 1.0, end: float = 0.0
 ) -> jax.Array:
-    """Repeats half a cosine `cycles` times; each is `growth` times the last in length.
+    """Falls from 1 to `end` along half a period of a cosine, `cycles` times.
 
-    The value is end + (1 - end) (1 + cos(pi t_i)) / 2, where t_i is the fraction of
-    cycle i that has passed.
+    Each cycle is `growth` times as long as the cycle before it. The value is
+    end + (1 - end) (1 + cos(pi t_i)) / 2, where t_i is the fraction of cycle i that has
+    passed.
 
     Source: SGDR, Loshchilov and Hutter 2017. Differs from the paper in that the cycles
     fill the run: their number is given, and the length of the first follows from it.

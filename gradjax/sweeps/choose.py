@@ -75,7 +75,7 @@ def setting_scores(scores: list[TrialScore]) -> list[SettingScore]:
 
 
 def by_optimizer(settings: list[SettingScore]) -> dict[str, list[SettingScore]]:
-    """Returns the settings of each optimizer, by the expression of the optimizer."""
+    """Returns a dictionary from each optimizer expression to its settings, in order."""
     own: dict[str, list[SettingScore]] = {}
     for one in settings:
         own.setdefault(str(one.point.get("optimizer", one.optimizer)), []).append(one)

@@ -35,7 +35,7 @@ def rungs(plan: Plan, eta: int) -> tuple[int, ...]:
 def halve(
     plan: Plan, eta: int, group: list[Trial]
 ) -> Callable[[Active, BlockRange], None]:
-    """Returns a function that stops settings at the rungs.
+    """Returns a function that stops all but the best 1 / eta of the settings at a rung.
 
     A setting is ranked by the mean over its seeds of the validation metric of the
     parameters kept so far: the last ones, or the best ones. All seeds of a setting

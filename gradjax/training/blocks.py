@@ -11,11 +11,14 @@ MAX_BLOCK_STEPS = 100
 
 
 def block_length(interval: int) -> int:
-    """Returns the steps of a block: the largest divisor of the interval up to a limit.
+    """Returns the number of steps of a block, which is a divisor of the interval.
 
-    The interval is that of the evaluations, and the limit is 100 steps. If there is no
-    divisor in [limit / 4, limit], an interval up to the limit is one block, and a
-    longer one gets its smallest divisor above the limit.
+    It is the largest divisor in [limit / 4, limit], where the limit is 100 steps. If
+    there is none, it is the whole interval if this is at most the limit, and otherwise
+    the smallest divisor above the limit.
+
+    Args:
+      interval: the number of steps from one evaluation to the next.
     """
     small = [n for n in range(1, math.isqrt(interval) + 1) if interval % n == 0]
     divisors = sorted({*small, *(interval // n for n in small)})

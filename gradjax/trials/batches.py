@@ -94,10 +94,11 @@ def start(
 def advance(lanes: Lanes, active: Active, blocks: BlockRange) -> Active:
     """Computes a segment of every active trial and records it.
 
-    The trials that patience ends in this segment get their final evaluation at once.
+    If a trial stops early in this segment because its patience ran out, its final
+    evaluation is computed immediately.
 
     Raises:
-        Refusal: memory ran out with one call at a time.
+        Refusal: memory ran out although only one call was running.
     """
     is_last = sum(blocks) == num_blocks(lanes.program.plan)
     _call_all(lanes, active, active.rows, (*blocks, is_last))

@@ -47,7 +47,15 @@ def default_width(program: Program, widths: Widths | None = None) -> int:
 
 
 def cap(widths: Widths, num_trials: int, num_devices: int | None) -> Widths:
-    """Returns the rule with widths reduced so that the trials occupy every device."""
+    """Limits each lane width to the number of trials per device, rounded up.
+
+    Otherwise one call could compute all trials while the other devices are idle.
+
+    Args:
+      widths: the rule: pairs (largest number of bytes, lane width).
+      num_trials: the number of trials.
+      num_devices: the number of devices; None: all of them.
+    """
     used = cores.num_devices() if num_devices is None else num_devices
     most = max(1, -(-num_trials // used))
     return tuple((size, min(width, most)) for size, width in widths)
@@ -57,8 +65,9 @@ def cohort_size(program: Program, width: int, num_seeds: int = 1) -> int:
     """Returns the number of trials of a cohort, which advance together.
 
     It depends only on the program, the width and the number of seeds, so that a resumed
-    sweep forms the same cohorts. The states of a cohort fit into 2 GiB, and the seeds
-    of one setting are in the same cohort.
+    sweep forms the same cohorts. The states of a cohort take at most 2 GiB, unless one
+    call alone takes more, and the seeds of one setting are in the same cohort if they
+    fit into one.
 
     Args:
       program: the program of the trials.
