@@ -2,7 +2,7 @@
 
 `single`: every rival trains the same network on the same data in its own process. In a
 round the rivals train the same number of steps one after another, in an order that
-rotates from round to round. This takes about seven minutes on two idle cores.
+rotates from round to round. This takes about twelve minutes on two idle cores.
 
 `sweep`: the same for many learning rates; the complete wall time is measured, with
 compiling. This takes about eight minutes on two idle cores. `--case=widths` runs on
