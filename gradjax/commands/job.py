@@ -9,6 +9,7 @@ from gradjax import records, search
 from gradjax.commands import devices, experiment
 from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
+from gradjax.records import sources
 from gradjax.records.plan import PLAN, read_plan
 from gradjax.sweeps import points, rounds, space
 from gradjax.sweeps.points import Trial
@@ -71,7 +72,7 @@ def job_of(
         for one in group:
             checked_hparams(program(one.settings), one.numbers)
     programs = [program(group[0].settings) for group in groups]
-    plan = _plan(settings, asked, varied, problem)
+    plan = _plan(what, settings, asked, varied, problem)
     folder = _folder(what, settings, options, varied, plan)
     is_there = (folder / PLAN).is_file() and not options.overwrite
     known = read_plan(folder) if is_there else {}
@@ -219,10 +220,12 @@ def _widths(
 
 
 def _plan(
-    base: Settings, asked: Sweep, varied: Space, problem: Problem
+    what: Experiment, base: Settings, asked: Sweep, varied: Space, problem: Problem
 ) -> dict[str, Any]:
     """Returns what determines the bits of every trial, without the number of trials."""
-    environment = records.environment()
+    modules = {what.problem.__module__, what.resolve.__module__}
+    named = sources.named_modules([base._asdict(), varied])
+    environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing
     own = {name: value for name, value in base.own if name != "data_dir"}
     return {

@@ -12,6 +12,7 @@ from typing import Any
 from gradjax import records
 from gradjax.commands.train import command_line, spoken
 from gradjax.records import lesson as stored
+from gradjax.records import sources
 from gradjax.report import terminal
 from gradjax.sweeps import points
 from gradjax.types import LessonResult, Options
@@ -50,7 +51,9 @@ def run(
         "kind": "lesson",
         "settings": settings._asdict(),
         "data": data,
-        "environment": records.environment(),
+        "environment": records.environment(
+            {type(settings).__module__} | sources.named_modules(settings._asdict())
+        ),
     }
     if stored.begin(folder, plan, options.overwrite):
         summary = records.summary_of(folder)

@@ -1,24 +1,36 @@
-"""The environment in which a result was computed: versions, git revision, device."""
+"""The environment in which a result was computed: versions, sources, device."""
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from gradjax.records import sources
 from gradjax.trials import cores
 
 _PACKAGES = ("gradjax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
-def environment() -> dict[str, Any]:
-    """Returns versions, the git revision (None outside a checkout) and the device."""
+def environment(modules: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns versions, digests of sources, the git revision and the device.
+
+    Args:
+      modules: names of the modules that decide the result beside gradjax, see
+        `sources.digests`.
+
+    Returns:
+      Name -> value. The git revision is None outside a checkout. It is a hint for a
+      reader; the digests of the sources decide whether a result is up to date.
+    """
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
+        "sources": sources.digests(modules),
         "git_revision": _git_revision(),
         "platform": platform.platform(),
         "backend": jax.default_backend(),

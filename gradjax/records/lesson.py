@@ -27,7 +27,8 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
 
     Args:
       folder: from `folder.checked_path`, or the default one, whose parents are made.
-      plan: its "settings" are compared with those of a lesson in the folder.
+      plan: its "settings" and the "sources" of its "environment" are compared with
+        those of a lesson in the folder.
       overwrite: replace a lesson in the folder.
 
     Returns:
@@ -39,7 +40,7 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
     wanted = journal.plain(plan, "the plan")
     with named_disk_errors(folder):
         if not inspection.is_empty(folder) and not overwrite:
-            _check_same(folder, wanted["settings"])
+            _check_same(folder, _deciding(wanted))
             if (folder / "summary.json").is_file():
                 return True
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def save(
 
 def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     """Refuses a folder with another lesson or with other settings."""
-    there = read_plan(folder).get("settings", {})
+    there = _deciding(read_plan(folder))
     differing = [
         f"{name} {json.dumps(there.get(name))} there, {json.dumps(wanted.get(name))}"
         " asked"
@@ -80,6 +81,12 @@ def _check_same(folder: Path, wanted: dict[str, Any]) -> None:
     ]
     if differing:
         raise Refusal(
-            f"{folder} holds other settings ({'; '.join(differing)}); --overwrite"
-            " replaces them, another --workdir leaves them"
+            f"{folder} holds another lesson ({'; '.join(differing)}); --overwrite"
+            " replaces it, another --workdir leaves it"
         )
+
+
+def _deciding(plan: dict[str, Any]) -> dict[str, Any]:
+    """Returns what decides a lesson: its settings, and the digests of its sources."""
+    sources = plan.get("environment", {}).get("sources", {})
+    return {**plan.get("settings", {}), **sources}

@@ -11,6 +11,7 @@ from gradjax.records import journal
 
 PLAN = "plan.json"
 FORMAT = 2
+_HINT = "environment.git_revision"  # for a reader; the sources have digests
 _SHOWN = 5  # differences that are listed; the others are only counted
 
 
@@ -83,6 +84,7 @@ def check_same(
         for key in {**old, **new}
         if key not in old or key not in new or old[key] != new[key]
     ]
+    differing = [key for key in differing if key != _HINT]
     has_both = "environment" in there and "environment" in asked
     others = [
         key
