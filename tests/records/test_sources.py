@@ -27,29 +27,35 @@ def project(tmp_path, monkeypatch):
 
 
 def test_a_module_counts_with_all_that_it_imports(project):
-    project("mine.py", "import helper\nfrom parts import first\nimport numpy, json\n")
-    project("helper.py", "def later():\n    import hidden\n")
-    project("hidden.py", "VALUE = 1\n")
-    project("parts/__init__.py", "")
-    project("parts/first.py", "from . import second\nfrom .second import x\n")
-    project("parts/second.py", "x = 1\n")
-    project("unused.py", "")
-    __import__("mine")
-    found = sources.digests(["mine"])
-    own = ["helper.py", "hidden.py", "mine.py"]
-    own += ["parts/__init__.py", "parts/first.py", "parts/second.py"]
+    project(
+        "own_mine.py",
+        "import own_helper\nfrom own_parts import first\nimport numpy, json\n",
+    )
+    project("own_helper.py", "def later():\n    import own_hidden\n")
+    project("own_hidden.py", "VALUE = 1\n")
+    project("own_parts/__init__.py", "")
+    project("own_parts/first.py", "from . import second\nfrom .second import x\n")
+    project("own_parts/second.py", "x = 1\n")
+    project("own_unused.py", "")
+    __import__("own_mine")
+    found = sources.digests(["own_mine"])
+    own = ["own_helper.py", "own_hidden.py", "own_mine.py"]
+    own += ["own_parts/__init__.py", "own_parts/first.py", "own_parts/second.py"]
     assert sorted(found) == ["gradjax", *own]
     assert all(len(digest) == 16 for digest in found.values())
-    for name in ("hidden.py", "parts/second.py", "helper.py"):
+    for name in ("own_hidden.py", "own_parts/second.py", "own_helper.py"):
         project(name, "x = 2\n# edited\n")
-        edited = sources.digests(["mine"])
+        edited = sources.digests(["own_mine"])
         assert edited[name] != found[name]
 
 
 def test_a_folder_without_an_init_file_is_ones_own_too(project):
-    project("space/inner.py", "import numpy\n")
-    __import__("space.inner")
-    assert sorted(sources.digests(["space.inner"])) == ["gradjax", "space/inner.py"]
+    project("own_space/inner.py", "import numpy\n")
+    __import__("own_space.inner")
+    assert sorted(sources.digests(["own_space.inner"])) == [
+        "gradjax",
+        "own_space/inner.py",
+    ]
 
 
 def test_what_is_installed_or_unknown_does_not_count():
@@ -66,19 +72,22 @@ def test_what_is_installed_or_unknown_does_not_count():
 
 def test_importing_nothing_that_is_not_imported(project):
     """Looking for a part of an installed package would import the package."""
-    project("mine.py", "def later():\n    import xml.dom.pulldom\n")
-    __import__("mine")
+    project("own_mine.py", "def later():\n    import xml.dom.pulldom\n")
+    __import__("own_mine")
     sys.modules.pop("xml.dom.pulldom", None)
-    sources.digests(["mine"])
+    sources.digests(["own_mine"])
     assert "xml.dom.pulldom" not in sys.modules
 
 
 def test_modules_are_found_in_expressions(project):
-    project("mine.py", "")
-    project("mine_too.py", "")
-    __import__("mine"), __import__("mine_too")
-    said = {"optimizer": "chain(mine:rule(b1=0.5), sgd)", "own": [("a", "mine_too:x")]}
-    assert sources.named_modules(said) == {"mine", "mine_too"}
+    project("own_mine.py", "")
+    project("own_mine_too.py", "")
+    __import__("own_mine"), __import__("own_mine_too")
+    said = {
+        "optimizer": "chain(own_mine:rule(b1=0.5), sgd)",
+        "own": [("a", "own_mine_too:x")],
+    }
+    assert sources.named_modules(said) == {"own_mine", "own_mine_too"}
     assert sources.named_modules({"path": "C:folder", "n": 3, "x": None}) == set()
 
 
