@@ -113,11 +113,11 @@ def _add_kept(row: Row, arrays: dict[str, np.ndarray], k: int) -> None:
     """Adds the metrics of the kept parameters that a segment holds to a row."""
     at = np.flatnonzero(arrays["validation_step"] == row["kept_step"])
     for path, values in arrays.items():
-        part, *names = path.split("/")
+        part, _, name = path.partition("/")
         if part == "final":
-            row["_".join(names)] = float(values[k])
+            row[name.replace("/", "_", 1)] = float(values[k])  # <split>_<metric>
         elif part == "validation" and at.size:
-            row[f"validation_{names[0]}"] = float(values[k, at[0]])
+            row[f"validation_{name}"] = float(values[k, at[0]])
 
 
 def _status(row: Row, ended: dict[str, int]) -> str:
