@@ -59,20 +59,22 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
 def best_evaluations(
     trace: dict[str, Series], target: Target, num_trials: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Finds the best validation value, its step, and the first step at the target.
+    """Finds the best value of the target's metric, and the first step at the target.
+
+    The metric is that of the evaluations on validation. Without a validation split it
+    is the training curve, each point of which was computed before the step's update.
 
     Returns:
       f32[trials], NaN where no evaluation was finite; i64[trials] and i64[trials], 0
       where there is no such step.
     """
     zero = np.zeros(num_trials, np.int64)
-    series = trace.get(f"validation_{target.metric}")
+    prefix = "validation_" if any(map(_is_validation, trace)) else ""
+    series = trace.get(f"{prefix}{target.metric}")
     if series is None:
         return np.full(num_trials, np.nan, np.float32), zero, zero
     sign = 1.0 if target.mode == "max" else -1.0
-    losses = trace.get(
-        "validation_loss", series
-    )  # an accuracy of NaN outputs is finite
+    losses = trace.get(f"{prefix}loss", series)  # accuracies of NaN are finite
     is_finite = np.isfinite(series.values) & np.isfinite(losses.values)
     scores = np.where(is_finite, sign * series.values, -np.inf)
     at = scores.argmax(axis=1)
@@ -85,6 +87,10 @@ def best_evaluations(
     is_met = scores >= sign * np.float32(target.value)
     met = np.where(is_met.any(axis=1), series.steps[is_met.argmax(axis=1)], 0)
     return best, step, met.astype(np.int64)
+
+
+def _is_validation(name: str) -> bool:
+    return name.startswith("validation_")
 
 
 def kept_validation(results: Results) -> dict[str, np.ndarray]:

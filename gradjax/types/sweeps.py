@@ -53,7 +53,8 @@ class Trials(NamedTuple):
     diverged_step: Any  # i64[trials]: the first step with a non-finite loss, or 0
     kept_step: Any  # i64[trials]: steps taken when `params` were reached
     num_gradients: Any  # i64[trials]: gradients computed
-    best: Any  # f32[trials]: best value of the target's metric on validation, or NaN
+    best: Any  # f32[trials]: best value of the target's metric on validation (without
+    # that split: of the training curve), or NaN
     best_step: Any  # i64[trials]: the first step with that value, or 0
     target_step: Any  # i64[trials]: the first evaluation that met the target, or 0
     compile_s: float  # seconds

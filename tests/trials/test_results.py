@@ -86,3 +86,16 @@ def test_the_best_evaluation_and_the_first_at_the_target(problem):
     first = int((seen.values[0] <= np.float32(middle)).argmax())
     assert found.target_step[0] == seen.steps[first]
     assert found.target_step[2] == 0, "it diverged before"
+
+
+def test_without_validation_the_best_is_that_of_the_training_curve():
+    made = problems.make("quadratic(condition=2)")
+    made = made._replace(target=Target("loss", 1e-3, "min"))
+    rates = {"learning_rate": [0.5, 1e-6, 1e9]}
+    found = gradjax.sweep(made, "sgd", rates, num_steps=200)
+    curve = found.trace["loss"]
+    np.testing.assert_array_equal(found.best[:2], curve.values[:2].min(axis=1))
+    met = curve.values[0] <= np.float32(1e-3)
+    assert found.target_step[0] == curve.steps[met.argmax()] > 1
+    assert found.target_step[1] == 0 and found.status[2] == "diverged"
+    assert found.target_step[2] == 0
