@@ -151,14 +151,22 @@ def rprop(
 ) -> optax.GradientTransformation:
     """Resilient backpropagation: adapts the step of each parameter by gradient signs.
 
-    Differs from `optax.rprop`, where the learning rate is only the first step size.
-    Here it multiplies every step size and the bounds in every step, so that it may
-    follow a schedule and start at 0.
+    Differs from `optax.rprop` in two points. There the learning rate is only the first
+    step size; here it multiplies every step size and the bounds in every step, so that
+    it may follow a schedule and start at 0. And optax applies each update one step
+    late, so that its first step changes nothing; here it is applied at once, as in the
+    paper and in PyTorch. After a change of sign a parameter stays for one step.
 
-    Source: Riedmiller and Braun 1993.
+    Source: Riedmiller and Braun 1993, as iRprop- of Igel and Hüsken 2003.
     """
-    steps = optax.rprop(1.0, eta_minus, eta_plus, min_step_size, max_step_size)
-    return optax.chain(steps, optax.scale(learning_rate))
+    inner = optax.scale_by_rprop(1.0, eta_minus, eta_plus, min_step_size, max_step_size)
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        _, state = inner.update(grads, state, params)
+        return state.prev_updates, state  # optax returns those of the step before
+
+    at_once = optax.GradientTransformation(inner.init, update)
+    return optax.chain(at_once, optax.scale(-learning_rate))
 
 
 def prodigy(

@@ -8,7 +8,7 @@ import pytest
 
 import gradjax
 from gradjax import Problem
-from gradjax.optimizers import kron
+from gradjax.optimizers import adapted, kron
 
 RATE = 0.05
 SCALES = {"w": np.asarray([[1.0, 2.0], [0.5, 4.0]]), "b": np.asarray([3.0, 1.0])}
@@ -144,6 +144,29 @@ def test_soap_is_adam_where_it_does_not_rotate(separate):
     one, other = (gradjax.run(p, {"learning_rate": RATE}).params for p in (soap, adam))
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+
+
+def test_rprop_steps_at_once_and_is_the_papers_in_float64():
+    """On curvatures 1 and 50, where signs change; the first step is 2.9 from 3."""
+    curvatures, rate = np.array([1.0, 50.0]), 0.1
+    with jax.enable_x64(True):
+        rule = adapted.rprop(rate)
+        x = jnp.asarray([3.0, -2.0])
+        state = rule.init(x)
+        y, before, steps = np.array([3.0, -2.0]), np.zeros(2), np.full(2, rate)
+        for k in range(100):
+            updates, state = rule.update(curvatures * x, state, x)
+            x = optax.apply_updates(x, updates)
+            grads = curvatures * y
+            product = grads * before
+            factors = np.where(product > 0, 1.2, np.where(product < 0, 0.5, 1.0))
+            steps = np.clip(steps * factors, 1e-6 * rate, 50.0 * rate)
+            before = np.where(product < 0, 0.0, grads)
+            y = y - np.sign(before) * steps
+            if k == 0:
+                assert x[0] == 2.9
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-12)
+        assert np.abs(y).max() < 1e-3
 
 
 def test_soap_of_a_kernel_is_soap_of_its_matrix():
