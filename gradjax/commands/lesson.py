@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gradjax import records
-from gradjax.commands.train import command_line, spoken
+from gradjax.commands.train import command_line, no_picture, spoken
+from gradjax.errors import Refusal
 from gradjax.records import lesson as stored
 from gradjax.records import sources
 from gradjax.report import terminal
@@ -67,7 +68,14 @@ def run(
         **found.figures,
         "rows": found.rows,
     }
-    stored.save(folder, found, summary, options.plot)
+    stored.save(folder, found, summary)
+    if options.plot:
+        try:
+            stored.save_pictures(folder, found)
+        except Refusal:
+            raise
+        except Exception as error:
+            terminal.say(f"{no_picture(error)}; --overwrite computes and draws them")
     _show(summary, folder, "keeps this lesson")
     return summary
 

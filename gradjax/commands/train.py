@@ -74,6 +74,12 @@ def train(
         stored.close(store)
 
 
+def no_picture(error: Exception) -> str:
+    """Returns the line that a picture could not be drawn, without its end."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"no picture is drawn ({reason}); the results are stored"
+
+
 def command_line(name: str) -> str:
     """Returns the command line of this process."""
     return shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]])
@@ -111,6 +117,9 @@ def _run(
         kept = records.summary_of(job.folder)
         if _is_of(kept, store, groups):
             table.show(kept)
+            if options.plot and not (job.folder / "curves.png").is_file():
+                won = summary.winner(done, fresh)
+                _draw(job, done, won, _load_winner(job, store, won))
             how = "is finished already; --overwrite trains again"
             terminal.say(f"{spoken(job.folder)} {how}")
             return kept
@@ -127,7 +136,7 @@ def _write_results(
     fresh: list[GroupResult],
     options: Options,
 ) -> dict[str, Any]:
-    """Writes the files of the problem, the pictures and, at last, the summary."""
+    """Writes the files of the problem, the summary and, at last, the pictures."""
     setup = summary.Setup(
         job.problem,
         _about(job),
@@ -145,13 +154,29 @@ def _write_results(
     found["num_changes"] = len(environments(stored.events(store)))
     found["request"] = _request([*done, *fresh])
     files = {name: of for one in reports.values() for name, of in one.files.items()}
-    if options.plot:
-        files |= _pictures(job, done, won, trained)
     with named_disk_errors(job.folder):
+        for name in ("curves.png", "sensitivity.png"):  # of fewer trials
+            (job.folder / name).unlink(missing_ok=True)
         for name, content in files.items():
             write_bytes(job.folder / name, content)
         write_json(job.folder / "summary.json", found)
+    if options.plot:
+        _draw(job, done, won, trained)
     return found
+
+
+def _draw(
+    job: Job, done: list[GroupResult], won: summary.Winner, trained: Trained
+) -> None:
+    """Draws the pictures; a failure is one line, because all results are stored."""
+    try:
+        files = _pictures(job, done, won, trained)
+    except Exception as error:
+        terminal.say(f"{no_picture(error)}, and the same command draws it later")
+        return
+    with named_disk_errors(job.folder):
+        for name, content in files.items():
+            write_bytes(job.folder / name, content)
 
 
 def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:

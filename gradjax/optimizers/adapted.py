@@ -161,8 +161,8 @@ def rprop(
     """
     inner = optax.scale_by_rprop(1.0, eta_minus, eta_plus, min_step_size, max_step_size)
 
-    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        _, state = inner.update(grads, state, params)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        _, state = inner.update(updates, state, params)
         return state.prev_updates, state  # optax returns those of the step before
 
     at_once = optax.GradientTransformation(inner.init, update)

@@ -3,7 +3,7 @@
 plan.json     the settings, versions and device
 trace.npz     "<series>" [trials, points] and "<series>.step" [points]
 picture.png   and animation.gif
-summary.json  the result; written last, so it marks a complete record
+summary.json  the result; written after the curves, so it marks a complete record
 """
 
 import json
@@ -50,10 +50,8 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
     return False
 
 
-def save(
-    folder: Path, found: LessonResult, summary: dict[str, Any], with_pictures: bool
-) -> None:
-    """Writes curves, pictures and, last, the summary.
+def save(folder: Path, found: LessonResult, summary: dict[str, Any]) -> None:
+    """Writes the curves and then the summary.
 
     Raises:
         Refusal: the disk is full or the folder cannot be written; then summary.json is
@@ -65,9 +63,19 @@ def save(
         arrays[f"{name}.step"] = np.asarray(series.steps)
     with named_disk_errors(folder):
         write_npz(folder / "trace.npz", arrays)
-        for name, draw in found.pictures.items() if with_pictures else ():
-            write_bytes(folder / name, draw())
         write_json(folder / "summary.json", summary)
+
+
+def save_pictures(folder: Path, found: LessonResult) -> None:
+    """Draws and writes the pictures; passes on what drawing raises.
+
+    Raises:
+        Refusal: the disk is full or the folder cannot be written.
+    """
+    drawn = {name: draw() for name, draw in found.pictures.items()}
+    with named_disk_errors(folder):
+        for name, content in drawn.items():
+            write_bytes(folder / name, content)
 
 
 def _check_same(folder: Path, wanted: dict[str, Any]) -> None:

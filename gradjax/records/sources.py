@@ -85,10 +85,9 @@ def _own_file(name: str) -> Path | None:
         spec = importlib.util.find_spec(name) if module is None else None
     except (ImportError, AttributeError, ValueError):
         return None
-    origin = getattr(module, "__file__", None) if module else spec and spec.origin
-    if not str(origin).endswith(".py") or _is_inside(Path(origin)):
-        return None
-    return Path(origin).resolve()
+    origin = str(getattr(module, "__file__", None) if module else spec and spec.origin)
+    path = Path(origin).resolve()
+    return path if path.suffix == ".py" and not _is_inside(path) else None
 
 
 @functools.cache
