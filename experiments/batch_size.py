@@ -220,14 +220,12 @@ def _final_losses(settings: Settings, found: list[Measured]) -> str:
             diverged.append(f"within {how}")
         else:
             reached.append(f"{end:.3g} in {how}")
-    said = [f"reached a {what} loss of {_join_words(reached)}"] if reached else []
-    said += [f"diverged {_join_words(diverged)}"] if diverged else []
+    said = (
+        [f"reached a {what} loss of {terminal.join_words(reached)}"] if reached else []
+    )
+    said += [f"diverged {terminal.join_words(diverged)}"] if diverged else []
     epochs = f"In the same {_count(settings.epochs, 'epoch')} of {settings.problem}"
     return f"{epochs}, {settings.optimizer} {', and '.join(said)}"
-
-
-def _join_words(parts: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def _count(number: int, noun: str) -> str:

@@ -83,7 +83,7 @@ def _own_file(name: str) -> Path | None:
     module = sys.modules.get(name)
     try:
         spec = importlib.util.find_spec(name) if module is None else None
-    except (ImportError, AttributeError, ValueError):
+    except Exception:  # of a package of one's own that cannot be imported
         return None
     origin = str(getattr(module, "__file__", None) if module else spec and spec.origin)
     path = Path(origin).resolve()

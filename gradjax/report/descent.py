@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gradjax.report.terminal import join_words
+
 _WHY = {
     "gradient": "gradient small",
     "loss": "loss unchanged",
@@ -47,7 +49,7 @@ def sentence(title: str, descents: dict[str, Descended]) -> str:
     clauses = []
     if near:
         highest = max(descents[name].height for name in near)
-        steps = _join_words([_format_steps(name, descents[name]) for name in near])
+        steps = join_words([_format_steps(name, descents[name]) for name in near])
         clauses.append(
             f"{steps} came to a standstill within {_short(highest)} of the least loss"
         )
@@ -55,7 +57,7 @@ def sentence(title: str, descents: dict[str, Descended]) -> str:
     falling = [name for name in order if descents[name].num_rises == 0]
     lesson = "with each the loss also rose on the way"
     if falling:
-        with_whom = "any" if len(falling) == len(order) else _join_words(falling)
+        with_whom = "any" if len(falling) == len(order) else join_words(falling)
         lesson = f"the loss never rose with {with_whom}"
     return (
         "The gradient gives the direction in which the loss falls, and the optimizer"
@@ -85,10 +87,6 @@ def _clause(name: str, one: Descended) -> str:
     if one.reason == "steps":
         return f"{_format_steps(name, one)} led to {height}, still moving"
     return f"{_format_steps(name, one)} came to a standstill {height}"
-
-
-def _join_words(names: list[str]) -> str:
-    return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
 
 
 def _short(value: float) -> str:

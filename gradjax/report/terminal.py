@@ -31,6 +31,11 @@ def number(value: float) -> str:
     )
 
 
+def join_words(words: list[str]) -> str:
+    """Joins words as in a sentence: `a`, `a and b`, or `a, b and c`."""
+    return " and ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
+
+
 def table(title: str, rows: list[tuple[str, str]]) -> None:
     """Prints aligned names and values, in the same way on a terminal and in a file."""
     width = max(len(name) for name, _ in rows)

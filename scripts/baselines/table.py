@@ -89,11 +89,11 @@ def table(title: str, num_steps: int, timings: list[Timing]) -> str:
 
 
 def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
-    compared = "" if ours is None else _format(ratio(ours, timing), 3)
+    compared = "" if ours is None else format_interval(ratio(ours, timing), 3)
     cells = (
         LABELS[timing.rival],
         str(timing.num_threads),
-        _format(step_us(timing, num_steps), 0),
+        format_interval(step_us(timing, num_steps), 0),
         compared,
         f"{timing.first_s:.2f}",
         f"{timing.loss:.3f}",
@@ -101,6 +101,7 @@ def _row(timing: Timing, num_steps: int, ours: Timing | None) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _format(interval: Interval, digits: int) -> str:
+def format_interval(interval: Interval, digits: int) -> str:
+    """Formats an interval as `median [low, high]`."""
     middle, low, high = (f"{number:.{digits}f}" for number in interval)
     return f"{middle} [{low}, {high}]"

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gradjax.analysis.statistics import Interval, median_interval
+from gradjax.analysis.statistics import median_interval
 from scripts.baselines.sweeps.contest import Contest, Contestant, Outcome
 from scripts.baselines.sweeps.widths import BATCH_SIZE, Size, Table
+from scripts.baselines.table import format_interval
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "numpy")
 _HEAD = """\
@@ -123,12 +124,6 @@ def widths_section(found: Mapping[Size, list[Table]]) -> str:
     for size, tables in found.items():
         lines += _width_rows(size, tables)
     return "\n".join([*lines, _rule(found), ""])
-
-
-def format_interval(interval: Interval, digits: int) -> str:
-    """Formats an interval as `median [low, high]`."""
-    middle, low, high = (f"{number:.{digits}f}" for number in interval)
-    return f"{middle} [{low}, {high}]"
 
 
 def _caption(contest: Contest) -> str:
