@@ -36,7 +36,8 @@ def student_interval(values: Any, confidence: float = 0.95) -> Interval:
     Source:
       Student, "The Probable Error of a Mean", Biometrika 6, 1908.
     """
-    values = _check(values, confidence)
+    values = check_values(values)
+    check_probability("confidence", confidence)
     mean = float(values.mean())
     if values.size == 1:
         return Interval(mean, np.nan, np.nan)
@@ -70,7 +71,8 @@ def median_interval(values: Any, confidence: float = 0.95) -> Interval:
     Source:
       H. A. David and H. N. Nagaraja, "Order Statistics", 3rd edition, 2003, chapter 7.
     """
-    values = np.sort(_check(values, confidence))
+    values = np.sort(check_values(values))
+    check_probability("confidence", confidence)
     from scipy import stats
 
     # The smallest k with P(<= k) >= alpha / 2 is the largest with P(< k) < alpha / 2.
@@ -79,13 +81,18 @@ def median_interval(values: Any, confidence: float = 0.95) -> Interval:
     return Interval(float(np.median(values)), float(low), float(high))
 
 
-def _check(values: Any, confidence: float) -> np.ndarray:
+def check_values(values: Any, name: str = "values") -> np.ndarray:
+    """Returns the values as f64[n]; refuses an empty list and values not finite."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size:
-        raise Refusal(f"values of shape {values.shape}; expected [n] with n >= 1")
+        raise Refusal(f"{name} of shape {values.shape}; expected [n] with n >= 1")
     if not np.isfinite(values).all():
         index = int(np.isfinite(values).argmin())
-        raise Refusal(f"values[{index}] is {values[index]}; expected finite numbers")
-    if not 0 < confidence < 1:
-        raise Refusal(f"confidence={confidence}: must lie between 0 and 1")
+        raise Refusal(f"{name}[{index}] is {values[index]}; expected finite numbers")
     return values
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuses a number that does not lie between 0 and 1."""
+    if not 0 < value < 1:
+        raise Refusal(f"{name}={value}: must lie between 0 and 1")

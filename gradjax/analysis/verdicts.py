@@ -1,0 +1,178 @@
+"""What fresh seeds say of the settings that tuning chose, in words.
+
+Verdicts of one family are corrected together: the probability that any of them says
+"better" or "worse" where the means are equal is at most the level of the family.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.analysis.correction import holm
+from gradjax.analysis.pairs import PairedDifference, paired_difference
+from gradjax.analysis.power import seeds_needed
+from gradjax.analysis.ranks import worst_if_diverged
+from gradjax.analysis.statistics import check_probability
+from gradjax.errors import Refusal
+
+BETTER, WORSE, EQUAL = "better", "worse", "cannot be told apart"
+DIVERGES = "diverges"
+
+
+class Verdict(NamedTuple):
+    """The comparison of one setting with another over common fresh seeds."""
+
+    first: str
+    second: str
+    word: str  # "better", "worse", "cannot be told apart" or "diverges": the first
+    num_diverged: tuple[int, int]  # seeds of the first and of the second
+    num_seeds: int
+    difference: PairedDifference | None  # its sign: positive where the first is better;
+    # None where a seed diverged. The interval is at the level of Holm's step
+    p_value: float  # after Holm; NaN where a seed diverged or there is one seed
+    seeds_needed: int | None  # to find the observed effect with power 0.8 if it cannot
+    # be told apart; None: more than a million, or it does not apply
+    median_difference: float  # of the medians, a diverged seed being the worst value
+
+
+def verdicts(
+    values: Mapping[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    direction: str,
+    confidence: float = 0.95,
+) -> list[Verdict]:
+    """Compares pairs of settings over common seeds, as one family of tests.
+
+    Each pair has a paired t test, and Holm's method corrects the family. The interval
+    of a pair has the confidence of the step at which Holm's method decided on it, so it
+    excludes 0 exactly where the verdict is "better" or "worse". A setting with a
+    diverged seed has no mean: its verdict is "diverges", and it does not count in the
+    family.
+
+    Args:
+      values: for each setting its values f64[seeds] at the same seeds in the same
+        order; NaN where the seed diverged.
+      pairs: the comparisons (first, second) of the family.
+      direction: "min" if smaller values are better, "max" if larger ones are.
+      confidence: 1 minus the level of the family.
+
+    Returns:
+      One verdict per pair, in the order given.
+
+    Raises:
+      Refusal: an unknown setting, different numbers of seeds, or no seeds.
+
+    Source:
+      Student 1908; Holm 1979.
+    """
+    check_probability("confidence", confidence)
+    seeds = _check(values, pairs)
+    sign = -1.0 if direction == "min" else 1.0
+    ranked = {
+        name: sign * worst_if_diverged(one, direction) for name, one in seeds.items()
+    }
+    is_whole = [all(np.isfinite(ranked[name]).all() for name in pair) for pair in pairs]
+    tested = [pair for pair, whole in zip(pairs, is_whole, strict=True) if whole]
+    found = dict(zip(tested, _family(ranked, tested, 1 - confidence), strict=True))
+    return [_verdict(pair, ranked, found.get(pair)) for pair in pairs]
+
+
+def describe(verdict: Verdict, digits: int = 4) -> str:
+    """Returns the verdict as one clause about its first setting.
+
+    Args:
+      verdict: a comparison.
+      digits: digits after the point of the difference.
+    """
+    if verdict.word == DIVERGES:
+        return _describe_divergence(verdict)
+    if verdict.difference is None or np.isnan(verdict.p_value):
+        return f"{EQUAL}: one seed has no spread"
+    estimate, low, high = verdict.difference.interval
+    if verdict.word == BETTER:
+        return f"better by {estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    if verdict.word == WORSE:
+        bounds = f"[{-high:.{digits}f}, {-low:.{digits}f}]"
+        return f"worse by {-estimate:.{digits}f} {bounds}"
+    needed = verdict.seeds_needed
+    seeds = "more than a million" if needed is None else f"about {needed:,}"
+    return (
+        f"{EQUAL}: {estimate:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]; a "
+        f"difference of this size would need {seeds} seeds"
+    )
+
+
+def _describe_divergence(verdict: Verdict) -> str:
+    ours, theirs = verdict.num_diverged
+    parts = [f"diverges in {ours} of {verdict.num_seeds}"] if ours else []
+    if theirs:
+        parts.append(f"{verdict.second} diverges in {theirs} of {verdict.num_seeds}")
+    return ", ".join(parts)
+
+
+def _family(
+    ranked: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, str]], level: float
+) -> list[tuple[PairedDifference, float, bool]]:
+    """Returns the difference, the adjusted p-value and the decision for each pair."""
+    p_values = np.array(
+        [paired_difference(ranked[a], ranked[b]).p_value for a, b in pairs]
+    )
+    is_tested = np.isfinite(p_values)  # one seed has no p-value
+    adjusted = np.full(len(pairs), np.nan)
+    adjusted[is_tested] = holm(p_values[is_tested])
+    levels = _step_levels(p_values, level)
+    return [
+        (paired_difference(ranked[a], ranked[b], 1 - at), p, bool(p <= level))
+        for (a, b), p, at in zip(pairs, adjusted, levels, strict=True)
+    ]
+
+
+def _step_levels(p_values: np.ndarray, level: float) -> np.ndarray:
+    """Returns the level that Holm's method compares each p-value with.
+
+    The i-th smallest of m is compared with level / (m - i + 1) while all earlier ones
+    are rejected. From the first one that is not, its level holds for all later ones.
+    """
+    order = np.argsort(p_values, kind="stable")
+    count = len(p_values)
+    steps = level / (count - np.arange(count))
+    kept = np.flatnonzero(~(p_values[order] <= steps))
+    if kept.size:
+        steps[kept[0] :] = steps[kept[0]]
+    levels = np.empty(count)
+    levels[order] = steps
+    return levels
+
+
+def _verdict(
+    pair: tuple[str, str],
+    ranked: Mapping[str, np.ndarray],
+    found: tuple[PairedDifference, float, bool] | None,
+) -> Verdict:
+    ours, theirs = ranked[pair[0]], ranked[pair[1]]
+    diverged = int(np.isinf(ours).sum()), int(np.isinf(theirs).sum())
+    medians = float(np.median(ours)), float(np.median(theirs))
+    gap = 0.0 if medians[0] == medians[1] else medians[0] - medians[1]
+    if found is None:
+        return Verdict(*pair, DIVERGES, diverged, ours.size, None, np.nan, None, gap)
+    difference, p_value, is_found = found
+    word = EQUAL
+    if is_found:
+        word = BETTER if difference.interval.estimate > 0 else WORSE
+    is_open = word == EQUAL and not np.isnan(difference.effect)
+    needed = seeds_needed(difference.effect) if is_open else None
+    return Verdict(*pair, word, diverged, ours.size, difference, p_value, needed, gap)
+
+
+def _check(
+    values: Mapping[str, Any], pairs: Sequence[tuple[str, str]]
+) -> dict[str, np.ndarray]:
+    seeds = {name: np.asarray(one, np.float64) for name, one in values.items()}
+    unknown = [name for pair in pairs for name in pair if name not in seeds]
+    if unknown:
+        raise Refusal(f"no values of {unknown[0]!r}; there are {', '.join(seeds)}")
+    shapes = {one.shape for one in seeds.values()}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or not shape[0]:
+        raise Refusal("each setting needs one value per common seed, f64[seeds]")
+    return seeds
