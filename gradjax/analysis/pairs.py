@@ -157,7 +157,8 @@ def _student_p_value(differences: np.ndarray) -> float:
         return 1.0 if differences[0] == 0 else 2.0 ** (1 - differences.size)
     from scipy import stats
 
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    found: Any = stats.ttest_1samp(differences, 0.0)
+    return float(found.pvalue)
 
 
 def _differences(first: Any, second: Any) -> np.ndarray:

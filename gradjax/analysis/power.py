@@ -3,6 +3,8 @@
 An effect is a mean difference divided by the standard deviation of the differences.
 """
 
+from typing import Any
+
 import numpy as np
 
 from gradjax.analysis.statistics import check_probability
@@ -55,11 +57,10 @@ def smallest_effect(
     high = 1.0
     while power(high, num_pairs, level) < wanted_power:
         high *= 2
-    return float(
-        optimize.brentq(
-            lambda effect: power(effect, num_pairs, level) - wanted_power, 0.0, high
-        )
+    found: Any = optimize.brentq(
+        lambda effect: power(effect, num_pairs, level) - wanted_power, 0.0, high
     )
+    return float(found)
 
 
 def seeds_needed(

@@ -72,8 +72,8 @@ def mean_best_of_subsets(values: Any, counts: Any, direction: str) -> np.ndarray
     from scipy import special
 
     rank = np.arange(ordered.size)  # i - 1
-    weights = special.comb(rank, counts[:, None] - 1)
-    weights = weights / special.comb(ordered.size, counts)[:, None]
+    chosen: Any = special.comb(rank, counts[:, None] - 1)
+    weights = chosen / special.comb(ordered.size, counts[:, None])
     return _sign(direction) * _weighted(weights, ordered)
 
 
