@@ -10,6 +10,7 @@ of its hyperparameters and its seed, and it is compiled once.
 from gradjax.derivatives.check import check_gradient
 from gradjax.derivatives.hypergradients import hypergradient
 from gradjax.errors import Refusal
+from gradjax.optimizers.own import optimizer
 from gradjax.problems import problem
 from gradjax.records import frames, load
 from gradjax.suites import SUITES as suites
@@ -30,6 +31,7 @@ __all__ = [
     "frames",
     "hypergradient",
     "load",
+    "optimizer",
     "problem",
     "program",
     "run",

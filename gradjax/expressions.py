@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from gradjax import own_code
 from gradjax.errors import Refusal
 from gradjax.types import Call
 
@@ -107,8 +108,7 @@ def load(path: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Refusal(f"cannot import {path!r}: {reason}") from error
+        raise own_code.refusal(f"cannot import {path!r}", error) from error
 
 
 def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from gradjax import schedules
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
+from gradjax.own_code import named_errors
 from gradjax.plots.schedule import schedule as draw
 from gradjax.report import terminal
 from gradjax.types import Series
@@ -43,11 +44,8 @@ def values(expression: str, num_steps: int) -> Series:
         return schedules.shape_at(schedule, numbers, progress)
 
     steps = np.union1d(steps, _spread(num_steps, _SHOWN))
-    try:
+    with named_errors(f"{expression} is not a shape of a schedule"):
         found = np.asarray(jax.jit(jax.vmap(value))(jnp.asarray(steps, jnp.uint32)))
-    except Exception as error:  # any error of the user's own function
-        reason = str(error).partition("\n")[0]
-        raise Refusal(f"{expression} is not a shape of a schedule: {reason}") from error
     if found.shape != steps.shape:
         raise Refusal(f"{expression}: its value has shape {found.shape[1:]}, not ()")
     return Series(steps, found)

@@ -22,7 +22,7 @@ COMMANDS = [
 
 @pytest.fixture
 def mine(tmp_path):
-    (tmp_path / "mine.py").write_text(SNIPPETS[0])
+    (tmp_path / "mine.py").write_text("\n".join(SNIPPETS[:2]))
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def run(folder, words):
 
 
 def test_the_check_by_hand_agrees(mine):
-    done = run(mine, ["-c", SNIPPETS[1]])
+    done = run(mine, ["-c", SNIPPETS[2]])
     assert done.returncode == 0, done.stderr
     found, by_hand = map(float, done.stdout.split())
     assert found == pytest.approx(by_hand, rel=1e-6)

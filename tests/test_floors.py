@@ -6,6 +6,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "errors",
+    "own_code",
     "types",
     "files",
     "expressions",

@@ -18,6 +18,7 @@ from gradjax.commands import experiment, signals
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of
 from gradjax.files import named_disk_errors, write_bytes, write_json
+from gradjax.own_code import named_errors
 from gradjax.records import params
 from gradjax.records import store as stored
 from gradjax.records.inspection import environments
@@ -196,7 +197,10 @@ def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:
 
 def _report(problem: Problem, tree: Params) -> Report:
     """Returns the report of a problem on trained parameters."""
-    return Report({}) if problem.report is None else problem.report(tree, problem.data)
+    if problem.report is None:
+        return Report({})
+    with named_errors("the problem's report fails"):
+        return problem.report(tree, problem.data)
 
 
 def _pictures(

@@ -6,6 +6,7 @@ To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
 from typing import Any
 
 from gradjax.optimizers import from_optax, kron, soap, transforms, wrappers
+from gradjax.optimizers import resolve as _resolve
 from gradjax.optimizers import split as _split
 from gradjax.optimizers.build import (
     build,
@@ -18,13 +19,15 @@ from gradjax.optimizers.build import (
 )
 from gradjax.optimizers.defined import check_numbers, check_problem
 from gradjax.optimizers.masks import MASKS
+from gradjax.optimizers.resolve import STATIC_HINT
 from gradjax.optimizers.split import RATE
-from gradjax.types import Entry, Hparams, OptimizerSpec
+from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
 
 __all__ = [
     "MASKS",
     "OPTIMIZERS",
     "RATE",
+    "STATIC_HINT",
     "TRANSFORMS",
     "WRAPPERS",
     "build",
@@ -36,6 +39,7 @@ __all__ = [
     "has_eval_params",
     "needs",
     "num_gradients",
+    "resolve",
     "split",
 ]
 
@@ -66,3 +70,13 @@ def split(optimizer: Any, **kwargs: Any) -> tuple[OptimizerSpec, Hparams]:
     """
     registry = _split.Registry(OPTIMIZERS, TRANSFORMS, WRAPPERS)
     return _split.split(optimizer, registry, **kwargs)
+
+
+def resolve(
+    optimizer: OptimizerSpec, numbers: Hparams, problem: Problem
+) -> OptimizerSpec:
+    """Completes the entries of the user's own optimizers inside a spec.
+
+    Args, Returns and Raises: see `gradjax.optimizers.resolve.resolve`.
+    """
+    return _resolve.resolve(optimizer, numbers, problem, TRANSFORMS)

@@ -10,8 +10,10 @@ import numpy as np
 
 from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.optimizers import own
 from gradjax.types import Call, Entry
 
+_KINDS = (bool, int, float, str)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -63,19 +65,35 @@ def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:
     default = None if parameter is None else parameter.default
     if entry.rate and name == entry.rate[0]:
         default = entry.rate[1]
+    annotation = own.kind(entry.make, name)
+    kind = annotation if annotation in _KINDS else type(default)
     is_number = isinstance(value, int | float | np.number) and type(value) is not bool
-    if name in entry.static and not isinstance(default, float):
-        if type(value) is not int or value < 0:
-            raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
-    elif isinstance(default, bool):
+    if name in entry.static and kind is not float:
+        is_known = kind in _KINDS or entry.is_own
+        _check_static(value, kind if is_known else int, default, where)
+    elif kind is bool:
         if is_number or isinstance(value, str):
             raise Refusal(f"{where}={value!r}: expected True or False")
-    elif isinstance(default, int | float):
-        if not is_number:
+    elif kind in (int, float):
+        if not is_number and (value is not None or default is not None):
             raise Refusal(f"{where}={value!r}: expected a number")
     elif isinstance(default, str | tuple) and (is_number or isinstance(value, bool)):
-        kind = type(default).__name__.replace("str", "string")
-        raise Refusal(f"{where}={value!r}: expected a {kind} such as {default!r}")
+        expected = type(default).__name__.replace("str", "string")
+        raise Refusal(f"{where}={value!r}: expected a {expected} such as {default!r}")
+
+
+def _check_static(value: Any, kind: type, default: Any, where: str) -> None:
+    """Refuses a value of a static argument that is not of its kind."""
+    if value is None and default is None:
+        return
+    may_be_negative = type(default) is int and default < 0
+    is_negative = type(value) is int and value < 0 and not may_be_negative
+    if kind is bool and type(value) is not bool:
+        raise Refusal(f"{where}={value!r}: expected True or False")
+    if kind is str and not isinstance(value, str):
+        raise Refusal(f"{where}={value!r}: expected a string")
+    if (kind is int and type(value) is not int) or is_negative:
+        raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
 
 
 def _check_missing(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gradjax.optimizers import own
 from gradjax.optimizers.transformation import transformation
 from gradjax.types import Entry, Hparams, Key, OptimizerSpec, TracedNumber
 
@@ -23,6 +24,12 @@ class Recorded(NamedTuple):
 
     inner_state: Any
     figures: dict[str, jax.Array]  # step_size, num_gradients: f32[] each
+
+
+class Marked(NamedTuple):
+    """The state of a rule of the user that has evaluation parameters of its own."""
+
+    inner_state: Any
 
 
 def build(
@@ -39,6 +46,25 @@ def build(
     Returns:
       A transformation whose update takes every extra and passes to each rule the extras
       that its entry needs.
+    """
+    entry = optimizer.entry
+    rule, kwargs = made(optimizer, numbers, key)
+    rule = _with_needed_extras(rule, entry)
+    rule = _with_plain_keys(rule) if entry.key or entry.is_own else rule
+    rule = _with_figures(rule, entry, kwargs)
+    return _marked(rule) if isinstance(entry.eval_params, own.AtOwnState) else rule
+
+
+def made(
+    optimizer: OptimizerSpec, numbers: Hparams, key: Key | None = None
+) -> tuple[optax.GradientTransformation, dict[str, Any]]:
+    """Calls the factory of a spec; the rules inside it are built.
+
+    Args: see `build`.
+
+    Returns:
+      What the factory has made, and the named arguments that it was given, apart from
+      the key.
     """
     count = itertools.count(1)
 
@@ -57,9 +83,13 @@ def build(
     entry = optimizer.entry
     kwargs = {name: filled(value) for name, value in optimizer.kwargs}
     given = {**kwargs, entry.key: _key(key)} if entry.key else kwargs
-    rule = _with_needed_extras(entry.make(*map(filled, optimizer.args), **given), entry)
-    rule = _with_plain_keys(rule) if entry.key else rule
-    return _with_figures(rule, entry, kwargs)
+    rule = entry.make(*map(filled, optimizer.args), **given)
+    return own.as_transformation(rule, name_of(optimizer)), kwargs
+
+
+def name_of(optimizer: OptimizerSpec) -> str:
+    """Returns the name of the outermost rule, for a message."""
+    return getattr(optimizer.entry.make, "__name__", "the optimizer")
 
 
 def nodes(optimizer: OptimizerSpec) -> Iterator[OptimizerSpec]:
@@ -77,7 +107,9 @@ def children(optimizer: OptimizerSpec) -> list[OptimizerSpec]:
 
 def needs(optimizer: OptimizerSpec) -> frozenset[str]:
     """Returns the names of the extra arguments that the rules of the spec take."""
-    return frozenset(name for node in nodes(optimizer) for name in node.entry.needs)
+    return frozenset(
+        name for node in nodes(optimizer) for name in node.entry.needs or ()
+    )
 
 
 def gradient(optimizer: OptimizerSpec) -> str:
@@ -121,8 +153,12 @@ def has_eval_params(optimizer: OptimizerSpec) -> bool:
 def eval_params(optimizer: OptimizerSpec, opt_state: Any, params: Any) -> Any:
     """Returns the parameters to evaluate: averaged ones, if the optimizer averages."""
     for node in nodes(optimizer):
-        if node.entry.eval_params is not None:
-            return node.entry.eval_params(opt_state, params)
+        own_params = node.entry.eval_params
+        if isinstance(own_params, own.AtOwnState):
+            state = find_state(Marked, opt_state).inner_state
+            return own_params.function(state, params)
+        if own_params is not None:
+            return own_params(opt_state, params)
     return params
 
 
@@ -160,7 +196,7 @@ def _with_needed_extras(
         return optax.with_extra_args_support(rule)
 
     def update(updates: Any, state: Any, params: Any = None, **extras: Any) -> Any:
-        needed = {name: extras[name] for name in entry.needs}
+        needed = {name: extras[name] for name in entry.needs or ()}
         return rule.update(updates, state, params, **needed)
 
     return transformation(rule.init, update)
@@ -170,7 +206,7 @@ def _with_plain_keys(rule: Any) -> optax.GradientTransformationExtraArgs:
     """Stores random keys as raw numbers, so that a state contains only plain arrays."""
 
     def is_key(leaf: Any) -> bool:
-        return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key)
 
     def plain(state: Any) -> Any:
         return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
@@ -187,6 +223,19 @@ def _with_plain_keys(rule: Any) -> optax.GradientTransformationExtraArgs:
         )
         updates, state = rule.update(updates, state, params, **extras)
         return updates, plain(state)
+
+    return transformation(init, update)
+
+
+def _marked(rule: Any) -> optax.GradientTransformationExtraArgs:
+    """Stores the state of a rule so that it can be found in the state of a run."""
+
+    def init(params: Any) -> Marked:
+        return Marked(rule.init(params))
+
+    def update(grads: Any, state: Any, params: Any = None, **extras: Any) -> Any:
+        updates, inner = rule.update(grads, state.inner_state, params, **extras)
+        return updates, Marked(inner)
 
     return transformation(init, update)
 

@@ -13,7 +13,7 @@ import optax
 from gradjax import schedules
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
-from gradjax.optimizers.build import children, gradient, nodes
+from gradjax.optimizers.build import children, gradient, name_of, nodes
 from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
 
 _RESCALE = ("mechanize", "partition")  # wrappers that change the updates of their rules
@@ -84,14 +84,14 @@ def check_held(name: str, node: OptimizerSpec, transforms: dict[str, Entry]) -> 
     _check_chain(name, node, held)
     for child in (inner for outer in held for inner in nodes(outer)):
         if child.entry.eval_params is not None and name in _RESCALE:
-            rule = _name(child)
+            rule = name_of(child)
             raise Refusal(
                 f"{name}(... {rule} ...): {rule} would average other parameters than"
                 f" those of the run; put it outside, {rule}({name}(...))"
             )
-        asked = sorted(set(child.entry.needs) & set(node.entry.refuses))
+        asked = sorted(set(child.entry.needs or ()) & set(node.entry.refuses))
         if asked:
-            rule = _name(child)
+            rule = name_of(child)
             raise Refusal(
                 f"{name}({rule}) is not defined: {rule} evaluates the loss again"
                 f" ({', '.join(asked)}), and {name} has no loss that matches its step"
@@ -104,16 +104,16 @@ def _check_chain(name: str, node: OptimizerSpec, held: list[OptimizerSpec]) -> N
         return
     for k, link in enumerate(held):
         for rule in nodes(link):
-            if k > 0 and "value_and_grad_fn" in rule.entry.needs:
+            if k > 0 and "value_and_grad_fn" in (rule.entry.needs or ()):
                 raise Refusal(
-                    f"{name}: {_name(rule)} computes the gradient again, so the links"
-                    f" before it would have no effect: {_name(rule)}({name}(...))"
+                    f"{name}: {name_of(rule)} computes the gradient again, so the links"
+                    f" before it would have no effect: {name_of(rule)}({name}(...))"
                 )
             if k < len(held) - 1 and rule.entry.eval_params is not None:
                 raise Refusal(
-                    f"{name}: {_name(rule)} averages the parameters after its update,"
+                    f"{name}: {name_of(rule)} averages the parameters after its update,"
                     " so it must be the last link, or outside:"
-                    f" {_name(rule)}({name}(...))"
+                    f" {name_of(rule)}({name}(...))"
                 )
 
 
@@ -126,7 +126,7 @@ def check_composition(node: OptimizerSpec) -> None:
     """
     private = [n for n in nodes(node) if n.entry.gradient == "per_example"]
     if private and (gradient(node) != "per_example" or len(private) > 1):
-        name = _name(private[0])
+        name = name_of(private[0])
         raise Refusal(
             f"{name} takes the gradient of each example, so it must be alone or the"
             " first in its chain; it may be inside average and lookahead"
@@ -143,7 +143,7 @@ def check_problem(optimizer: OptimizerSpec, problem: Problem) -> None:
     for node in nodes(optimizer):
         for restriction in RESTRICTIONS:
             if restriction.is_of(node.entry) and not restriction.is_met(problem):
-                raise Refusal(f"{_name(node)} {restriction.why}")
+                raise Refusal(f"{name_of(node)} {restriction.why}")
 
 
 def check_numbers(optimizer: OptimizerSpec, numbers: Hparams) -> None:
@@ -164,7 +164,3 @@ def check_numbers(optimizer: OptimizerSpec, numbers: Hparams) -> None:
             raise Refusal(f"{path}: {error}") from None
     for path, value in left.items():
         bounds.check(path, value, path)
-
-
-def _name(node: OptimizerSpec) -> str:
-    return getattr(node.entry.make, "__name__", "the optimizer")

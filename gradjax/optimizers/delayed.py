@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gradjax.optimizers.extras import OF_THE_LOSS
 from gradjax.optimizers.transformation import Transformation, transformation
 from gradjax.types import Entry, Params
 
@@ -77,6 +78,6 @@ DELAYED = Entry(
     static=("delay",),
     needs=("step", "value"),
     inner=("inner",),
-    refuses=("grad", "value_fn", "obj_fn", "value_and_grad_fn"),
+    refuses=OF_THE_LOSS,
     paper="Zinkevich, Langford and Smola 2009",
 )

@@ -4,17 +4,14 @@
 hashable. `build` puts the numbers back inside the traced step.
 """
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-import optax
-
 from gradjax import expressions, schedules
 from gradjax.errors import Refusal
-from gradjax.optimizers import arguments, bounds, defined, masks
+from gradjax.optimizers import arguments, bounds, build, defined, masks, own
 from gradjax.types import (
     Call,
     Entry,
@@ -58,10 +55,11 @@ def split(
         Refusal: an unknown name or argument, a missing argument, a number out of
             bounds, or an optimizer that does not descend.
     """
-    if isinstance(optimizer, optax.GradientTransformation):
-        return OptimizerSpec(Entry(_Constant(optimizer), rate=None)), {}
     context = _Context(registry, num_steps, {}, {})
-    if callable(optimizer):
+    if own.is_finished(optimizer):
+        entry = own.entry_of_finished(optimizer)
+        call = Call(build.name_of(OptimizerSpec(entry)))
+    elif callable(optimizer):
         call, entry = _from_function(optimizer, registry)
     else:
         call = expressions.parse(optimizer) if isinstance(optimizer, str) else optimizer
@@ -87,20 +85,13 @@ class _Context(NamedTuple):
     scheduled: dict[str, ScheduleSpec]  # filled
 
 
-class _Constant(NamedTuple):
-    """A factory without arguments that returns a given transformation."""
-
-    transformation: Any
-
-    def __call__(self) -> optax.GradientTransformation:
-        return self.transformation
-
-
 def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
     if ":" in name:
         made = expressions.load(name)
         if isinstance(made, Entry):
             return made
+        if own.is_finished(made):
+            return own.entry_of_finished(made, name)
         if not callable(made):
             raise Refusal(f"{name!r} is not a function that makes an optimizer")
         return _from_function(made, registry)[1]
@@ -119,7 +110,7 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
     """Returns the call and the Entry of a function or of a `functools.partial`.
 
     The Entry is the registered one, if the function is registered; otherwise it is
-    derived from the signature.
+    that of the decorator, or derived from the signature.
     """
     is_partial = isinstance(make, partial)
     args, kwargs = (make.args, tuple(make.keywords.items())) if is_partial else ((), ())
@@ -129,14 +120,7 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
         for entry in entries.values():
             if entry.make is function:  # the Entry also has `needs` and `eval_params`
                 return call, entry
-    try:
-        rate = inspect.signature(function).parameters.get(RATE)
-    except ValueError as error:
-        raise Refusal(f"{call.name} is not an optimizer: {error}") from None
-    if rate is None:
-        return call, Entry(function, rate=None)
-    default = rate.default if isinstance(rate.default, float | int) else 1e-3
-    return call, Entry(function, rate=(RATE, float(default)))
+    return call, own.entry_of_function(function)
 
 
 def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSpec:

@@ -17,11 +17,9 @@ from optax import contrib
 from gradjax.optimizers import masks, measures
 from gradjax.optimizers.build import find_state
 from gradjax.optimizers.delayed import DELAYED
+from gradjax.optimizers.extras import OF_THE_LOSS
 from gradjax.optimizers.transformation import Transformation, transformation
 from gradjax.types import Entry, Params
-
-# The extras with which a rule evaluates the loss again.
-_OF_THE_LOSS = ("grad", "value_fn", "obj_fn", "value_and_grad_fn")
 
 
 class MultiStepsState(NamedTuple):
@@ -264,7 +262,7 @@ WRAPPERS: dict[str, Entry] = {
         static=("num_betas",),
         step_size=measures.mechanic_scale,
         inner=("base_optimizer",),
-        refuses=_OF_THE_LOSS,
+        refuses=OF_THE_LOSS,
         paper="Cutkosky et al. 2023",
     ),
     "multi_steps": Entry(
@@ -273,13 +271,13 @@ WRAPPERS: dict[str, Entry] = {
         static=("every",),
         needs=("step", "value"),
         inner=("inner",),
-        refuses=_OF_THE_LOSS,
+        refuses=OF_THE_LOSS,
     ),
     "partition": Entry(
         partition,
         rate=None,
         inner=("matrices", "others"),
-        refuses=_OF_THE_LOSS,
+        refuses=OF_THE_LOSS,
     ),
     "sam": Entry(
         sam,
@@ -287,14 +285,14 @@ WRAPPERS: dict[str, Entry] = {
         needs=("value_and_grad_fn",),
         num_gradients=2,
         inner=("inner",),
-        refuses=_OF_THE_LOSS,
+        refuses=OF_THE_LOSS,
         paper="Foret et al. 2021",
     ),
     "schedule_free": Entry(
         contrib.schedule_free,
         eval_params=schedule_free_params,
         inner=("base_optimizer",),
-        refuses=_OF_THE_LOSS,
+        refuses=OF_THE_LOSS,
         paper="Defazio et al. 2024",
     ),
 }

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Problem
 
@@ -20,19 +21,22 @@ def check(problem: Problem, batch_size: int | None) -> None:
       batch_size: examples per step; None: the problem has no data.
 
     Raises:
-        Refusal: the parameters or the loss have another type; the line gives it.
-            Exceptions of `init` and `loss` are passed on.
+        Refusal: the parameters or the loss have another type, and the line gives it; or
+            an exception of `init` or `loss`, with its place in the user's files.
     """
     key = jax.random.key(0)
-    params = jax.eval_shape(
-        lambda key: jax.tree.map(jnp.asarray, problem.init(key)), key
-    )
+    with named_errors("the problem's init fails"):
+        params = jax.eval_shape(
+            lambda key: jax.tree.map(jnp.asarray, problem.init(key)), key
+        )
     for path, leaf in jax.tree.leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             name = f"params{jax.tree_util.keystr(path)}"
             raise Refusal(f"{name} is {leaf.dtype}: only floats can be trained")
     _check_arguments(problem)
-    found = jax.eval_shape(problem.loss, params, _batch(problem, batch_size), key)
+    batch = _batch(problem, batch_size)
+    with named_errors("the loss fails"):
+        found = jax.eval_shape(problem.loss, params, batch, key)
     is_pair = (
         isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)
     )

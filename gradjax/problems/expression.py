@@ -6,6 +6,7 @@ from typing import Any
 
 from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 from gradjax.types import Call, Problem
 
 
@@ -20,12 +21,14 @@ def make(
       registry: name -> function that makes a problem; its arguments have defaults.
 
     Raises:
-        Refusal: the name or an argument is unknown, or the problem refuses a value.
+        Refusal: the name or an argument is unknown, the problem refuses a value, or the
+            function that makes it raises an exception.
     """
     call = expressions.parse(expression) if isinstance(expression, str) else expression
     factory = _find(call.name, registry)
     arguments = _bind(call, factory)
-    made = factory(*arguments.args, **arguments.kwargs)
+    with named_errors(f"problem {call.name} fails"):
+        made = factory(*arguments.args, **arguments.kwargs)
     if not isinstance(made, Problem):
         raise Refusal(f"{call.name} gives a {type(made).__name__}, not a Problem")
     return made

@@ -11,12 +11,12 @@ import functools
 import hashlib
 import importlib.util
 import re
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from gradjax.own_code import is_inside
 
 _IMPORT_PATH = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -87,7 +87,7 @@ def _own_file(name: str) -> Path | None:
         return None
     origin = str(getattr(module, "__file__", None) if module else spec and spec.origin)
     path = Path(origin).resolve()
-    return path if path.suffix == ".py" and not _is_inside(path) else None
+    return path if path.suffix == ".py" and not is_inside(path) else None
 
 
 @functools.cache
@@ -98,21 +98,7 @@ def _is_installed(top: str) -> bool:
     except (ImportError, AttributeError, ValueError):
         return top != "__main__"
     places = spec and (spec.submodule_search_locations or [spec.origin])
-    return not places or any(one is None or _is_inside(Path(one)) for one in places)
-
-
-def _is_inside(path: Path) -> bool:
-    """Returns whether a path is in gradjax or where packages are installed."""
-    return any(path.resolve().is_relative_to(one) for one in (_PACKAGE, *_installed()))
-
-
-@functools.cache
-def _installed() -> tuple[Path, ...]:
-    """Returns the folders of the standard library and of installed packages."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    known = [sysconfig.get_path(name) for name in names]
-    known += [*site.getsitepackages(), site.getusersitepackages()]
-    return tuple({Path(one).resolve() for one in known if one})
+    return not places or any(one is None or is_inside(Path(one)) for one in places)
 
 
 def _file_name(name: str, path: Path) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from gradjax import optimizers, problems, schedules
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 from gradjax.training import evaluation, selection
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
@@ -58,10 +59,11 @@ def program(
             f"{type(problem).__name__} is no Problem: gradjax.problem makes one"
         )
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
-    optimizers.check_problem(optimizer_spec, problem)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
     size = _batch_size(problem, batch_size, num_steps)
     problems.check(problem, size)
+    optimizer_spec = optimizers.resolve(optimizer_spec, numbers, problem)
+    optimizers.check_problem(optimizer_spec, problem)
     interval = min(eval_every or num_steps, num_steps)
     plan = Plan(
         problem,
@@ -90,12 +92,17 @@ def of_plan(plan: Plan, hparams: Hparams) -> Program:
 
 
 def _validation_metrics(plan: Plan, hparams: Hparams) -> list[str] | None:
-    """Returns the names of the validation metrics; None without such a split."""
-    if plan.problem.data is None or plan.problem.data.validation is None:
-        return None
+    """Returns the names of the validation metrics; None without such a split.
+
+    Raises:
+        Refusal: an exception of the metrics.
+    """
     init, seed = functools.partial(steps.init, plan), np.uint32(0)
     state = jax.eval_shape(init, jax.tree.map(np.float32, dict(hparams)), seed)
-    return list(evaluation.metric_shapes(plan, state))
+    with named_errors("the metrics fail"):
+        names = list(evaluation.metric_shapes(plan, state))
+    data = plan.problem.data
+    return None if data is None or data.validation is None else names
 
 
 def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int | None:

@@ -19,6 +19,7 @@ import optax
 from gradjax import optimizers, schedules
 from gradjax.data.order import order
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
@@ -109,24 +110,22 @@ def check(plan: Plan, hparams: Hparams) -> None:
       hparams: the hyperparameters at their defaults.
 
     Raises:
-        Refusal: an error that `init` or `update` raises, in one line; or a state whose
-            structure or dtype changes from one step to the next.
+        Refusal: an error that the schedule, `init` or `update` raises, in one line with
+            its place in the user's files; or a state whose structure or dtype changes
+            from one step to the next.
     """
     numbers = {
         path: jax.ShapeDtypeStruct(np.shape(value), jnp.float32)
         for path, value in hparams.items()
     }
     i, key = jax.ShapeDtypeStruct((), jnp.uint32), jax.random.key(0)
-    try:
+    with named_errors("the schedule cannot be computed"):
+        jax.eval_shape(partial(at, plan), numbers, i)
+    with named_errors("the optimizer cannot take a step here", optimizers.STATIC_HINT):
         state = jax.eval_shape(partial(init, plan), numbers, i)
         args = (state, _batch_shapes(plan), numbers, key, i)
         after, _ = jax.eval_shape(partial(step, plan), *args)
         jax.tree.map(_check_leaf, state, after)
-    except Refusal:
-        raise
-    except Exception as error:  # any error that an optimizer raises at its arguments
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise Refusal(f"the optimizer cannot take a step here: {reason}") from error
 
 
 def _check_leaf(before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct) -> None:
@@ -153,11 +152,15 @@ def _extras(
     def value_fn(params: Params) -> jax.Array:
         return loss(params)[0]
 
+    def grad_fn(params: Params, _turn: Any = None) -> Params:
+        return jax.grad(value_fn)(params)  # optax.contrib.sam gives a second argument
+
     return {
         "value": value,
         "grad": grads,
         "value_fn": value_fn,
         "obj_fn": value_fn,  # the name that Sophia uses for it
+        "grad_fn": grad_fn,
         "value_and_grad_fn": jax.value_and_grad(value_fn),
         "step": i,
         "key": jax.random.fold_in(key, _OPTIMIZER),

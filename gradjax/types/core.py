@@ -151,7 +151,8 @@ class Entry(NamedTuple):
     # the argument that is the learning rate, and its default; None: there is no rate
     static: tuple[str, ...] = ()
     # arguments that are never traced, because they change the program
-    needs: tuple[str, ...] = ()  # the extra arguments of its update: value, grad, ...
+    needs: tuple[str, ...] | None = ()
+    # the extra arguments of its update: value, grad, ...; None: those that it names
     gradient: str = "batch"
     # or "per_example", for differential privacy; for a wrapper also "inner": the kind
     # that its first optimizer takes
@@ -167,6 +168,8 @@ class Entry(NamedTuple):
     refuses: tuple[str, ...] = ()  # extras that a wrapper cannot pass to its optimizer
     key: str | None = None  # the argument that takes a random key from the trial's seed
     paper: str = ""  # authors and year
+    tolerates: bool = False  # it goes on after a loss that is not finite
+    is_own: bool = False  # it is given by the user, so its states are looked at
 
 
 class OptimizerSpec(NamedTuple):
