@@ -52,7 +52,7 @@ class Settings(NamedTuple):
     optimizer: str = "sgd"  # an expression
     learning_rate: float | None = None  # None: the default of the optimizer
     scale_rate: str = "none"  # a name in _SCALES
-    batch_size: tuple[str, ...] = ("8", "32", "128", "full")
+    batch_size: tuple[str, ...] = ()  # empty: the usual ones
     epochs: int = 20
     seed: int = 0  # the first seed
     seeds: int = 1  # the number of seeds
@@ -93,9 +93,11 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
     if problem.data is None:
         raise Refusal(f"--problem={settings.problem}: it has no data, so no batches")
     num_examples = problem.data.train.num_examples
-    counts = data.batch_sizes(
-        settings.batch_size, num_examples, 2, MAX_SIZES, "--batch_size"
-    )
+    asked = settings.batch_size or data.usual(num_examples)
+    if not settings.batch_size and num_examples <= data.USUAL[-1]:
+        there = f"because there are {num_examples} training examples"
+        terminal.say(f"batch sizes {', '.join(asked)}, {there}")
+    counts = data.batch_sizes(asked, num_examples, 2, MAX_SIZES, "--batch_size")
     sizes = [_size(settings, problem, count, min(counts)) for count in counts]
     return lesson.run(settings, options, lambda: _find(settings, sizes))
 
@@ -274,7 +276,8 @@ LESSON = Lesson(
                 "batch_size",
                 "strings",
                 f"examples in a batch, or 'full': from 2 to {MAX_SIZES} values, given"
-                " in several flags or separated by commas",
+                " in several flags or separated by commas. Unset: 8, 32, 128 and full,"
+                " as far as there are so many",
             ),
         ],
         "Duration": [Flag("epochs", "integer", "passes over the train split")],

@@ -31,7 +31,8 @@ FLAGS = flags.of(
     " 'lstm(width=512, depth=2, dropout=0.1)'",
     dataset="the TFDS name of a prepared text, or your own text file, whose first nine"
     " tenths are the train split",
-    window="the length of a training example, in characters",
+    window="the length of a training example, in characters. Unset:"
+    f" {language.USUAL_WINDOW}, or the length of a shorter train split",
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(
@@ -41,8 +42,8 @@ EXPERIMENT = Experiment(
     {
         "optimizer": "chain(clip_by_global_norm(1.0), adam)",
         "schedule": "warmup_cosine(warmup=0.05)",
-        "batch_size": 32,
     },
+    batch_size=32,
     learning_rate=5e-3,
     epochs=8,
     examples="windows",

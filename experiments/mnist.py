@@ -19,7 +19,7 @@ EXPERIMENT = Experiment(
     "mnist",
     images.problem,
     {"Problem": images.FLAGS},
-    {"batch_size": 32},
+    batch_size=32,
     epochs=default_epochs,
     examples="images",
     resolve=images.resolve,

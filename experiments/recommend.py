@@ -13,12 +13,12 @@ Command:  python -m experiments.recommend
           python -m experiments.recommend --dataset=ratings.csv --split=time
 
 The data set is prepared by `python -m scripts.prepare_data
-movielens/latest-small-ratings`, or is a CSV file with the columns user, item, rating
-and time. A split by time takes the earliest 80 % for training, the next 10 % for
-validation and the latest 10 % for test. --online trains on the first part and then
-replays all later ratings in the order of time: each one is predicted before the model
-is trained on it (progressive validation, Dawid 1984). The frozen model is the same
-model without the online training.
+movielens/latest-small-ratings`, or is a CSV, TSV or JSON lines file with the columns
+user, item, rating and time; a random split needs no time. A split by time takes the
+earliest 80 % for training, the next 10 % for validation and the latest 10 % for test.
+--online trains on the first part and then replays all later ratings in the order of
+time: each one is predicted before the model is trained on it (progressive validation,
+Dawid 1984). The frozen model is the same model without the online training.
 """
 
 from typing import Any, NamedTuple
@@ -43,6 +43,7 @@ from gradjax.plots.online import Errors
 from gradjax.plots.online import online as draw_online
 from gradjax.problems import arguments, recommendation
 from gradjax.problems.recommendation import Task
+from gradjax.report import terminal
 from gradjax.training.numbers import checked_hparams
 from gradjax.types import (
     Hparams,
@@ -83,6 +84,9 @@ def train_or_replay(
         return train(what, settings, asked, options, may_restart)
     _check_online(settings, asked)
     task, made = _task(own), problem(settings)
+    for line in experiment.notes(what, made, settings):
+        terminal.say(line)
+    settings = experiment.with_batch_size(what, made, settings)
     learner = _learner(own, made)
     return lesson.run(
         settings,
@@ -201,8 +205,8 @@ PROBLEM = flags.of(
     recommendation.load,
     model=f"{' or '.join(sorted(RECOMMENDERS))}, or a call such as"
     " 'factorisation(rank=16, l2=0.2)'",
-    dataset="the TFDS name of prepared ratings, or a CSV file with the columns user,"
-    " item, rating, time and, optionally, title",
+    dataset="the TFDS name of prepared ratings, or your own CSV, TSV or JSON lines file"
+    " with the columns user, item, rating and, optionally, time and title",
     split=f"the kind of split: {' or '.join(ratings.SPLITS)}. Unset: random, or time"
     " with --online",
     split_index="the number of the random split, from 0",
@@ -232,7 +236,8 @@ EXPERIMENT = Experiment(
     "recommend",
     problem,
     {"Problem": PROBLEM, "Online learning": ONLINE},
-    {"split": None, "schedule": "cosine", "batch_size": 512},
+    {"split": None, "schedule": "cosine"},
+    batch_size=512,
     learning_rate=1e-2,  # tuned on validation; larger than that of networks
     epochs=5,
     examples="ratings",

@@ -6,7 +6,7 @@ Cost:     on two CPU cores, 20 s (bag), 1.5 minutes (gru), 3 minutes (transforme
 Command:  python -m experiments.text
           python -m experiments.text --model=gru --epochs=6
           python -m experiments.text --model=transformer --learning_rate=1e-3 --epochs=8
-          python -m experiments.text --dataset=my_labels.tsv --model='bag(width=64)'
+          python -m experiments.text --dataset=my_labels.csv --model='bag(width=64)'
 """
 
 from gradjax import models
@@ -27,11 +27,17 @@ FLAGS = flags.of(
     text.load,
     model=f"the network: {', '.join(models.TEXT_MODELS)}, or a call such as"
     " 'gru(width=256, dropout=0.5)'",
-    dataset="the TFDS name of prepared texts with labels, or your own file of lines"
-    " LABEL<tab>TEXT, or a folder with train.tsv, validation.tsv and test.tsv",
+    dataset="the TFDS name of prepared texts with labels, or your own CSV, TSV or JSON"
+    " lines file with a text and a label in each row, or a folder with train.csv,"
+    " validation.csv and test.csv (or .tsv, .jsonl)",
+    text_column="the name, or the number from 1, of the column of the texts in your"
+    " file. Unset: the one with a usual name, such as text or sentence",
+    label_column="the same for the labels. Unset: the one with a usual name, such as"
+    " label or class, or without a header the one with fewer different values",
     tokenizer="the tokenizer, fitted to the train split:"
     f" {' or '.join(tokens.KINDS)} (parts of words)",
-    vocab_size="the largest size of the vocabulary, in tokens",
+    vocab_size="the largest size of the vocabulary, in tokens. Unset:"
+    f" {tokens.USUAL_WORDS:,}, or more where the texts have more characters",
     max_length="the number of tokens after which a text is cut",
     data_dir=flags.DATA_DIR.help,
 )
@@ -39,7 +45,8 @@ EXPERIMENT = Experiment(
     "text",
     problem,
     {"Problem": FLAGS},
-    {"schedule": "warmup_cosine(warmup=0.05)", "batch_size": 64, "keep": "best"},
+    {"schedule": "warmup_cosine(warmup=0.05)", "keep": "best"},
+    batch_size=64,
     learning_rate=2e-3,
     epochs=12,
     examples="texts",

@@ -26,7 +26,8 @@ class Experiment(NamedTuple):
     # optimizer's own
     epochs: int | Callable[[str], int] | None = 5  # or a function of the name of the
     # data set; None: the length of a run is given in steps
-    examples: str = "examples"  # the word for the examples of a batch, in --help
+    examples: str = "examples"  # the word for the examples of a batch
+    batch_size: int | None = None  # examples; None: all of them
     resolve: Callable[[Settings], Settings] = lambda settings: settings
     # fills in settings that depend on the machine, such as the prepared data set
 
@@ -67,6 +68,7 @@ def _of_experiment(experiment: Experiment) -> Groups:
     words = {
         "name": experiment.name,
         "examples": experiment.examples,
+        "batch": _usual_batch(experiment),
         "rate": rate,
         "duration": f"{_STEPS:,} steps" if counts_steps else f"{epochs}",
         "interval": "a tenth of the run" if counts_steps else "an epoch",
@@ -146,6 +148,45 @@ def with_duration(experiment: Experiment, settings: Settings) -> Settings:
     return settings._replace(epochs=epochs)
 
 
+def with_batch_size(
+    experiment: Experiment, problem: Problem, settings: Settings
+) -> Settings:
+    """Returns the settings with a batch size, if none was given and one is usual.
+
+    A train split with fewer examples than the usual batch has batches of the largest
+    power of two that is at most half of its examples, so that an epoch has some steps.
+    """
+    usual = experiment.batch_size
+    if settings.batch_size is not None or usual is None or problem.data is None:
+        return settings
+    num_examples = problem.data.train.num_examples
+    fitting = 1 << max(num_examples // 2, 1).bit_length() - 1
+    return settings._replace(
+        batch_size=usual if usual <= num_examples else min(fitting, usual)
+    )
+
+
+def notes(experiment: Experiment, problem: Problem, settings: Settings) -> list[str]:
+    """Returns lines that say what was understood of files and chosen for the data.
+
+    Args:
+      experiment: the experiment.
+      problem: the problem of the settings.
+      settings: as they were given, before `with_batch_size`.
+    """
+    about = problem.about or {}
+    lines = [about["understood"]] if "understood" in about else []
+    lines += about.get("chosen", [])
+    size = with_batch_size(experiment, problem, settings).batch_size
+    if settings.batch_size is None and size != experiment.batch_size:
+        assert problem.data is not None  # otherwise nothing was chosen
+        count = problem.data.train.num_examples
+        there = f"are {count:,} training {experiment.examples}"
+        there = "is one example to train on" if count == 1 else there
+        lines.append(f"batch size {size}, because there {there}")
+    return lines
+
+
 def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> Program:
     """Makes the program of settings with a number of epochs or steps.
 
@@ -156,6 +197,7 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
     Raises:
         Refusal: what `gradjax.program` refuses.
     """
+    settings = with_batch_size(experiment, problem, settings)
     epoch = epoch_steps(problem, settings)
     if epoch is None and settings.epochs is not None:
         name = dict(settings.own).get("problem", experiment.name)
@@ -187,6 +229,12 @@ def epoch_steps(problem: Problem, settings: Settings) -> int | None:
         return None
     num_examples = problem.data.train.num_examples
     return -(-num_examples // (settings.batch_size or num_examples))
+
+
+def _usual_batch(experiment: Experiment) -> str:
+    if experiment.batch_size is None:
+        return "all of them"
+    return f"{experiment.batch_size}, or fewer where there are not so many"
 
 
 def _default(experiment: Experiment, name: str) -> Any:

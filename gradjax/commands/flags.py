@@ -71,7 +71,7 @@ _TRAINING = {
         OPTIMIZER,
         LEARNING_RATE,
         SCHEDULE,
-        Flag("batch_size", "integer", "{examples} in a batch. Unset: all of them"),
+        Flag("batch_size", "integer", "{examples} in a batch. Unset: {batch}"),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
         Flag("steps", "integer", "optimizer steps of a run, in place of epochs"),
         Flag(

@@ -38,6 +38,7 @@ class Job(NamedTuple):
     lanes: Callable[[Settings], Lanes]  # of the settings of a group; made once
     plan: dict[str, Any]
     folder: Path
+    notes: list[str]  # what was understood of files, and chosen for the data
 
 
 def job_of(
@@ -62,10 +63,15 @@ def job_of(
     settings = experiment.with_duration(what, what.resolve(settings))
     make = experiment.maker(what)
     problem = make(settings)
+    notes = experiment.notes(what, problem, settings)
+    names = {one.name for one in varied.dimensions}
+    is_fitted = settings.batch_size is None and "batch_size" not in names
+    settings = experiment.with_batch_size(what, problem, settings)
 
     @functools.cache
     def program(group: Settings) -> Program:
-        return experiment.program_of(what, make(group), group)
+        own = group._replace(batch_size=None) if is_fitted else group
+        return experiment.program_of(what, make(group), own)
 
     groups = points.group(_first_trials(settings, asked, varied, method)).values()
     for group in groups:
@@ -101,6 +107,7 @@ def job_of(
         lanes,
         plan,
         folder,
+        notes,
     )
 
 

@@ -97,6 +97,8 @@ def _run(
 ) -> dict[str, Any]:
     """Runs the rounds and reports them."""
     before, has_summary = len(store.files), (job.folder / "summary.json").is_file()
+    for line in job.notes:
+        terminal.say(line)
     is_run = not job.space.dimensions
     epoch_steps = experiment.epoch_steps(job.problem, job.settings)
     if is_run and not has_summary:

@@ -4,18 +4,16 @@ A wrong line is refused with its file and line number. An empty line is wrong, b
 sentence is missing there and the lines after it may be misaligned.
 """
 
-import gzip
 import hashlib
 import os
 import re
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 from gradjax import expressions
+from gradjax.data import content as contents_of
 from gradjax.errors import Refusal
 
-MAX_BYTES = 2**29  # of one unpacked file, because it is read into memory completely
 _VALIDATION = ("validation", "valid", "val", "dev")
 _LANGUAGE = r"(?!gz\b)([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*)"  # en, pt-br, zh_Hans
 
@@ -33,6 +31,7 @@ class Read(NamedTuple):
     languages: tuple[str, str]  # source, target
     parts: dict[str, Pairs]  # train, and validation and test if there are files
     fingerprint: str  # sha256 of their contents
+    understood: str = ""  # one line: what was understood of a file of rows
 
 
 def is_path(name: str) -> bool:
@@ -162,9 +161,9 @@ def _read_aligned(stem: Path, languages: tuple[str, str]) -> tuple[Pairs, list[b
             found = ", ".join(path.name for path in there.values()) or "none"
             raise Refusal(f"{stem}.{language}: no such file, nor .gz; found {found}")
     paths = [there[language] for language in languages]
-    contents = [_content(path) for path in paths]
+    contents = [contents_of.read(path) for path in paths]
     sources, targets = (
-        _decode_utf8(*pair).removesuffix("\n").split("\n")
+        contents_of.decode(*pair).removesuffix("\n").split("\n")
         for pair in zip(paths, contents, strict=True)
     )
     sizes = len(sources), len(targets)
@@ -184,27 +183,3 @@ def _sentence(path: Path, number: int, line: str) -> str:
     if not (sentence := line.strip()):
         raise Refusal(f"{path}:{number}: an empty line; expected a sentence")
     return sentence
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Refusal(f"{path}: damaged ({error}); expected gzip") from error
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}; expected a text file") from error
-    if len(content) > MAX_BYTES:
-        raise Refusal(f"{path}: too long; expected at most {MAX_BYTES} bytes of text")
-    if not content.strip():
-        raise Refusal(f"{path}: empty; expected a sentence on each line")
-    return content
-
-
-def _decode_utf8(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte {content[error.start]:#04x} is not UTF-8"
-        raise Refusal(f"{path}:{line}: {found}; expected text in UTF-8") from error

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data import pair_files, prepared, records
+from gradjax.data import pair_files, pair_rows, prepared, records
 from gradjax.data.cache import Arrays
 from gradjax.data.order import order
 from gradjax.data.pair_files import Pairs
@@ -39,7 +39,8 @@ class Translations(NamedTuple):
     validation: Pairs
     test: Pairs
     fingerprint: str  # sha256 of the source, and the direction
-    origin: str  # one readable line: the folder
+    origin: str  # one readable line: the folder or the file
+    understood: str = ""  # one line: what was understood of a file of rows
 
 
 def load(
@@ -58,7 +59,7 @@ def load(
     Args:
       name: a TFDS data set with a Translation (`ted_hrlr_translate/pt_to_en`) or in the
         format of Tatoeba (`tatoeba/tatoeba_de`); or the path of the user's files, see
-        `pair_files.read`.
+        `pair_files.read` (aligned files) and `pair_rows.read` (a pair in each row).
       source: the source language; None: that of the data set.
       target: the target language; None: that of the data set.
       test: the test split of the user's files, see `pair_files.read`.
@@ -68,9 +69,15 @@ def load(
       Refusal: the data set is not prepared, damaged or of another kind, or a file has a
         wrong line.
     """
-    if pair_files.is_path(name):
-        found = pair_files.read(name, source, target, test)
-        languages, parts, fingerprint = found
+    understood = ""
+    if pair_rows.is_rows(name) or pair_files.is_path(name):
+        if pair_rows.is_rows(name):
+            if test is not None:
+                raise Refusal(f"--test={test}: {name} is no folder with a test split")
+            found = pair_rows.read(name, source, target)
+        else:
+            found = pair_files.read(name, source, target, test)
+        languages, parts, fingerprint, understood = found
         path = Path(os.path.expanduser(name))
         plain_name, origin = path.absolute().name, str(Path(name))
     else:
@@ -96,6 +103,7 @@ def load(
         *_three(parts, origin),
         f"{fingerprint} {languages[0]} {languages[1]}",
         origin,
+        understood,
     )
 
 

@@ -1,4 +1,4 @@
-"""Loads ratings of items by users, from a MovieLens set of TFDS or from a CSV file.
+"""Loads ratings of items by users, from a MovieLens set of TFDS or a user's file.
 
 A prepared set is read without TensorFlow and without a network connection, and cached
 (see `data.tfds`). Measured for MovieLens latest-small on 2 CPU cores: the first load
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data import prepared, ratings_csv, records, shards
+from gradjax.data import content, prepared, ratings_file, records, shards
 from gradjax.data.cache import Arrays
 from gradjax.data.order import order
 from gradjax.errors import Refusal
@@ -28,17 +28,19 @@ _NEEDED = ("user_id", "movie_id", "user_rating", "timestamp", "movie_title")
 class Ratings(NamedTuple):
     """All ratings of a data set, ordered by time."""
 
-    name: str  # the TFDS name, or the name of the CSV file
+    name: str  # the TFDS name, or the name of the file
     user: np.ndarray  # i32[ratings], in [0, users)
     item: np.ndarray  # i32[ratings], in [0, items)
     rating: np.ndarray  # f32[ratings]
-    time: np.ndarray  # f64[ratings], ascending
+    time: np.ndarray  # f64[ratings], ascending; without times, places in the source
     users: np.ndarray  # str[users], the names of the users in the source
     items: np.ndarray  # str[items], the names of the items in the source
     titles: np.ndarray  # str[items], the name where an item has no title
     genres: np.ndarray  # bool[items, genres]; no columns if the source has no genres
     fingerprint: str  # sha256 of the source
     origin: str  # one readable line: the folder or the file
+    has_time: bool = True  # whether the source has times
+    understood: str = ""  # one line: what was understood of a file of the user
 
 
 class Parts(NamedTuple):
@@ -53,22 +55,24 @@ def load(name: str, data_dir: str | Path | None = None) -> Ratings:
     """Loads ratings by name.
 
     Args:
-      name: a TFDS name such as `movielens/latest-small-ratings`, or a path that ends in
-        `.csv`: a file with the columns user, item, rating and time (or the names of
-        MovieLens: userId, movieId, rating, timestamp) and optionally title and genres
-        (separated by |).
+      name: a TFDS name such as `movielens/latest-small-ratings`, or the path of a file
+        with the columns user, item, rating and, optionally, time (or the names of
+        MovieLens: userId, movieId, rating, timestamp), title and genres (separated by
+        |), see `ratings_file.read`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
 
     Returns:
-      The ratings ordered by time; those of equal time are in the order of the source.
+      The ratings ordered by time; those of equal time, or without times, are in the
+      order of the source.
 
     Raises:
       Refusal: the data set is not prepared, damaged, has other features, or has fewer
-        than ten ratings; for a CSV file the line has the file and the line number.
+        than ten ratings; for a file the line has the file and the line number.
     """
-    if name.lower().endswith(".csv"):
+    understood = ""
+    if content.is_path(name):
         path = Path(os.path.expanduser(name))
-        columns, fingerprint = ratings_csv.read(path)
+        columns, fingerprint, understood = ratings_file.read(path)
         plain_name, origin = path.name, str(path)
     else:
         folder, fingerprint, columns = records.read_or_decode(
@@ -79,7 +83,11 @@ def load(name: str, data_dir: str | Path | None = None) -> Ratings:
     if num_ratings < _FEWEST:
         raise Refusal(f"{origin}: {num_ratings} ratings; expected at least {_FEWEST}")
     _check_ratings(columns["rating"], origin)
-    return _with_dense_ids(plain_name, columns, fingerprint, origin)
+    has_time = "time" in columns
+    if not has_time:
+        columns["time"] = np.arange(num_ratings, dtype=np.float64)
+    found = _with_dense_ids(plain_name, columns, fingerprint, origin)
+    return found._replace(has_time=has_time, understood=understood)
 
 
 def split(ratings: Ratings, by: str = "random", index: int = 0) -> Parts:
@@ -94,7 +102,8 @@ def split(ratings: Ratings, by: str = "random", index: int = 0) -> Parts:
       index: number of the random split, from 0, for comparisons paired over splits.
 
     Raises:
-      Refusal: `by` is another word, or the index is not a valid number.
+      Refusal: `by` is another word, the index is not a valid number, or ratings without
+        times are split by time.
     """
     if by not in SPLITS:
         raise Refusal(f"split={by!r}: expected {' or '.join(map(repr, SPLITS))}")
@@ -104,6 +113,9 @@ def split(ratings: Ratings, by: str = "random", index: int = 0) -> Parts:
     num_test = round(num_ratings * _TEST)
     num_validation = round(num_ratings * _VALIDATION)
     if by == "time":
+        if not ratings.has_time:
+            expected = "expected a column time, or split='random'"
+            raise Refusal(f"split='time': {ratings.origin} has no times; {expected}")
         if index:
             raise Refusal(f"split_index={index}: there is one split by time, index 0")
         places = np.arange(num_ratings)

@@ -4,6 +4,17 @@ from collections.abc import Sequence
 
 from gradjax.errors import Refusal
 
+USUAL = (8, 32, 128)  # batch sizes to compare, beside the complete train split
+
+
+def usual(num_examples: int) -> tuple[str, ...]:
+    """Returns the usual batch sizes to compare: those below num_examples, and "full".
+
+    Where one of `USUAL` is too large, a size of 1 takes its place.
+    """
+    smaller = [one for one in (1, *USUAL) if one < num_examples]
+    return (*map(str, smaller[-len(USUAL) :]), "full")
+
 
 def batch_sizes(
     texts: Sequence[str], num_examples: int, low: int, high: int, where: str

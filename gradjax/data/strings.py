@@ -29,6 +29,7 @@ class LabelledTexts(NamedTuple):
     class_names: tuple[str, ...]  # one name per class
     fingerprint: str  # sha256 of the source
     origin: str  # one readable line: the folder or the file
+    understood: str = ""  # one line: what was understood of a file of the user
 
 
 class PlainText(NamedTuple):

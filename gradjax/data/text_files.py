@@ -1,74 +1,111 @@
-"""Reads text files of the user: a table of labels and texts, or any text.
+"""Reads text files of the user: a table of texts and labels, or any text.
 
 A wrong line is refused with its file and line number.
 """
 
 import hashlib
 import os
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from gradjax.data import columns
+from gradjax.data import content as contents
+from gradjax.data import rows as row_files
+from gradjax.data.columns import Column
 from gradjax.data.order import order
+from gradjax.data.rows import Rows
 from gradjax.data.strings import LabelledTexts, Part, PlainText
 from gradjax.errors import Refusal
 
-MAX_BYTES = 2**29  # of one file, because it is read into memory completely
 _MIN_LINES = 10  # so that a tenth of a single file is at least one line
 _MIN_CHARACTERS = 20  # so that a twentieth of a text is at least one character
 _SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same examples
-_LINE = "expected LABEL<tab>TEXT"
+_SPLITS = ("train", "validation", "test")
+_ENDINGS = ("tsv", "csv", "jsonl")
+# Usual names of the columns, the preferred ones first.
+_TEXTS = (
+    *("text", "sentence", "review", "content", "body", "message", "comment", "tweet"),
+    *("utterance", "question", "document", "description", "title"),
+)
+_LABELS = (
+    *("label", "labels", "class", "category", "target", "sentiment", "intent", "topic"),
+    *("y", "stars", "rating", "score", "tag"),
+)
+_Example = tuple[int, str, str]  # the number of the line, the label, the text
 
 
-def is_path(name: str) -> bool:
-    """Says whether a data set's name refers to a file of the user.
+class _Read(NamedTuple):
+    """The examples of one file."""
 
-    It does if it ends in .tsv or .txt, begins like a path, or if such a file exists.
-    Any other name is a TFDS name, such as `glue/sst2`.
-    """
-    is_spelt = name.endswith((".tsv", ".txt")) or name.startswith(("/", "./", "../"))
-    return is_spelt or name.startswith("~") or os.path.isfile(name)
+    examples: list[_Example]
+    rows: Rows
+    places: tuple[Column, Column]  # of the text and of the label
 
 
-def read_table(name: str) -> LabelledTexts:
-    """Reads lines `LABEL<tab>TEXT` from one file, or from a folder with one per split.
+def is_folder(name: str) -> bool:
+    """Says whether a name is a folder with a file for each split."""
+    return os.path.isdir(name) and _file_of(Path(name), "train").is_file()
+
+
+def read_table(
+    name: str, text_column: str | None = None, label_column: str | None = None
+) -> LabelledTexts:
+    """Reads texts and labels from one file, or from a folder with one per split.
+
+    A file is CSV, TSV or JSON lines, see `rows.read`. The columns are those given, or
+    those with usual names such as text and label, sentence and class; of two columns
+    the other one is the other. Without a header and without given columns there must
+    be two columns, and the one with fewer different values is the label (`LABEL<tab>
+    TEXT`, or the reverse). A first line whose label occurs nowhere else, where every
+    other label occurs at least twice, is a header.
 
     A single file gets a fixed split: a fifth for test, a tenth for validation. A folder
-    contains train.tsv, validation.tsv and test.tsv. Labels are words. The classes are
-    the labels of the train split (or of the complete single file) in alphabetical
-    order.
+    contains train.tsv, validation.tsv and test.tsv, or the same as .csv or .jsonl.
+    Labels are words. The classes are the labels of the train split (or of the complete
+    single file) in alphabetical order.
 
     Args:
       name: the path.
+      text_column: the name or the number, from 1, of the column of the texts.
+      label_column: the same for the labels.
 
     Raises:
-      Refusal: a file is missing or not UTF-8, a line has no tab, a label or a text is
-        empty, a label does not occur in the train split, or there are too few lines.
-        The message has the file and the line number.
+      Refusal: a file is missing or not UTF-8, a row has another number of fields, a
+        column is unknown or cannot be found, a label or a text is empty, a label does
+        not occur in the train split, or there are too few lines. The message has the
+        file and the line number.
     """
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
-        files = [path / f"{split}.tsv" for split in ("train", "validation", "test")]
-        contents = [_content(file) for file in files]
-        tables = [_rows(*pair) for pair in zip(files, contents, strict=True)]
+        files = [_file_of(path, split) for split in _SPLITS]
+        found = [contents.read(file) for file in files]
+        reads = [
+            _read(file, content, text_column, label_column)
+            for file, content in zip(files, found, strict=True)
+        ]
+        tables = [read.examples for read in reads]
         class_names = _classes(files[0], tables[0])
     else:
-        files, contents = [path], [_content(path)]
-        rows = _rows(path, contents[0])
-        if len(rows) < _MIN_LINES:
-            raise Refusal(
-                f"{path}: {len(rows)} lines; expected at least {_MIN_LINES}, so that"
-                " train, validation and test have some each"
-            )
-        files, tables = [path] * 3, _split(rows)
-        class_names = _classes(path, rows)
+        files, found = [path] * 3, [contents.read(path)]
+        reads = [_read(path, found[0], text_column, label_column)]
+        tables = _split(path, reads[0].examples)
+        class_names = _classes(path, reads[0].examples)
     numbers = {label: number for number, label in enumerate(class_names)}
     train, validation, test = (
         _part(*pair, numbers) for pair in zip(files, tables, strict=True)
     )
-    fingerprint = _digest(*contents)
     return LabelledTexts(
-        path.name, train, validation, test, class_names, fingerprint, str(path)
+        path.name,
+        train,
+        validation,
+        test,
+        class_names,
+        _digest(*found),
+        str(path),
+        _understood(reads, class_names),
     )
 
 
@@ -79,8 +116,8 @@ def read_text(name: str) -> PlainText:
       Refusal: the file is missing, empty, not UTF-8, or too short to be split.
     """
     path = Path(os.path.expanduser(name))
-    content = _content(path)
-    text = _decode_utf8(path, content)
+    content = contents.read(path)
+    text = contents.decode(path, content).replace("\r\n", "\n")
     first, second = len(text) * 90 // 100, len(text) * 95 // 100
     train, validation, test = text[:first], text[first:second], text[second:]
     if len(text) < _MIN_CHARACTERS:
@@ -91,78 +128,122 @@ def read_text(name: str) -> PlainText:
     return PlainText(path.name, train, validation, test, _digest(content), str(path))
 
 
-def _content(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise Refusal(f"{path}: {size} bytes; expected at most {MAX_BYTES}")
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: NUL in a path
-        if isinstance(error, Refusal):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Refusal(f"{str(path)!r}: {reason}; expected a text file") from error
-    if not content.strip():
-        raise Refusal(f"{path}: empty; expected text")
-    return content
+def _file_of(folder: Path, split: str) -> Path:
+    """Returns the file of a split; where there is none, the name that is missed."""
+    names = [f"{split}.{ending}" for ending in _ENDINGS]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    return found[0] if found else folder / names[0]
 
 
-def _decode_utf8(path: Path, content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte {content[error.start]:#04x} is not UTF-8"
-        raise Refusal(f"{path}:{line}: {found}; expected text in UTF-8") from error
+def _read(
+    path: Path, content: bytes, text_column: str | None, label_column: str | None
+) -> _Read:
+    given = [row_files.normal(one) for one in (text_column, label_column) if one]
+    known = {*_TEXTS, *_LABELS, *(one for one in given if not one.isdecimal())}
+    rows = row_files.read(path, known, content)
+    if rows.header is None and _is_lonely(rows, text_column, label_column):
+        rows = row_files.with_first_as_header(rows)
+    text, label = _columns(rows, text_column, label_column)
+    examples = [
+        _example(path, line, row[label.place], row[text.place])
+        for line, row in zip(rows.lines, rows.fields, strict=True)
+    ]
+    return _Read(examples, rows, (text, label))
 
 
-def _rows(path: Path, content: bytes) -> list[tuple[int, str, str]]:
-    """Splits the content into (line number, label, text) of each line."""
-    lines = _decode_utf8(path, content).removesuffix("\n").split("\n")
-    return [_row(path, number, line) for number, line in enumerate(lines, 1)]
+def _is_lonely(rows: Rows, text_column: str | None, label_column: str | None) -> bool:
+    """Says whether the label of the first row alone occurs once."""
+    if rows.num_columns != 2 or len(rows.fields) < _MIN_LINES:
+        return False
+    _, label = _columns(rows, text_column, label_column)
+    counts = Counter(row[label.place].strip() for row in rows.fields)
+    once = [name for name, count in counts.items() if count == 1]
+    return once == [rows.fields[0][label.place].strip()] and len(counts) > 2
 
 
-def _row(path: Path, number: int, line: str) -> tuple[int, str, str]:
-    label, tab, text = line.partition("\t")
-    if not tab:
-        shown = repr(line if len(line) <= 40 else f"{line[:37]}...")
-        raise Refusal(f"{path}:{number}: no tab in {shown}; {_LINE}")
+def _columns(
+    rows: Rows, text_column: str | None, label_column: str | None
+) -> tuple[Column, Column]:
+    """Returns the columns of the text and of the label."""
+    text = columns.choose(rows, "text_column", text_column, _TEXTS)
+    label = columns.choose(rows, "label_column", label_column, _LABELS)
+    if text is None and label is None and rows.num_columns == 2:
+        label = _fewest_values(rows)
+    if text is None and label is not None:
+        text = columns.other(rows, label)
+    if label is None and text is not None:
+        label = columns.other(rows, text)
+    if text is None:
+        raise columns.undecided(rows, "texts", "text_column")
+    if label is None:
+        raise columns.undecided(rows, "labels", "label_column")
+    if text == label:
+        raise Refusal(
+            f"{rows.path}: {text.shown} cannot be both the text and the label"
+        )
+    return text, label
+
+
+def _fewest_values(rows: Rows) -> Column:
+    """Returns the column with fewer different values, of equal ones the first."""
+    counts = [len(set(values)) for values in zip(*rows.fields, strict=True)]
+    return columns.nth(rows, counts.index(min(counts)))
+
+
+def _example(path: Path, number: int, label: str, text: str) -> _Example:
     label, text = label.strip(), text.strip()
     if not label:
-        raise Refusal(f"{path}:{number}: an empty label; {_LINE}")
+        shown = repr(text if len(text) <= 40 else f"{text[:37]}...")
+        what = f"an empty label for the text {shown}"
+        raise Refusal(f"{path}:{number}: {what}; expected a label and a text")
     if not text:
-        raise Refusal(f"{path}:{number}: an empty text for label {label!r}; {_LINE}")
+        what = f"an empty text for label {label!r}"
+        raise Refusal(f"{path}:{number}: {what}; expected a label and a text")
     return number, label, text
 
 
-def _split(rows: list[tuple[int, str, str]]) -> list[list[tuple[int, str, str]]]:
+def _understood(reads: list[_Read], class_names: tuple[str, ...]) -> str:
+    """Describes in one line what was understood of the files."""
+    text, label = reads[0].places
+    num_texts = sum(len(read.examples) for read in reads)
+    counts = [f"{num_texts:,} texts", f"{len(class_names):,} classes"]
+    if len(reads) > 1:
+        counts = [f"{num_texts:,} texts in three files", counts[1]]
+    said = [f"text in {text.shown}", f"label in {label.shown}"]
+    return columns.described(reads[0].rows, said, counts)
+
+
+def _split(path: Path, examples: list[_Example]) -> list[list[_Example]]:
     """Splits the lines of a single file into train, validation and test."""
-    positions = np.arange(len(rows), dtype=np.uint32)
-    places = order(_SPLIT_SEED, 0, positions, len(rows))
-    num_test, num_validation = round(len(rows) / 5), round(len(rows) / 10)
+    count = len(examples)
+    if count < _MIN_LINES:
+        raise Refusal(
+            f"{path}: {count} lines; expected at least {_MIN_LINES}, so that"
+            " train, validation and test have some each"
+        )
+    places = order(_SPLIT_SEED, 0, np.arange(count, dtype=np.uint32), count)
+    num_test, num_validation = round(count / 5), round(count / 10)
     test, validation, train = np.split(places, [num_test, num_test + num_validation])
-    return [[rows[k] for k in part] for part in (train, validation, test)]
+    return [[examples[k] for k in part] for part in (train, validation, test)]
 
 
-def _classes(path: Path, rows: list[tuple[int, str, str]]) -> tuple[str, ...]:
-    names = sorted({label for _, label, _ in rows})
+def _classes(path: Path, examples: list[_Example]) -> tuple[str, ...]:
+    names = sorted({label for _, label, _ in examples})
     if len(names) < 2:
         raise Refusal(f"{path}: one label, {names[0]!r}; expected at least two")
     return tuple(names)
 
 
-def _part(
-    path: Path, rows: list[tuple[int, str, str]], numbers: dict[str, int]
-) -> Part:
-    for line, label, _ in rows:
+def _part(path: Path, examples: list[_Example], numbers: dict[str, int]) -> Part:
+    for line, label, _ in examples:
         if label not in numbers:
             known = ", ".join(sorted(numbers)[:5])
             raise Refusal(
                 f"{path}:{line}: label {label!r} is not among the {len(numbers)} of the"
                 f" train split: {known}{', ...' if len(numbers) > 5 else ''}"
             )
-    labels = np.asarray([numbers[label] for _, label, _ in rows], np.int32)
-    return Part([text for _, _, text in rows], labels)
+    labels = np.asarray([numbers[label] for _, label, _ in examples], np.int32)
+    return Part([text for _, _, text in examples], labels)
 
 
 def _digest(*contents: bytes) -> str:

@@ -8,13 +8,12 @@ splits train_oos, validation_oos and test_oos. They are not read, so accuracy is
 the in-scope problem.
 """
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data import prepared, records, text_files
+from gradjax.data import content, prepared, records, text_files
 from gradjax.data.arrays import check_labels
 from gradjax.data.cache import Arrays
 from gradjax.data.strings import LabelledTexts, Part, PlainText, pack, unpack
@@ -39,7 +38,12 @@ _FIELDS = {
 }
 
 
-def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledTexts:
+def load_labelled(
+    name: str,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+) -> LabelledTexts:
     """Loads texts with labels by name.
 
     The test split is that of the data set. If there is none, or if its labels are
@@ -52,13 +56,18 @@ def load_labelled(name: str, data_dir: str | Path | None = None) -> LabelledText
         `rotten_tomatoes`), `clinc_oos` or `ag_news_subset`; or the path of a file of
         the user, see `text_files.read_table`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+      text_column: of a file of the user, see `text_files.read_table`.
+      label_column: as text_column.
 
     Raises:
       Refusal: the data set is not prepared, damaged or of another kind, or a file has a
-        wrong line.
+        wrong line, or columns are given for a data set of TFDS.
     """
-    if text_files.is_path(name) or os.path.isfile(Path(name, "train.tsv")):
-        return text_files.read_table(name)
+    if content.is_path(name) or text_files.is_folder(name):
+        return text_files.read_table(name, text_column, label_column)
+    for flag, given in (("text_column", text_column), ("label_column", label_column)):
+        if given is not None:
+            raise Refusal(f"--{flag}={given}: {name} is a data set of TFDS, not a file")
     folder, fingerprint, arrays = records.read_or_decode(
         "text", name, data_dir, _decode_labelled
     )
@@ -87,7 +96,7 @@ def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
       Refusal: the data set is not prepared, damaged or of another kind, or the file
         cannot be read.
     """
-    if text_files.is_path(name):
+    if content.is_path(name):
         return text_files.read_text(name)
     folder, fingerprint, arrays = records.read_or_decode(
         "text", name, data_dir, _decode_plain

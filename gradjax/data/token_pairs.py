@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradjax.data import tokens
+from gradjax.data import tokens, vocabulary
 from gradjax.data.cache import Arrays, read_or_make
 from gradjax.data.order import order
 from gradjax.data.pairs import SPLITS, Translations
@@ -49,7 +49,7 @@ class TokenizedPairs(NamedTuple):
 
 
 def tokenize(
-    translations: Translations, vocab_size: int, max_length: int
+    translations: Translations, vocab_size: int | None, max_length: int
 ) -> TokenizedPairs:
     """Converts all splits to rows with a tokenizer of the train split; cached.
 
@@ -59,7 +59,8 @@ def tokenize(
 
     Args:
       translations: from `pairs.load`.
-      vocab_size: the largest number of tokens.
+      vocab_size: the largest number of tokens; None: 4,000, or as
+        `tokens.train_usual` says.
       max_length: length of a row of the train split in each language, in tokens.
 
     Raises:
@@ -68,8 +69,9 @@ def tokenize(
     """
     if not 2 <= max_length <= 2**14:
         raise Refusal(f"max_length={max_length}: expected from 2 to {2**14}")
-    tokens.check_vocab_size(vocab_size)
-    version = importlib.metadata.version("tokenizers") if tokens.library() else ""
+    if vocab_size is not None:
+        tokens.check_vocab_size(vocab_size)
+    version = importlib.metadata.version("tokenizers") if vocabulary.library() else ""
     said = [translations.fingerprint, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     arrays = read_or_make(
@@ -139,11 +141,16 @@ def assign_rows(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     return rows
 
 
-def _make(translations: Translations, vocab_size: int, max_length: int) -> Arrays:
+def _make(
+    translations: Translations, vocab_size: int | None, max_length: int
+) -> Arrays:
     train = translations.train
-    tokenizer = tokens.train(
-        [*train.sources, *train.targets], "bpe", vocab_size, is_lowered=False
-    )
+    said = [*train.sources, *train.targets]
+    if vocab_size is None:
+        usual = tokens.USUAL_PAIRS
+        tokenizer = tokens.train_usual(said, "bpe", usual, is_lowered=False)
+    else:
+        tokenizer = tokens.train(said, "bpe", vocab_size, is_lowered=False)
     arrays = pack("state", [tokenizer.state])
     for split in SPLITS:
         pairs = getattr(translations, split)

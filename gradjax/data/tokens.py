@@ -15,13 +15,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.data import vocabulary
 from gradjax.data.cache import Arrays, read_or_make
 from gradjax.data.strings import LabelledTexts, pack, unpack
+from gradjax.data.vocabulary import BEGIN as BEGIN
+from gradjax.data.vocabulary import END as END
+from gradjax.data.vocabulary import KINDS as KINDS
+from gradjax.data.vocabulary import PAD, SPECIAL, UNKNOWN
 from gradjax.errors import Refusal
 
-PAD, UNKNOWN, BEGIN, END = range(4)  # the same in every tokenizer
-SPECIAL = ("[pad]", "[unknown]", "[begin]", "[end]")
-KINDS = ("word", "bpe")
+USUAL_WORDS, USUAL_PAIRS = 8_000, 4_000  # tokens, of texts and of translations
 
 
 class Tokenizer(NamedTuple):
@@ -73,17 +76,34 @@ def train(
         characters of the texts ("bpe"), there is no text, or the package `tokenizers`
         is not installed.
     """
-    if kind not in KINDS:
-        raise Refusal(f"tokenizer {kind!r}: expected {' or '.join(map(repr, KINDS))}")
     check_vocab_size(vocab_size)
-    if not texts:
-        raise Refusal("a tokenizer of no text; expected the train split's")
-    made, trainer = (_words if kind == "word" else _pairs)(library(), vocab_size)
-    made.normalizer = _normalizer(library(), is_lowered)
-    made.train_from_iterator(texts, trainer)
-    if (found := made.get_vocab_size()) > vocab_size:  # "bpe" keeps all characters
+    made = vocabulary.trained(texts, kind, vocab_size, is_lowered)
+    if (found := made.get_vocab_size()) > vocab_size:
         there = f"the texts have {found - len(SPECIAL)} characters"
         raise Refusal(f"vocab_size={vocab_size}: {there}; expected at least {found}")
+    return _wrap(made)
+
+
+def train_usual(
+    texts: Sequence[str], kind: str, usual: int, is_lowered: bool = True
+) -> Tokenizer:
+    """Trains a tokenizer with the usual number of tokens, or with more.
+
+    Where the texts have more characters than `usual`, as in Chinese, so many tokens are
+    added to one token for each character.
+
+    Args:
+      texts: as in `train`.
+      kind: as in `train`.
+      usual: the usual largest number of tokens.
+      is_lowered: as in `train`.
+
+    Raises:
+      Refusal: the kind is unknown, or there is no text.
+    """
+    made = vocabulary.trained(texts, kind, usual, is_lowered)
+    if (found := made.get_vocab_size()) > usual:
+        made = vocabulary.trained(texts, kind, found + usual, is_lowered)
     return _wrap(made)
 
 
@@ -98,44 +118,12 @@ def check_vocab_size(vocab_size: int) -> None:
         raise Refusal(f"vocab_size={vocab_size}: {expected}")
 
 
-def _words(library: Any, vocab_size: int) -> tuple[Any, Any]:
-    """Makes a tokenizer with one token per word, and its trainer."""
-    made = library.Tokenizer(library.models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
-    made.pre_tokenizer = library.pre_tokenizers.Whitespace()
-    trainer = library.trainers.WordLevelTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False
-    )
-    return made, trainer
-
-
-def _pairs(library: Any, vocab_size: int) -> tuple[Any, Any]:
-    """Makes a byte-pair tokenizer, and its trainer.
-
-    A special character marks the start of a word. An end_of_word_suffix is not used,
-    because with it the library numbers the tokens in the order of a hash table, which
-    differs from run to run.
-    """
-    made = library.Tokenizer(library.models.BPE(unk_token=SPECIAL[UNKNOWN]))
-    made.pre_tokenizer = library.pre_tokenizers.Sequence(
-        [library.pre_tokenizers.Metaspace(), library.pre_tokenizers.Punctuation()]
-    )
-    made.decoder = library.decoders.Metaspace()
-    trainer = library.trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), show_progress=False
-    )
-    return made, trainer
-
-
-def _normalizer(library: Any, is_lowered: bool) -> Any:
-    one_space = library.normalizers.Replace(library.Regex(r"\s+"), " ")
-    parts = [one_space, library.normalizers.Strip(), library.normalizers.NFC()]
-    if is_lowered:
-        parts += [
-            library.normalizers.NFD(),
-            library.normalizers.Lowercase(),
-            library.normalizers.StripAccents(),
-        ]
-    return library.normalizers.Sequence(parts)
+def chosen(tokenizer: Tokenizer, usual: int) -> dict[str, list[str]]:
+    """Describes a vocabulary for the record if it is larger than the usual one."""
+    if tokenizer.num_tokens <= usual:
+        return {}
+    reason = f"because the texts have more characters than the usual {usual:,} tokens"
+    return {"chosen": [f"vocab_size {tokenizer.num_tokens:,}, {reason}"]}
 
 
 def from_state(state: str) -> Tokenizer:
@@ -144,7 +132,7 @@ def from_state(state: str) -> Tokenizer:
     Raises:
       Refusal: the state is damaged, or `tokenizers` is not installed.
     """
-    read = library().Tokenizer.from_str
+    read = vocabulary.library().Tokenizer.from_str
     try:
         return _wrap(read(state))
     except Exception as error:  # the library raises no narrower type
@@ -184,7 +172,7 @@ def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.n
 
 
 def tokenize(
-    texts: LabelledTexts, kind: str, vocab_size: int, max_length: int
+    texts: LabelledTexts, kind: str, vocab_size: int | None, max_length: int
 ) -> TokenizedTexts:
     """Converts all splits to token numbers with a tokenizer of the train split; cached.
 
@@ -195,7 +183,8 @@ def tokenize(
     Args:
       texts: from `texts.load_labelled`.
       kind: of the tokenizer, see `train`.
-      vocab_size: the largest number of tokens, see `train`.
+      vocab_size: the largest number of tokens, see `train`; None: 8,000, or as
+        `train_usual` says.
       max_length: the largest number of tokens per text.
 
     Raises:
@@ -203,7 +192,7 @@ def tokenize(
     """
     if not 1 <= max_length <= 2**16:
         raise Refusal(f"max_length={max_length}: expected from 1 to {2**16}")
-    version = importlib.metadata.version("tokenizers") if library() else ""
+    version = importlib.metadata.version("tokenizers") if vocabulary.library() else ""
     said = [texts.fingerprint, kind, vocab_size, max_length, version]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     arrays = read_or_make(
@@ -221,8 +210,13 @@ def tokenize(
     return TokenizedTexts(**parts, tokenizer=tokenizer, num_cut=int(arrays["num_cut"]))
 
 
-def _make(texts: LabelledTexts, kind: str, vocab_size: int, max_length: int) -> Arrays:
-    tokenizer = train(texts.train.texts, kind, vocab_size)
+def _make(
+    texts: LabelledTexts, kind: str, vocab_size: int | None, max_length: int
+) -> Arrays:
+    if vocab_size is None:
+        tokenizer = train_usual(texts.train.texts, kind, USUAL_WORDS)
+    else:
+        tokenizer = train(texts.train.texts, kind, vocab_size)
     splits = ("train", "validation", "test")
     found = {name: tokenizer.encode(getattr(texts, name).texts) for name in splits}
     longest = max(len(sequence) for sequence in found["train"])
@@ -242,18 +236,3 @@ def _wrap(made: Any) -> Tokenizer:
         return made.decode([int(token) for token in tokens], skip_special_tokens=True)
 
     return Tokenizer(encode, decode, made.get_vocab_size(), made.to_str())
-
-
-def library() -> Any:
-    """Imports the package `tokenizers`.
-
-    Raises:
-      Refusal: the package is not installed.
-    """
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise Refusal(
-            "texts need the package tokenizers: pip install 'gradjax[text]'"
-        ) from error
-    return tokenizers

@@ -33,6 +33,7 @@ from gradjax.types import (
 
 START = 0  # also the token of characters that do not occur in the train split
 _TARGETS = {"tiny_shakespeare": 2.2}  # bits per character that count as solved
+USUAL_WINDOW = 128  # characters
 _SAMPLE_CHARACTERS = 400
 _SAMPLE_SEED = 0
 
@@ -45,7 +46,7 @@ def alphabet(text: PlainText) -> str:
 def load(
     dataset: str = "tiny_shakespeare",
     model: str = "lstm",
-    window: int = 128,
+    window: int | None = None,
     data_dir: str | None = None,
 ) -> Problem:
     """Loads a text and makes the problem for a language model.
@@ -53,7 +54,8 @@ def load(
     Args:
       dataset: a TFDS name, or a text file.
       model: an expression, see `language_model`.
-      window: length of a window, in characters.
+      window: length of a window, in characters; None: 128, or the length of a shorter
+        train split.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
@@ -61,8 +63,13 @@ def load(
     """
     text = texts.load_plain(dataset, data_dir)
     network = language_model(model, len(alphabet(text)) + 1)
-    made = language(text, network, window)
-    return made._replace(about=about_language(text, window))
+    size = min(USUAL_WINDOW, len(text.train)) if window is None else window
+    made = language(text, network, size)
+    described = about_language(text, size)
+    if window is None and size < USUAL_WINDOW:
+        reason = "because the train split is as short"
+        described["chosen"] = [f"window {size} characters, {reason}"]
+    return made._replace(about=described)
 
 
 def language(text: PlainText, model: Model, window: int = 128) -> Problem:

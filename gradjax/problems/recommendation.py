@@ -150,7 +150,7 @@ def load(
     """Predict ratings, by default of MovieLens with biased matrix factorisation.
 
     Args:
-      dataset: a TFDS name, or a CSV file of ratings.
+      dataset: a TFDS name, or a file of ratings: CSV, TSV or JSON lines.
       model: see `task`.
       split: see `task`.
       split_index: see `task`.
@@ -277,7 +277,7 @@ def about(what: Task) -> dict[str, Any]:
         "num_examples": {k: len(v) for k, v in what.parts._asdict().items()},
         "num_users": len(what.ratings.users),
         "num_items": len(what.ratings.items),
-    }
+    } | ({"understood": what.ratings.understood} if what.ratings.understood else {})
 
 
 def _squared_errors(what: Task, params: Params, batch: Batch) -> jax.Array:

@@ -32,28 +32,37 @@ def load(
     dataset: str = "clinc_oos",
     model: str = "bag",
     tokenizer: str = "word",
-    vocab_size: int = 8_000,
+    vocab_size: int | None = None,
     max_length: int = 128,
+    text_column: str | None = None,
+    label_column: str | None = None,
     data_dir: str | None = None,
 ) -> Problem:
     """Loads labelled texts and makes the problem for a network.
 
     Args:
-      dataset: a TFDS name, or a file of labels and texts.
+      dataset: a TFDS name, or a file of texts and labels: CSV, TSV or JSON lines.
       model: an expression, see `text_model`.
       tokenizer: "word" or "bpe"; it is trained on the train split.
-      vocab_size: the largest number of tokens in the vocabulary.
+      vocab_size: the largest number of tokens in the vocabulary; None: 8,000, or more
+        where the texts have more characters.
       max_length: the largest number of tokens per text; longer texts are truncated.
+      text_column: name, or number from 1, of the column of the texts in a file; None:
+        the one with a usual name.
+      label_column: the same for the labels.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
       Refusal: the texts are missing or damaged, or an argument is out of range.
     """
-    labelled = texts.load_labelled(dataset, data_dir)
+    labelled = texts.load_labelled(dataset, data_dir, text_column, label_column)
     tokenized = tokens.tokenize(labelled, tokenizer, vocab_size, max_length)
     counts = tokenized.tokenizer.num_tokens, len(labelled.class_names)
     made = text(labelled, tokenized, text_model(model, *counts))
-    return made._replace(about=about_text(labelled, tokenized))
+    described = about_text(labelled, tokenized)
+    if vocab_size is None:
+        described |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_WORDS)
+    return made._replace(about=described)
 
 
 def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:
@@ -163,7 +172,7 @@ def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, A
         "num_tokens": tokenized.tokenizer.num_tokens,
         "max_length": int(tokenized.train.tokens.shape[1]),
         "num_cut": tokenized.num_cut,
-    }
+    } | ({"understood": dataset.understood} if dataset.understood else {})
 
 
 def predictor(

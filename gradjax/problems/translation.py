@@ -53,7 +53,7 @@ def load(
     source: str | None = None,
     target: str | None = None,
     test: str | None = None,
-    vocab_size: int = 4_000,
+    vocab_size: int | None = None,
     max_length: int = 64,
     label_smoothing: float = 0.1,
     data_dir: str | None = None,
@@ -61,12 +61,13 @@ def load(
     """Loads pairs of sentences and makes the problem for a network.
 
     Args:
-      dataset: a TFDS name, or aligned files, see `pairs.load`.
+      dataset: a TFDS name, aligned files or a file of rows, see `pairs.load`.
       model: an expression, see `translation_model`.
       source: the source language; None: that of the data set.
       target: the target language; None: the other one.
       test: the files of a folder that are the test split, see `pairs.load`.
-      vocab_size: the largest number of tokens in the vocabulary of both languages.
+      vocab_size: the largest number of tokens in the vocabulary of both languages;
+        None: 4,000, or more where the sentences have more characters.
       max_length: length of a row in each language, in tokens.
       label_smoothing: as in `translation`.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
@@ -78,7 +79,10 @@ def load(
     tokenized = token_pairs.tokenize(found, vocab_size, max_length)
     network = translation_model(model, tokenized.tokenizer.num_tokens)
     made = translation(found, tokenized, network, label_smoothing)
-    return made._replace(about=about_translation(found, tokenized))
+    described = about_translation(found, tokenized)
+    if vocab_size is None:
+        described |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_PAIRS)
+    return made._replace(about=described)
 
 
 def translation(
@@ -182,7 +186,7 @@ def about_translation(
         "num_tokens": tokenized.tokenizer.num_tokens,
         "max_length": max(part.shape[1] for part in tokenized.train),
         "num_cut": tokenized.num_cut,
-    }
+    } | ({"understood": translations.understood} if translations.understood else {})
 
 
 def translate(

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gradjax.data import pair_files, pairs, ratings, texts
+from gradjax.data import content, pairs, ratings, texts
 from gradjax.data.pair_files import Pairs
 from gradjax.errors import Refusal
 
@@ -98,8 +98,8 @@ def test_a_bad_file_is_refused(folder, monkeypatch):
     path.write_bytes(gzip.compress(b"one\ntwo\n\xe9\n"))
     assert refusal(*load).startswith(f"{path}:3: byte 0xe9 is not UTF-8")
     path.write_bytes(gzip.compress(b"\n"))
-    assert "empty; expected a sentence on each line" in refusal(*load)
-    monkeypatch.setattr(pair_files, "MAX_BYTES", 100)
+    assert "empty; expected text" in refusal(*load)
+    monkeypatch.setattr(content, "MAX_BYTES", 100)
     path.write_bytes(gzip.compress(b"0" * 101))
     assert refusal(*load).startswith(f"{path}: too long; expected at most 100 bytes")
     path.unlink()

@@ -48,20 +48,21 @@ def test_reads_quoted_titles_genres_and_movielens_names(tmp_path):
 
 
 REFUSED = [
-    ([], "empty; expected a first line user,item,rating,time"),
-    ([HEADER], "no rating below its header"),
-    (["user,item,rating", *ROWS], "line 1: no column time in user, item, rating"),
-    (["user,userId,item,rating,time"], "line 1: two columns for user"),
-    ([HEADER, *ROWS, "a,b,good,3"], "line 14: rating 'good'; expected a finite"),
-    ([HEADER, *ROWS, "a,b,nan,3"], "line 14: rating 'nan'"),
-    ([HEADER, "a,b,inf,3", *ROWS], "line 2: rating 'inf'"),
-    ([HEADER, "a,b,1e39,3", *ROWS], "line 2: rating '1e39'"),
-    ([HEADER, *ROWS[:3], "a,b,3,", *ROWS], "line 5: time ''"),
-    ([HEADER, *ROWS, "a,b,3"], "line 14: 3 fields; expected 4"),
-    ([HEADER, *ROWS, "a,Good, the,3,4"], "line 14: 5 fields; expected 4"),
-    ([HEADER, *ROWS, " ,b,3,4"], "line 14: an empty user"),
-    ([HEADER, *ROWS, 'a,"b,3,4'], "line 14: unexpected end of data"),
-    ([HEADER, *ROWS[:5]], "5 ratings; expected at least 10"),
+    ([""], ": empty; expected text"),
+    ([HEADER], ": no row below its header"),
+    (["user,item,time", *[f"a,b,{k}" for k in range(9)]], ":1: no column rating in"),
+    (["user,userId,item,rating,time", "a,a,b,1,2"], ":1: two columns for user"),
+    ([HEADER, *ROWS, "a,b,good,3"], ":14: rating 'good'; expected a finite"),
+    ([HEADER, *ROWS, "a,b,nan,3"], ":14: rating 'nan'"),
+    ([HEADER, "a,b,inf,3", *ROWS], ":2: rating 'inf'"),
+    ([HEADER, "a,b,1e39,3", *ROWS], ":2: rating '1e39'"),
+    ([HEADER, *ROWS[:3], "a,b,3,", *ROWS], ":5: time ''"),
+    ([HEADER, *ROWS, "a,b,3"], ":14: 3 fields; expected 4"),
+    ([HEADER, *ROWS, "a,Good, the,3,4"], ":14: 5 fields; expected 4"),
+    ([HEADER, *ROWS, " ,b,3,4"], ":14: an empty user"),
+    ([HEADER, *ROWS, 'a,"b,3,4'], ":14: unexpected end of data"),
+    ([HEADER, *ROWS[:5]], ": 5 ratings; expected at least 10"),
+    (["a,b", *["c,d"] * 12], ": 2 columns without a header; expected user, item"),
 ]
 
 
@@ -76,9 +77,9 @@ def test_refuses_a_csv_with_its_line(tmp_path, lines, said):
 
 def test_refuses_what_is_no_text_or_no_file(tmp_path):
     path = write(tmp_path, HEADER, *ROWS, "caf\xe9,b,3,4", encoding="latin-1")
-    with pytest.raises(Refusal, match="line 14: not UTF-8"):
+    with pytest.raises(Refusal, match=":14: byte 0xe9 is not UTF-8"):
         ratings.load(path)
-    with pytest.raises(Refusal, match="none.csv: No such file"):
+    with pytest.raises(Refusal, match="none.csv': No such file"):
         ratings.load(str(tmp_path / "none.csv"))
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gradjax.data import text_files, texts, tokens
+from gradjax.data import content, texts, tokens
 from gradjax.data.strings import pack, unpack
 from gradjax.errors import Refusal
 
@@ -206,10 +206,13 @@ def test_a_folder_has_a_file_for_each_split(tmp_path):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("no tab here", "no tab in 'no tab here'; expected LABEL<tab>TEXT"),
-        ("", "no tab in ''; expected LABEL<tab>TEXT"),
-        ("yes\t  ", "an empty text for label 'yes'; expected LABEL<tab>TEXT"),
-        ("\tsaid", "an empty label; expected LABEL<tab>TEXT"),
+        (
+            "no tab here",
+            "1 field; expected 2, as in the first line (quote a field that"
+            " contains the separator)",
+        ),
+        ("yes\t  ", "an empty text for label 'yes'; expected a label and a text"),
+        ("\tsaid", "an empty label for the text 'said'; expected a label and a text"),
     ],
 )
 def test_a_bad_line_is_refused_by_file_and_number(tmp_path, line, expected):
@@ -236,8 +239,8 @@ def test_a_bad_file_is_refused(tmp_path, monkeypatch):
     latin.write_bytes(b"one\ntwo\n\xe9t\xe9")
     message = refusal(texts.load_plain, str(latin))
     assert message.startswith(f"{latin}:3: byte 0xe9 is not UTF-8")
-    monkeypatch.setattr(text_files, "MAX_BYTES", 5)
-    assert "11 bytes; expected at most 5" in refusal(texts.load_plain, str(latin))
+    monkeypatch.setattr(content, "MAX_BYTES", 5)
+    assert "too long; expected at most 5 bytes" in refusal(texts.load_plain, str(latin))
 
 
 def test_a_text_is_cut_in_three(tmp_path):

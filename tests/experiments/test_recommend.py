@@ -91,7 +91,7 @@ REFUSED = {
     "--split_index=-1": "split_index=-1",
     "--model=factorisaton": "'factorisation'",
     "--dataset=movielens/none": "not prepared",
-    "--dataset=none.csv": "none.csv: No such file",
+    "--dataset=none.csv": "'none.csv': No such file",
     "--list_length=0": "list_length=0",
     "--list_length=26": "from 1 to 25",
     "--online_chunk=0": "--online_chunk=0",
