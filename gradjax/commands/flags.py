@@ -49,7 +49,7 @@ SCHEDULE = Flag(
     " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
     " a number of steps, or numbers such as '[0, 1, 0.5]'. Names:"
     f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
-    " draws them",
+    " draws them. Inside multi_steps it counts updates, not steps",
     "constant",
 )
 SEED = Flag(
@@ -73,7 +73,7 @@ _TRAINING = {
         SCHEDULE,
         Flag("batch_size", "integer", "{examples} in a batch. Unset: {batch}"),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
-        Flag("steps", "integer", "optimizer steps of a run, in place of epochs"),
+        Flag("steps", "integer", "steps of a run, of one batch each; replaces epochs"),
         Flag(
             "eval_every",
             "integer",

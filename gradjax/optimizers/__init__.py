@@ -19,6 +19,7 @@ from gradjax.optimizers.build import (
 )
 from gradjax.optimizers.defined import check_numbers, check_problem
 from gradjax.optimizers.masks import MASKS
+from gradjax.optimizers.queries import steps_per_update, tolerates
 from gradjax.optimizers.resolve import STATIC_HINT
 from gradjax.optimizers.split import RATE
 from gradjax.types import Entry, Hparams, OptimizerSpec, Problem
@@ -41,6 +42,8 @@ __all__ = [
     "num_gradients",
     "resolve",
     "split",
+    "steps_per_update",
+    "tolerates",
 ]
 
 OPTIMIZERS: dict[str, Entry] = {

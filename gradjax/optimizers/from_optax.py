@@ -7,7 +7,7 @@ import optax
 from optax import contrib
 
 from gradjax.optimizers import adapted, measures
-from gradjax.optimizers.wrappers import schedule_free_params
+from gradjax.optimizers.averaging import schedule_free_params
 from gradjax.types import Entry
 
 

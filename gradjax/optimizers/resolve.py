@@ -15,7 +15,7 @@ from optax import contrib
 
 from gradjax.errors import Refusal
 from gradjax.optimizers import build, defined, extras
-from gradjax.optimizers.wrappers import schedule_free_params
+from gradjax.optimizers.averaging import schedule_free_params
 from gradjax.own_code import named_errors
 from gradjax.types import Entry, Hparams, OptimizerSpec, Params, Problem
 

@@ -15,6 +15,11 @@ import optax
 from optax import contrib
 
 from gradjax.optimizers import masks, measures
+from gradjax.optimizers.averaging import (
+    average,
+    averaged_params,
+    schedule_free_params,
+)
 from gradjax.optimizers.build import find_state
 from gradjax.optimizers.delayed import DELAYED
 from gradjax.optimizers.extras import OF_THE_LOSS
@@ -30,14 +35,6 @@ class MultiStepsState(NamedTuple):
     inner_state: Any
 
 
-class AverageState(NamedTuple):
-    """The weighted sum of the parameters so far, and the sum of the weights."""
-
-    total: Params
-    weight: jax.Array  # f32[]
-    inner_state: Any
-
-
 class LookaheadState(NamedTuple):
     """The slow parameters, and the state of the inner rule."""
 
@@ -49,8 +46,10 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
     """Makes one update from the mean gradient of `every` successive batches.
 
     The update is that of a batch `every` times as large, with less memory. A step of
-    the run is one batch, and the other steps leave the parameters unchanged. The step
-    number that the inner rule receives counts updates.
+    the run is one batch, and the other steps leave the parameters unchanged. Schedules
+    of the inner rule and the step number that it receives count updates: update k of n
+    has the value of a schedule at k / n. So the run is that of a batch `every` times as
+    large with 1 / `every` of the steps.
     """
 
     def init(params: Params) -> MultiStepsState:
@@ -86,52 +85,6 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
         return updates, MultiStepsState(sums, total, inner_state)
 
     return transformation(init, update)
-
-
-def average(inner: Transformation, decay: float = 0.999) -> Transformation:
-    """Evaluates at an average of the parameters: a <- decay a + (1 - decay) params.
-
-    The average starts at zero and is divided by the sum of its weights, as Adam
-    corrects the bias of its moments. So an early average is nearly a plain mean.
-
-    Source: Polyak and Juditsky 1992.
-    """
-
-    def init(params: Params) -> AverageState:
-        total = optax.tree.zeros_like(params)
-        return AverageState(total, jnp.float32(0.0), inner.init(params))
-
-    def update(
-        grads: Any, state: AverageState, params: Any = None, **extras: Any
-    ) -> tuple[Any, AverageState]:
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extras)
-        moved = optax.apply_updates(params, updates)
-        total, weight = jax.tree.map(
-            lambda old, new: (decay * old + (1.0 - decay) * new).astype(old.dtype),
-            (state.total, state.weight),
-            (moved, jnp.float32(1.0)),
-        )
-        return updates, AverageState(total, weight, inner_state)
-
-    return transformation(init, update)
-
-
-def averaged_params(opt_state: Any, params: Params) -> Params:
-    """Returns the average of the parameters that `average` has accumulated.
-
-    Before the first step there is no average, and `params` is returned.
-
-    Args:
-      opt_state: the state of an optimizer that contains `average`.
-      params: the current parameters.
-    """
-    state = find_state(AverageState, opt_state)
-    is_first, weight = state.weight == 0.0, jnp.maximum(state.weight, 1e-30)
-    return jax.tree.map(
-        lambda total, x: jnp.where(is_first, x, (total / weight).astype(x.dtype)),
-        state.total,
-        params,
-    )
 
 
 def lookahead(
@@ -223,18 +176,13 @@ def partition(matrices: Transformation, others: Transformation) -> Transformatio
     return optax.partition({"matrices": matrices, "others": others}, labels)
 
 
-def schedule_free_params(opt_state: Any, params: Params) -> Params:
-    """Returns the averaged iterate x of Defazio et al. 2024, which is evaluated."""
-    state = find_state(contrib.ScheduleFreeState, opt_state)
-    return contrib.schedule_free_eval_params(state, params)
-
-
 WRAPPERS: dict[str, Entry] = {
     "apply_if_finite": Entry(
         optax.apply_if_finite,
         rate=None,
         static=("max_consecutive_errors",),
         inner=("inner",),
+        tolerates=True,
     ),
     "average": Entry(
         average,
@@ -269,6 +217,7 @@ WRAPPERS: dict[str, Entry] = {
         multi_steps,
         rate=None,
         static=("every",),
+        accumulates="every",
         needs=("step", "value"),
         inner=("inner",),
         refuses=OF_THE_LOSS,

@@ -10,7 +10,8 @@ from gradjax.own_code import named_errors
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Problem
 
-_RESERVED = ("loss", "learning_rate", "step_size", "num_gradients")
+_RESERVED = ("loss", "learning_rate", "step_size", "num_gradients", "tolerated")
+_RESERVED_STARTS = ("validation_", "optimizer.")
 
 
 def check(problem: Problem, batch_size: int | None) -> None:
@@ -46,7 +47,7 @@ def check(problem: Problem, batch_size: int | None) -> None:
             " dictionary of scalars, {} for none"
         )
     for name, value in found[1].items():
-        if name in _RESERVED or name.startswith("validation_"):
+        if name in _RESERVED or name.startswith(_RESERVED_STARTS):
             raise Refusal(f"the loss's aux[{name!r}]: this name is reserved")
         if not _is_scalar(value):
             raise Refusal(

@@ -31,14 +31,26 @@ def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
 
     Each learning rate is multiplied by the schedule's shape at i / num_steps. A
     hyperparameter with its own schedule is its peak times the shape of that schedule.
+    Inside `multi_steps`, update k of n is at k / n in place of i / num_steps.
     """
-    progress = i.astype(jnp.float32) / plan.num_steps
-    shape = schedules.shape_at(plan.schedule, hparams, progress)
-    numbers = {path: hparams[path] * shape for path in plan.optimizer.rates}
+    every = optimizers.steps_per_update(plan.optimizer)
+    numbers = {}
+    for path in plan.optimizer.rates:
+        progress = _progress(plan, i, every.get(path, 1))
+        shape = schedules.shape_at(plan.schedule, hparams, progress)
+        numbers[path] = hparams[path] * shape
     for path, schedule in plan.optimizer.scheduled:
+        progress = _progress(plan, i, every.get(path, 1))
         own = schedules.shape_at(schedule, hparams, progress)
         numbers[path] = hparams[f"{path}.peak"] * own
     return {**hparams, **numbers}
+
+
+def _progress(plan: Plan, i: jax.Array, every: int) -> jax.Array:
+    """Returns the part of a run before step i, or before the update of which it is."""
+    num_updates = max(1, plan.num_steps // every)
+    update = i if every == 1 else jnp.minimum(i // every, num_updates - 1)
+    return update.astype(jnp.float32) / num_updates
 
 
 def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
@@ -73,7 +85,8 @@ def step(
 
     Returns:
       The new state, and the loss, learning rate and auxiliary values of this step. From
-      the first loss that is not finite on, the parameters do not change.
+      the first loss that is not finite on, the parameters do not change. An optimizer
+      that tolerates such a loss goes on as long as its updates are finite.
     """
     numbers = at(plan, hparams, i)
 
@@ -89,15 +102,46 @@ def step(
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(
         grads, state.opt_state, state.params, **needed
     )
-    alive = state.alive & jnp.isfinite(value)
+    goes_on, tolerated = _goes_on(plan, value, updates)
+    alive = state.alive & goes_on
     # Selecting the update alone costs nothing; selecting the complete state costs 8 to
     # 12 % of a step.
     updates = jax.tree.map(lambda u: jnp.where(alive, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(state.params, updates)
     rate = numbers[plan.optimizer.rates[0]] if plan.optimizer.rates else jnp.nan
-    seen = {**aux, **optimizers.figures(plan.optimizer, opt_state)}
+    figures = optimizers.figures(plan.optimizer, opt_state)
+    seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
     info = StepInfo(value, jnp.asarray(rate, jnp.float32), seen)
     return TrainState(params, opt_state, alive), info
+
+
+def _goes_on(
+    plan: Plan, value: jax.Array, updates: Any
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns whether a run goes on, bool[], and the curve that says so.
+
+    Args:
+      plan: the static part of the run.
+      value: f32[], the loss.
+      updates: of the optimizer. One that tolerates a loss that is not finite makes
+        finite updates until it gives up.
+
+    Returns:
+      The condition; and `tolerated`, f32[]: 1 where the loss is not finite and the run
+      goes on. There is no such curve if the optimizer tolerates nothing.
+    """
+    is_finite = jnp.isfinite(value)
+    if not optimizers.tolerates(plan.optimizer):
+        return is_finite, {}
+    parts = [jnp.isfinite(u).all() for u in jax.tree.leaves(updates)]
+    goes_on = is_finite | jnp.stack(parts).all()
+    return goes_on, {"tolerated": (goes_on & ~is_finite).astype(jnp.float32)}
+
+
+def _scheduled(plan: Plan, numbers: Hparams) -> dict[str, jax.Array]:
+    """Returns the numbers that follow a schedule, apart from the first rate."""
+    paths = [*plan.optimizer.rates[1:], *(path for path, _ in plan.optimizer.scheduled)]
+    return {path: jnp.asarray(numbers[path], jnp.float32) for path in paths}
 
 
 def check(plan: Plan, hparams: Hparams) -> None:

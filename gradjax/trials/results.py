@@ -113,7 +113,7 @@ def record(
     for name, values in report.validation.items():
         results.validation[name][rows, first : first + count] = values[:, :count]
     early = _early_steps(state)
-    is_bad = ~np.isfinite(flat["loss"])
+    is_bad = ~np.isfinite(flat["loss"]) & ~(flat.get("tolerated", 0.0) == 1.0)
     is_diverged = is_bad.any(axis=1)
     taken = np.where(is_diverged, is_bad.argmax(axis=1) + 1, num_steps)
     is_early = (early > 0) & (early <= start + taken)  # before it could diverge

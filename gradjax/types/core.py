@@ -108,7 +108,7 @@ class TrainState(NamedTuple):
 
     params: Params
     opt_state: Any
-    alive: jax.Array  # bool[]: no non-finite loss so far
+    alive: jax.Array  # bool[]: the run has not diverged so far
 
 
 class Kept(NamedTuple):
@@ -167,6 +167,8 @@ class Entry(NamedTuple):
     inner: tuple[str, ...] = ()  # arguments that are optimizers; "*": positional ones
     refuses: tuple[str, ...] = ()  # extras that a wrapper cannot pass to its optimizer
     key: str | None = None  # the argument that takes a random key from the trial's seed
+    accumulates: str | None = None
+    # the argument that counts the steps of one update, for a wrapper like multi_steps
     paper: str = ""  # authors and year
     tolerates: bool = False  # it goes on after a loss that is not finite
     is_own: bool = False  # it is given by the user, so its states are looked at
