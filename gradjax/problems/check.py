@@ -1,5 +1,6 @@
 """Checks a problem of the user by its shapes, before anything is compiled."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
+from gradjax.problems import keys
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Problem
 
@@ -37,7 +39,8 @@ def check(problem: Problem, batch_size: int | None) -> None:
     _check_arguments(problem)
     batch = _batch(problem, batch_size)
     with named_errors("the loss fails"):
-        found = jax.eval_shape(problem.loss, params, batch, key)
+        loss = functools.partial(keys.call, "the loss", problem.loss)
+        found = jax.eval_shape(loss, params, batch, key)
     is_pair = (
         isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)
     )

@@ -5,12 +5,14 @@ static size in the same program. So every example counts once, and no metric has
 handle padding.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
+from gradjax.problems import keys
 from gradjax.types import (
     Batch,
     Key,
@@ -42,13 +44,18 @@ def eval_params(plan: Plan, state: TrainState) -> Params:
 
 def metric_shapes(plan: Plan, state: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns the shapes of the metrics of `evaluate`, in the order of their names."""
-    source = getattr(plan.problem.data, "train", None)
+    train, *others = plan.problem.data or (None,)
 
-    def measured(params: Params) -> dict[str, jax.Array]:
+    def measured(source: Source | None, params: Params) -> dict[str, jax.Array]:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
         return _means(_metrics(plan.problem, params, batch, jax.random.key(0)))
 
-    shapes = jax.eval_shape(measured, state.params)
+    shapes = jax.eval_shape(functools.partial(measured, train), state.params)
+    for other in filter(None, others):  # whose keys may be others
+        if train and jax.tree.structure(other.arrays) != jax.tree.structure(
+            train.arrays
+        ):
+            jax.eval_shape(functools.partial(measured, other), state.params)
     return {name: shapes[name] for name in sorted(shapes)}
 
 
@@ -98,6 +105,7 @@ def _means(total: MetricSums) -> dict[str, jax.Array]:
 
 def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> MetricSums:
     if problem.metrics is not None:
-        return problem.metrics(params, batch, key)
+        return keys.call("the metrics function", problem.metrics, params, batch, key)
     count = jnp.float32(1 if batch is None else jax.tree.leaves(batch)[0].shape[0])
-    return {"loss": (problem.loss(params, batch, key)[0] * count, count)}
+    loss, _ = keys.call("the loss", problem.loss, params, batch, key)
+    return {"loss": (loss * count, count)}

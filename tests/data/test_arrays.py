@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 
 from gradjax import data
@@ -37,6 +38,51 @@ def test_a_batch_is_the_rows_asked_for():
 def test_bad_arrays_are_refused(arrays, message):
     with pytest.raises(Refusal, match=message):
         source(arrays)
+
+
+class Examples:
+    """A data set as in torch: `np.asarray` of it would never end."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return np.zeros(3), 0
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (Examples(), r"^the data is .*Examples, which is no array; .* np.stack\("),
+        (
+            {"x": Examples()},
+            r"^the data's leaf \['x'\] is .*Examples, which is no array",
+        ),
+        ({"x": [1.0, 2.0]}, r"leaf \['x'\]\[0\] is float, .* as in np.asarray"),
+        ({"x": "a text"}, r"\['x'\] is str, .* takes no texts"),
+        (
+            {"x": object()},
+            r"\['x'\] is object, which is no array; expected an array \[",
+        ),
+        (iter([1]), "^the data is list_iterator, which is no array"),
+        (pandas.DataFrame({"a": [1.0]}), r"DataFrame.* as in data.to_numpy"),
+    ],
+)
+def test_what_is_no_array_is_refused_at_once(arrays, message):
+    with pytest.raises(Refusal, match=message):
+        source(arrays)
+
+
+def test_values_are_checked_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(data.arrays, "_CHECKED", 6)
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(40.0, dtype=np.float32).reshape(20, 2))
+    found = source({"x": np.load(path, mmap_mode="r")})
+    np.testing.assert_array_equal(found.arrays["x"], np.load(path))
+    values = np.load(path)
+    values[16, 1] = np.inf
+    with pytest.raises(Refusal, match=r"\['x'\]\[16, 1\] is inf; expected finite"):
+        source({"x": values})
 
 
 def test_a_data_set_goes_to_the_device_as_it_is():
