@@ -1,0 +1,28 @@
+"""Types for the comparison of optimizers on problems."""
+
+from typing import Any, NamedTuple
+
+from gradjax.types.core import Series
+
+
+class Outcome(NamedTuple):
+    """What one trial gave, as a comparison needs it."""
+
+    problem: str
+    optimizer: str  # its expression, without the numbers that were tuned
+    role: str  # "search": a trial of the tuning; "fresh": a seed of the chosen setting
+    seed: int
+    setting: dict[str, Any]  # hyperparameter -> number or text
+    value: float  # the metric of the comparison at the end; NaN if it diverged
+    curve: Series  # the metric over the run, f64[points]; without points: not known
+    steps: int = 0  # steps taken
+    diverged_step: int = 0  # 0: it did not diverge
+    source: str = ""  # the folder or file that holds it, and the trial
+
+
+class Metric(NamedTuple):
+    """What a comparison measures on one problem."""
+
+    name: str  # with its split, as in "validation_accuracy"
+    direction: str  # "min" if smaller values are better, else "max"
+    num_examples: int | None = None  # of the split; an accuracy has steps of 1 / this
