@@ -9,6 +9,7 @@ from gradjax.analysis.ranks import worst_if_diverged
 from gradjax.analysis.statistics import Interval, student_interval
 from gradjax.analysis.verdicts import Verdict, verdicts
 from gradjax.errors import Refusal
+from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
 
 _FEW_SEEDS = 5
@@ -80,6 +81,20 @@ def compare(
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
     return Table(outcomes[0].problem, metric, baseline, tuple(rows))
+
+
+def thin(curve: Series, max_points: int = 200) -> Series:
+    """Returns points of a curve for drawing, always with the first and the last.
+
+    Args:
+      curve: f64[points].
+      max_points: the largest number of points to keep, at least 2.
+    """
+    steps, values = np.asarray(curve.steps), np.asarray(curve.values)
+    if steps.size <= max_points:
+        return Series(steps, values)
+    kept = np.unique(np.linspace(0, steps.size - 1, max_points).round().astype(int))
+    return Series(steps[kept], values[kept])
 
 
 def _verdicts(
@@ -165,7 +180,7 @@ def _at_edge(setting: Mapping[str, Any], tried: list[Outcome]) -> list[str]:
     """Returns the numbers of a setting that are the extreme ones of the search."""
     names = []
     for name, value in setting.items():
-        values = [one.setting.get(name) for one in tried]
+        values: list[Any] = [one.setting.get(name) for one in tried]
         if not all(isinstance(one, int | float) for one in [value, *values]):
             continue
         if len(set(values)) > 1 and value in (min(values), max(values)):

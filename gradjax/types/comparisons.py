@@ -13,8 +13,9 @@ class Outcome(NamedTuple):
     role: str  # "search": a trial of the tuning; "fresh": a seed of the chosen setting
     seed: int
     setting: dict[str, Any]  # hyperparameter -> number or text
-    value: float  # the metric of the comparison at the end; NaN if it diverged
-    curve: Series  # the metric over the run, f64[points]; without points: not known
+    value: float  # at the end: of a fresh seed the metric of the comparison, of a trial
+    # of a search the metric that chooses; NaN if it diverged
+    curve: Series  # the metric that chooses, f64[points]; without points: not known
     steps: int = 0  # steps taken
     diverged_step: int = 0  # 0: it did not diverge
     source: str = ""  # the folder or file that holds it, and the trial
@@ -26,3 +27,5 @@ class Metric(NamedTuple):
     name: str  # with its split, as in "validation_accuracy"
     direction: str  # "min" if smaller values are better, else "max"
     num_examples: int | None = None  # of the split; an accuracy has steps of 1 / this
+    chosen_by: str = ""  # the metric of the trials of a search and of the curves, as in
+    # "validation_accuracy"; "": the same

@@ -1,0 +1,112 @@
+"""The main table of a report as CSV and as LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from gradjax.analysis.comparison import Row, Table
+from gradjax.pages.content import row_cells, words
+
+COLUMNS = (
+    "problem",
+    "metric",
+    "optimizer",
+    "setting",
+    "mean",
+    "low",
+    "high",
+    "median",
+    "diverged",
+    "seeds",
+    "p",
+    "verdict",
+    "doubts",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet recognises a formula
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\n": " ",
+    "\r": " ",
+}
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Returns all rows of all problems as CSV with a header.
+
+    A text that a spreadsheet would read as a formula begins with an apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for table in tables:
+        for row in table.rows:
+            cells = row_cells(row) | {
+                "problem": table.problem,
+                "metric": table.metric.name,
+                "setting": _setting(row),
+                "doubts": " ".join(row.doubts),
+            }
+            writer.writerow([_csv_cell(cells[name]) for name in COLUMNS])
+    return out.getvalue()
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    r"""Returns one table per problem for \usepackage{booktabs}."""
+    return "\n\n".join(_latex_table(table) for table in tables) + "\n"
+
+
+def latex(text: str) -> str:
+    """Returns a text with every character that LaTeX interprets escaped."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _csv_cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return repr(value)
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _setting(row: Row) -> str:
+    return ", ".join(f"{k}={v}" for k, v in row_cells(row)["setting"].items())
+
+
+def _latex_table(table: Table) -> str:
+    arrow = r"$\downarrow$" if table.metric.direction == "min" else r"$\uparrow$"
+    lines = [
+        r"\begin{tabular}{lllll}",
+        r"\toprule",
+        rf"optimizer & setting & {latex(words(table.metric.name))} {arrow} & seeds & "
+        r"verdict \\",
+        r"\midrule",
+        *(_latex_row(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join([f"% {latex(table.problem)}", *lines])
+
+
+def _latex_row(row: Row) -> str:
+    if row.interval is None:
+        value = f"diverged in {row.num_diverged} of {len(row.seeds)}"
+    else:
+        value = (
+            f"{row.interval.estimate:.4f} "
+            f"[{row.interval.low:.4f}, {row.interval.high:.4f}]"
+        )
+    verdict = row_cells(row)["verdict"] or "baseline"
+    cells = [row.optimizer, _setting(row), value, str(len(row.seeds)), verdict]
+    return " & ".join(latex(cell) for cell in cells) + r" \\"

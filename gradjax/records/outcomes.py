@@ -1,0 +1,121 @@
+"""Reads finished runs and sweeps as the outcomes that a comparison needs."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.records import opening, reading
+from gradjax.records.load import summary_of
+from gradjax.types import Series
+from gradjax.types.comparisons import Metric, Outcome
+
+_ROLES = {"run": "fresh", "search": "search", "fresh": "fresh"}
+_ENDED = ("finished", "stopped early", "diverged")
+
+
+def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
+    """Reads the trials of a finished run or sweep.
+
+    The problem is named with its budget, because only runs of one budget compare. The
+    seeds of a run count as fresh; those of a sweep are the ones of its fresh round.
+
+    Args:
+      workdir: the folder.
+
+    Returns:
+      The metric, on the test split if there is one and else on validation or train, and
+      the trials that ended. Each curve is that of the metric on validation, or of the
+      training loss.
+
+    Raises:
+      Refusal: no finished run or sweep, a lesson, or a damaged file.
+    """
+    folder = Path(workdir)
+    if opening.kind_of(folder) != "trials":
+        raise Refusal(f"{folder}: is a lesson, which has no trials to compare")
+    summary = summary_of(folder)
+    store = opening.open_to_read(folder, say=warnings.warn)
+    rows = [row for row in reading.rows(store).values() if row["status"] in _ENDED]
+    metric = _metric(summary["metric"], store.plan, rows)
+    found = [_outcome(store, row, summary, metric, str(folder)) for row in rows]
+    return metric, _with_curves(store, found, [row["trial"] for row in rows], metric)
+
+
+def _metric(chosen: str, plan: dict[str, Any], rows: list[dict[str, Any]]) -> Metric:
+    """Returns the metric on the test split, or else the one that chose the setting."""
+    split, _, name = chosen.partition("_")
+    if any(np.isfinite(row.get(f"test_{name}", np.nan)) for row in rows):
+        split = "test"
+    counts = (plan.get("data") or {}).get("num_examples") or {}
+    return Metric(f"{split}_{name}", direction(name), counts.get(split), chosen)
+
+
+def direction(metric: str) -> str:
+    """Returns "max" for an accuracy or a BLEU score, else "min"."""
+    is_score = any(word in metric.lower() for word in ("accuracy", "bleu"))
+    return "max" if is_score else "min"
+
+
+def _outcome(
+    store: Any,
+    row: dict[str, Any],
+    summary: dict[str, Any],
+    metric: Metric,
+    folder: str,
+) -> Outcome:
+    settings = store.plan["settings"]
+    names = [one["name"] for one in store.plan["space"]] or ["learning_rate"]
+    named = [name for name in names if name in row and name != "optimizer"]
+    schedule, optimizer = row["schedule"], row["optimizer"]
+    role = _ROLES[row["round"].partition("-")[0]]
+    measured = metric.chosen_by if role == "search" else metric.name
+    return Outcome(
+        problem=f"{summary['problem']}, {_budget(settings)}",
+        optimizer=optimizer if schedule == "constant" else f"{optimizer}, {schedule}",
+        role=role,
+        seed=row["seed"],
+        setting={name: row[name] for name in named if name != "schedule"},
+        value=float("nan") if row["diverged_step"] else row.get(measured, float("nan")),
+        curve=Series(np.empty(0), np.empty(0)),
+        steps=row["steps"],
+        diverged_step=row["diverged_step"],
+        source=f"{folder}, trial {row['trial']}",
+    )
+
+
+def _budget(settings: dict[str, Any]) -> str:
+    if settings["steps"] is not None:
+        length = f"{settings['steps']:,} steps"
+    elif settings["epochs"] is not None:
+        length = f"{settings['epochs']} epochs"
+    else:
+        length = "usual length"
+    return f"{length}, batch size {settings['batch_size']}"
+
+
+def _with_curves(
+    store: Any, found: list[Outcome], ids: list[str], metric: Metric
+) -> list[Outcome]:
+    """Adds to each outcome its curve on validation, or of the training loss."""
+    name = metric.name.partition("_")[2]
+    parts: dict[str, dict[str, list[Any]]] = {f"validation_{name}": {}, "loss": {}}
+    for trials, curve, steps, values in reading.curves(store):
+        if curve in parts:
+            for trial in np.unique(trials):
+                own = trials == trial
+                at = parts[curve].setdefault(str(trial), [])
+                at.append((steps[own], values[own]))
+    curves = parts[f"validation_{name}"] or parts["loss"]
+    return [
+        one._replace(curve=_joined(curves[trial])) if trial in curves else one
+        for one, trial in zip(found, ids, strict=True)
+    ]
+
+
+def _joined(parts: list[Any]) -> Series:
+    steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(steps, kind="stable")
+    return Series(steps[order], values[order])

@@ -1,0 +1,111 @@
+"""Writes a report of finished runs and sweeps: one HTML page, CSV and LaTeX.
+
+usage: python -m scripts.report FOLDER... [--csv=FILE] [--baseline=OPTIMIZER]
+           [--out=report] [--title=TEXT]
+
+The page needs no network and no server: it holds its data, its charts and its tables.
+Folders of one problem and one budget are compared with each other. `--csv` adds
+anyone's results, with the columns optimizer, problem, seed, step, metric and value.
+Verdicts compare each optimizer with the baseline over common seeds; without
+`--baseline` there are none.
+"""
+
+import argparse
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from gradjax.analysis.comparison import Table, compare
+from gradjax.errors import Refusal
+from gradjax.files import write_bytes
+from gradjax.pages.content import content
+from gradjax.pages.page import page
+from gradjax.pages.tables import to_csv, to_latex
+from gradjax.plots.comparison import learning_curves
+from gradjax.records.outcomes import outcomes
+from gradjax.records.outcomes_csv import outcomes_csv
+from gradjax.report import terminal
+from gradjax.types.comparisons import Metric, Outcome
+
+
+def gather(
+    folders: list[str], csv: str | None
+) -> dict[tuple[str, Metric], list[Outcome]]:
+    """Returns (problem, metric) -> all outcomes of the folders and of the CSV file."""
+    found: dict[tuple[str, Metric], list[Outcome]] = {}
+    parts = [outcomes(folder) for folder in folders]
+    parts += outcomes_csv(csv) if csv else []
+    for metric, own in parts:
+        for one in own:
+            found.setdefault((one.problem, metric), []).append(one)
+    if not found:
+        raise Refusal("a report needs a folder or --csv=FILE")
+    return found
+
+
+def tables_of(
+    found: dict[tuple[str, Metric], list[Outcome]], baseline: str | None
+) -> list[Table]:
+    """Returns the table of each problem; the baseline counts where it was run."""
+    tables = []
+    known = {one.optimizer for own in found.values() for one in own}
+    if baseline is not None and baseline not in known:
+        raise Refusal(f"--baseline={baseline}: there are {', '.join(sorted(known))}")
+    for (_, metric), own in found.items():
+        names = {one.optimizer for one in own if one.role == "fresh"}
+        tables.append(compare(own, metric, baseline if baseline in names else None))
+    return tables
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns its exit code: 2 after one line on stderr."""
+    try:
+        write(arguments)
+    except Refusal as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def write(arguments: list[str]) -> None:
+    """Writes report.html, report.csv, report.tex and the curves of each problem."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.report", usage=_usage(), add_help=True
+    )
+    parser.add_argument("folders", nargs="*")
+    parser.add_argument("--csv")
+    parser.add_argument("--baseline")
+    parser.add_argument("--out", default="report")
+    parser.add_argument("--title", default="Comparison of optimizers")
+    asked = parser.parse_args(arguments)
+    found = gather(asked.folders, asked.csv)
+    tables = tables_of(found, asked.baseline)
+    own = [one for part in found.values() for one in part]
+    facts = {
+        "Sources": "\n".join([*asked.folders, *([asked.csv] if asked.csv else [])]),
+        "Intervals": "Student's interval of the mean over fresh seeds, at 95 %",
+        "Made by": f"gradjax {version('gradjax')} on {date.today():%Y-%m-%d}",
+    }
+    pictures = learning_curves(tables, own)
+    html = page(content(asked.title, tables, own, facts), pictures)
+    out = Path(asked.out)
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "report.html": html,
+        "report.csv": to_csv(tables),
+        "report.tex": to_latex(tables),
+    }
+    for k, svg in enumerate(pictures.values()):
+        files[f"curves-{k}.svg"] = svg
+    for name, text in files.items():
+        write_bytes(out / name, text.encode())
+    terminal.say(f"{out / 'report.html'}: {len(html) / 1e6:.2f} MB")
+
+
+def _usage() -> str:
+    return (__doc__ or "").partition("usage: ")[2].partition("\n\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
