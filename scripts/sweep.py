@@ -32,7 +32,8 @@ def look(folder: Path, what: str) -> int:
         Refusal: there is no record, or it has no table yet.
     """
     if what == "status":
-        rows = [(name, f"{value}") for name, value in store.status(folder).items()]
+        found = store.status(folder, say=terminal.say)
+        rows = [(name, f"{value}") for name, value in found.items()]
         terminal.table(f"{folder}", rows)
         return 0
     if what == "verify":

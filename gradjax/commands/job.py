@@ -9,8 +9,9 @@ from gradjax import records, search
 from gradjax.commands import devices, experiment
 from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
-from gradjax.records import sources
-from gradjax.records.plan import PLAN, read_plan
+from gradjax.files import named_disk_errors
+from gradjax.records import inspection, sources
+from gradjax.records.plan import read_plan
 from gradjax.sweeps import points, rounds, space
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
@@ -80,8 +81,7 @@ def job_of(
     programs = [program(group[0].settings) for group in groups]
     plan = _plan(what, settings, asked, varied, problem)
     folder = _folder(what, settings, options, varied, plan)
-    is_there = (folder / PLAN).is_file() and not options.overwrite
-    known = read_plan(folder) if is_there else {}
+    known = {} if options.overwrite else _known(folder)
     threads = _threads(asked, known, programs, may_restart)
     num_devices = _num_used(asked, num_devices, threads, programs)
     plan["num_threads"] = _start_backend(threads, num_devices, may_restart)
@@ -157,6 +157,12 @@ def _num_devices(asked: Sweep, varied: Space, settings: Settings) -> int:
         return asked.num_devices
     available = cores.num_devices()
     return available if varied.dimensions else min(available, settings.seeds)
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """Returns the plan of an existing record; an empty one if there is none."""
+    with named_disk_errors(folder):
+        return {} if inspection.is_empty(folder) else read_plan(folder)
 
 
 def _threads(

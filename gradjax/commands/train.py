@@ -17,6 +17,7 @@ from gradjax import records
 from gradjax.commands import experiment, signals
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of
+from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
 from gradjax.own_code import named_errors
 from gradjax.records import params
@@ -117,7 +118,7 @@ def _run(
         fresh = rounds.fresh(context, done)
     groups = [*done, *fresh]
     if has_summary and len(store.files) == before:
-        kept = records.summary_of(job.folder)
+        kept = _read_summary(job.folder)
         if _is_of(kept, store, groups):
             table.show(kept)
             if options.plot and not (job.folder / "curves.png").is_file():
@@ -130,6 +131,15 @@ def _run(
     table.show(found)
     terminal.say(f"{spoken(job.folder)} keeps this {'run' if is_run else 'sweep'}")
     return found
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    """Reads the summary; an empty one if it is damaged, because it is made again."""
+    try:
+        return records.summary_of(folder)
+    except Refusal as damage:
+        terminal.say(f"{damage}; it is written again")
+        return {}
 
 
 def _write_results(

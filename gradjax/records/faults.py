@@ -25,7 +25,7 @@ POINTS = (
     *(f"commit:{step}" for step in _FILE + _LINE),
     *(f"snapshot:{step}" for step in _FILE + _LINE),
     "snapshot:before_prune",
-    *(f"event:{step}" for step in _LINE),
+    *(f"{stage}:{step}" for stage in ("event", "plan") for step in _LINE),
 )
 COMPUTING = ("segment:begun", "call:begun")  # points between two commits
 _counts: dict[str, int] = {}  # point -> times it was reached while a fault is set

@@ -9,7 +9,6 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.records import opening, reading
-from gradjax.records.plan import read_plan
 
 Columns = dict[str, list[Any]]
 
@@ -58,7 +57,6 @@ def frames(workdir: str | Path) -> Frames:
 
 
 def _add_lesson(curves: Columns, folder: Path) -> None:
-    read_plan(folder)
     arrays = read_npz(folder / "trace.npz")
     for name, values in arrays.items():
         if name.endswith(".step"):

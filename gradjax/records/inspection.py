@@ -1,15 +1,16 @@
 """Reads and verifies the folder of a store; changes nothing."""
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
 from gradjax.records import archive, journal, lock
 from gradjax.records.durable import PARTIAL
-from gradjax.records.plan import PLAN, read_plan
+from gradjax.records.plan import PLAN, is_copy, read_plan
 
-JOURNAL = "journal.jsonl"
+JOURNAL = journal.FILE
 REPORT = ("summary.json", "sensitivity.png", "curves.png", "tokenizer.json")
 LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
 _FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)
@@ -28,6 +29,7 @@ class Found(NamedTuple):
     problems: list[str]  # one line each
     end: int  # bytes of the journal without a torn last line
     num_bytes: int
+    has_plan: bool  # whether the journal holds a copy of the plan
 
 
 def is_empty(folder: Path) -> bool:
@@ -42,10 +44,8 @@ def is_empty(folder: Path) -> bool:
         return True
     refuse_links(folder)
     names = {entry.name for entry in folder.iterdir()}
-    if PLAN in names:
+    if PLAN in names or JOURNAL in names:
         return False
-    if JOURNAL in names:
-        read_plan(folder)  # refuses, and says what to do without a plan
     if _OLD in names:
         raise Refusal(
             f"{folder} holds a run of an older format ({_OLD}, no {PLAN}): open it with"
@@ -94,12 +94,13 @@ def inspect(folder: Path) -> Found:
     """Reads the journal and verifies the sha256 of every file that it names."""
     lines = journal.read(folder / JOURNAL)
     kinds = sorted_by_kind(lines.records)
+    has_plan = bool(kinds["plan"])
     files, lost, file_problems = _verified_files(folder, kinds["file"])
     snapshots, outdated, snapshot_problems = _verified_snapshots(
         folder, kinds["snapshot"]
     )
     problems = [
-        *_journal_problems(folder / JOURNAL, lines, files),
+        *_journal_problems(folder / JOURNAL, lines, files, has_plan),
         *kinds["problems"],
         *_shorten(file_problems, "files"),
         *snapshot_problems,
@@ -116,6 +117,7 @@ def inspect(folder: Path) -> Found:
         problems,
         lines.end,
         lines.num_bytes,
+        has_plan,
     )
 
 
@@ -137,16 +139,21 @@ def verify(folder: Path) -> list[str]:
             return [f"no run or sweep in {folder}"]
     except Refusal as refusal:  # the folder has links, or is not a store
         return [str(refusal)]
-    found = inspect(folder).problems
+    found: list[str] = []
     try:
-        read_plan(folder)
-    except Refusal as refusal:
-        return [str(refusal), *found]
+        read_plan(folder, found.append)
+        found += inspect(folder).problems
+    except Refusal as refusal:  # no plan, or the journal cannot be read
+        found.append(str(refusal))
     return found
 
 
-def status(folder: Path) -> dict[str, Any]:
+def status(folder: Path, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Returns the state of a store from its journal; verifies no file.
+
+    Args:
+      folder: the folder of the store.
+      say: is called with one line if plan.json is damaged and its copy is read.
 
     Returns:
       plan, num_segments, num_bytes of all files, num_events, snapshots (names),
@@ -163,7 +170,7 @@ def status(folder: Path) -> dict[str, Any]:
     files = {record["name"]: record for record in kinds["file"]}
     segments = [one for one in files.values() if one["kind"] == "segment"]
     return {
-        "plan": read_plan(folder),
+        "plan": read_plan(folder, say),
         "num_segments": len(segments),
         "num_bytes": sum(record["bytes"] for record in files.values()),
         "num_events": len(kinds["event"]),
@@ -175,12 +182,13 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Sorts journal lines into "file", "snapshot", "event" and "problems".
+    """Sorts journal lines into "file", "snapshot", "event", "plan" and "problems".
 
     A file holds a segment or the parameters of some trials. The problems are messages
     about all other lines.
     """
-    kinds: dict[str, list[Any]] = {"file": [], "snapshot": [], "event": []}
+    names = ("file", "snapshot", "event", "plan")
+    kinds: dict[str, list[Any]] = {name: [] for name in names}
     problems = []
     for record in records:
         if archive.is_sound(record):
@@ -188,6 +196,8 @@ def sorted_by_kind(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
             kinds["snapshot" if is_snapshot else "file"].append(record)
         elif record.get("kind") == "event" and isinstance(record.get("event"), dict):
             kinds["event"].append(record["event"])
+        elif is_copy(record):
+            kinds["plan"].append(record["plan"])
         else:
             shown = {key: record.get(key) for key in ("kind", "name", "file")}
             problems.append(f"{JOURNAL}: a line that is not ours is ignored: {shown}")
@@ -239,9 +249,13 @@ def _verified_snapshots(
 
 
 def _journal_problems(
-    path: Path, lines: journal.Journal, committed: dict[str, dict[str, Any]]
+    path: Path,
+    lines: journal.Journal,
+    committed: dict[str, dict[str, Any]],
+    has_plan: bool,
 ) -> list[str]:
     done = {f"{record['kind']} {name!r}" for name, record in committed.items()}
+    done |= {"plan"} if has_plan else set()
     problems = [
         f"{path}: line {line.line} ({line.hint or 'unreadable'}) is damaged; what it"
         " committed is not committed any more, and is computed again"

@@ -23,6 +23,7 @@ from gradjax.errors import Refusal
 from gradjax.records import faults
 from gradjax.records.durable import write_all
 
+FILE = "journal.jsonl"
 _LINE = re.compile(rb'\{"check":"([0-9a-f]{64})",(.*)', re.DOTALL)
 _NAME = re.compile(rb'"kind":"(segment|params|snapshot)","name":"([A-Za-z0-9._-]+)"')
 
@@ -31,7 +32,7 @@ class Damaged(NamedTuple):
     """A line whose digest is wrong or missing."""
 
     line: int  # from 1
-    hint: str  # such as "segment 'a'", if it can be read; otherwise ""
+    hint: str  # such as "segment 'a'" or "plan", if it can be read; otherwise ""
 
 
 class Journal(NamedTuple):
@@ -45,8 +46,17 @@ class Journal(NamedTuple):
 
 
 def read(path: Path) -> Journal:
-    """Reads every line; a missing file is an empty journal."""
-    content = path.read_bytes() if path.exists() else b""
+    """Reads every line; a missing file is an empty journal.
+
+    Raises:
+        Refusal: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror or error}") from error
     lines = content.split(b"\n")
     rest = lines.pop()
     records = [decode(line) for line in lines]
@@ -147,5 +157,7 @@ def _of_array(value: Any) -> Any:
 
 
 def _hint(line: bytes) -> str:
+    if b'"kind":"plan"' in line:
+        return "plan"
     match = _NAME.search(line)
     return f"{match[1].decode()} {match[2].decode()!r}" if match else ""

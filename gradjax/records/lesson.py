@@ -14,7 +14,7 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json, write_npz
-from gradjax.records import inspection, journal
+from gradjax.records import inspection, journal, lock, opening
 from gradjax.records.inspection import LESSON
 from gradjax.records.plan import read_plan, write_plan
 from gradjax.types import LessonResult
@@ -44,8 +44,7 @@ def begin(folder: Path, plan: dict[str, Any], overwrite: bool) -> bool:
             if (folder / "summary.json").is_file():
                 return True
         folder.mkdir(parents=True, exist_ok=True)
-        for name in reversed(LESSON):  # the summary is removed first
-            (folder / name).unlink(missing_ok=True)
+        _erase(folder)
         write_plan(folder, wanted)
     return False
 
@@ -76,6 +75,18 @@ def save_pictures(folder: Path, found: LessonResult) -> None:
     with named_disk_errors(folder):
         for name, content in drawn.items():
             write_bytes(folder / name, content)
+
+
+def _erase(folder: Path) -> None:
+    """Removes the earlier record; a run or a sweep only if no process writes it."""
+    if (folder / inspection.JOURNAL).exists():
+        held = lock.acquire(folder)
+        try:
+            opening.erase(folder)
+        finally:
+            lock.release(held)
+    for name in reversed(LESSON):  # the summary is removed first
+        (folder / name).unlink(missing_ok=True)
 
 
 def _check_same(folder: Path, wanted: dict[str, Any]) -> None:

@@ -55,9 +55,15 @@ def _chosen(
     folder: Path, store: Any, summary: dict[str, Any], trial: int | str | None
 ) -> str:
     """Returns the id of the trial that was asked for."""
-    if trial is None:
-        return summary["trials"][0]["trial"]
     ids = list(reading.trial_records(store))
+    if trial is None:
+        chosen = _first_of(folder, summary)
+        if chosen not in ids:
+            raise Refusal(
+                f"{folder}: its journal does not list the trial {chosen} of its"
+                " summary; the same command computes again what is missing"
+            )
+        return chosen
     if isinstance(trial, str) and trial in ids:
         return trial
     if isinstance(trial, int) and 0 <= trial < len(ids):
@@ -65,6 +71,14 @@ def _chosen(
     raise Refusal(
         f"{folder}: trial={trial!r}, but it has {len(ids)} trials: 0 to {len(ids) - 1}"
     )
+
+
+def _first_of(folder: Path, summary: dict[str, Any]) -> str:
+    """Returns the id of the trial that the summary describes first."""
+    try:
+        return summary["trials"][0]["trial"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise Refusal(f"{folder / 'summary.json'}: it names no trial") from error
 
 
 def _lesson(folder: Path, summary: dict[str, Any]) -> Run:

@@ -11,7 +11,14 @@ from gradjax.records import archive, faults, inspection, journal, lock
 from gradjax.records.durable import open_to_append
 from gradjax.records.folder import checked_path
 from gradjax.records.inspection import JOURNAL
-from gradjax.records.plan import PLAN, check_same, read_plan, write_plan
+from gradjax.records.plan import (
+    PLAN,
+    check_same,
+    is_intact,
+    line_of,
+    read_plan,
+    write_plan,
+)
 
 
 class Store(NamedTuple):
@@ -60,7 +67,7 @@ def create_or_open(
         held = lock.acquire(path)
         try:
             if overwrite:
-                _erase(path)
+                erase(path)
             return _open_locked(path, wanted, held, say, accept_changes)
         except BaseException:
             lock.release(held)
@@ -76,7 +83,7 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
     path = _resolve(folder)
     if inspection.is_empty(path):
         raise Refusal(f"no run or sweep in {path}")
-    plan, found = read_plan(path), inspection.inspect(path)
+    plan, found = read_plan(path, say), inspection.inspect(path)
     for line in found.problems:
         say(line)
     return Store(path, plan, *found[:4], say, None, None)
@@ -116,12 +123,16 @@ def _open_locked(
     say: Callable[[str], None],
     accept_changes: bool,
 ) -> Store:
-    """Opens a store whose lock is held: plan, folders, journal without a torn line."""
+    """Opens a store whose lock is held: plan, folders, journal without a torn line.
+
+    The plan is repaired from its copy in the journal, and the copy from the plan, after
+    it is known that the command may write in this folder.
+    """
     if inspection.is_empty(path):
         faults.reach("open:before_plan")
         write_plan(path, wanted)
         faults.reach("open:after_plan")
-    plan, accepted = read_plan(path), inspection.accepted_environments(path)
+    plan, accepted = read_plan(path, say), inspection.accepted_environments(path)
     is_new = check_same(path, plan, accepted, wanted, accept_changes)
     for name in archive.FOLDERS.values():
         (path / name).mkdir(exist_ok=True)
@@ -137,6 +148,10 @@ def _open_locked(
         remove(path, [*inspection.leftovers(path), *found.outdated])
         os.fsync(file.fileno())
         sync_folder(path)
+        if not is_intact(path):
+            write_plan(path, plan)
+        if not found.has_plan:
+            journal.append(file, line_of(plan), "plan")
         store = Store(path, plan, *found[:4], say, held, file)
         if is_new:
             _accept(store, wanted["environment"])
@@ -157,7 +172,7 @@ def _accept(store: Store, environment: dict[str, Any]) -> None:
     )
 
 
-def _erase(folder: Path) -> None:
+def erase(folder: Path) -> None:
     """Removes every file of a store, the plan last, so that a kill leaves a store."""
     if inspection.is_empty(folder):
         return

@@ -1,7 +1,12 @@
-"""The plan of a store: written first and only once, with its own digest."""
+"""The plan of a store: written first, with its own digest, and a copy in the journal.
+
+If `plan.json` is lost or damaged, the copy is read, and the next command that writes in
+the folder restores the file.
+"""
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ from gradjax.records import journal
 
 PLAN = "plan.json"
 FORMAT = 2
+_KIND = "plan"  # of the line of the journal that holds the copy
 _HINT = "environment.git_revision"  # for a reader; the sources have digests
 _SHOWN = 5  # differences that are listed; the others are only counted
 
@@ -26,14 +32,68 @@ def write_plan(folder: Path, plan: dict[str, Any]) -> None:
     write_json(folder / PLAN, content)
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
-    """Reads the plan of a store.
+def read_plan(folder: Path, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Reads the plan of a store, or its copy in the journal.
+
+    Args:
+      folder: the folder of the store.
+      say: is called with one line if the copy is read.
 
     Raises:
-        Refusal: the plan is missing, damaged, or of another format.
+        Refusal: the plan is missing, damaged, or of another format, and the journal has
+            no copy of it.
     """
     path = folder / PLAN
-    fix = "put back a copy of it, or start in another folder"
+    try:
+        form, plan = _read_file(path)
+    except Refusal as refusal:
+        copy = _read_copy(folder)
+        if copy is None:
+            raise
+        if say is not None:
+            wrong = str(refusal).partition("; ")[0]
+            say(
+                f"{wrong}; its copy in {journal.FILE} is used, and the same command"
+                " restores it"
+            )
+        return copy
+    if form != FORMAT:
+        raise Refusal(
+            f"{path} has format {form!r}, and this version of gradjax reads format"
+            f" {FORMAT}: open it with the version that wrote it, or name another folder"
+        )
+    return plan
+
+
+def is_intact(folder: Path) -> bool:
+    """Returns whether plan.json can be read without its copy."""
+    try:
+        _read_file(folder / PLAN)
+    except Refusal:
+        return False
+    return True
+
+
+def line_of(plan: dict[str, Any]) -> dict[str, Any]:
+    """Returns the line of the journal that holds a copy of the plan."""
+    return {"kind": _KIND, "format": FORMAT, "plan": plan}
+
+
+def is_copy(record: dict[str, Any]) -> bool:
+    """Returns whether a line of the journal holds a copy of the plan."""
+    is_plan = record.get("kind") == _KIND and isinstance(record.get("plan"), dict)
+    return is_plan and record.get("format") == FORMAT
+
+
+def _read_copy(folder: Path) -> dict[str, Any] | None:
+    records = journal.read(folder / journal.FILE).records
+    copies = [record["plan"] for record in records if is_copy(record)]
+    return copies[-1] if copies else None
+
+
+def _read_file(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Reads plan.json without its copy; returns its format and the plan."""
+    fix = "put back a copy of it, let --overwrite begin again, or name another folder"
     try:
         content = json.loads(path.read_bytes(), parse_constant=lambda _: None)
         form, check, plan = content["format"], content["check"], content["plan"]
@@ -44,12 +104,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise Refusal(f"{path} is damaged ({reason}); {fix}") from error
     if not isinstance(plan, dict) or check != _check(plan):
         raise Refusal(f"{path} is damaged (its sha256 differs); {fix}")
-    if form != FORMAT:
-        raise Refusal(
-            f"{path} has format {form!r}, and this version of gradjax reads format"
-            f" {FORMAT}: open it with the version that wrote it, or name another folder"
-        )
-    return plan
+    return form, plan
 
 
 def check_same(

@@ -15,12 +15,20 @@ def rows(store: Any) -> dict[str, Row]:
     """Returns trial id -> the row of the trial, in the order of the rounds."""
     found = trial_records(store)
     ended: dict[str, int] = {}  # cohort -> steps that its last segment reached
+    unlisted: set[str] = set()  # rounds of which the journal has lost the trials
     for cohort, record, arrays in segments(store):
         ended[cohort] = max(ended.get(cohort, 0), record["steps"])
-        for k, trial in enumerate(arrays["trial"]):
-            row = found[str(trial)]
+        is_listed = _are_listed(found, cohort, arrays["trial"])
+        unlisted |= set() if is_listed.all() else {_label(cohort)}
+        for k in np.flatnonzero(is_listed):
+            row = found[str(arrays["trial"][k])]
             row |= _end(arrays, k, record) | {"cohort": cohort}
             _add_kept(row, arrays, k)
+    for label in sorted(unlisted):
+        store.say(
+            f"{store.folder}: the journal has lost the list of the trials of {label},"
+            " which are left out; the same command restores it"
+        )
     for row in found.values():
         row["status"] = _status(row, ended)
         if row["status"] not in ("finished", "stopped early"):
@@ -28,7 +36,7 @@ def rows(store: Any) -> dict[str, Row]:
             row |= dict.fromkeys(measured, float("nan"))
         for metric in [name[5:] for name in row if name.startswith("test_")]:
             row.setdefault(f"train_{metric}", float("nan"))  # a sweep leaves it out
-        for name in ("cohort", "is_set_aside", "num_steps", "early_step"):
+        for name in ("cohort", "label", "is_set_aside", "num_steps", "early_step"):
             row.pop(name, None)
     return found
 
@@ -40,11 +48,12 @@ def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ..
       store: open to read.
       trials: the ids of trials; None: all.
     """
-    for _, _, arrays in segments(store):
+    known = trial_records(store)
+    for cohort, _, arrays in segments(store):
         ids = arrays["trial"]
-        is_asked = np.ones(len(ids), bool)
+        is_asked = _are_listed(known, cohort, ids)
         if trials is not None:
-            is_asked = np.isin(ids, list(trials))
+            is_asked &= np.isin(ids, list(trials))
         if not is_asked.any():
             continue
         ends = np.maximum(arrays["diverged_step"], arrays["early_step"])[:, None]
@@ -87,10 +96,24 @@ def trial_records(store: Any) -> dict[str, Row]:
         if "round" not in event:
             continue
         for trial, one in zip(event["ids"], event["trials"], strict=True):
+            label = f"{event['round']}-{event['number']}"
             about = {"trial": trial, "round": event["round"], "group": one["group"]}
+            about["label"] = label
             about |= {name: one[name] for name in ("seed", "optimizer", "schedule")}
             found[trial] = about | one["hparams"] | one["point"]
     return found
+
+
+def _label(cohort: str) -> str:
+    """Returns the round of a cohort, such as "search-0"."""
+    return "-".join(cohort.split("-")[:2])
+
+
+def _are_listed(known: dict[str, Row], cohort: str, ids: np.ndarray) -> np.ndarray:
+    """Returns which trials of a cohort the journal lists in its round: bool[trials]."""
+    label = _label(cohort)
+    found = [known.get(str(trial), {}).get("label") == label for trial in ids]
+    return np.asarray(found, bool)
 
 
 def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:

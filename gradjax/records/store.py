@@ -1,7 +1,8 @@
 """The folder of a run or a sweep, which stays valid if it is killed at any instant.
 
     plan.json             what was asked for; written first and never changed
-    journal.jsonl         a line for everything that is committed, in order
+    journal.jsonl         a copy of the plan, then a line for everything that is
+                          committed, in order
     segments/<name>.npz   the results of a segment of some trials
     params/<name>.npz     the kept parameters of some trials
     snapshots/<name>.npz  the states of trials, from which they resume; the last two

@@ -2,8 +2,9 @@
 
 The operating system ends a process that takes too much memory, and the process cannot
 foresee this. So the journal records which segment was begun. A segment that was begun
-and never committed is computed again with one call of the lanes at a time. If a single
-call was begun twice and never ended, its trials are set aside, and the others continue.
+twice and never committed is computed again with one call of the lanes at a time; once
+is not enough, because most kills have another reason than the segment. If a single call
+was begun twice and never ended, its trials are set aside, and the others continue.
 """
 
 from collections import Counter
@@ -18,7 +19,9 @@ from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import BlockRange
 
-_KILLS = 2  # of the process in a single call, before its trials are set aside
+# Ends of the process in one segment, before its calls are made one at a time, and in a
+# single call, before its trials are set aside.
+_KILLS = 2
 
 
 def advance(
@@ -41,9 +44,12 @@ def advance(
     if name not in stored.committed_segments(store):
         stored.append(store, {"begun": name})
     faults.reach("segment:begun")
-    if not deaths[name] or len(active.own.seed) == 1:  # one trial cannot be separated
+    is_alone = len(active.own.seed) == 1  # one trial cannot be separated
+    if deaths[name] < _KILLS or is_alone:
         return batches.advance(lanes, active, blocks)
-    store.say(f"{name} was begun and never ended: now one call at a time")
+    store.say(
+        f"{name} was begun {deaths[name]} times and never ended: now one call at a time"
+    )
     for at in range(0, len(active.rows), lanes.width):
         rows = active.rows[at : at + lanes.width]
         label = f"{name}/{rows[0]}"

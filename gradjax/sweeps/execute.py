@@ -39,6 +39,7 @@ class Hooks(NamedTuple):
     """Functions that are called between two segments."""
 
     keep: Keep
+    round_hash: str = ""  # of the list of trials, for the journal
     stops: tuple[int, ...] = ()  # blocks after which `halve` must be called
     halve: Halve = lambda *_: None  # called after each segment
     on_segment: batches.OnSegment = lambda *_: None  # after each computed segment
@@ -112,6 +113,7 @@ def run_cohort(
                 steps=steps,
                 num_steps=plan.num_steps,
                 run_s=run_s,
+                round=hooks.round_hash,
             )
         hooks.halve(active, blocks)
         active = batches.survivors(active)

@@ -115,8 +115,7 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
             [one.id for one in new],
             [_trial_record(context, one) for one in new],
         )
-        event = {"round": name, "number": len(before), "ids": ids, "trials": listed}
-        stored.append(store, event | {"hash": points.digest(event)})
+        stored.append(store, _numbered(store, name, {"ids": ids, "trials": listed}))
     wanted, done = {one.id for one in made}, []
     for event in rounds(stored.events(store), name):
         if wanted & set(event["ids"]):
@@ -124,8 +123,34 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
                 points.trial(context.base, one["point"], one["seed"])
                 for one in event["trials"]
             ]
-            done += _run(context, f"{name}-{event['number']}", again)
+            done += _run(context, f"{name}-{event['number']}", again, event["hash"])
     return done
+
+
+def _numbered(store: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
+    """Returns the event of a new round, with a number that no other round has.
+
+    If the journal has lost the line of an earlier round, the files of this round remain
+    in the folder. The number of these files is used again if they are of the same list
+    of trials, which their digest says.
+    """
+    of_files: dict[int, set[str]] = {}  # number -> digests of lists of trials
+    for file, record in {**store.lost, **store.files}.items():
+        of, number, _ = file.split("-", 2)
+        if of == name:
+            of_files.setdefault(int(number), set()).add(record.get("round", ""))
+    taken = {one["number"] for one in rounds(stored.events(store), name)}
+    following = max({*taken, *of_files}, default=-1) + 1
+    for number in sorted({*of_files} - taken):
+        event = _event(name, number, listed)
+        if event["hash"] in of_files[number]:
+            return event
+    return _event(name, following, listed)
+
+
+def _event(name: str, number: int, listed: dict[str, Any]) -> dict[str, Any]:
+    event = {"round": name, "number": number, **listed}
+    return event | {"hash": points.digest(event)}
 
 
 def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
@@ -144,7 +169,9 @@ def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
     }
 
 
-def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
+def _run(
+    context: Context, label: str, made: list[Trial], round_hash: str
+) -> list[GroupResult]:
     """Runs the groups of a round, one after another."""
     groups = points.group(made)
     context.reporter.announce(label, groups)
@@ -157,6 +184,7 @@ def _run(context: Context, label: str, made: list[Trial]) -> list[GroupResult]:
         estimate = functools.partial(estimate, lanes, len(own), own[0].settings)
         hooks = Hooks(
             keep=functools.partial(keep, target),
+            round_hash=round_hash,
             on_segment=watch.computed,
             on_read=watch.read,
             on_ready=functools.cache(estimate),

@@ -138,8 +138,8 @@ def test_trials_that_end_the_process_are_set_aside_and_the_rest_goes_on(
 ):
     flags = (*QUICK, "--sweep=learning_rate=log(1e-3, 0.1, 3)", "--lane_width=1")
     assert sweep(*flags, "--workdir=whole").returncode == 0
-    for fault in ("segment:begun:2:kill", "call:begun:2:kill", "call:begun:2:kill"):
-        killed(*flags, "--workdir=mine", fault=fault)
+    for begun in ("segment:begun:2", "segment:begun:1", *2 * ("call:begun:2",)):
+        killed(*flags, "--workdir=mine", fault=f"{begun}:kill")
     last = sweep(*flags, "--workdir=mine")
     assert last.returncode == 3, last.stderr
     assert "set aside" in last.stdout

@@ -42,7 +42,7 @@ def test_row_12_a_torn_last_line_is_cut_before_the_next(
         assert "is torn" in store.verify(folder)[0]
         assert path.stat().st_size == length  # verify changes nothing
         it, lines = opened(folder)
-        assert "journal.jsonl: its last line, 6" in lines[0] and "is torn" in lines[0]
+        assert "journal.jsonl: its last line, 7" in lines[0] and "is torn" in lines[0]
         store.snapshot(it, "step-1", arrays_of(101))
         store.close(it)
         assert path.read_bytes() == content
@@ -106,7 +106,7 @@ def test_a_damaged_line_in_the_middle_names_its_unit_until_it_is_done_again(
     path = folder / "journal.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"trials":[1,2]', b'"trials":[1,3]'))
     it, lines = opened(folder)
-    assert "line 5 (segment 'batch-1') is damaged" in lines[0]
+    assert "line 6 (segment 'batch-1') is damaged" in lines[0]
     assert list(store.committed_segments(it)) == ["batch-0", "batch-2"]
     store.commit(it, "batch-1", arrays_of(1))
     store.close(it)

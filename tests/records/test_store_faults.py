@@ -130,7 +130,7 @@ def left(folder):
 
 def occurrences(point):
     stage = point.split(":")[0]
-    if stage == "open":
+    if stage in ("open", "plan"):
         return [1]
     return [1, 2] if stage == "event" else [1, 3]
 
