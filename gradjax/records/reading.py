@@ -20,7 +20,7 @@ def rows(store: Any) -> dict[str, Row]:
         ended[cohort] = max(ended.get(cohort, 0), record["steps"])
         is_listed = _are_listed(found, cohort, arrays["trial"])
         unlisted |= set() if is_listed.all() else {_label(cohort)}
-        for k in np.flatnonzero(is_listed):
+        for k in np.flatnonzero(is_listed).tolist():
             row = found[str(arrays["trial"][k])]
             row |= _end(arrays, k, record) | {"cohort": cohort}
             _add_kept(row, arrays, k)
