@@ -20,6 +20,7 @@ from gradjax.commands.job import Job, job_of, name_of
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
 from gradjax.own_code import named_errors
+from gradjax.problems import state as states
 from gradjax.records import params
 from gradjax.records import store as stored
 from gradjax.records.inspection import environments
@@ -27,10 +28,10 @@ from gradjax.report import announce, pictures, progress, summary, table, termina
 from gradjax.sweeps import points, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
-from gradjax.types import Options, Params, Problem, Report, Settings, Sweep
+from gradjax.types import ModelState, Options, Params, Problem, Settings, Sweep
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
-Trained = dict[str, tuple[Problem, Params]]  # by the id of the trial
+Trained = dict[str, tuple[Problem, Params, ModelState]]  # by the id of the trial
 
 
 def train(
@@ -162,7 +163,8 @@ def _write_results(
     with named_disk_errors(job.folder):
         (job.folder / "summary.json").unlink(missing_ok=True)
     trained = _load_winner(job, store, won)
-    reports = {trial: _report(*one) for trial, one in trained.items()}
+    with named_errors("the problem's report fails"):
+        reports = {trial: states.report(*one) for trial, one in trained.items()}
     found = summary.summarize(setup, done, fresh, reports)
     found["num_changes"] = len(environments(stored.events(store)))
     found["request"] = _request([*done, *fresh])
@@ -202,17 +204,11 @@ def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:
         leaves = params.leaves_of(store, one.id)
         if leaves is not None:
             lanes = job.lanes(one.settings)
-            tree = params.like(lanes.shapes[0].train.params, leaves)
-            found[one.id] = (lanes.program.plan.problem, tree)
+            shapes = lanes.shapes[0].train
+            tree = params.like(shapes.params, leaves[0])
+            state = params.like(shapes.model_state, leaves[1])
+            found[one.id] = (lanes.program.plan.problem, tree, state)
     return found
-
-
-def _report(problem: Problem, tree: Params) -> Report:
-    """Returns the report of a problem on trained parameters."""
-    if problem.report is None:
-        return Report({})
-    with named_errors("the problem's report fails"):
-        return problem.report(tree, problem.data)
 
 
 def _pictures(
@@ -221,8 +217,8 @@ def _pictures(
     if job.space.dimensions:
         return pictures.of_sweep(done)
     examples = None
-    for problem, tree in list(trained.values())[:1]:
-        examples = None if problem.examples is None else problem.examples(tree)
+    for one in list(trained.values())[:1]:
+        examples = states.examples(*one)
     settings = job.settings
     title = f"{name_of(settings)}: {settings.optimizer}, {settings.schedule}"
     epoch_steps = experiment.epoch_steps(job.problem, settings)

@@ -23,6 +23,7 @@ from gradjax import expressions, optimizers
 from gradjax.derivatives.scan import scan
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
+from gradjax.problems import state as model_states
 from gradjax.training import evaluation
 from gradjax.training import step as steps
 from gradjax.types import Hparams, Plan, Program, Splits, TrainState
@@ -156,7 +157,7 @@ def _outcome(
     state = _train(plan, hparams, seed, arrays["train"])
     rule = plan.optimizer
     params = optimizers.eval_params(rule, state.opt_state, state.params)
-    means = _means(plan, split, params, arrays)
+    means = _means(plan, split, (params, state.model_state), arrays)
     return jnp.where(state.alive, means["loss"], jnp.nan)
 
 
@@ -183,10 +184,16 @@ def _train(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> TrainS
     return state
 
 
-def _means(plan: Plan, split: str, params: Any, arrays: dict[str, Any]) -> Any:
-    """Computes the mean of each metric over the split: metric -> f32[]."""
-    source = getattr(plan.problem.data, split, None)
-    return evaluation.evaluate(plan.problem, params, source, arrays[split])
+def _means(
+    plan: Plan, split: str, network: tuple[Any, Any], arrays: dict[str, Any]
+) -> Any:
+    """Computes the mean of each metric over the split: metric -> f32[].
+
+    `network` holds the parameters of the network, and its state or None.
+    """
+    source, (params, model_state) = getattr(plan.problem.data, split, None), network
+    own = arrays[split]
+    return evaluation.evaluate(plan.problem, params, source, own, model_state)
 
 
 def _numbers(program: Program, hparams: Hparams) -> Hparams:
@@ -233,9 +240,12 @@ def _arrays(plan: Plan, split: str) -> dict[str, Any]:
 
 def _check_loss(plan: Plan, split: str, arrays: dict[str, Any]) -> None:
     """Refuses a problem whose metrics do not include the loss."""
-    params = jax.eval_shape(plan.problem.init, jax.random.key(0))
+    made = functools.partial(model_states.init, plan.problem)
+    network = [
+        jax.eval_shape(of, jax.random.key(0)) for of in (plan.problem.init, made)
+    ]
     measured = functools.partial(_means, plan, split, arrays=arrays)
-    names = jax.eval_shape(measured, params)
+    names = jax.eval_shape(measured, network)
     if "loss" not in names:
         said = ", ".join(names)
         raise Refusal(f"the problem's metrics have no 'loss' to follow, only {said}")

@@ -41,6 +41,12 @@ RESTRICTIONS: tuple[Restriction, ...] = (
         "takes the gradient of each example, and this problem has no data",
     ),
     Restriction(
+        lambda entry: entry.gradient == "per_example",
+        lambda problem: problem.init_state is None,
+        "takes the gradient of each example, and the network of this problem has a"
+        " state (as BatchNorm has), which depends on all examples of a batch",
+    ),
+    Restriction(
         lambda entry: entry.make in _OF_AXES,
         _has_axes,
         "keeps a bound for each axis of a parameter, and this problem has one without"

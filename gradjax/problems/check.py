@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import keys
+from gradjax.problems import state as states
 from gradjax.problems.calling import arity
-from gradjax.types import Batch, Problem
+from gradjax.types import Batch, ModelState, Problem
 
 _RESERVED = ("loss", "learning_rate", "step_size", "num_gradients", "tolerated")
 _RESERVED_STARTS = ("validation_", "optimizer.")
@@ -18,6 +19,8 @@ _RESERVED_STARTS = ("validation_", "optimizer.")
 
 def check(problem: Problem, batch_size: int | None) -> None:
     """Refuses parameters that are not floats, and a loss that is not (f[], aux).
+
+    With a state the loss is (f[], aux, state), and the state keeps its types.
 
     Args:
       problem: the problem; its `init` and `loss` are traced once, on shapes.
@@ -37,18 +40,22 @@ def check(problem: Problem, batch_size: int | None) -> None:
             name = f"params{jax.tree_util.keystr(path)}"
             raise Refusal(f"{name} is {leaf.dtype}: only floats can be trained")
     _check_arguments(problem)
+    with named_errors("the initial state of the network fails"):
+        state = jax.eval_shape(lambda key: states.init(problem, key), key)
+    given = () if problem.init_state is None else (state,)
     batch = _batch(problem, batch_size)
     with named_errors("the loss fails"):
         loss = functools.partial(keys.call, "the loss", problem.loss)
-        found = jax.eval_shape(loss, params, batch, key)
-    is_pair = (
-        isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)
-    )
-    if not is_pair or not _is_scalar(found[0]):
+        found = jax.eval_shape(loss, params, batch, key, *given)
+    is_right = isinstance(found, tuple) and len(found) == 2 + len(given)
+    if not is_right or not isinstance(found[1], dict) or not _is_scalar(found[0]):
+        form = "(loss f32[], aux, new state)" if given else "(loss f32[], aux)"
         raise Refusal(
-            f"the loss gives {_describe(found)}: expected (loss f32[], aux), aux a"
-            " dictionary of scalars, {} for none"
+            f"the loss gives {_describe(found)}: expected {form}, aux a dictionary of"
+            " scalars, {} for none"
         )
+    if given:
+        _check_state(problem, state, found[2])
     for name, value in found[1].items():
         if name in _RESERVED or name.startswith(_RESERVED_STARTS):
             raise Refusal(f"the loss's aux[{name!r}]: this name is reserved")
@@ -59,12 +66,36 @@ def check(problem: Problem, batch_size: int | None) -> None:
 
 
 def _check_arguments(problem: Problem) -> None:
-    needed, most = arity(problem.loss)
-    if needed > 3 or most < 3:
+    has_state = problem.init_state is not None
+    count, last = (4, ", state") if has_state else (3, "")
+    needed, most = arity(problem.loss, count)
+    if needed > count or most < count:
         raise Refusal(
-            "the loss is called with (params, batch, key), and takes"
-            f" {needed if needed > 3 else most} arguments"
+            f"the loss is called with (params, batch, key{last}), and takes"
+            f" {needed if needed > count else most} arguments"
         )
+
+
+def _check_state(problem: Problem, before: ModelState, after: ModelState) -> None:
+    """Refuses a state that changes its form in a step, or that has no metrics."""
+    old, new = (_shapes(state) for state in (before, after))
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            raise Refusal(
+                f"the state of the network: {name} is {old.get(name, 'absent')} before"
+                f" a step and {new.get(name, 'absent')} after it; expected the same"
+            )
+    if problem.metrics is None:
+        raise Refusal(
+            "a problem with a state needs metrics, because its loss is that of"
+            " training, in which a network such as BatchNorm normalises by the batch"
+        )
+
+
+def _shapes(state: ModelState) -> dict[str, str]:
+    """Returns the name of each leaf -> its type and shape."""
+    leaves = jax.tree.leaves_with_path(state)
+    return {f"state{jax.tree_util.keystr(k)}": _describe(x) for k, x in leaves}
 
 
 def _batch(problem: Problem, batch_size: int | None) -> Batch:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from gradjax.data import arrays
+from gradjax.problems import state as states
 from gradjax.problems.augmentation import Augment
 from gradjax.problems.network import network
 from gradjax.types import (
@@ -17,6 +18,7 @@ from gradjax.types import (
     Key,
     MetricSums,
     Model,
+    ModelState,
     Params,
     Problem,
     Target,
@@ -39,7 +41,8 @@ def classification(
 
     Args:
       dataset: images u8[examples, height, width, channels] and labels i32[examples].
-      model: apply(params, f32[batch, height, width, channels]) -> f32[batch, classes].
+      model: apply(params, f32[batch, height, width, channels]) -> f32[batch, classes];
+        it may keep a state.
       with_accuracy: whether the accuracy of each training batch is traced.
       augment: (images, key) -> images, applied to the training images only.
 
@@ -48,35 +51,35 @@ def classification(
     """
     scale = 1.0 / dataset.max_value
 
-    def logits_of(params: Params, batch: Batch, key: Key | None) -> jax.Array:
+    def outputs_of(
+        params: Params, batch: Batch, key: Key | None, state: ModelState
+    ) -> tuple[jax.Array, ModelState]:
         inputs = batch["image"].astype(jnp.float32) * scale
-        return model.apply(params, inputs, key)
+        return states.outputs(model, params, inputs, key, state)
 
     def loss(
-        params: Params, batch: Batch, key: Key
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        params: Params, batch: Batch, key: Key, state: ModelState = None
+    ) -> tuple[jax.Array, dict[str, jax.Array], ModelState]:
         if augment is not None:
             augment_key, key = jax.random.split(key)
             batch = batch | {"image": augment(batch["image"], augment_key)}
-        logits = logits_of(params, batch, key)
+        logits, state = outputs_of(params, batch, key, state)
         aux = {"accuracy": _hits(logits, batch).mean()} if with_accuracy else {}
-        return _cross_entropy(logits, batch).mean(), aux
+        return _cross_entropy(logits, batch).mean(), aux, state
 
-    def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
-        logits = logits_of(params, batch, None)
+    def metrics(
+        params: Params, batch: Batch, _key: Key, state: ModelState = None
+    ) -> MetricSums:
+        logits, _ = outputs_of(params, batch, None, state)
         count = jnp.float32(logits.shape[0])
         return {
             "loss": (_cross_entropy(logits, batch).sum(), count),
             "accuracy": (_hits(logits, batch).sum(), count),
         }
 
-    return Problem(
-        init=model.init,
-        loss=loss,
-        metrics=metrics,
-        data=arrays.splits(dataset),
-        target=Target("accuracy", _TARGETS.get(dataset.name), "max"),
-    )
+    target = Target("accuracy", _TARGETS.get(dataset.name), "max")
+    data = arrays.splits(dataset)
+    return states.fitted(Problem(model.init, loss, metrics, data, target), model)
 
 
 def model_for(expression: str, dataset: Dataset) -> Model:
@@ -122,8 +125,10 @@ def about(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Array]:
-    """Makes a function (params, images) -> probabilities f32[batch, classes].
+def predictor(model: Model, max_value: float) -> Callable[..., jax.Array]:
+    """Makes a function (params, images, state) -> probabilities f32[batch, classes].
+
+    The state of the network is None by default.
 
     Args:
       model: the classifier.
@@ -131,22 +136,24 @@ def predictor(model: Model, max_value: float) -> Callable[[Params, Any], jax.Arr
     """
 
     @jax.jit
-    def predict(params: Params, images: Any) -> jax.Array:
+    def predict(params: Params, images: Any, state: ModelState = None) -> jax.Array:
         inputs = jnp.asarray(images).astype(jnp.float32) / max_value
-        return jax.nn.softmax(model.apply(params, inputs))
+        return jax.nn.softmax(states.outputs(model, params, inputs, None, state)[0])
 
     return predict
 
 
 def examples(
     dataset: Dataset, model: Model, count: int = 10
-) -> Callable[[Params], Examples]:
-    """Makes a function params -> Examples with the first `count` test images."""
+) -> Callable[..., Examples]:
+    """Makes a function (params, state) -> Examples of the first `count` test images."""
     predict = predictor(model, dataset.max_value)
 
-    def shown(params: Params) -> Examples:
+    def shown(params: Params, state: ModelState = None) -> Examples:
         images, labels = dataset.test["image"][:count], dataset.test["label"][:count]
-        return Examples(images / dataset.max_value, labels, predict(params, images))
+        return Examples(
+            images / dataset.max_value, labels, predict(params, images, state)
+        )
 
     return shown
 

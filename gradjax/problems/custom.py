@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import jax
+
 from gradjax.data import arrays
-from gradjax.types import Key, Params, Problem, Source, Splits, Target
+from gradjax.types import Problem, Source, Splits, Target
 
 
 def problem(
@@ -13,6 +15,7 @@ def problem(
     validation: Any = None,
     test: Any = None,
     metrics: Any = None,
+    state: Any = None,
 ) -> Problem:
     """Makes a problem from a pure loss and arrays.
 
@@ -26,13 +29,15 @@ def problem(
       test: as `train`, used at the end only.
       metrics: (params, batch, key) -> {name: (sum, count)} over held-out batches; None:
         the loss is measured.
+      state: what the network keeps beside its parameters, such as the running means of
+        BatchNorm: the initial state, or a function key -> state, which gets the key
+        that `init` gets. Then the loss is (params, batch, key, state) -> (f32[], aux,
+        new state), and the metrics are needed: (params, batch, key, state) -> {name:
+        (sum, count)}. Evaluation does not change the state. None: there is no state.
 
     Raises:
         Refusal: arrays are empty, not finite, or differ in their number of examples.
     """
-
-    def as_function(_key: Key) -> Params:
-        return init
 
     def source(part: Any) -> Source | None:
         return None if part is None else arrays.source(part)
@@ -40,5 +45,17 @@ def problem(
     data = None
     if train is not None:
         data = Splits(arrays.source(train), source(validation), source(test))
-    make = init if callable(init) else as_function
-    return Problem(make, loss, metrics, data, Target())
+    init_state = None if state is None else _as_function(state)
+    target = Target()
+    return Problem(
+        _as_function(init), loss, metrics, data, target, init_state=init_state
+    )
+
+
+def _as_function(value: Any) -> Any:
+    """Returns a function of a key: the value itself, or one that returns the value.
+
+    A callable pytree, such as an Equinox module, is a value.
+    """
+    is_node = not jax.tree_util.all_leaves([value])
+    return value if callable(value) and not is_node else lambda _key: value

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from gradjax import expressions
 from gradjax.errors import Refusal
-from gradjax.problems.arguments import number, truth, whole
+from gradjax.problems.arguments import choice, number, truth, whole
 from gradjax.types import Call
 
 Made = TypeVar("Made")  # a Model, or another NamedTuple of functions
@@ -29,6 +29,7 @@ _MOST = {
     "scale": 1e3,
 }
 _LEAST = {"hidden": 0}  # 0: no hidden layer
+_CHOICES = {"norm": ("batch", "group", "layer")}  # of arguments that are words
 _MOST_LAYERS = 32  # the largest length of a tuple
 
 
@@ -67,6 +68,9 @@ def network(
 def _check(call: Call, name: str, value: Any, default: Any) -> Any:
     """Returns the value if it has the type of the default and is in range."""
     said = f"{call.name}: {name}"
+    if isinstance(default, str):
+        is_bare = isinstance(value, Call) and not value.args and not value.kwargs
+        return choice(said, value.name if is_bare else value, _CHOICES[name])
     if isinstance(value, Call):
         raise Refusal(f"{said}={expressions.unparse(value)}: expected a number")
     if isinstance(default, bool):

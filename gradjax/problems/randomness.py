@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from gradjax.problems import state as states
 from gradjax.types import Problem
 
 
@@ -13,12 +14,13 @@ def is_random(problem: Problem) -> bool:
     example.
     """
     params, batch = problem.init(jax.random.key(0)), None
+    state = states.init(problem, jax.random.key(0))
     if problem.data is not None:
         train = problem.data.train
         batch = train.take(train.arrays, jnp.zeros(1, jnp.uint32))
 
     def loss(key: jax.Array) -> jax.Array:
-        return problem.loss(params, batch, key)[0]
+        return states.loss(problem, params, batch, key, state)[0]
 
     seen = jax.jit(jax.vmap(loss))(jax.random.split(jax.random.key(1), 8))
     return bool((seen != seen[0]).any())

@@ -12,7 +12,7 @@ from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.problems import model_of, predictor, text, translation
 from gradjax.records import opening, params, reading
-from gradjax.types import Params, Run, Series
+from gradjax.types import ModelState, Params, Run, Series
 
 
 def load(workdir: str | Path, trial: int | str | None = None) -> Run:
@@ -44,11 +44,11 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
     chosen = _chosen(folder, store, summary, trial)
     trace = reading.trace_of(store, chosen)
     leaves = params.leaves_of(store, chosen)
-    found = None if leaves is None else params.nest(leaves)
-    predict = None
-    if found is not None:
-        predict = _predict(folder, store.plan, found)
-    return Run(store.plan, summary, trace, found, predict)
+    if leaves is None:
+        return Run(store.plan, summary, trace, None, None)
+    found, state = (params.nest(part) if part else None for part in leaves)
+    predict = _predict(folder, store.plan, found, state)
+    return Run(store.plan, summary, trace, found, predict, state)
 
 
 def _chosen(
@@ -92,7 +92,7 @@ def _lesson(folder: Path, summary: dict[str, Any]) -> Run:
 
 
 def _predict(
-    folder: Path, config: dict[str, Any], params: Params
+    folder: Path, config: dict[str, Any], params: Params, state: ModelState
 ) -> Callable[[Any], Any] | None:
     """Returns the trained model, if the plan describes its inputs; otherwise None."""
     data, name = config["data"] or {}, dict(config["settings"]["own"]).get("model")
@@ -101,7 +101,7 @@ def _predict(
     if "input_shape" in data and "num_classes" in data:
         model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
         predict = predictor(model, data["max_value"])
-        return lambda inputs: predict(params, inputs)
+        return lambda inputs: predict(params, inputs, state)
     if "num_tokens" in data and ("num_classes" in data or "target" in data):
         make = functools.cache(lambda: _of_texts(folder, name, data))
         return lambda inputs: make()(params, inputs)

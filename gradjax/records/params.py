@@ -9,7 +9,8 @@ import numpy as np
 from gradjax.records import store as stored
 from gradjax.types import Params, Trials
 
-_LEAF = "params/"
+Leaves = dict[str, np.ndarray]  # path of a leaf -> values
+_LEAF, _STATE = "params/", "model_state/"  # before the paths of leaves
 
 
 def commit(
@@ -22,6 +23,8 @@ def commit(
 ) -> None:
     """Stores the parameters of the trials of a cohort that `keep` chooses.
 
+    The state of their network is stored beside them.
+
     Args:
       store: open to write.
       name: the name of the cohort.
@@ -31,13 +34,19 @@ def commit(
       cohort: the trials.
     """
     rows = np.flatnonzero(keep(cohort, found))
-    leaves = jax.tree.leaves_with_path(found.params) if len(rows) else []
-    arrays = {f"{_LEAF}{path_name(path)}": _plain(x[rows]) for path, x in leaves}
+    arrays = {}
+    for start, tree in ((_LEAF, found.params), (_STATE, found.model_state)):
+        leaves = jax.tree.leaves_with_path(tree) if len(rows) else []
+        arrays |= {f"{start}{path_name(path)}": _plain(x[rows]) for path, x in leaves}
     stored.commit_params(store, name, {"trial": np.asarray(ids)[rows], **arrays})
 
 
-def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
-    """Reads the parameters of a trial: path -> values; None if they are not stored.
+def leaves_of(store: Any, trial: str) -> tuple[Leaves, Leaves] | None:
+    """Reads the parameters of a trial and the state of its network: path -> values.
+
+    Returns:
+      (parameters, state), the state without leaves where the network has none; None if
+      they are not stored.
 
     Raises:
         Refusal: the file has been damaged.
@@ -46,12 +55,14 @@ def leaves_of(store: Any, trial: str) -> dict[str, np.ndarray] | None:
         arrays = stored.read(store, name)
         rows = np.flatnonzero(arrays["trial"] == trial)
         if rows.size:
-            return {
-                path.removeprefix(_LEAF): values[rows[0]]
-                for path, values in arrays.items()
-                if path.startswith(_LEAF)
-            }
+            one = {path: values[rows[0]] for path, values in arrays.items()}
+            return _under(_LEAF, one), _under(_STATE, one)
     return None
+
+
+def _under(start: str, arrays: Leaves) -> Leaves:
+    """Returns the arrays whose names begin with `start`, without this beginning."""
+    return {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}
 
 
 def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:

@@ -36,6 +36,11 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
     )
     if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
         terminal.say("learning rate 0: the parameters will stay where they start")
+    if problem.init_state and optimizers.has_eval_params(plan.optimizer):
+        terminal.say(
+            f"{settings.optimizer} averages parameters: they are evaluated with the"
+            " state that the network collected at the parameters that are not averaged"
+        )
     committed = stored.committed_segments(store).values()
     done = max((one["steps"] for one in committed), default=0)
     if 0 < done < plan.num_steps:

@@ -193,7 +193,7 @@ def _block_ranges(
 
 def _states(active: Active) -> dict[str, np.ndarray]:
     """Returns the states of the active trials, as named arrays."""
-    leaves = jax.tree.leaves((active.results.state, active.results.params))
+    leaves = jax.tree.leaves(_carried(active))
     arrays = {f"leaf/{k}": _storable(x[active.rows]) for k, x in enumerate(leaves)}
     return arrays | {"rows": active.rows}
 
@@ -202,9 +202,15 @@ def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
     """Restores the states that `_states` returned."""
     if not np.array_equal(active.rows, arrays["rows"]):
         raise RuntimeError("a snapshot of other trials than the active ones")
-    leaves = jax.tree.leaves((active.results.state, active.results.params))
+    leaves = jax.tree.leaves(_carried(active))
     for k, leaf in enumerate(leaves):
         leaf[active.rows] = arrays[f"leaf/{k}"].view(leaf.dtype)
+
+
+def _carried(active: Active) -> Any:
+    """Returns what the results hold of the states of the trials: [trials, ...]."""
+    of = active.results
+    return of.state, of.params, of.model_state
 
 
 def _storable(values: np.ndarray) -> np.ndarray:

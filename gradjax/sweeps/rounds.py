@@ -250,7 +250,9 @@ def _cohorts(
 def _join(parts: list[Trials]) -> Trials:
     """Joins the cohorts of a group, without parameters and states: they are large."""
     bare = [
-        part._replace(params={}, state={}, trace={}, compile_s=0, run_s=0)
+        part._replace(
+            params={}, state={}, model_state={}, trace={}, compile_s=0, run_s=0
+        )
         for part in parts
     ]
     joined = jax.tree.map(

@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.problems import keys
+from gradjax.problems import state as model_states
 from gradjax.types import (
-    Batch,
-    Key,
     MetricSums,
+    ModelState,
     Params,
     Plan,
     Problem,
@@ -34,7 +33,9 @@ _CPU_BATCH, _BATCH = 100, 1_000
 def eval_params(plan: Plan, state: TrainState) -> Params:
     """Returns the parameters to evaluate and to keep.
 
-    For a diverged run they are the parameters before it diverged.
+    For a diverged run they are the parameters before it diverged. Averaged parameters
+    are evaluated with the state of the network as it is, which the network collected at
+    the parameters that were not averaged.
     """
     if not optimizers.has_eval_params(plan.optimizer):
         return state.params
@@ -46,21 +47,26 @@ def metric_shapes(plan: Plan, state: TrainState) -> dict[str, jax.ShapeDtypeStru
     """Returns the shapes of the metrics of `evaluate`, in the order of their names."""
     train, *others = plan.problem.data or (None,)
 
-    def measured(source: Source | None, params: Params) -> dict[str, jax.Array]:
+    def measured(source: Source | None, state: TrainState) -> dict[str, jax.Array]:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
-        return _means(_metrics(plan.problem, params, batch, jax.random.key(0)))
+        key, own = jax.random.key(0), state.model_state
+        return _means(model_states.metrics(plan.problem, state.params, batch, key, own))
 
-    shapes = jax.eval_shape(functools.partial(measured, train), state.params)
+    shapes = jax.eval_shape(functools.partial(measured, train), state)
     for other in filter(None, others):  # whose keys may be others
         if train and jax.tree.structure(other.arrays) != jax.tree.structure(
             train.arrays
         ):
-            jax.eval_shape(functools.partial(measured, other), state.params)
+            jax.eval_shape(functools.partial(measured, other), state)
     return {name: shapes[name] for name in sorted(shapes)}
 
 
 def evaluate(
-    problem: Problem, params: Params, source: Source | None, arrays: Any
+    problem: Problem,
+    params: Params,
+    source: Source | None,
+    arrays: Any,
+    model_state: ModelState = None,
 ) -> dict[str, jax.Array]:
     """Computes the problem's metrics over every example of a source.
 
@@ -69,20 +75,22 @@ def evaluate(
       params: a pytree.
       source: the examples; None for a problem without data.
       arrays: the arrays that `source.take` reads.
+      model_state: the state of the network, which does not change.
 
     Returns:
       Metric name -> the sum divided by the count, f32[], or f64[] where x64 is enabled.
     """
     key = jax.random.key(0)  # the same noise at every evaluation
     if source is None:
-        return _means(_metrics(problem, params, None, key))
+        return _means(model_states.metrics(problem, params, None, key, model_state))
     size = _CPU_BATCH if jax.default_backend() == "cpu" else _BATCH
     full, rest = divmod(source.num_examples, size)
 
     def measured(start: jax.Array, count: int) -> MetricSums:
         indices = start + jnp.arange(count, dtype=jnp.uint32)
         batch = source.take(arrays, indices)
-        return _metrics(problem, params, batch, jax.random.fold_in(key, start))
+        own_key = jax.random.fold_in(key, start)
+        return model_states.metrics(problem, params, batch, own_key, model_state)
 
     totals = []
     if full:
@@ -101,11 +109,3 @@ def _means(total: MetricSums) -> dict[str, jax.Array]:
         name: jnp.asarray(mean, jnp.promote_types(jnp.result_type(mean), jnp.float32))
         for name, mean in means.items()
     }
-
-
-def _metrics(problem: Problem, params: Params, batch: Batch, key: Key) -> MetricSums:
-    if problem.metrics is not None:
-        return keys.call("the metrics function", problem.metrics, params, batch, key)
-    count = jnp.float32(1 if batch is None else jax.tree.leaves(batch)[0].shape[0])
-    loss, _ = keys.call("the loss", problem.loss, params, batch, key)
-    return {"loss": (loss * count, count)}

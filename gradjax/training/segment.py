@@ -55,6 +55,7 @@ class SegmentReport(NamedTuple):
     validation: Means  # f32[blocks], after each block with an evaluation
     final: dict[str, Means]  # split -> metric -> f32[], for `Form.final_splits`
     params: Any  # the kept parameters; None if they are those of the state
+    model_state: Any = None  # of the network, kept with `params`; None likewise
 
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
@@ -102,7 +103,7 @@ def segment(
 
         def measured() -> tuple[Means, Any]:
             params = evaluation.eval_params(plan, trained)
-            means = _evaluate(plan, params, "validation", arrays)
+            means = _evaluate(plan, params, trained.model_state, "validation", arrays)
             step = taken.astype(jnp.uint32)
             return means, selection.update(plan, state.kept, trained, means, step)
 
@@ -122,23 +123,21 @@ def segment(
     final = {
         split: jax.lax.cond(
             which.is_final,
-            lambda split=split: _evaluate(
-                plan, kept_params(plan, state), split, arrays
-            ),
+            lambda split=split: _evaluate(plan, *_kept(plan, state), split, arrays),
             lambda: _nan_arrays(metrics),
         )
         for split in form.final_splits
     }
     is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
-    params = kept_params(plan, state) if is_own else None
-    return state, SegmentReport(infos, validation, final, params)
+    kept = _kept(plan, state) if is_own else (None, None)
+    return state, SegmentReport(infos, validation, final, *kept)
 
 
-def kept_params(plan: Plan, state: TrialState) -> Any:
-    """Returns the parameters that a trial keeps: the selected or else the last ones."""
+def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
+    """Returns what a trial keeps: its selected or else its last (params, state)."""
     if state.kept:
-        return state.kept.params
-    return evaluation.eval_params(plan, state.train)
+        return state.kept.params, state.kept.model_state
+    return evaluation.eval_params(plan, state.train), state.train.model_state
 
 
 def _block(
@@ -169,9 +168,11 @@ def _block(
     return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
 
 
-def _evaluate(plan: Plan, params: Any, split: str, arrays: dict[str, Any]) -> Means:
-    source = getattr(plan.problem.data, split, None)
-    return evaluation.evaluate(plan.problem, params, source, arrays[split])
+def _evaluate(
+    plan: Plan, params: Any, model_state: Any, split: str, arrays: dict[str, Any]
+) -> Means:
+    source, own = getattr(plan.problem.data, split, None), arrays[split]
+    return evaluation.evaluate(plan.problem, params, source, own, model_state)
 
 
 def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:

@@ -74,7 +74,8 @@ def init(plan: Plan, state: TrainState) -> Kept | tuple[()]:
     dtype = jnp.result_type(float)
     zero = jnp.uint32(0)
     params = jax.tree.map(jnp.asarray, evaluation.eval_params(plan, state))
-    return Kept(params, jnp.asarray(-jnp.inf, dtype), zero, zero, zero)
+    score = jnp.asarray(-jnp.inf, dtype)
+    return Kept(params, score, zero, zero, zero, state.model_state)
 
 
 def update(
@@ -101,16 +102,22 @@ def update(
     is_running = state.alive & (kept.stopped_step == 0)
     is_better = is_running & is_finite & (score > kept.score)
     is_taken = is_better if plan.keep == "best" else is_running
-    params = evaluation.eval_params(plan, state)
+    measured = (evaluation.eval_params(plan, state), state.model_state)
+    params, model_state = jax.tree.map(
+        lambda x, old: jnp.where(is_taken, x, old),
+        measured,
+        (kept.params, kept.model_state),
+    )
     num_waited = jnp.where(is_better, 0, kept.num_waited + 1).astype(jnp.uint32)
     stopped_step = kept.stopped_step
     if plan.patience is not None:
         is_out = is_running & (num_waited >= plan.patience)
         stopped_step = jnp.where(is_out, step, stopped_step)
     return Kept(
-        jax.tree.map(lambda x, old: jnp.where(is_taken, x, old), params, kept.params),
+        params,
         jnp.where(is_better, score, kept.score),
         jnp.where(is_taken, step, kept.step),
         num_waited,
         stopped_step,
+        model_state,
     )

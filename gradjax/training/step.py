@@ -20,6 +20,7 @@ from gradjax import optimizers, schedules
 from gradjax.data.order import order
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
+from gradjax.problems import state as model_states
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
@@ -61,7 +62,8 @@ def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
     numbers = at(plan, hparams, jnp.uint32(0))
     optimizer_key = jax.random.fold_in(root_key, _OPTIMIZER)
     opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)
-    state = TrainState(params, opt_state, jnp.bool(True))
+    model_state = model_states.init(plan.problem, init_key)
+    state = TrainState(params, opt_state, jnp.bool(True), model_state)
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
@@ -85,18 +87,27 @@ def step(
 
     Returns:
       The new state, and the loss, learning rate and auxiliary values of this step. From
-      the first loss that is not finite on, the parameters do not change. An optimizer
-      that tolerates such a loss goes on as long as its updates are finite.
+      the first loss that is not finite on, neither the parameters nor the state of the
+      network change. An optimizer that tolerates such a loss goes on as long as its
+      updates are finite. An optimizer that evaluates the loss again, as in a line
+      search, does this with the state of the network before the step; the new state is
+      that of the first evaluation, at the parameters of the step.
     """
     numbers = at(plan, hparams, i)
 
-    def loss(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return plan.problem.loss(params, batch, key)
+    def loss(params: Params) -> tuple[jax.Array, Any]:
+        old = state.model_state
+        value, *rest = model_states.loss(plan.problem, params, batch, key, old)
+        return value, tuple(rest)
 
     if optimizers.gradient(plan.optimizer) == "per_example":
-        (value, aux), grads = _per_example(plan, state.params, batch, key)
+        (value, (aux, model_state)), grads = _per_example(
+            plan, state.params, batch, key
+        )
     else:
-        (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (value, (aux, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
     extras = _extras(loss, value, grads, key, i)
     needed = {name: extras[name] for name in optimizers.needs(plan.optimizer)}
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(
@@ -108,11 +119,15 @@ def step(
     # 12 % of a step.
     updates = jax.tree.map(lambda u: jnp.where(alive, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(state.params, updates)
+    is_sound = alive & jnp.isfinite(value)
+    model_state = jax.tree.map(
+        lambda new, old: jnp.where(is_sound, new, old), model_state, state.model_state
+    )
     rate = numbers[plan.optimizer.rates[0]] if plan.optimizer.rates else jnp.nan
     figures = optimizers.figures(plan.optimizer, opt_state)
     seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
     info = StepInfo(value, jnp.asarray(rate, jnp.float32), seen)
-    return TrainState(params, opt_state, alive), info
+    return TrainState(params, opt_state, alive, model_state), info
 
 
 def _goes_on(
@@ -212,11 +227,15 @@ def _extras(
 
 
 def _per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
-    """Returns ((loss, aux), gradients [batch, ...]); loss and aux are batch means."""
+    """Returns ((loss, (aux, None)), gradients [batch, ...]) with means of the batch.
+
+    A network with a state has no gradient of one example; see `optimizers.defined`.
+    """
 
     def loss(params: Params, example: Any, key: Key) -> Any:
         one = jax.tree.map(lambda leaf: leaf[None], example)
-        return plan.problem.loss(params, one, key)
+        value, *rest = model_states.loss(plan.problem, params, one, key, None)
+        return value, tuple(rest)
 
     keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
     seen, grads = jax.vmap(jax.value_and_grad(loss, has_aux=True), (None, 0, 0))(

@@ -25,9 +25,13 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
     """
     plan = results.plan
     is_own = results.params is not None
-    params = results.params if is_own else results.state.train.params
+    last = results.state.train
+    params = results.params if is_own else last.params
+    model_state = results.model_state if is_own else last.model_state
     diverged_step = np.where(
-        _is_finite(params) | has_ended(results), results.diverged_step, plan.num_steps
+        _is_finite((params, model_state)) | has_ended(results),
+        results.diverged_step,
+        plan.num_steps,
     )
     num_steps, status = _ends(results, diverged_step)
     for row in np.flatnonzero(status != "finished"):
@@ -53,6 +57,7 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
         results.num_gradients,
         *best_evaluations(trace, plan.problem.target, len(status)),
         *times,
+        model_state,
     )
 
 
@@ -182,4 +187,5 @@ def row(trials: Trials, k: int) -> Result:
         int(trials.num_gradients[k]),
         trials.compile_s,
         trials.run_s,
+        taken(trials.model_state),
     )

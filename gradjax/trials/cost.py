@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.problems import state as model_states
 from gradjax.types import Program, TrainState
 
 
@@ -84,7 +85,8 @@ def _loss(program: Program) -> Any:
         indices = jax.ShapeDtypeStruct((plan.batch_size,), jnp.uint32)
         batch = jax.eval_shape(data.train.take, data.train.arrays, indices)
     key = jax.eval_shape(functools.partial(jax.random.key, 0))
-    return jax.make_jaxpr(plan.problem.loss)(_state(program).params, batch, key)
+    state, loss = _state(program), functools.partial(model_states.loss, plan.problem)
+    return jax.make_jaxpr(loss)(state.params, batch, key, state.model_state)
 
 
 def _state(program: Program) -> TrainState:

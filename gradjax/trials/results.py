@@ -30,6 +30,7 @@ class Results(NamedTuple):
     stopped_step: np.ndarray  # i64[trials], the step at which halving ended it, or 0
     kept_step: np.ndarray  # i64[trials], the step of the kept parameters so far
     is_set_aside: np.ndarray  # bool[trials], it ended the process and has no result
+    model_state: Any = None  # of the network, kept with `params`; None likewise
 
 
 _COUNTS = ("num_gradients", "diverged_step", "early_step", "kept_step")
@@ -70,6 +71,7 @@ def allocate(
         nan(report.final),
         *counts,
         is_set_aside=np.zeros(num_trials, bool),
+        model_state=zeros(report.model_state),
     )
 
 
@@ -97,7 +99,10 @@ def record(
     def put(old: np.ndarray, new: np.ndarray) -> None:
         old[rows] = new
 
-    jax.tree.map(put, (results.state, results.params), (state, report.params))
+    kept = (report.params, report.model_state)
+    jax.tree.map(
+        put, (results.state, results.params, results.model_state), (state, *kept)
+    )
     jax.tree.map(put, results.final, report.final)
     if not count:  # an evaluation alone
         return

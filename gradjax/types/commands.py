@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gradjax.types.core import Params, Series
+from gradjax.types.core import ModelState, Params, Series
 
 
 class Settings(NamedTuple):
@@ -60,6 +60,7 @@ class Run(NamedTuple):
     predict: Callable[[Any], Any] | None
     # images [batch, ...] or a list of texts -> class probabilities; for a translator
     # sentences -> translations; None for any other problem
+    model_state: ModelState = None  # of the network, beside `params`
 
 
 class LessonResult(NamedTuple):

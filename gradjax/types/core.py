@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 
 Params: TypeAlias = Any  # a pytree of arrays
+ModelState: TypeAlias = Any  # a pytree of arrays; None for a network without a state
 Batch: TypeAlias = Any  # a pytree of arrays, each [batch, ...]
 Key: TypeAlias = jax.Array  # one typed PRNG key
 Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[]; all are traced
@@ -19,7 +20,12 @@ class Model(NamedTuple):
     """A parametric function; it may be written with any library."""
 
     init: Callable[[Key], Params]
-    apply: Callable[..., jax.Array]  # (params, inputs, key=None) -> outputs
+    apply: Callable[..., Any]
+    # (params, inputs, key=None) -> outputs; the key is given only in training. With a
+    # state it is (params, inputs, key, state) -> (outputs, new state), and without a
+    # key the state does not change
+    init_state: Callable[[Key], ModelState] | None = None
+    # of a network that keeps a state beside its parameters, as BatchNorm does
 
 
 class Source(NamedTuple):
@@ -80,7 +86,7 @@ class Problem(NamedTuple):
     """A function to minimise, with its data; it does not depend on a model library."""
 
     init: Callable[[Key], Params]
-    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    loss: Callable[..., Any]
     # loss(params, batch, key) -> (f32[], aux): the objective, a mean over examples, and
     # scalars f32[] that are traced because they cost nothing (training accuracy)
     metrics: Callable[..., MetricSums] | None = None
@@ -90,9 +96,13 @@ class Problem(NamedTuple):
     report: Callable[..., "Report"] | None = None
     # (params, data) -> Report: called once at the end, on the host (BLEU, samples)
     minimum: Minimum | None = None  # None: the minimum is not known
-    examples: Callable[[Params], Examples] | None = None  # images for the picture
+    examples: Callable[..., Examples] | None = None  # params -> images for the picture
     about: dict[str, Any] | None = None
     # description of the data for the record, as values that JSON can hold
+    init_state: Callable[[Key], ModelState] | None = None
+    # what the network keeps beside its parameters, such as running means. With it,
+    # loss(params, batch, key, state) -> (f32[], aux, new state), and metrics, report
+    # and examples get the state as their last argument and do not change it
 
 
 class Report(NamedTuple):
@@ -109,6 +119,7 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: Any
     alive: jax.Array  # bool[]: the run has not diverged so far
+    model_state: ModelState = None  # of the network, from the last finite loss
 
 
 class Kept(NamedTuple):
@@ -119,6 +130,7 @@ class Kept(NamedTuple):
     step: jax.Array  # u32[], steps taken when `params` were copied
     num_waited: jax.Array  # u32[], evaluations since the best one
     stopped_step: jax.Array  # u32[], the step at which patience ended the run, or 0
+    model_state: ModelState = None  # of the network, copied with `params`
 
 
 class StepInfo(NamedTuple):
@@ -241,3 +253,4 @@ class Result(NamedTuple):
     num_gradients: int  # gradients computed
     compile_s: float  # seconds
     run_s: float  # seconds of training and evaluation
+    model_state: ModelState = None  # of the network, beside `params`

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from gradjax.types.core import Hparams, Params, Series, TrainState
+from gradjax.types.core import Hparams, ModelState, Params, Series, TrainState
 
 Point: TypeAlias = dict[str, Any]  # dimension name -> float, int, str or bool
 
@@ -59,3 +59,4 @@ class Trials(NamedTuple):
     target_step: Any  # i64[trials]: the first evaluation that met the target, or 0
     compile_s: float  # seconds
     run_s: float  # seconds for all trials: training, evaluation and work on the host
+    model_state: ModelState = None  # of the network, beside `params`: [trials, ...]

@@ -143,10 +143,25 @@ def numpy_convolution(x, kernel, stride):
     return np.asarray(rows).transpose(2, 0, 1, 3)
 
 
-def numpy_resnet(params, x, groups):
+def numpy_batch_norm(x, params, _groups):
+    """Mean 0 and deviation 1 over the batch and all places."""
+    normed = (x - x.mean(axis=(0, 1, 2))) / np.sqrt(x.var(axis=(0, 1, 2)) + 1e-5)
+    return normed * params["scale"] + params["bias"]
+
+
+NORMS = {
+    "group": ("GroupNorm", numpy_group_norm, 2),
+    "layer": ("GroupNorm", numpy_group_norm, 1),
+    "batch": ("BatchNorm", numpy_batch_norm, None),
+}
+
+
+def numpy_resnet(params, x, norm):
+    name, normed, groups = NORMS[norm]
+
     def layer(tree, number, x, stride=1):
         x = numpy_convolution(x, tree[f"Convolution_{number}"]["kernel"], stride)
-        return numpy_group_norm(x, tree[f"GroupNorm_{number}"], groups)
+        return normed(x, tree[f"{name}_{number}"], groups)
 
     x = np.maximum(layer(params, 0, x), 0)
     for number, stride in enumerate((1, 2, 2)):
@@ -160,12 +175,37 @@ def numpy_resnet(params, x, groups):
     return x.mean(axis=(1, 2)) @ dense["kernel"] + dense["bias"]
 
 
-def test_the_residual_network_is_numpys():
-    model = MODELS["resnet"]((7, 8, 2), 3, width=4, groups=2)
+@pytest.mark.parametrize(
+    "norm",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one != "group")) for one in NORMS],
+)
+def test_the_residual_network_is_numpys(norm):
+    model = MODELS["resnet"]((7, 8, 2), 3, width=4, groups=2, norm=norm)
     params, x = drawn(model), normal(3, 7, 8, 2)
     in_numpy = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    expected = numpy_resnet(in_numpy, np.asarray(x, np.float64), 2)
-    close(jax.jit(model.apply)(params, x), expected)
+    expected = numpy_resnet(in_numpy, np.asarray(x, np.float64), norm)
+    if norm == "batch":
+        state = model.init_state(KEY)
+        outputs, new = jax.jit(model.apply)(params, x, KEY, state)
+        close(outputs, expected)
+        before, after = (of["batch_stats"]["BatchNorm_0"] for of in (state, new))
+        kernel = in_numpy["Convolution_0"]["kernel"]
+        mean = numpy_convolution(np.asarray(x), kernel, 1).mean(axis=(0, 1, 2))
+        close(after["mean"], 0.9 * before["mean"] + 0.1 * mean)
+    else:
+        close(jax.jit(model.apply)(params, x), expected)
+
+
+def test_batch_norm_keeps_a_state_with_the_parameters_of_group_norm():
+    def shapes(tree):
+        return sorted(leaf.shape for leaf in jax.tree.leaves(tree))
+
+    made = [problems.model_of(f"resnet(norm={norm})", (8, 8, 1), 10) for norm in NORMS]
+    params = [shapes(jax.eval_shape(model.init, KEY)) for model in made]
+    assert params[0] == params[1] == params[2]
+    assert [model.init_state is None for model in made] == [True, True, False]
+    state = jax.eval_shape(made[2].init_state, KEY)
+    assert shapes(state) == sorted([(16,)] * 6 + [(32,)] * 4 + [(64,)] * 4)
 
 
 def test_a_shortcut_has_zeros_in_new_channels():
@@ -253,6 +293,8 @@ def test_an_expression_is_the_factorys_call(expression, count):
         ("logistic(8)", "arguments go by name; logistic has none"),
         ("cnn(channels=(8, 8, 8, 8))", "4 layers; an image of 28x28 has room for 3"),
         ("resnet(width=12)", "width=12: expected a multiple of groups=8"),
+        ("resnet(norm=bath)", "norm='bath': expected 'batch' or 'group' or 'layer'"),
+        ("resnet(norm=8)", "norm=8: expected 'batch' or 'group' or 'layer'"),
         ("vit(patch=5)", "an image of 28x28 splits into patches of 1, 2, 4, 7, 14, 28"),
         ("vit(width=12)", "width=12: expected a multiple of 2 * heads=8"),
         ("all_cnn(dropout=1.0)", "dropout=1.0: expected a number from 0 to 0.95"),

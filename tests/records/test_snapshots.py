@@ -1,7 +1,8 @@
 """The states in snapshots: trials that crashed or were stopped end with the same bits.
 
 The parameter w goes from 0 to 1, because all training examples are 1. Validation is
-best at 0.5, so the best parameters are seen long before the last step.
+best at 0.5, so the best parameters are seen long before the last step. The problem has
+a state, a running mean of w, which is stored and kept with the parameters.
 """
 
 import signal
@@ -27,15 +28,22 @@ NAME = "run-0"
 OPTIMIZERS = {"float32": "sgd(momentum=0.5)", "bfloat16": "sgd"}
 
 
-def loss(params, batch, _key):
+def loss(params, batch, _key, state):
     w = params["w"].astype(jnp.float32)
-    return ((w - batch["x"]) ** 2).mean(), {}
+    state = {"mean": 0.5 * state["mean"] + 0.5 * w}
+    return ((w - batch["x"]) ** 2).mean(), {}, state
+
+
+def metrics(params, batch, key, state):
+    count = jnp.float32(len(batch["x"]))
+    return {"loss": (loss(params, batch, key, state)[0] * count, count)}
 
 
 def lanes_of(keep, dtype):
     ones = np.ones(8, np.float32)
     sets = {"train": {"x": ones}, "validation": {"x": ones / 2}}
-    problem = gradjax.problem(loss, {"w": jnp.zeros((), dtype)}, **sets)
+    start, state = {"w": jnp.zeros((), dtype)}, {"mean": jnp.float32(0.0)}
+    problem = gradjax.problem(loss, start, **sets, metrics=metrics, state=state)
     program = gradjax.program(
         problem,
         OPTIMIZERS[dtype],
@@ -108,11 +116,17 @@ def assert_same_bits(found, expected, names):
 
 
 def params_in(folder):
-    """The stored w of each trial."""
+    """The stored w of each trial, and its running mean."""
     it = store.open_to_read(folder, say=pytest.fail)
-    found = [params.leaves_of(it, one.id)["w"] for one in COHORT]
-    assert {values.dtype for values in found} == {np.dtype(np.float32)}
-    return [values.item() for values in found]
+    found = [params.leaves_of(it, one.id) for one in COHORT]
+    assert {own["w"].dtype for own, _ in found} == {np.dtype(np.float32)}
+    return [(own["w"].item(), state["mean"].item()) for own, state in found]
+
+
+def params_of(trials):
+    """The same of trials in memory."""
+    pairs = (trials.params["w"].tolist(), trials.model_state["mean"].tolist())
+    return list(zip(*pairs, strict=True))
 
 
 @pytest.mark.usefixtures("often")
@@ -133,7 +147,7 @@ def test_a_crash_after_the_best_step_keeps_the_best_parameters(
 
     found, num_read, num_computed = run(own, tmp_path / "crashed")
     assert num_read == 3 and num_computed > 0
-    assert_same_bits(found, whole, (*RESULTS, "params", "state"))
+    assert_same_bits(found, whole, (*RESULTS, "params", "model_state", "state"))
     assert found.params["w"].dtype == dtype
     np.testing.assert_allclose(found.params["w"].astype(np.float32), 0.5, atol=0.05)
     assert (found.state.params["w"].astype(np.float32) > 0.6).all()
@@ -153,7 +167,7 @@ def test_stopped_after_every_segment_it_ends_with_the_same_bits(cases, keep, tmp
             num_stops += 1
     assert (num_read, num_computed) == (num_stops, 0) and num_stops > 3
     assert_same_bits(found, whole, RESULTS)
-    assert params_in(tmp_path / "stopped") == whole.params["w"].tolist()
+    assert params_in(tmp_path / "stopped") == params_of(whole)
     is_best = whole.kept_step < EVALUATIONS * EVERY
     assert is_best.all() if keep == "best" else not is_best.any()
 
@@ -161,4 +175,4 @@ def test_stopped_after_every_segment_it_ends_with_the_same_bits(cases, keep, tmp
 def test_parameters_of_a_narrow_type_are_stored_with_their_values(cases, tmp_path):
     own, _ = cases("best", "bfloat16", tmp_path)
     found, *_ = run(own, tmp_path / "run")
-    assert params_in(tmp_path / "run") == found.params["w"].tolist()
+    assert params_in(tmp_path / "run") == params_of(found)
