@@ -47,7 +47,9 @@ SCHEDULE = Flag(
     "string",
     "the shape of the learning rate over the run: a name, or a call such as"
     " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
-    " a number of steps, or numbers such as '[0, 1, 0.5]'. Names:"
+    " a number of steps, or numbers such as '[0, 1, 0.5]', or an import path to your"
+    " own function of the progress in [0, 1): 'my_package.my_module:shape(end=0.1)'."
+    " Names:"
     f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
     " draws them. Inside multi_steps it counts updates, not steps",
     "constant",

@@ -236,7 +236,7 @@ def _plan(
     what: Experiment, base: Settings, asked: Sweep, varied: Space, problem: Problem
 ) -> dict[str, Any]:
     """Returns what determines the bits of every trial, without the number of trials."""
-    modules = {what.problem.__module__, what.resolve.__module__}
+    modules = set(map(sources.module_of, (what.problem, what.resolve)))
     named = sources.named_modules([base._asdict(), varied])
     environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing

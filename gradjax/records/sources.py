@@ -61,6 +61,13 @@ def named_modules(value: Any) -> set[str]:
     return {name for name in found if name in sys.modules}
 
 
+def module_of(function: Any) -> str:
+    """Returns the name of the module of a function, also of a `functools.partial`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__module__", None) or type(function).__module__)
+
+
 @functools.cache
 def _of_gradjax() -> str:
     """Returns the digest of the package as it was when this process first asked."""

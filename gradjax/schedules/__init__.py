@@ -24,6 +24,7 @@ from gradjax.schedules.arguments import (
 )
 from gradjax.schedules.expression import Registry, shape_at
 from gradjax.schedules.expression import split as _split
+from gradjax.schedules.functions import from_optax
 from gradjax.types import Hparams, ScheduleSpec
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Values",
     "as_values",
     "check",
+    "from_optax",
     "shape_at",
     "split",
 ]
@@ -66,7 +68,8 @@ def split(
     """Splits a schedule into (its static spec, its traced numbers).
 
     Args:
-      expression: `"warmup_cosine(warmup=0.05)"`, a Call, or numbers in [0, 1]: f32[n].
+      expression: `"warmup_cosine(warmup=0.05)"`, a Call, an import path, a function of
+        progress, or numbers in [0, 1]: f32[n].
       num_steps: the number of optimizer steps of the run, which converts steps to
         fractions.
       prefix: the prefix of the keys of the numbers.

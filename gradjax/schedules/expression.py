@@ -9,7 +9,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import Parameter
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ import numpy as np
 
 from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.schedules import functions
 from gradjax.schedules.arguments import check_sum, check_value, refusal_start
 from gradjax.schedules.combined import PARTS
 from gradjax.types import Call, Hparams, ScheduleSpec, TracedNumber
@@ -30,8 +30,9 @@ def split(
     """Splits a schedule into (its static spec, its traced numbers).
 
     Args:
-      expression: `"warmup_cosine(warmup=0.05)"`, a Call, an import path to a shape, or
-        numbers in [0, 1], as f32[n] or a list. Numbers are the values of `piecewise` at
+      expression: `"warmup_cosine(warmup=0.05)"`, a Call, an import path to a shape, a
+        function (progress, **arguments with defaults) -> f32[], or numbers in [0, 1],
+        as f32[n] or a list. Numbers are the values of `piecewise` at
         equally spaced points of the run, with straight lines between them.
       num_steps: the number of optimizer steps of the run, which converts steps to
         fractions.
@@ -47,9 +48,12 @@ def split(
     Raises:
         Refusal: a name or an argument is unknown, a warmup is longer than the run, a
             value of a shape is outside [0, 1], or boundaries are not sorted or have the
-            wrong number.
+            wrong number; or a function is none of progress, see `functions.as_shape`.
     """
     numbers: Hparams = {}
+    if callable(expression):
+        name, shape = functions.as_shape(expression)
+        expression, registry = Call(name), {**registry, name: shape}
     return _node(as_call(expression), registry, num_steps, prefix, numbers), numbers
 
 
@@ -90,7 +94,10 @@ def as_call(expression: Any) -> Call:
         return Call("piecewise", (tuple(expression.tolist()),))
     said = " ".join(repr(expression).split())
     said = said if len(said) <= 60 else f"{said[:57]}..."
-    raise Refusal(f"schedule {said}: expected an expression, or numbers f32[n]")
+    raise Refusal(
+        f"schedule {said}: expected an expression, or numbers f32[n], or a"
+        " function of progress"
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -131,14 +138,7 @@ def _find(name: str, registry: Registry) -> Callable[..., Any]:
     if ":" not in name:
         return expressions.lookup(name, registry, "schedule")
     shape = expressions.load(name)
-    try:
-        parameters = inspect.signature(shape).parameters if callable(shape) else {}
-    except ValueError:  # a builtin without a signature
-        parameters = {}
-    kinds = {parameter.kind for parameter in parameters.values()}
-    if not parameters or Parameter.VAR_KEYWORD in kinds:
-        raise Refusal(f"{name!r} is not a function (progress, argument=...) -> shape")
-    return shape
+    return functions.as_shape(shape, repr(name))[1]
 
 
 def _arguments(

@@ -34,7 +34,9 @@ def program(
       optimizer: an expression (`"adamw(b2=0.95)"`), a function such as `optax.adamw`,
         or a finished optax transformation.
       schedule: the shape over the run that multiplies the learning rate: an expression
-        (`"warmup_cosine(warmup=0.05)"`), or numbers f32[n] at equally spaced points.
+        (`"warmup_cosine(warmup=0.05)"`), numbers f32[n] at equally spaced points, or
+        a function (progress f32[] in [0, 1), **arguments with defaults) -> f32[]. A
+        schedule of optax is adapted by `gradjax.schedules.from_optax`.
       num_steps: the number of optimizer steps of the complete run.
       batch_size: examples in a batch; None takes the complete training split.
       eval_every: steps between two evaluations; None evaluates only at the end.
