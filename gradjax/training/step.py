@@ -21,10 +21,10 @@ from gradjax.data.order import order
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
+from gradjax.training import gradients
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
-_OPTIMIZER = 0x6F7074  # "opt"; it is folded into a key to get the optimizer's own key
 
 
 def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
@@ -60,7 +60,7 @@ def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
     init_key, _ = jax.random.split(root_key)
     params = jax.tree.map(jnp.asarray, plan.problem.init(init_key))
     numbers = at(plan, hparams, jnp.uint32(0))
-    optimizer_key = jax.random.fold_in(root_key, _OPTIMIZER)
+    optimizer_key = jax.random.fold_in(root_key, gradients.OPTIMIZER)
     opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)
     model_state = model_states.init(plan.problem, init_key)
     state = TrainState(params, opt_state, jnp.bool(True), model_state)
@@ -101,14 +101,14 @@ def step(
         return value, tuple(rest)
 
     if optimizers.gradient(plan.optimizer) == "per_example":
-        (value, (aux, model_state)), grads = _per_example(
+        (value, (aux, model_state)), grads = gradients.per_example(
             plan, state.params, batch, key
         )
     else:
         (value, (aux, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params
         )
-    extras = _extras(loss, value, grads, key, i)
+    extras = gradients.extras(loss, value, grads, key, i)
     needed = {name: extras[name] for name in optimizers.needs(plan.optimizer)}
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(
         grads, state.opt_state, state.params, **needed
@@ -201,47 +201,6 @@ def _batch_shapes(plan: Plan) -> Batch:
         return None
     indices = jax.ShapeDtypeStruct((plan.batch_size,), jnp.uint32)
     return jax.eval_shape(data.train.take, data.train.arrays, indices)
-
-
-def _extras(
-    loss: Any, value: jax.Array, grads: Params, key: Key, i: jax.Array
-) -> dict[str, Any]:
-    """Returns all extra arguments that an optimizer may need, by name."""
-
-    def value_fn(params: Params) -> jax.Array:
-        return loss(params)[0]
-
-    def grad_fn(params: Params, _turn: Any = None) -> Params:
-        return jax.grad(value_fn)(params)  # optax.contrib.sam gives a second argument
-
-    return {
-        "value": value,
-        "grad": grads,
-        "value_fn": value_fn,
-        "obj_fn": value_fn,  # the name that Sophia uses for it
-        "grad_fn": grad_fn,
-        "value_and_grad_fn": jax.value_and_grad(value_fn),
-        "step": i,
-        "key": jax.random.fold_in(key, _OPTIMIZER),
-    }
-
-
-def _per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
-    """Returns ((loss, (aux, None)), gradients [batch, ...]) with means of the batch.
-
-    A network with a state has no gradient of one example; see `optimizers.defined`.
-    """
-
-    def loss(params: Params, example: Any, key: Key) -> Any:
-        one = jax.tree.map(lambda leaf: leaf[None], example)
-        value, *rest = model_states.loss(plan.problem, params, one, key, None)
-        return value, tuple(rest)
-
-    keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-    seen, grads = jax.vmap(jax.value_and_grad(loss, has_aux=True), (None, 0, 0))(
-        params, batch, keys
-    )
-    return jax.tree.map(lambda x: x.mean(axis=0), seen), grads
 
 
 def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Body:

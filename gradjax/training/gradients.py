@@ -1,0 +1,51 @@
+"""What a step gives an optimizer: extra arguments, and the gradient of each example."""
+
+from typing import Any
+
+import jax
+
+from gradjax.problems import state as model_states
+from gradjax.types import Batch, Key, Params, Plan
+
+OPTIMIZER = 0x6F7074  # "opt"; it is folded into a key to get the optimizer's own key
+
+
+def extras(
+    loss: Any, value: jax.Array, grads: Params, key: Key, i: jax.Array
+) -> dict[str, Any]:
+    """Returns all extra arguments that an optimizer may need, by name."""
+
+    def value_fn(params: Params) -> jax.Array:
+        return loss(params)[0]
+
+    def grad_fn(params: Params, _turn: Any = None) -> Params:
+        return jax.grad(value_fn)(params)  # optax.contrib.sam gives a second argument
+
+    return {
+        "value": value,
+        "grad": grads,
+        "value_fn": value_fn,
+        "obj_fn": value_fn,  # the name that Sophia uses for it
+        "grad_fn": grad_fn,
+        "value_and_grad_fn": jax.value_and_grad(value_fn),
+        "step": i,
+        "key": jax.random.fold_in(key, OPTIMIZER),
+    }
+
+
+def per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
+    """Returns ((loss, (aux, None)), gradients [batch, ...]) with means of the batch.
+
+    A network with a state has no gradient of one example; see `optimizers.defined`.
+    """
+
+    def loss(params: Params, example: Any, key: Key) -> Any:
+        one = jax.tree.map(lambda leaf: leaf[None], example)
+        value, *rest = model_states.loss(plan.problem, params, one, key, None)
+        return value, tuple(rest)
+
+    keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+    seen, grads = jax.vmap(jax.value_and_grad(loss, has_aux=True), (None, 0, 0))(
+        params, batch, keys
+    )
+    return jax.tree.map(lambda x: x.mean(axis=0), seen), grads
