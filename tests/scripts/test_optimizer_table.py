@@ -48,7 +48,41 @@ def test_a_small_table_is_measured_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flag", ["--optimizers=adma", "--seeds=1", "--seeds=x"])
+def test_expressions_and_import_paths_are_optimizers():
+    text = "adam(b1=0.8, b2=0.9),optax:sgd(momentum=0.5),chain(clip(1.0),sgd)"
+    assert optimizer_table._names(text) == [
+        "adam(b1=0.8, b2=0.9)",
+        "chain(clip(1.0), sgd)",
+        "optax:sgd(momentum=0.5)",
+    ]
+
+
+@pytest.mark.slow
+def test_the_rate_is_that_of_the_expression(monkeypatch):
+    monkeypatch.setattr(optimizer_table, "_run", lambda *one: ran.append(one) or Found)
+    monkeypatch.setattr(optimizer_table, "_STEPS", 4)
+    ran = []
+
+    class Found:
+        status, compile_s, run_s, num_steps, num_gradients = "finished", 1.0, 1.0, 4, 4
+        evaluation = {
+            "validation": {"accuracy": np.float32(0.5)},
+            "test": {"accuracy": np.float32(0.5)},
+        }
+
+    own = "optax:sgd(learning_rate=0.5, momentum=0.5)"
+    found = optimizer_table.measure(own, num_seeds=2)
+    assert found.default == 0.5
+    assert {rate for _, rate, _ in ran} >= {0.0005, 0.5, 50.0}
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--optimizers=adma", "--optimizers=adam(", "--optimizers=0.1"),
+        *("--optimizers=no_such:rule", "--optimizers=", "--seeds=1", "--seeds=x"),
+    ],
+)
 def test_refuses_in_one_line(flag, capsys):
     with pytest.raises(SystemExit) as stopped:
         optimizer_table.main([flag])
