@@ -29,6 +29,8 @@ def optimizer(name: str, entry: Entry) -> Iterator[str]:
     yield from _call(name, list(settable(entry).values()), defaults)
     if entry.paper:
         yield entry.paper
+    if entry.differs:
+        yield f"differs: {entry.differs}"
     static = [one for one in entry.static if one in settable(entry)]
     if static:
         yield f"part of the program, another value compiles anew: {', '.join(static)}"

@@ -1,6 +1,6 @@
 """Optimizers by name: those of optax, those defined here, and the user's own.
 
-To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
+To add an optimizer, write a file in this folder and add one line to _OPTIMIZERS.
 """
 
 from typing import Any
@@ -18,6 +18,7 @@ from gradjax.optimizers.build import (
     num_gradients,
 )
 from gradjax.optimizers.defined import check_numbers, check_problem
+from gradjax.optimizers.differences import DIFFERENCES
 from gradjax.optimizers.masks import MASKS
 from gradjax.optimizers.queries import steps_per_update, tolerates
 from gradjax.optimizers.resolve import STATIC_HINT
@@ -46,7 +47,7 @@ __all__ = [
     "tolerates",
 ]
 
-OPTIMIZERS: dict[str, Entry] = {
+_OPTIMIZERS: dict[str, Entry] = {
     **from_optax.OPTIMIZERS,
     "kron": Entry(
         kron.kron,
@@ -61,6 +62,10 @@ OPTIMIZERS: dict[str, Entry] = {
         needs=("step",),
         paper="Vyas et al. 2024",
     ),
+}
+OPTIMIZERS: dict[str, Entry] = {
+    name: entry._replace(differs=DIFFERENCES.get(name, ""))
+    for name, entry in _OPTIMIZERS.items()
 }
 TRANSFORMS: dict[str, Entry] = transforms.TRANSFORMS
 WRAPPERS: dict[str, Entry] = wrappers.WRAPPERS

@@ -6,7 +6,7 @@
 import optax
 from optax import contrib
 
-from gradjax.optimizers import adapted, measures
+from gradjax.optimizers import adam_forms, adapted, measures
 from gradjax.optimizers.averaging import schedule_free_params
 from gradjax.types import Entry
 
@@ -34,7 +34,7 @@ OPTIMIZERS: dict[str, Entry] = {
     "adan": Entry(optax.adan, paper="Xie et al. 2022"),
     "ademamix": Entry(contrib.ademamix, paper="Pagliardini et al. 2024"),
     "adopt": Entry(contrib.adopt, paper="Taniguchi et al. 2024"),
-    "amsgrad": Entry(optax.amsgrad, paper="Reddi et al. 2018"),
+    "amsgrad": Entry(adam_forms.amsgrad, paper="Reddi et al. 2018"),
     "cocob": Entry(contrib.cocob, _rate(1.0), paper="Orabona and Tommasi 2017"),
     "dadapt_adamw": Entry(
         adapted.dadapt_adamw,
@@ -97,8 +97,8 @@ OPTIMIZERS: dict[str, Entry] = {
     "muon": Entry(
         contrib.muon, _rate(1e-2), static=("ns_steps",), paper="Jordan et al. 2024"
     ),
-    "nadam": Entry(optax.nadam, paper="Dozat 2016"),
-    "nadamw": Entry(optax.nadamw, paper="Dozat 2016; Loshchilov and Hutter 2019"),
+    "nadam": Entry(adam_forms.nadam, paper="Dozat 2016"),
+    "nadamw": Entry(adam_forms.nadamw, paper="Dozat 2016; Loshchilov and Hutter 2019"),
     "noisy_sgd": Entry(
         optax.noisy_sgd, _rate(1e-1), key="key", paper="Neelakantan et al. 2015"
     ),

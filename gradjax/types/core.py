@@ -182,6 +182,7 @@ class Entry(NamedTuple):
     accumulates: str | None = None
     # the argument that counts the steps of one update, for a wrapper like multi_steps
     paper: str = ""  # authors and year
+    differs: str = ""  # where its numbers are not those of the paper
     tolerates: bool = False  # it goes on after a loss that is not finite
     is_own: bool = False  # it is given by the user, so its states are looked at
 
