@@ -225,6 +225,29 @@ def lion(s, g, x, t, f):
     return -RATE * (direction + 0.1 * x)
 
 
+def lbfgs(s, g, x, t, f):
+    """Liu and Nocedal 1989: the two loops over the last five pairs, a fixed step."""
+    pairs = s.setdefault("pairs", [])
+    if t > 1:
+        pairs.append((x - s["x"], g - s["g"]))
+        del pairs[:-5]
+    s["x"], s["g"] = x, g
+    factors = []
+    direction = g
+    for moved, change in reversed(pairs):
+        factors.append(moved @ direction / (moved @ change))
+        direction = direction - factors[-1] * change
+    scale = min(1.0, 1 / norm(g))
+    if pairs:
+        moved, change = pairs[-1]
+        scale = (moved @ change) / (change @ change)
+    direction = scale * direction
+    for (moved, change), factor in zip(pairs, reversed(factors), strict=True):
+        other = change @ direction / (moved @ change)
+        direction = direction + (factor - other) * moved
+    return -RATE * direction
+
+
 def madgrad(s, g, x, t, f):
     """Defazio and Jelassi 2021, algorithm 1, whose rate is the rate and eps."""
     start, weight = s.setdefault("start", x), (RATE + 1e-3) * sqrt(t)

@@ -54,6 +54,7 @@ RULES = {
     f"amsgrad({MOMENTS}, bias_correction_mu=False, bias_correction_nu=False)": (
         papers.amsgrad_paper
     ),
+    "chain(scale_by_lbfgs(memory_size=5), sgd)": papers.lbfgs,
     "cocob": papers.cocob,
     "dadapt_adamw(estim_lr0=1e-3)": papers.dadapt_adamw,
     "dog(init_step=('heuristic', 1e-2))": papers.dog,
@@ -142,16 +143,17 @@ RATES |= {"momo": 0.5, "polyak_sgd": 0.5, "simplified_ademamix": 0.005}
 ELSEWHERE = {
     "dpsgd": "test_extras.py and test_own.py",
     "kron": "test_by_hand.py",
-    "lbfgs": "test_by_hand.py",
+    "lbfgs": "its direction is here; its line search in test_extras.py",
     "muon": "test_by_hand.py",
     "rprop": "test_by_hand.py",
     "soap": "test_by_hand.py",
 }
-# What optax computes in float32 also with float64 parameters.
-IN_FLOAT32 = {
-    "adafactor": "its decay",
-    "galore": "its singular vectors",
-    "madgrad": "the root of its count",
+# Agree to 1e-5 only: optax computes a part in float32, or rounding grows.
+LESS_EXACT = {
+    "adafactor": "its decay is float32",
+    "chain": "the quotients of L-BFGS divide small differences",
+    "galore": "its singular vectors are float32",
+    "madgrad": "the root of its count is float32",
 }
 QUICK = ("amsgrad", "nadam", "sophia", "novograd", "radam")
 
@@ -238,7 +240,7 @@ def test_a_hundred_steps_are_those_of_the_paper_and_of_torch(text):
         sums = flat(found).sum(), np.square(flat(found)).sum()
         np.testing.assert_allclose(sums, TORCH[text], rtol=1e-9)
     if text in RULES:
-        atol = 1e-5 if name in IN_FLOAT32 else 1e-11
+        atol = 1e-5 if name in LESS_EXACT else 1e-11
         expected = by_hand(RULES[text], curvature, name in LAYERS)
         for k, values in expected.items():
             assert found[k].dtype == np.float64
@@ -247,7 +249,8 @@ def test_a_hundred_steps_are_those_of_the_paper_and_of_torch(text):
 
 
 def test_every_optimizer_is_held_against_its_paper():
-    assert {name_of(text) for text in RULES} | ELSEWHERE.keys() == OPTIMIZERS.keys()
+    held = {name_of(text) for text in RULES} - {"chain"}
+    assert held | ELSEWHERE.keys() == OPTIMIZERS.keys()
 
 
 def test_the_page_names_every_difference():
