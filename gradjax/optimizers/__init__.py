@@ -1,6 +1,6 @@
 """Optimizers by name: those of optax, those defined here, and the user's own.
 
-To add an optimizer, write a file in this folder and add one line to _OPTIMIZERS.
+To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ __all__ = [
     "tolerates",
 ]
 
-_OPTIMIZERS: dict[str, Entry] = {
+OPTIMIZERS: dict[str, Entry] = {
     **from_optax.OPTIMIZERS,
     "kron": Entry(
         kron.kron,
@@ -63,10 +63,8 @@ _OPTIMIZERS: dict[str, Entry] = {
         paper="Vyas et al. 2024",
     ),
 }
-OPTIMIZERS: dict[str, Entry] = {
-    name: entry._replace(differs=DIFFERENCES.get(name, ""))
-    for name, entry in _OPTIMIZERS.items()
-}
+for _name, _differs in DIFFERENCES.items():
+    OPTIMIZERS[_name] = OPTIMIZERS[_name]._replace(differs=_differs)
 TRANSFORMS: dict[str, Entry] = transforms.TRANSFORMS
 WRAPPERS: dict[str, Entry] = wrappers.WRAPPERS
 

@@ -35,6 +35,12 @@ def command(typed, tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+DECORATED = RULE.replace("import optax", "import gradjax, optax").replace(
+    "def rule", '@gradjax.optimizer(static=("every",))\ndef rule'
+)
+DECORATED = DECORATED.replace("(learning_rate)", "(learning_rate, every=1)", 1)
+
+
 def losses(folder):
     return gradjax.frames(folder).trials.validation_loss
 
@@ -67,8 +73,9 @@ def test_an_edited_helper_is_refused_by_name_and_accepted_or_run_again(
 
 def test_the_own_module_counts_in_a_sweep_that_names_it_in_its_space(command, tmp_path):
     flags = ("--sweep=optimizer=[sgd, 'mine:rule']", "--fresh_seeds=0")
+    (tmp_path / "mine.py").write_text(DECORATED)
     assert command(*flags, "--workdir=swept").returncode == 0
-    (tmp_path / "mine.py").write_text(RULE + "# another comment\n")
+    (tmp_path / "mine.py").write_text(DECORATED + "# another comment\n")
     refused = command(*flags, "--workdir=swept")
     assert refused.returncode == 2 and "sources.mine.py" in refused.stderr
 

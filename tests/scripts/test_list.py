@@ -40,6 +40,15 @@ def test_an_optimizer_has_its_arguments_defaults_and_paper(capsys):
     assert count == "2 optimizers\n"
 
 
+def test_an_optimizer_says_where_it_differs_from_its_paper(capsys):
+    assert listing.main(["optimizers", "amsgrad", "adam"]) == 0
+    amsgrad, adam, _ = capsys.readouterr().out.split("\n\n")
+    assert "with max_before_correction=True it is that of v" in " ".join(
+        amsgrad.split()
+    )
+    assert "differs" not in adam
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
