@@ -38,3 +38,8 @@ __all__ = [
     "suites",
     "sweep",
 ]
+
+
+def __dir__() -> list[str]:
+    """Returns the public names alone; the rooms are modules and import as usual."""
+    return sorted(__all__)

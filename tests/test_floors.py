@@ -7,6 +7,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "errors",
     "own_code",
+    "counts",
     "types",
     "files",
     "expressions",

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.counts import as_whole
 from gradjax.errors import Refusal
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Key, Params
@@ -114,8 +115,10 @@ def check_gradient(
         Refusal: a leaf that is not of floats, a loss that is not one finite float or
             takes other arguments, or a number of directions that is not positive.
     """
-    if type(num_directions) is not int or num_directions < 1:
+    count = as_whole(num_directions)
+    if count is None or count < 1:
         raise Refusal(f"num_directions={num_directions!r}: must be a positive number")
+    num_directions = count
     _check_leaves(params)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), params)
     value, rest = partial(_value, loss), _arguments(loss, batch, key)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradjax import expressions
+from gradjax.counts import as_whole
 from gradjax.errors import Refusal
 from gradjax.optimizers import own
 from gradjax.types import Call, Entry
@@ -87,12 +88,13 @@ def _check_static(value: Any, kind: type, default: Any, where: str) -> None:
     if value is None and default is None:
         return
     may_be_negative = type(default) is int and default < 0
-    is_negative = type(value) is int and value < 0 and not may_be_negative
+    number = as_whole(value)
+    is_negative = number is not None and number < 0 and not may_be_negative
     if kind is bool and type(value) is not bool:
         raise Refusal(f"{where}={value!r}: expected True or False")
     if kind is str and not isinstance(value, str):
         raise Refusal(f"{where}={value!r}: expected a string")
-    if (kind is int and type(value) is not int) or is_negative:
+    if (kind is int and number is None) or is_negative:
         raise Refusal(f"{where}={value!r}: expected a whole number, not negative")
 
 

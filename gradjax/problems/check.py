@@ -1,10 +1,12 @@
 """Checks a problem of the user by its shapes, before anything is compiled."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
@@ -45,7 +47,7 @@ def check(problem: Problem, batch_size: int | None) -> None:
     given = () if problem.init_state is None else (state,)
     batch = _batch(problem, batch_size)
     with named_errors("the loss fails"):
-        loss = functools.partial(keys.call, "the loss", problem.loss)
+        loss = functools.partial(_named_aux, problem.loss)
         found = jax.eval_shape(loss, params, batch, key, *given)
     is_right = isinstance(found, tuple) and len(found) == 2 + len(given)
     if not is_right or not isinstance(found[1], dict) or not _is_scalar(found[0]):
@@ -59,10 +61,29 @@ def check(problem: Problem, batch_size: int | None) -> None:
     for name, value in found[1].items():
         if name in _RESERVED or name.startswith(_RESERVED_STARTS):
             raise Refusal(f"the loss's aux[{name!r}]: this name is reserved")
-        if not _is_scalar(value):
+        if not _is_number(value):
             raise Refusal(
-                f"the loss's aux[{name!r}] is {_describe(value)}: expected f32[]"
+                f"the loss's aux[{name!r}] is {_describe(value)}: expected one number,"
+                " such as f32[]"
             )
+
+
+def _named_aux(loss: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls the loss, and refuses what is no array among its aux by its name.
+
+    Raises:
+        Refusal: text, a function or another object of Python.
+    """
+    found = keys.call("the loss", loss, *arguments)
+    is_pair = isinstance(found, tuple) and len(found) > 1
+    aux = found[1] if is_pair and isinstance(found[1], dict) else {}
+    for name, value in aux.items():
+        if not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
+            raise Refusal(
+                f"the loss's aux[{name!r}] is {_describe(value)}: expected one number,"
+                " such as f32[]"
+            )
+    return found
 
 
 def _check_arguments(problem: Problem) -> None:
@@ -109,6 +130,14 @@ def _batch(problem: Problem, batch_size: int | None) -> Batch:
 def _is_scalar(value: Any) -> bool:
     is_array = hasattr(value, "shape") and hasattr(value, "dtype")
     return is_array and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _is_number(value: Any) -> bool:
+    is_array = hasattr(value, "shape") and hasattr(value, "dtype")
+    if not is_array or value.shape != ():
+        return False
+    kinds = (jnp.floating, jnp.integer, jnp.bool_)
+    return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
 
 
 def _describe(value: Any) -> str:

@@ -1,5 +1,9 @@
-"""Opens a run or a sweep as two pandas frames: a row per trial, a row per point."""
+"""Opens a run or a sweep as two pandas frames: a row per trial, a row per point.
 
+It may be a folder, or the results of `gradjax.run` and `gradjax.sweep` in memory.
+"""
+
+import os
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +12,8 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
-from gradjax.records import opening, reading
+from gradjax.records import in_memory, opening, reading
+from gradjax.types import Result, Trials
 
 Columns = dict[str, list[Any]]
 
@@ -20,10 +25,17 @@ class Frames(NamedTuple):
     curves: Any  # a DataFrame with the columns trial, name, step, value
 
 
-def frames(workdir: str | Path) -> Frames:
-    """Opens the folder of a run or a sweep, finished or not, or of a finished lesson.
+def frames(found: str | Path | Trials | Result) -> Frames:
+    """Opens the results of a run or a sweep as pandas frames.
 
-    Nothing is changed. The trials may be running at the same time.
+    Nothing is changed. The trials of a folder may be running at the same time.
+
+    Args:
+      found: the folder of a run or a sweep, finished or not, or of a finished lesson;
+        or the Result of `gradjax.run`, or the Trials of `gradjax.sweep`. The frames of
+        results in memory have the same columns: `trial` is the number of the row,
+        `round` is "run" or "search", and `group`, `optimizer` and `schedule`, which
+        only a folder records, are "".
 
     Returns:
       `trials`: `trial` (its id), `round` (run, search or fresh), `group` (the compiled
@@ -44,7 +56,9 @@ def frames(workdir: str | Path) -> Frames:
         import pandas
     except ModuleNotFoundError as error:
         raise Refusal("frames need pandas: pip install 'gradjax[pandas]'") from error
-    folder = Path(workdir)
+    if isinstance(found, Trials | Result):
+        return _of_memory(pandas, found)
+    folder = _folder(found)
     curves: Columns = {"trial": [], "name": [], "step": [], "value": []}
     if opening.kind_of(folder) == "lesson":
         _add_lesson(curves, folder)
@@ -56,6 +70,15 @@ def frames(workdir: str | Path) -> Frames:
     return Frames(pandas.DataFrame(rows), pandas.DataFrame(_flat(curves)))
 
 
+def _folder(found: Any) -> Path:
+    if isinstance(found, str | os.PathLike):
+        return Path(found)
+    raise Refusal(
+        f"frames of {type(found).__name__}: expected a folder, the Result of a run or"
+        " the Trials of a sweep"
+    )
+
+
 def _add_lesson(curves: Columns, folder: Path) -> None:
     arrays = read_npz(folder / "trace.npz")
     for name, values in arrays.items():
@@ -65,6 +88,14 @@ def _add_lesson(curves: Columns, folder: Path) -> None:
         trial = np.broadcast_to(np.arange(len(values))[:, None], values.shape)
         is_seen = ~np.isnan(values)
         _add(curves, trial[is_seen], name, steps[is_seen], values[is_seen])
+
+
+def _of_memory(pandas: Any, found: Trials | Result) -> Frames:
+    curves: Columns = {"trial": [], "name": [], "step": [], "value": []}
+    for part in in_memory.curves(found):
+        _add(curves, *part)
+    rows = in_memory.rows(found)
+    return Frames(pandas.DataFrame(rows), pandas.DataFrame(_flat(curves)))
 
 
 def _add(curves: Columns, trial: Any, name: str, step: Any, value: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gradjax import expressions, optimizers, schedules
+from gradjax.counts import as_whole
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
 from gradjax.types import Hparams, Program
@@ -38,7 +39,7 @@ def checked_seed(seed: Any) -> np.uint32:
     Raises:
         Refusal: it is not a whole number in [0, 2**32).
     """
-    is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not is_whole or not 0 <= seed < 2**32:
+    number = as_whole(seed)
+    if number is None or not 0 <= number < 2**32:
         raise Refusal(f"seed={seed!r}: must be a whole number from 0 to {2**32 - 1}")
-    return np.uint32(seed)
+    return np.uint32(number)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from gradjax import optimizers, problems, schedules
+from gradjax.counts import as_whole
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
@@ -53,9 +54,9 @@ def program(
             does not have the required form, a selection without validation data, or
             what `optimizers.split` and `schedules.split` refuse.
     """
-    for name, count in (("num_steps", num_steps), ("eval_every", eval_every)):
-        if count is not None and (type(count) is not int or not 1 <= count < 2**31):
-            raise Refusal(f"{name}={count!r}: must be a positive whole number, < 2**31")
+    num_steps = _count("num_steps", num_steps)
+    eval_every = None if eval_every is None else _count("eval_every", eval_every)
+    patience = as_whole(patience) or patience
     if not isinstance(problem, Problem):
         raise Refusal(
             f"{type(problem).__name__} is no Problem: gradjax.problem makes one"
@@ -82,6 +83,13 @@ def program(
     steps.check(plan, hparams)
     selection.check(plan, _validation_metrics(plan, hparams))
     return of_plan(plan, hparams)
+
+
+def _count(name: str, value: Any) -> int:
+    count = as_whole(value)
+    if count is None or not 1 <= count < 2**31:
+        raise Refusal(f"{name}={value!r}: must be a positive whole number, < 2**31")
+    return count
 
 
 def of_plan(plan: Plan, hparams: Hparams) -> Program:
@@ -113,11 +121,11 @@ def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int
             raise Refusal(f"batch_size={batch_size}: this problem has no data")
         return None
     num_examples = problem.data.train.num_examples
-    size = num_examples if batch_size is None else batch_size
-    if type(size) is not int or not 1 <= size <= num_examples:
+    size = num_examples if batch_size is None else as_whole(batch_size)
+    if size is None or not 1 <= size <= num_examples:
         raise Refusal(
-            f"batch_size={size!r}: must be between 1 and the {num_examples} training"
-            " examples"
+            f"batch_size={batch_size!r}: must be between 1 and the {num_examples}"
+            " training examples"
         )
     if num_examples > MAX_EXAMPLES or (num_steps + 1) * size >= 2**32:
         raise Refusal(

@@ -125,9 +125,18 @@ def step(
     )
     rate = numbers[plan.optimizer.rates[0]] if plan.optimizer.rates else jnp.nan
     figures = optimizers.figures(plan.optimizer, opt_state)
+    aux = jax.tree.map(_as_float, aux)
     seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
     info = StepInfo(value, jnp.asarray(rate, jnp.float32), seen)
     return TrainState(params, opt_state, alive, model_state), info
+
+
+def _as_float(value: jax.Array) -> jax.Array:
+    """Returns a whole number or a truth value as a float, as curves store it."""
+    value = jnp.asarray(value)
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    return value.astype(jnp.result_type(float))
 
 
 def _goes_on(

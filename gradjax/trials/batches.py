@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 
+from gradjax.counts import as_whole
 from gradjax.errors import Refusal
 from gradjax.training import traces
 from gradjax.training.blocks import num_blocks
@@ -35,7 +36,7 @@ class Active(NamedTuple):
     rows: np.ndarray  # i64[...], the trials that are still active
 
 
-OnSegment = Callable[[Active, BlockRange], None]
+OnSegment = Callable[[Active, BlockRange], bool | None]
 
 
 def run(
@@ -53,23 +54,45 @@ def run(
       seeds: the seed of each trial.
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points, or one per block if there are more blocks.
-      on_segment: is called after each segment with the active trials and the blocks.
+      on_segment: is called after each segment with the active trials and the blocks;
+        if it returns True, all trials end there, with the status "stopped early".
 
     Returns:
       Trials, on the host, in the given order.
 
     Raises:
-        Refusal: what `start` refuses, or lanes that do not fit into memory.
+        Refusal: what `start` refuses, lanes that do not fit into memory, or an
+            `on_segment` that returns something else than True, False or None.
     """
     active, ready = start(lanes, hparams, seeds, trace_every), lanes.ready()
     started = time.perf_counter()
     for blocks in segments(lanes):
         active = advance(lanes, active, blocks)
-        on_segment(active, blocks)
+        if _is_end(on_segment(active, blocks)):
+            active = _end(lanes, active, blocks)
         if not len(active.rows):
             break
     run_s = time.perf_counter() - started
     return collect(active.results, active.own, (ready.compile_s, run_s))
+
+
+def _is_end(said: Any) -> bool:
+    """Returns whether a callback asks for the end of the trials."""
+    if said is None or isinstance(said, bool | np.bool_):
+        return bool(said)
+    raise Refusal(
+        f"on_segment returned {type(said).__name__}: expected True to end the run, or"
+        " None to go on"
+    )
+
+
+def _end(lanes: Lanes, active: Active, blocks: BlockRange) -> Active:
+    """Ends all trials after a segment, with their final evaluation."""
+    plan, results, rows = lanes.program.plan, active.results, active.rows
+    if sum(blocks) < num_blocks(plan) and len(rows):
+        _call_all(lanes, active, rows, (sum(blocks), 0, True))
+        results.early_step[rows] = sum(blocks) * plan.block_steps
+    return survivors(active)
 
 
 def start(
@@ -82,10 +105,10 @@ def start(
     Raises:
         Refusal: what `training.numbers` refuses, or a negative `trace_every`.
     """
-    plan, is_count = lanes.program.plan, type(trace_every) is int
-    if not is_count or not 0 <= trace_every < 2**31:
+    plan, asked = lanes.program.plan, as_whole(trace_every)
+    if asked is None or not 0 <= asked < 2**31:
         raise Refusal(f"trace_every={trace_every!r}: must be a whole number from 0 on")
-    every = trace_every or traces.default_every(plan)
+    every = asked or traces.default_every(plan)
     own = stack(lanes.program, hparams, seeds)
     results = results_of.allocate(plan, lanes.shapes, every, len(seeds))
     return Active(results, own, np.arange(len(seeds)))

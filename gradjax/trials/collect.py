@@ -188,4 +188,6 @@ def row(trials: Trials, k: int) -> Result:
         trials.compile_s,
         trials.run_s,
         taken(trials.model_state),
+        taken(trials.hparams),
+        int(trials.seeds[k]),
     )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 
+from gradjax.counts import as_whole
 from gradjax.errors import Refusal
 from gradjax.training import compilation, segment
 from gradjax.training.blocks import num_blocks
@@ -74,18 +75,22 @@ def lanes(
             than there are. `ready` refuses lanes that do not fit into memory.
     """
     available = cores.num_devices()
-    used = available if num_devices is None else num_devices
-    for name, value, most in (
-        ("lane_width", width, 2**20),
-        ("num_devices", used, available),
-    ):
-        if type(value) is not int or not 1 <= value <= most:
-            raise Refusal(f"{name}={value!r}: must be a whole number from 1 to {most}")
+    width = _count("lane_width", width, 2**20)
+    used = available
+    if num_devices is not None:
+        used = _count("num_devices", num_devices, available)
     own, config = cores.devices(used), cast(Any, jax.config)
     key = (width, own, with_train, config.jax_enable_x64)
     if key not in program.executables:
         program.executables[key] = _lanes(program, width, own, with_train)
     return program.executables[key]._replace(program=program)
+
+
+def _count(name: str, value: Any, most: int) -> int:
+    count = as_whole(value)
+    if count is None or not 1 <= count <= most:
+        raise Refusal(f"{name}={value!r}: must be a whole number from 1 to {most}")
+    return count
 
 
 def num_calls(lanes: Lanes, num_trials: int) -> int:

@@ -1,5 +1,8 @@
 """Trains one trial in memory."""
 
+from collections.abc import Mapping
+
+from gradjax.errors import Refusal
 from gradjax.trials import batches
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
@@ -26,13 +29,20 @@ def run(
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points.
       on_segment: is called on the host after each segment with the active trials
-        (`trials.batches.Active`) and (first block, number of blocks).
+        (`trials.batches.Active`) and (first block, number of blocks). If it returns
+        True, the run ends there with the status "stopped early" and its final
+        evaluation; the evaluation on validation is NaN if none was due at that step.
 
     Returns:
       A Result, on the host.
 
     Raises:
-        Refusal: an unknown or impossible number, or a seed that is not one.
+        Refusal: an unknown or impossible number, a seed that is not one, or an
+            `on_segment` that returns something else than True, False or None.
     """
+    hparams = {} if hparams is None else hparams
+    if not isinstance(hparams, Mapping):
+        kind = type(hparams).__name__
+        raise Refusal(f"hparams are {kind}: expected a dictionary of numbers")
     made = lanes(program, num_devices=1, with_train=True)
-    return row(batches.run(made, [hparams or {}], [seed], trace_every, on_segment), 0)
+    return row(batches.run(made, [dict(hparams)], [seed], trace_every, on_segment), 0)

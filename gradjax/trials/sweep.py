@@ -58,7 +58,8 @@ def sweep(
         Refusal: what `gradjax.program` refuses; unknown names, lengths that differ, no
             seed; a number out of bounds, with the setting that has it.
     """
-    if isinstance(seeds, int) or not isinstance(hparams or {}, Mapping):
+    hparams = {} if hparams is None else hparams
+    if isinstance(seeds, str) or not np.ndim(seeds) or not isinstance(hparams, Mapping):
         raise Refusal(
             "sweep takes hparams={name: [a value for each setting]}, seeds=[0, 1, ...]"
         )
@@ -72,7 +73,7 @@ def sweep(
         keep=keep,
         patience=patience,
     )
-    settings = _settings(hparams or {}, program.hparams)
+    settings = _settings(hparams, program.hparams)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
     if lane_width is None:

@@ -255,3 +255,5 @@ class Result(NamedTuple):
     compile_s: float  # seconds
     run_s: float  # seconds of training and evaluation
     model_state: ModelState = None  # of the network, beside `params`
+    hparams: Hparams = {}  # the hyperparameters of the run, f32[] each
+    seed: int = 0
