@@ -75,8 +75,8 @@ def _named_aux(loss: Callable[..., Any], *arguments: Any) -> Any:
         Refusal: text, a function or another object of Python.
     """
     found = keys.call("the loss", loss, *arguments)
-    is_pair = isinstance(found, tuple) and len(found) > 1
-    aux = found[1] if is_pair and isinstance(found[1], dict) else {}
+    parts = found[1:2] if isinstance(found, tuple) else ()
+    aux = parts[0] if parts and isinstance(parts[0], dict) else {}
     for name, value in aux.items():
         if not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
             raise Refusal(
