@@ -25,6 +25,7 @@ import numpy as np
 from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
+from gradjax.report import terminal
 from scripts.baselines import Settings, worker
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
@@ -123,14 +124,14 @@ def run(models: list[str], num_rounds: int, out: Path) -> None:
     inputs = {name: INPUTS[name]() for name in names}
     flags = f"--model={','.join(models)} --rounds={num_rounds}"
     parts = [header(flags, num_rounds, [of.about for of in inputs.values()])]
-    print(parts[0])
+    terminal.say(parts[0])
     for case in cases:
         of = inputs[case.inputs]
         timings = measure(case, num_rounds, of)
         for timing in timings:
             check_loss(LABELS[timing.rival], timing.loss, of)
         parts.append(table(case.title, case.num_steps, timings) + "\n")
-        print(parts[-1])
+        terminal.say(parts[-1])
     with named_disk_errors(out.parent):
         write_bytes(out, "\n".join(parts).encode())
 

@@ -15,6 +15,7 @@ import numpy as np
 import gradjax
 from gradjax.data.ratings import Ratings
 from gradjax.problems import recommendation
+from gradjax.report import terminal
 from gradjax.trials import lanes
 from gradjax.types import Program
 
@@ -28,8 +29,8 @@ _TORCH_STEPS = 200
 def main() -> None:
     """Prints two tables in Markdown."""
     _against_torch(9_724)
-    print("\n| rows | parameters | adam, us a step | sgd, us a step |")
-    print("|---|---|---|---|")
+    terminal.say("\n| rows | parameters | adam, us a step | sgd, us a step |")
+    terminal.say("|---|---|---|---|")
     for num_items in _ITEMS:
         drawn, num_steps = _draw(num_items), max(20, 2_000_000 // num_items)
         cells = []
@@ -38,7 +39,7 @@ def main() -> None:
             cells.append(np.median([run() for _ in range(_ROUNDS)]) * 1e6)
         rows = _USERS + num_items
         shown = " | ".join(f"{cell:,.0f}" for cell in cells)
-        print(f"| {rows:,} | {rows * (_RANK + 1):,} | {shown} |", flush=True)
+        terminal.say(f"| {rows:,} | {rows * (_RANK + 1):,} | {shown} |")
 
 
 def _against_torch(num_items: int) -> None:
@@ -51,11 +52,11 @@ def _against_torch(num_items: int) -> None:
         torch.from_numpy(column.astype(np.int64)) for column in (drawn.user, drawn.item)
     )
     rating, sizes = torch.from_numpy(drawn.rating), (_USERS, num_items, _RANK)
-    print(
+    terminal.say(
         "| batch | gradjax, us a step | PyTorch eager, 1 thread |"
         f" {threads[1]} threads | share of the faster |"
     )
-    print("|---|---|---|---|---|")
+    terminal.say("|---|---|---|---|---|")
     for size in _BATCH_SIZES:
         run, rounds = _ours(drawn, "adam(1e-2)", size, 500), []
         for _ in range(_ROUNDS):
@@ -66,7 +67,7 @@ def _against_torch(num_items: int) -> None:
             rounds.append((run(), *theirs))
         cells = np.median(np.array(rounds), axis=0) * 1e6
         shown = " | ".join(f"{cell:,.0f}" for cell in cells)
-        print(f"| {size} | {shown} | {cells[0] / min(cells[1:]):.2f} |", flush=True)
+        terminal.say(f"| {size} | {shown} | {cells[0] / min(cells[1:]):.2f} |")
 
 
 def _draw(num_items: int) -> Ratings:

@@ -31,6 +31,7 @@ import gradjax
 from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
+from gradjax.report import terminal
 from gradjax.trials import batches, cost, lane_width, lanes, memory
 from scripts.device_networks import Case, cases, program_of
 
@@ -238,7 +239,7 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    terminal.say(line)
 
 
 def main(arguments: list[str]) -> int:

@@ -24,6 +24,7 @@ from gradjax import expressions, optimizers, problems
 from gradjax.analysis.statistics import student_interval
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
+from gradjax.report import terminal
 from gradjax.types import Program, Result
 
 SOLVED = 0.90  # test accuracy
@@ -135,7 +136,7 @@ def run(names: list[str], num_seeds: int, out: Path | None) -> None:
     listed = ",".join(names)
     said = "" if is_all else f" --optimizers={shlex.quote(listed)}"
     flags = f"{said} --seeds={num_seeds}"
-    print(table(rows))
+    terminal.say(table(rows))
     if out is None:
         return
     with named_disk_errors(out.parent):

@@ -23,6 +23,7 @@ from gradjax import data
 from gradjax.data import prepared
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
+from gradjax.report import terminal
 
 _PROBE_S = 6.0  # because TFDS retries an unreachable host for minutes
 _MIRROR = "https://storage.googleapis.com"  # from which TFDS downloads mnist and others
@@ -119,7 +120,7 @@ def main(arguments: list[str]) -> int:
         if len(names) != 1 or names[0].startswith("-") or len(folders) > 1:
             raise Refusal("usage: python -m scripts.prepare_data NAME [--data_dir=DIR]")
         chosen = Path("".join(folders) or prepared.default_data_dir())
-        print(prepare(names[0], chosen.expanduser().absolute()))
+        terminal.say(prepare(names[0], chosen.expanduser().absolute()))
     except Refusal as error:
         print(f"prepare_data: {error}", file=sys.stderr)
         return 2

@@ -17,23 +17,26 @@ from gradjax.analysis.statistics import student_interval
 from gradjax.commands import experiment
 from gradjax.data import ratings
 from gradjax.problems import bias_baseline, recommendation
+from gradjax.report import terminal
 
 _DATASET = "movielens/latest-small-ratings"
 
 
 def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
     """Prints a line per split, then the mean difference with Student's interval."""
-    print("| split | factorisation | user and item biases | difference |")
-    print("|---|---|---|---|")
+    terminal.say("| split | factorisation | user and item biases | difference |")
+    terminal.say("|---|---|---|---|")
     pairs = []
     for index in range(int(num_splits)):
         ours, theirs = _score(dataset, index)
         pairs.append((ours, theirs))
-        print(f"| {index} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
+        terminal.say(f"| {index} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
     ours, theirs = np.array(pairs).T
     mean, low, high = student_interval(ours - theirs)
-    print(f"| mean | {ours.mean():.4f} | {theirs.mean():.4f} | {mean:+.4f} |")
-    print(f"\nStudent's 95 % interval of the difference: {low:+.4f} to {high:+.4f}")
+    terminal.say(f"| mean | {ours.mean():.4f} | {theirs.mean():.4f} | {mean:+.4f} |")
+    terminal.say(
+        f"\nStudent's 95 % interval of the difference: {low:+.4f} to {high:+.4f}"
+    )
 
 
 def _score(dataset: str, index: int) -> tuple[float, float]:

@@ -27,6 +27,7 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
     """
     if sys.stdout is None:
         terminal.silence()
+    terminal.replace_unprintable()
     try:
         signals.usual()
         summary = _run(what, train)

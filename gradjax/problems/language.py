@@ -8,6 +8,7 @@ exactly once.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -125,14 +126,8 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         return {"loss": (nats, count), "bits_per_character": (bits, count)}
 
     def report(params: Params, _data: Splits) -> Report:
-        said = sample(
-            model,
-            params,
-            letters,
-            window,
-            num_characters=_SAMPLE_CHARACTERS,
-            seed=_SAMPLE_SEED,
-        )
+        draw = sampler(model, letters, window, _SAMPLE_CHARACTERS)
+        said = draw(params, "", _SAMPLE_SEED)
         return Report({}, {"a sample": said.splitlines()})
 
     return Problem(
@@ -167,17 +162,14 @@ def language_model(expression: str, num_tokens: int) -> Model:
     return network(expression, models.LANGUAGE_MODELS, num_tokens)
 
 
-def sample(
+def sampler(
     model: Model,
-    params: Params,
     letters: str,
     window: int,
-    *,
     num_characters: int,
-    seed: int,
     temperature: float = 0.8,
-) -> str:
-    """Samples a text from the model, character by character.
+) -> Callable[[Params, str, int], str]:
+    """Makes a function that samples a text from the model, character by character.
 
     Each character is drawn from softmax(logits / temperature) given the last `window`
     tokens; the first token is START. The model is applied to the complete window for
@@ -185,33 +177,40 @@ def sample(
 
     Args:
       model: as in `language`.
-      params: trained parameters.
       letters: the alphabet.
       window: length of the context, in characters.
       num_characters: length of the sample, in characters.
-      seed: seed of the draws.
       temperature: values below 1 favour probable characters.
+
+    Returns:
+      A function (params, the text before the sample, seed of the draws) -> sample.
     """
 
     def draw(
-        params: Params, tokens: jax.Array, k: jax.Array
+        params: Params, key: Key, tokens: jax.Array, k: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         last = jnp.minimum(k, window - 1)
         logits = model.apply(params, tokens[None])[0, last] / temperature
-        key = jax.random.fold_in(jax.random.key(seed), k)
-        drawn = jax.random.categorical(key, logits.at[START].set(-jnp.inf))
+        logits = logits.at[START].set(-jnp.inf)
+        drawn = jax.random.categorical(jax.random.fold_in(key, k), logits)
         drawn = drawn.astype(tokens.dtype)
         grown = tokens.at[jnp.minimum(k + 1, window - 1)].set(drawn)
         slid = jnp.roll(tokens, -1).at[window - 1].set(drawn)
         return jnp.where(k + 1 < window, grown, slid), drawn
 
     @jax.jit
-    def drawn(params: Params) -> jax.Array:
-        start = jnp.full(window, START, jnp.int32)
-        steps = jnp.arange(num_characters)
-        return jax.lax.scan(functools.partial(draw, params), start, steps)[1]
+    def drawn(params: Params, tokens: jax.Array, first: jax.Array, seed: jax.Array):
+        steps = first + jnp.arange(num_characters)
+        each = functools.partial(draw, params, jax.random.key(seed))
+        return jax.lax.scan(each, tokens, steps)[1]
 
-    return "".join(letters[token - 1] for token in np.asarray(drawn(params)))
+    def sample(params: Params, before: str, seed: int) -> str:
+        said = encode(before, letters)[-window:]
+        tokens = np.pad(said, (0, window - len(said)), constant_values=START)
+        found = drawn(params, tokens, np.int32(len(said) - 1), np.uint32(seed))
+        return "".join(letters[token - 1] for token in np.asarray(found))
+
+    return sample
 
 
 def about_language(text: PlainText, window: int) -> dict[str, Any]:

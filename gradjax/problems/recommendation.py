@@ -1,17 +1,17 @@
 """Prediction of ratings from vectors of users and items, by squared error."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gradjax.data import arrays, ratings
-from gradjax.data.ratings import Parts, Ratings
+from gradjax.data.ratings import Ratings
 from gradjax.problems import arguments, bias_baseline, ranking
-from gradjax.problems.network import network
+from gradjax.problems.rating_task import CATALOGUE, Task, catalogue, recommended
+from gradjax.problems.rating_task import task as task
 from gradjax.types import (
     Batch,
     Key,
@@ -28,59 +28,6 @@ LIST_LENGTH = 10  # number of recommended items, and the k of recall@k
 _CHUNK = 65_536  # ratings predicted in one call
 # Target mean squared error (the square of an RMSE) by data set and split.
 _TARGETS = {("movielens/latest-small-ratings", "random"): 0.855**2}
-
-
-class Task(NamedTuple):
-    """Ratings, their split, and the model that predicts them."""
-
-    ratings: Ratings
-    parts: Parts
-    split: str  # the kind of the split: "random" or "time"
-    model: Any  # models.recommender.Recommender
-    mean: float  # the mean rating of the train split
-    predict: Callable[[Params, Batch], jax.Array]  # -> f32[batch]
-    scores: Callable[[Params, jax.Array], jax.Array]  # users -> f32[users, items]
-
-
-def task(
-    all_ratings: Ratings,
-    model: str = "factorisation",
-    split: str = "random",
-    split_index: int = 0,
-) -> Task:
-    """Splits the ratings and makes the model.
-
-    Args:
-      all_ratings: from `data.ratings.load`.
-      model: an expression: `factorisation(rank=32)`, `two_tower(widths=(64,))`.
-      split: "random" or "time", see `data.ratings.split`.
-      split_index: number of the random split.
-
-    Raises:
-        Refusal: a name is unknown, a value is out of range, or the split is impossible.
-    """
-    from gradjax import models
-    from gradjax.models import recommender
-
-    parts = ratings.split(all_ratings, split, split_index)
-    num_users, num_items = len(all_ratings.users), len(all_ratings.items)
-    catalogue = recommender.Catalogue(
-        _is_seen(all_ratings.user[parts.train], num_users),
-        _is_seen(all_ratings.item[parts.train], num_items),
-        all_ratings.genres,
-    )
-    registry: Any = models.RECOMMENDERS
-    made: Any = network(model, registry, catalogue)
-    mean = float(all_ratings.rating[parts.train].mean(dtype=np.float64))
-    return Task(
-        all_ratings,
-        parts,
-        split,
-        made,
-        mean,
-        functools.partial(recommender.predict, made, mean),
-        functools.partial(recommender.scores, made, mean, num_items=num_items),
-    )
 
 
 def recommendation(
@@ -187,7 +134,7 @@ def report(what: Task, params: Params, user: str | None, list_length: int) -> Re
         "share_of_new_users": float(new.mean()),
     }
     heading, lines = recommend(what, params, user, list_length)
-    return Report(figures, {heading: lines})
+    return Report(figures, {heading: lines}, {CATALOGUE: catalogue(what)})
 
 
 def rmse(what: Task, params: Params, rows: np.ndarray) -> float:
@@ -237,16 +184,7 @@ def recommend(
     """
     source = what.ratings
     name = str(source.users[0]) if user is None else user
-    found = np.flatnonzero(source.users == name)
-    place = int(found[0]) if found.size else len(source.users)
-    known = _pairs(source, what.parts.train)
-    scores = functools.partial(jax.jit(what.scores), params)
-    users = np.array([place], np.int32)
-    rated = known.item[known.user == place]
-    (items,) = ranking.best(scores, users, known, list_length)
-    items = items[~np.isin(items, rated)]
-    expected = np.asarray(scores(users))[0, items]
-    num_rated = len(rated)
+    num_rated, items, expected = recommended(what, params, name, list_length)
     said = (
         f"who rated {num_rated} in the train split"
         if num_rated
@@ -294,7 +232,3 @@ def _pairs(source: Ratings, rows: np.ndarray) -> ranking.Pairs:
 
 def _rows(source: Ratings, rows: np.ndarray) -> bias_baseline.Rows:
     return bias_baseline.Rows(source.user[rows], source.item[rows], source.rating[rows])
-
-
-def _is_seen(ids: np.ndarray, size: int) -> np.ndarray:
-    return np.bincount(ids, minlength=size) > 0

@@ -7,6 +7,7 @@ A run is a sweep of one trial, and both have the same format.
     segments/       the curves and the results of trials, a file per segment
     params/         the kept parameters of trials
     snapshots/      the states of trials, from which a killed process resumes
+    catalogue.json  only for ratings: names of users and items, and who rated what
     tokenizer.json  only for texts: the tokenizer, in the format of `tokenizers`
     curves.png      the picture; a sweep over a number also has sensitivity.png
     summary.json    the results; written last, so it marks a finished record

@@ -11,7 +11,8 @@ from gradjax.records.durable import PARTIAL
 from gradjax.records.plan import PLAN, is_copy, read_plan
 
 JOURNAL = journal.FILE
-REPORT = ("summary.json", "sensitivity.png", "curves.png", "tokenizer.json")
+_PICTURES = ("sensitivity.png", "curves.png")
+REPORT = ("summary.json", *_PICTURES, "tokenizer.json", "catalogue.json")
 LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
 _FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)
 _OLD = "config.json"  # a run had this file before format 2

@@ -1,18 +1,14 @@
 """Opens a finished run or sweep: its plan, curves, parameters and `predict`."""
 
-import functools
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gradjax.data.tokens import from_state
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
-from gradjax.problems import model_of, predictor, text, translation
-from gradjax.records import opening, params, reading
-from gradjax.types import ModelState, Params, Run, Series
+from gradjax.records import opening, params, predicting, reading
+from gradjax.types import Run, Series
 
 
 def load(workdir: str | Path, trial: int | str | None = None) -> Run:
@@ -26,11 +22,15 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
     Returns:
       A Run; its `summary` is that of the complete folder.
       `predict(images [batch, ...])` gives class probabilities f32[batch, classes];
-      images are in the range of the data set (0 to 255 for MNIST). For a classifier of
-      texts it is `predict(["a text", ...])`, and `config["data"]["class_names"]` names
-      the classes; for a translator it gives translations. It is None for any other
-      problem, and if the parameters of the trial were not stored. A lesson has neither
-      parameters nor `predict`.
+      images are in the range of the data set (0 to 255 for MNIST), and one image is a
+      batch of one, `image[None]`. For a classifier of texts it is
+      `predict(["a text", ...])`, and `config["data"]["class_names"]` names the classes;
+      for a translator it gives translations. For a language model it continues texts:
+      `predict(["To be", ...], num_characters=400, seed=0, temperature=0.8)`. For a
+      model of ratings it is `predict([("user", "item"), ...])`, f32[pairs], and
+      `recommend("user", count=10)` lists titles with predicted ratings. Both are None
+      for any other problem, and if the parameters of the trial were not stored. A
+      lesson has neither parameters nor `predict`.
 
     Raises:
         Refusal: there is no finished run, an older format, a damaged file, or no such
@@ -47,8 +47,9 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
     if leaves is None:
         return Run(store.plan, summary, trace, None, None)
     found, state = (params.nest(part) if part else None for part in leaves)
-    predict = _predict(folder, store.plan, found, state)
-    return Run(store.plan, summary, trace, found, predict, state)
+    own = reading.own_of(store, chosen)
+    predict, recommend = predicting.functions(folder, store.plan, own, found, state)
+    return Run(store.plan, summary, trace, found, predict, state, recommend)
 
 
 def _chosen(
@@ -89,39 +90,6 @@ def _lesson(folder: Path, summary: dict[str, Any]) -> Run:
         if not name.endswith(".step")
     }
     return Run(opening.read_plan(folder), summary, trace, None, None)
-
-
-def _predict(
-    folder: Path, config: dict[str, Any], params: Params, state: ModelState
-) -> Callable[[Any], Any] | None:
-    """Returns the trained model, if the plan describes its inputs; otherwise None."""
-    data, name = config["data"] or {}, dict(config["settings"]["own"]).get("model")
-    if name is None:
-        return None
-    if "input_shape" in data and "num_classes" in data:
-        model = model_of(name, tuple(data["input_shape"]), data["num_classes"])
-        predict = predictor(model, data["max_value"])
-        return lambda inputs: predict(params, inputs, state)
-    if "num_tokens" in data and ("num_classes" in data or "target" in data):
-        make = functools.cache(lambda: _of_texts(folder, name, data))
-        return lambda inputs: make()(params, inputs)
-    return None
-
-
-def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> Callable[..., Any]:
-    """Returns `predict` for texts; made when it is used, as it needs `tokenizers`."""
-    path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
-    try:
-        tokenizer = from_state(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
-    except ValueError as error:
-        raise Refusal(f"{path}: {error}") from error
-    if "target" in data:
-        model = translation.translation_model(name, num_tokens)
-        return translation.predictor(model, tokenizer)
-    model = text.text_model(name, num_tokens, data["num_classes"])
-    return text.predictor(model, tokenizer, data["max_length"])
 
 
 def summary_of(folder: Path) -> dict[str, Any]:

@@ -116,6 +116,15 @@ def _are_listed(known: dict[str, Row], cohort: str, ids: np.ndarray) -> np.ndarr
     return np.asarray(found, bool)
 
 
+def own_of(store: Any, trial: str) -> Row:
+    """Returns the flags of the experiment for a trial, as a sweep varied them."""
+    own = dict(store.plan["settings"]["own"])
+    for event in stored.events(store):
+        if "round" in event and trial in event["ids"]:
+            own |= event["trials"][event["ids"].index(trial)].get("own", {})
+    return own
+
+
 def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:
     """Returns the counts of a trial at the end of a segment."""
     row = {

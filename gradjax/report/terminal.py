@@ -1,5 +1,6 @@
 """Lines and tables on the terminal."""
 
+import contextlib
 import os
 import sys
 import textwrap
@@ -8,11 +9,25 @@ _WIDTH = 88  # columns
 
 
 def say(line: str) -> None:
-    """Prints a line; a reader that has closed the pipe (`| head -1`) is no error."""
+    """Prints a line; a reader that has closed the pipe (`| head -1`) is no error.
+
+    Characters that the encoding of stdout does not have, as in a C locale, are printed
+    as question marks.
+    """
     try:
-        print(line, flush=True)
+        try:
+            print(line, flush=True)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "ascii"
+            print(line.encode(encoding, "replace").decode(encoding), flush=True)
     except OSError:  # a closed pipe, a full disk: the run matters more than its output
         silence()
+
+
+def replace_unprintable() -> None:
+    """Lets stdout replace what its encoding does not have, for what others print."""
+    with contextlib.suppress(AttributeError, OSError):  # a notebook's stdout, or None
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def silence() -> None:

@@ -159,7 +159,10 @@ def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
     numbers = checked_hparams(program, one.numbers)
     # The text of a float32 is the shortest that names it: 0.001 and not 0.00100000005.
     hparams = {name: float(str(x)) for name, x in numbers.items() if not np.ndim(x)}
-    return {
+    base = dict(context.base.own)
+    own = {k: v for k, v in one.settings.own if v != base.get(k)}
+    varied = {"own": own} if own else {}
+    return varied | {
         "point": one.point,
         "seed": one.seed,
         "group": one.group,

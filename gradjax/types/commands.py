@@ -59,8 +59,11 @@ class Run(NamedTuple):
     params: Params  # None where they were not stored
     predict: Callable[[Any], Any] | None
     # images [batch, ...] or a list of texts -> class probabilities; for a translator
-    # sentences -> translations; None for any other problem
+    # sentences -> translations; for a language model texts -> continuations; for a
+    # model of ratings pairs of a user and an item -> ratings; else None
     model_state: ModelState = None  # of the network, beside `params`
+    recommend: Callable[..., list[tuple[str, float]]] | None = None
+    # (user, count=10) -> titles with predicted ratings; None for any other problem
 
 
 class LessonResult(NamedTuple):

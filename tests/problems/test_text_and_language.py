@@ -117,8 +117,8 @@ def test_a_sample_is_made_of_the_alphabet():
         return 50.0 * jax.nn.one_hot(inputs % 3 + 1, 4)
 
     model = Model(lambda _key: {}, apply)
-    said = languages.sample(model, {}, letters, 4, num_characters=10, seed=0)
-    assert said == "abcabcabca"
+    draw = languages.sampler(model, letters, 4, num_characters=10)
+    assert draw({}, "", 0) == "abcabcabca"
 
 
 def test_a_report_is_a_sample():

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 
+from gradjax.report import terminal
 from gradjax.types import Dataset
 from scripts.baselines.sweeps import cores, table
 from scripts.baselines.sweeps.cases import ONE_CORE, SIZES, Sizes, contest
@@ -24,7 +25,7 @@ def report(cases: list[str], sizes: Sizes, flags: str) -> str:
     data: Data = functools.cache(load)
     has_rivals = bool({"mlp", "digits", "cnn"} & set(cases))
     parts = [table.header(flags, sizes.rounds, data("mnist")[1], has_rivals)]
-    print(parts[0])
+    terminal.say(parts[0])
     for case in cases:
         if case == "peak" and "mlp" in cases:
             continue  # the peak is measured in the rounds of the MLP
@@ -35,7 +36,7 @@ def report(cases: list[str], sizes: Sizes, flags: str) -> str:
             parts.append(table.peak_section(found[_ONE], found[_ALL]))
         else:
             parts.append(_contest(case, sizes, data, "peak" in cases))
-        print(parts[-1])
+        terminal.say(parts[-1])
     return "\n".join(parts)
 
 

@@ -1,0 +1,131 @@
+"""What a stored network can be asked: class probabilities, translations, ratings.
+
+Everything is made from the record alone, when it is first asked for.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gradjax.data.tokens import from_state
+from gradjax.errors import Refusal
+from gradjax.problems import (
+    continuation,
+    language,
+    model_of,
+    predictor,
+    rating_task,
+    text,
+    translation,
+)
+from gradjax.problems import inputs as checked
+from gradjax.types import ModelState, Params
+
+Function = Callable[..., Any]
+# Flags of the experiments that change the inputs of a network. The record describes
+# the data of its base settings alone.
+_OF_DATA = ("dataset", "tokenizer", "vocab_size", "max_length", "source", "target")
+
+
+def functions(
+    folder: Path,
+    config: dict[str, Any],
+    own: dict[str, Any],
+    params: Params,
+    state: ModelState = None,
+) -> tuple[Function | None, Function | None]:
+    """Makes `predict` and `recommend` of a trial; None where the problem has neither.
+
+    Args:
+      folder: of the record.
+      config: its plan.
+      own: the flags of the experiment for this trial.
+      params: those of the trial.
+      state: that of its network, if it has one.
+    """
+    data, name = config["data"] or {}, own.get("model")
+    if name is None:
+        return None, None
+    base = config["settings"]["own"]
+    if varied := [flag for flag in _OF_DATA if own.get(flag) != base.get(flag)]:
+        return _unable(varied[0], own[varied[0]]), None
+    make = _maker(folder, data, own, state)
+    if make is None:
+        return None, None
+    made = functools.cache(make)
+
+    def predict(inputs: Any, **options: Any) -> Any:
+        return made()[0](params, inputs, **options)
+
+    def recommend(user: Any, count: int = 10) -> list[tuple[str, float]]:
+        return made()[1](params, user, count)
+
+    return predict, recommend if "num_items" in data else None
+
+
+def _unable(flag: str, value: Any) -> Function:
+    def predict(_inputs: Any, **_options: Any) -> Any:
+        raise Refusal(
+            f"predict: this trial has {flag}={value!r}, and the record describes the"
+            " data of the other trials; train it alone to predict with it"
+        )
+
+    return predict
+
+
+def _maker(
+    folder: Path, data: dict[str, Any], own: dict[str, Any], state: ModelState
+) -> Callable[[], tuple[Function, ...]] | None:
+    """Returns a function that makes the functions (params, inputs) -> outputs."""
+    if "input_shape" in data and "num_classes" in data:
+        return functools.partial(_of_images, own["model"], data, state)
+    if "num_tokens" in data and ("num_classes" in data or "target" in data):
+        return functools.partial(_of_texts, folder, own["model"], data)
+    if "alphabet" in data:
+        return functools.partial(_of_characters, data, own)
+    if "num_items" in data:
+        return functools.partial(_of_ratings, folder, own["model"])
+    return None
+
+
+def _of_images(name: str, data: dict[str, Any], state: ModelState) -> tuple[Function]:
+    shape = tuple(data["input_shape"])
+    predict = predictor(model_of(name, shape, data["num_classes"]), data["max_value"])
+
+    def checked_predict(params: Params, images: Any) -> Any:
+        return predict(params, checked.examples("images", images, shape), state)
+
+    return (checked_predict,)
+
+
+def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> tuple[Function]:
+    path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
+    try:
+        tokenizer = from_state(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
+    except ValueError as error:
+        raise Refusal(f"{path}: {error}") from error
+    if "target" in data:
+        model = translation.translation_model(name, num_tokens)
+        return (translation.predictor(model, tokenizer),)
+    model = text.text_model(name, num_tokens, data["num_classes"])
+    return (text.predictor(model, tokenizer, data["max_length"]),)
+
+
+def _of_characters(data: dict[str, Any], own: dict[str, Any]) -> tuple[Function]:
+    letters, window = data["alphabet"], own.get("window") or data["window"]
+    model = language.language_model(own["model"], len(letters) + 1)
+    return (continuation.predictor(model, letters, window),)
+
+
+def _of_ratings(folder: Path, name: str) -> tuple[Function, Function]:
+    path = folder / rating_task.CATALOGUE
+    try:
+        what = rating_task.from_catalogue(path.read_text(encoding="utf-8"), name)
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
+    except ValueError as error:
+        raise Refusal(f"{path}: {error}") from error
+    return rating_task.predictor(what), rating_task.recommender(what)
