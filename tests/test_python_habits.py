@@ -1,5 +1,6 @@
 """What people who write Python pass to the library, and what they look at."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 import gradjax
 from experiments import minimize
-from gradjax import problems
+from gradjax import problems, records, types
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
 from gradjax.errors import Refusal
@@ -202,3 +203,39 @@ def test_the_package_says_that_it_is_typed():
     assert (Path(gradjax.__file__).parent / "py.typed").is_file()
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "py.typed" in told["tool"]["setuptools"]["package-data"]["gradjax"]
+
+
+def test_what_holds_arrays_is_shown_in_one_short_line(program, result):
+    swept = gradjax.sweep(made(), "sgd", {"learning_rate": [0.1, 1e30]}, num_steps=8)
+    things = (made(), made().data, program, result, result.state, swept)
+    for thing in things:
+        shown = repr(thing)
+        assert "\n" not in shown and len(shown) < 500 and "array(" not in shown
+        assert shown.startswith(f"{type(thing).__name__}(")
+    assert "train: 6" in repr(made()) and "params=<2 numbers in 1 array>" in repr(
+        result
+    )
+    assert "hparams={learning_rate: 0.1}, evaluation={train: {loss: " in repr(result)
+    assert "status={'finished': 1, 'diverged': 1}" in repr(swept)
+
+
+PUBLIC = (
+    gradjax.Problem,
+    gradjax.Result,
+    gradjax.Source,
+    gradjax.Splits,
+    gradjax.Target,
+    gradjax.Trials,
+    types.Program,
+    types.Run,
+    types.Series,
+    types.TrainState,
+    records.Frames,
+)
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
+def test_help_says_what_each_field_is(kind):
+    said = kind.__doc__.partition("Attributes:")[2]
+    for name in kind._fields:
+        assert re.search(rf"^ +{name}: \S", said, flags=re.MULTILINE), name

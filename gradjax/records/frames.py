@@ -19,10 +19,15 @@ Columns = dict[str, list[Any]]
 
 
 class Frames(NamedTuple):
-    """The trials of one folder and their curves."""
+    """The trials of one folder and their curves.
 
-    trials: Any  # a DataFrame, a row per trial
-    curves: Any  # a DataFrame with the columns trial, name, step, value
+    Attributes:
+      trials: a DataFrame with a row per trial.
+      curves: a DataFrame with the columns trial, name, step and value.
+    """
+
+    trials: Any
+    curves: Any
 
 
 def frames(found: str | Path | Trials | Result) -> Frames:

@@ -5,35 +5,36 @@ The names of axes are: trials, steps, points, batch, features, classes, time.
 
 from gradjax.types.commands import LessonResult, Options, Run, Settings, Sweep
 from gradjax.types.core import (
-    Batch,
     Call,
-    Dataset,
     Entry,
+    Kept,
+    OptimizerSpec,
+    Plan,
+    Program,
+    ScheduleSpec,
+    StepInfo,
+    TracedNumber,
+    TrainState,
+)
+from gradjax.types.problems import (
+    Batch,
+    Dataset,
     Examples,
     Hparams,
-    Kept,
     Key,
     MetricSums,
     Minimum,
     Model,
     ModelState,
-    OptimizerSpec,
     Params,
-    Plan,
     Problem,
-    Program,
     Report,
-    Result,
-    ScheduleSpec,
-    Series,
     Source,
     Splits,
-    StepInfo,
     Target,
-    TracedNumber,
-    TrainState,
 )
-from gradjax.types.sweeps import Dimension, Point, Search, Space, Trials
+from gradjax.types.results import Result, Series, Trials
+from gradjax.types.sweeps import Dimension, Point, Search, Space
 
 __all__ = [
     "Batch",

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gradjax.types.core import ModelState, Params, Series
+from gradjax.types import shown
+from gradjax.types.problems import ModelState, Params
+from gradjax.types.results import Series
 
 
 class Settings(NamedTuple):
@@ -51,19 +53,41 @@ class Options(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One trial of a finished run or sweep, or a lesson, read from its folder."""
+    """One trial of a finished run or sweep, or a lesson, read from its folder.
 
-    config: dict[str, Any]  # the plan: settings, space, data, versions, device
-    summary: dict[str, Any]  # the content of summary.json
-    trace: dict[str, Series]  # values f32[points]; of a lesson: as the lesson stored it
-    params: Params  # None where they were not stored
+    Attributes:
+      config: the plan: settings, space, data, versions, device.
+      summary: the content of summary.json.
+      trace: name -> Series with values f32[points]; of a lesson as the lesson stored
+        it.
+      params: the kept parameters; None where they were not stored.
+      predict: images [batch, ...] or a list of texts -> class probabilities; for a
+        translator sentences -> translations; for a language model texts ->
+        continuations; for a model of ratings pairs of a user and an item -> ratings;
+        None for any other problem.
+      model_state: of the network, beside `params`.
+      recommend: of a model of ratings, (user, count=10) -> titles with predicted
+        ratings; None for any other problem.
+    """
+
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    trace: dict[str, Series]
+    params: Params
     predict: Callable[[Any], Any] | None
-    # images [batch, ...] or a list of texts -> class probabilities; for a translator
-    # sentences -> translations; for a language model texts -> continuations; for a
-    # model of ratings pairs of a user and an item -> ratings; else None
-    model_state: ModelState = None  # of the network, beside `params`
+    model_state: ModelState = None
     recommend: Callable[..., list[tuple[str, float]]] | None = None
-    # (user, count=10) -> titles with predicted ratings; None for any other problem
+
+    def __repr__(self) -> str:
+        """Returns the experiment, the status and the curves in one line."""
+        return shown.of(
+            self,
+            experiment=self.config.get("settings", {}).get("experiment"),
+            status=self.summary.get("status"),
+            trace=list(self.trace),
+            params=shown.sizes(self.params),
+            predict="None" if self.predict is None else "<function>",
+        )
 
 
 class LessonResult(NamedTuple):

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from gradjax.types.core import Series
+from gradjax.types.results import Series
 
 
 class Outcome(NamedTuple):
