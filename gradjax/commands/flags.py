@@ -132,7 +132,10 @@ _TRAINING = {
             " or 'optimizer=[sgd, adam]'; may be repeated. Values: log(low, high[, n]),"
             " linear(...), int(...) or a list. Names: learning_rate, optimizer,"
             " schedule, batch_size, steps, epochs, the flags of the problem, and"
-            " optimizer.<argument>, schedule.<argument> or model.<argument>",
+            " optimizer.<argument>, schedule.<argument> or model.<argument>. A name"
+            " that begins with the name of an optimizer is a range of it alone:"
+            " adamw.weight_decay, sgd.learning_rate, chain.sgd.momentum (sgd_2.momentum"
+            " of the second one, if several have the name)",
         ),
         Flag(
             "space",
@@ -148,7 +151,10 @@ _TRAINING = {
             " the extra [tpe]",
         ),
         Flag(
-            "trials", "integer", "the number of points. Unset: all points of the grid"
+            "trials",
+            "integer",
+            "the number of points, of all optimizers together; if they have ranges of"
+            " their own, each gets an equal share. Unset: all points of the grid",
         ),
         Flag(
             "fresh_seeds",

@@ -12,7 +12,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
 from gradjax.records import inspection, sources
 from gradjax.records.plan import read_plan
-from gradjax.sweeps import points, rounds, space
+from gradjax.sweeps import names, points, rounds, space
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
 from gradjax.trials import cores, lane_width
@@ -56,8 +56,9 @@ def job_of(
     if asked.sweep and asked.space:
         raise Refusal("--sweep and --space are both given; give one")
     varied = space.from_json(asked.space) if asked.space else space.parse(asked.sweep)
-    method = search.make(asked.search)
-    points.check_names(varied, tuple(name for name, _ in settings.own))
+    own = tuple(name for name, _ in settings.own)
+    varied = names.checked(varied, settings.optimizer, own)
+    method = search.in_turn(search.make(asked.search), names.of_each(varied))
     _check_counts(asked, varied)
     experiment.check(settings)
     num_devices = _num_devices(asked, varied, settings)
@@ -65,8 +66,8 @@ def job_of(
     make = experiment.maker(what)
     problem = make(settings)
     notes = experiment.notes(what, problem, settings)
-    names = {one.name for one in varied.dimensions}
-    is_fitted = settings.batch_size is None and "batch_size" not in names
+    is_varied = "batch_size" in {one.name for one in varied.dimensions}
+    is_fitted = settings.batch_size is None and not is_varied
     settings = experiment.with_batch_size(what, problem, settings)
 
     @functools.cache
@@ -244,7 +245,7 @@ def _plan(
     return {
         "kind": "trials",
         "settings": base._replace(seeds=1)._asdict() | {"own": own},
-        "space": [one._asdict() for one in varied.dimensions],
+        "space": names.record(varied),
         "search": asked.search,
         "halving": asked.halving,
         "keep_params": asked.keep_params,

@@ -5,9 +5,10 @@ To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
 
 from typing import Any
 
-from gradjax.optimizers import from_optax, kron, soap, transforms, wrappers
+from gradjax.optimizers import from_optax, kron, paths, soap, transforms, wrappers
 from gradjax.optimizers import resolve as _resolve
 from gradjax.optimizers import split as _split
+from gradjax.optimizers.arguments import numbered
 from gradjax.optimizers.build import (
     build,
     eval_params,
@@ -41,10 +42,13 @@ __all__ = [
     "has_eval_params",
     "needs",
     "num_gradients",
+    "numbered",
+    "place",
     "resolve",
     "split",
     "steps_per_update",
     "tolerates",
+    "write",
 ]
 
 OPTIMIZERS: dict[str, Entry] = {
@@ -74,8 +78,7 @@ def split(optimizer: Any, **kwargs: Any) -> tuple[OptimizerSpec, Hparams]:
 
     Args, Returns and Raises: see `gradjax.optimizers.split.split`.
     """
-    registry = _split.Registry(OPTIMIZERS, TRANSFORMS, WRAPPERS)
-    return _split.split(optimizer, registry, **kwargs)
+    return _split.split(optimizer, _registry(), **kwargs)
 
 
 def resolve(
@@ -86,3 +89,23 @@ def resolve(
     Args, Returns and Raises: see `gradjax.optimizers.resolve.resolve`.
     """
     return _resolve.resolve(optimizer, numbers, problem, TRANSFORMS)
+
+
+def place(optimizer: Any, path: str) -> Any | None:
+    """Returns the optimizer with a traced number at a path; None if it is static.
+
+    Args, Returns and Raises: see `gradjax.optimizers.paths.place`.
+    """
+    return paths.place(optimizer, path, _registry())
+
+
+def write(optimizer: Any, path: str, value: Any) -> Any:
+    """Returns the optimizer with a value of the argument of a path.
+
+    Args, Returns and Raises: see `gradjax.optimizers.paths.write`.
+    """
+    return paths.write(optimizer, path, value, _registry())
+
+
+def _registry() -> _split.Registry:
+    return _split.Registry(OPTIMIZERS, TRANSFORMS, WRAPPERS)

@@ -4,6 +4,7 @@ Without these checks, a bad argument fails in the trace with an error of many li
 """
 
 import inspect
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,39 @@ def settable(entry: Entry) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(entry.make).parameters
     hidden = {entry.key} | ({"learning_rate"} if entry.rate is None else set())
     return {name: p for name, p in parameters.items() if name not in hidden}
+
+
+def children(
+    args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry
+) -> dict[int | str, str]:
+    """Returns the names of the optimizers inside of a call, for their paths.
+
+    Args:
+      args: the positional arguments, which only a chain has.
+      kwargs: the named arguments.
+      entry: the entry of the call.
+
+    Returns:
+      Index or name of the argument -> the name of the optimizer there, numbered if the
+      name occurs twice. The name of an import path is what follows the colon.
+    """
+    values = {**dict(enumerate(args)), **kwargs}
+    inner = {
+        key: value.name.rpartition(":")[2]
+        for key, value in values.items()
+        if isinstance(value, Call) and ("*" in entry.inner or key in entry.inner)
+    }
+    return dict(zip(inner, numbered(list(inner.values())), strict=True))
+
+
+def numbered(names: list[str]) -> list[str]:
+    """Returns the names, with _1, _2, ... after those that occur more than once."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(f"{name}_{seen[name]}" if names.count(name) > 1 else name)
+    return found
 
 
 def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:

@@ -4,8 +4,7 @@
 hashable. `build` puts the numbers back inside the traced step.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,16 +55,7 @@ def split(
             bounds, or an optimizer that does not descend.
     """
     context = _Context(registry, num_steps, {}, {})
-    if own.is_finished(optimizer):
-        entry = own.entry_of_finished(optimizer)
-        call = Call(build.name_of(OptimizerSpec(entry)))
-    elif callable(optimizer):
-        call, entry = _from_function(optimizer, registry)
-    else:
-        call = expressions.parse(optimizer) if isinstance(optimizer, str) else optimizer
-        if not isinstance(call, Call):
-            raise Refusal(f"optimizer {call!r}: expected an expression or a function")
-        entry = _find(call.name, registry, is_inside=False)
+    call, entry = opened(optimizer, registry)
     node = _node(call, entry, "optimizer", context)
     if not defined.descends(node, registry.transforms):
         raise Refusal(
@@ -85,7 +75,25 @@ class _Context(NamedTuple):
     scheduled: dict[str, ScheduleSpec]  # filled
 
 
-def _find(name: str, registry: Registry, is_inside: bool) -> Entry:
+def opened(optimizer: Any, registry: Registry) -> tuple[Call, Entry]:
+    """Returns the call of an optimizer, as `split` takes it, and its entry.
+
+    Raises:
+        Refusal: an unknown name, or neither an expression nor a function.
+    """
+    if own.is_finished(optimizer):
+        entry = own.entry_of_finished(optimizer)
+        return Call(build.name_of(OptimizerSpec(entry))), entry
+    if callable(optimizer):
+        return _from_function(optimizer, registry)
+    call = expressions.parse(optimizer) if isinstance(optimizer, str) else optimizer
+    if not isinstance(call, Call):
+        raise Refusal(f"optimizer {call!r}: expected an expression or a function")
+    return call, find(call.name, registry, is_inside=False)
+
+
+def find(name: str, registry: Registry, is_inside: bool) -> Entry:
+    """Returns the entry of a name; `is_inside` of another optimizer."""
     if ":" in name:
         made = expressions.load(name)
         if isinstance(made, Entry):
@@ -126,15 +134,15 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
 def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSpec:
     """Returns the spec of one call and adds its numbers to `context` under `path`."""
     args, kwargs = arguments.bind(call, entry)
-    paths = _child_paths(path, (*args, *kwargs.values()), entry)
+    inside = arguments.children(args, kwargs, entry)
     rates: list[str] = []
 
-    def without_numbers(name: str, value: Any) -> Any:
+    def without_numbers(name: str, value: Any, key: Any = None) -> Any:
         where = f"{call.name}: {name}"
         if isinstance(value, Call):
-            if name in entry.inner or "*" in entry.inner:
-                found = _find(value.name, context.registry, is_inside=True)
-                child = _node(value, found, next(paths), context)
+            if key in inside:
+                of_child = find(value.name, context.registry, is_inside=True)
+                child = _node(value, of_child, f"{path}.{inside[key]}", context)
                 rates.extend(child.rates)
                 return child
             path_of_value = f"{path}.{name}"
@@ -159,8 +167,8 @@ def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSp
             rates.append(leaf)
         return TracedNumber(leaf)
 
-    new_args = tuple(without_numbers(str(k), value) for k, value in enumerate(args))
-    new_kwargs = {name: without_numbers(name, value) for name, value in kwargs.items()}
+    new_args = tuple(without_numbers(str(k), x, k) for k, x in enumerate(args))
+    new_kwargs = {name: without_numbers(name, x, name) for name, x in kwargs.items()}
     if entry.rate and entry.rate[0] not in new_kwargs:
         # A wrapper that takes a rate uses the rate of the optimizer inside it.
         leaf = rates[0] if rates else RATE
@@ -203,16 +211,3 @@ def _argument_of_call(
     context.hparams.update(numbers)
     context.scheduled[path] = schedule
     return TracedNumber(path)
-
-
-def _child_paths(path: str, values: tuple[Any, ...], entry: Entry) -> Iterator[str]:
-    """Yields the path of each child: its name, numbered if the name occurs twice."""
-    calls = (
-        [value for value in values if isinstance(value, Call)] if entry.inner else []
-    )
-    count = Counter(call.name for call in calls)
-    seen: Counter[str] = Counter()
-    for call in calls:
-        seen[call.name] += 1
-        number = f"_{seen[call.name]}" if count[call.name] > 1 else ""
-        yield f"{path}.{call.name}{number}"

@@ -65,7 +65,10 @@ def _until_end(series: Series, k: int) -> Series:
 def _swept_number(settings: list[SettingScore]) -> str | None:
     """Returns the first swept positive number that takes several values."""
     for name in settings[0].point:
-        seen = {s.point[name] for s in settings if isinstance(s.point[name], float)}
+        found = [s.point.get(name) for s in settings]
+        seen = {value for value in found if isinstance(value, float)}
+        if None in found:
+            continue
         if len(seen) > 1 and min(seen) > 0.0:
             return name
     return None

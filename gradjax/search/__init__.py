@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.search.each import in_turn
 from gradjax.search.grid import grid
 from gradjax.search.halton import halton
 from gradjax.search.sobol import sobol
@@ -12,7 +13,7 @@ from gradjax.search.tpe import tpe
 from gradjax.search.uniform import uniform
 from gradjax.types import Search
 
-__all__ = ["SEARCHES", "make"]
+__all__ = ["SEARCHES", "in_turn", "make"]
 
 SEARCHES: dict[str, Callable[..., Search]] = {
     "grid": grid,

@@ -3,7 +3,7 @@
 A name of a setting (`optimizer`, `schedule`, `batch_size`, a flag of the experiment) is
 static, and so is `model.<argument>`: trials that differ in it have different programs.
 `learning_rate` and every other dotted name are traced numbers: trials that differ only
-in them share one program.
+in them share one program. `sweeps.names` lists the names.
 """
 
 import functools
@@ -12,25 +12,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from gradjax import expressions, optimizers
+from gradjax import expressions, optimizers, schedules
 from gradjax.errors import Refusal
-from gradjax.types import Call, Hparams, Point, Settings, Space
-
-RATE = "learning_rate"
-_PLACEHOLDER = 0.5
-# Names in the tuning spaces of AlgoPerf (Dahl et al. 2023) -> the name here, and
-# whether the file holds 1 minus the number.
-_ALGOPERF = {
-    "beta1": ("optimizer.b1", False),
-    "beta2": ("optimizer.b2", False),
-    "epsilon": ("optimizer.eps", False),
-    "one_minus_beta1": ("optimizer.b1", True),
-    "one_minus_beta2": ("optimizer.b2", True),
-    "warmup_factor": ("schedule.warmup", False),
-    "weight_decay": ("optimizer.weight_decay", False),
-}
-_DOTTED = ("optimizer", "schedule", "model")  # settings whose arguments have names
-_STATIC = ("optimizer", "schedule", "batch_size", "steps", "epochs")
+from gradjax.sweeps import names
+from gradjax.types import Hparams, Point, Settings
 
 
 class Trial(NamedTuple):
@@ -57,19 +42,24 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
         Refusal: a name that is neither a setting nor a number of the optimizer or the
             schedule.
     """
-    known = {*_STATIC, *dict(base.own)}
-    static = {name: value for name, value in point.items() if name in _STATIC}
+    known = {*names.STATIC, *dict(base.own)}
+    static = {name: value for name, value in point.items() if name in names.STATIC}
+    asked_for = str(point.get("optimizer", base.optimizer))
     numbers = dict(
-        _rename(name, value) for name, value in point.items() if name not in known
+        names.number_of(name, value, asked_for)
+        for name, value in point.items()
+        if name not in known
     )
     own = {name: point.get(name, value) for name, value in base.own}
     settings = base._replace(**static, seed=0, seeds=1, own=tuple(own.items()))
-    if RATE not in numbers and base.learning_rate is not None:
-        numbers[RATE] = base.learning_rate
+    if names.RATE not in numbers and base.learning_rate is not None:
+        numbers[names.RATE] = base.learning_rate
     settings = settings._replace(learning_rate=None)
-    asked_for = settings.optimizer
     for name in list(numbers):
-        settings, is_static = _with_argument(settings, name, numbers[name])
+        try:
+            settings, is_static = _with_argument(settings, name, numbers[name])
+        except Refusal as error:
+            raise Refusal(_with_hint(str(error), point, name)) from None
         if is_static:
             del numbers[name]
     group = digest(settings._asdict())
@@ -84,36 +74,12 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
     )
 
 
-def check_names(space: Space, own: tuple[str, ...] = ()) -> None:
-    """Refuses names that are not hyperparameters, before anything is made.
-
-    Args:
-      space: the space of the sweep.
-      own: the names of the experiment's own settings.
-
-    Raises:
-        Refusal: the line lists the known names.
-    """
-    for one in space.dimensions:
-        name, _ = _rename(one.name, 0.0)
-        head = name.partition(".")[0]
-        is_dotted = "." in name and head in _DOTTED
-        if one.name not in (*_STATIC, *own, RATE) and not is_dotted:
-            known = [*_STATIC, *own, RATE, *(f"{name}.<argument>" for name in _DOTTED)]
-            line = expressions.unknown(one.name, known, "name")
-            raise Refusal(f"--sweep: {line}")
-        is_static = head == "model" or one.name in (*_STATIC, *own)
-        if is_static and one.kind in ("log", "linear"):
-            raise Refusal(
-                f"--sweep: {one.name} is a part of the program: give a list, as in"
-                f" {one.name}=[a, b]"
-            )
-
-
-def _rename(name: str, value: Any) -> tuple[str, Any]:
-    """Returns gradjax's name of a number, and the number under this name."""
-    ours, is_complement = _ALGOPERF.get(name, (name, False))
-    return ours, 1.0 - value if is_complement else value
+def _with_hint(line: str, point: Point, name: str) -> str:
+    """Adds how a range of one optimizer alone is named, where there are several."""
+    if "optimizer" not in point or name not in point:
+        return line
+    rest = name.partition(".")[2]
+    return f"{line}; the range of one optimizer alone begins with its name: adam.{rest}"
 
 
 def digest(value: Any) -> str:
@@ -139,26 +105,32 @@ def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings,
       The settings, and whether they contain the value itself.
     """
     field, _, argument = name.partition(".")
-    if not argument or "." in argument:
-        return settings, False  # a path into nested calls must exist already
     if field == "model":
         return _with_model(settings, argument, value), True
-    call = expressions.parse(getattr(settings, field))
-    if call.args or any(key == argument for key, _ in call.kwargs):
+    if field == "schedule" and argument:
+        return _with_schedule(settings, argument, value)
+    if field != "optimizer" or not argument:
         return settings, False
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = _placed(settings.optimizer, name) if is_number else None
+    if text is not None:
+        return settings._replace(optimizer=text), False
+    is_call = isinstance(value, str) and "(" in value  # a list keeps calls as text
+    literal = expressions.parse(f"choice({value})").args[0] if is_call else value
+    text = optimizers.write(settings.optimizer, name, literal)
+    return settings._replace(optimizer=text), True
 
-    def written(value: Any) -> Settings:
-        kwargs = (*call.kwargs, (argument, value))
-        text = expressions.unparse(Call(call.name, (), kwargs))
-        return settings._replace(**{field: text})
 
-    # Any legal number is right, because each trial replaces it with its own.
-    placed = written(_PLACEHOLDER)
-    if field == "optimizer" and name not in _numbers(
-        placed.optimizer if type(value) is float else written(value).optimizer
-    ):
-        return written(value), True
-    return placed, False
+def _with_schedule(
+    settings: Settings, argument: str, value: Any
+) -> tuple[Settings, bool]:
+    """Writes a whole number of a schedule; its other numbers are always traced."""
+    if f"schedule.{argument}" in _numbers_of_schedule(settings.schedule):
+        return settings, False
+    call = expressions.parse(settings.schedule)
+    others = [pair for pair in call.kwargs if pair[0] != argument]
+    written = call._replace(kwargs=(*others, (argument, value)))
+    return settings._replace(schedule=expressions.unparse(written)), True
 
 
 def _with_model(settings: Settings, argument: str, value: Any) -> Settings:
@@ -177,7 +149,12 @@ def _with_model(settings: Settings, argument: str, value: Any) -> Settings:
 
 
 @functools.lru_cache(maxsize=1_000)
-def _numbers(optimizer: str) -> frozenset[str]:
-    """Returns the names of the traced numbers of an optimizer."""
-    _, numbers = optimizers.split(optimizer)
-    return frozenset(numbers)
+def _placed(optimizer: str, name: str) -> str | None:
+    """Returns the optimizer with a traced number of this name; None if it is static."""
+    return optimizers.place(optimizer, name)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _numbers_of_schedule(schedule: str) -> frozenset[str]:
+    """Returns the names of the traced numbers of a schedule."""
+    return frozenset(schedules.split(schedule, 2**31 - 1)[1])

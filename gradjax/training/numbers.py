@@ -19,7 +19,10 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     """
     for name in hparams:
         if name not in program.hparams:
-            raise Refusal(expressions.unknown(name, program.hparams, "hyperparameter"))
+            line = expressions.unknown(name, program.hparams, "hyperparameter")
+            is_argument = str(name).startswith("optimizer.")
+            more = "; an expression that writes out the argument makes it one"
+            raise Refusal(f"{line}{more if is_argument else ''}")
     numbers = {
         path: schedules.as_values(value, path, np.shape(program.hparams[path]))
         if np.ndim(program.hparams[path])

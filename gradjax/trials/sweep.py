@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import expressions
+from gradjax import expressions, optimizers
 from gradjax.errors import Refusal
 from gradjax.training.program import program as make_program
 from gradjax.trials import batches, lanes
@@ -35,7 +35,9 @@ def sweep(
       problem: the problem to minimise.
       optimizer: as `gradjax.program` takes it.
       hparams: name -> a value for each setting, all of one length; a grid is given
-        flattened. The names are those of `program.hparams`. Hyperparameters that are
+        flattened. A name is a key of `program.hparams`, or the path of any numeric
+        argument of the optimizer, such as `optimizer.b2` or `optimizer.sgd.momentum`
+        inside of a chain, whether it is written out or not. Hyperparameters that are
         not named keep their defaults.
       seeds: each setting is run with all of them.
       schedule: as `gradjax.program` takes it.
@@ -65,7 +67,7 @@ def sweep(
         )
     program = make_program(
         problem,
-        optimizer,
+        _with_places(optimizer, hparams or {}),
         schedule,
         num_steps=num_steps,
         batch_size=batch_size,
@@ -88,16 +90,28 @@ def sweep(
     )
 
 
+def _with_places(optimizer: Any, hparams: Mapping[str, Any]) -> Any:
+    """Returns the optimizer with a traced number for each name of `hparams`."""
+    for name in hparams:
+        if not str(name).startswith("optimizer."):
+            continue
+        placed = optimizers.place(optimizer, name)
+        if placed is None:
+            raise Refusal(
+                f"{name} changes the program and cannot be traced; gradjax.tune tries"
+                " several programs"
+            )
+        optimizer = placed
+    return optimizer
+
+
 def _settings(
     hparams: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Returns one dictionary for each setting."""
     for name in hparams:
         if name not in known:
-            line = expressions.unknown(name, known, "hyperparameter")
-            raise Refusal(
-                f"{line} (an argument becomes one when the expression names it)"
-            )
+            raise Refusal(expressions.unknown(name, known, "hyperparameter"))
     lengths = {name: len(np.atleast_1d(values)) for name, values in hparams.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())

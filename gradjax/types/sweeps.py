@@ -9,12 +9,13 @@ Point: TypeAlias = dict[str, Any]  # dimension name -> float, int, str or bool
 class Dimension(NamedTuple):
     """One hyperparameter that a sweep varies."""
 
-    name: str  # as in the flag: learning_rate, optimizer.b2, batch_size, optimizer
+    name: str  # as in the flag: learning_rate, optimizer.b2, adamw.b2, batch_size
     kind: str  # "log", "linear", "int" or "choice"
     low: float | None = None  # None for a choice
     high: float | None = None  # None for a choice
     values: tuple[Any, ...] = ()  # for a choice: literals, or expressions as text
     num: int | None = None  # number of grid points; None: the default of the search
+    optimizers: tuple[str, ...] = ()  # that alone have it; (): all of the sweep
 
 
 class Space(NamedTuple):

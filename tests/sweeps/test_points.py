@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gradjax import Refusal
-from gradjax.sweeps import points, space
+from gradjax.sweeps import names, points, space
 from gradjax.types import Settings
 
 BASE = Settings("mnist", optimizer="adamw", steps=10)
@@ -48,16 +48,16 @@ def test_an_argument_of_a_model_is_a_part_of_the_program(model):
         "mlp(widths=(128, 64))",
     ]
     with pytest.raises(Refusal, match="give a list"):
-        points.check_names(space.parse(["model.widths=log(1, 2)"]))
+        names.checked(space.parse(["model.widths=log(1, 2)"]), "adamw")
 
 
 def test_what_one_experiment_alone_has_is_a_part_of_the_program():
     base = BASE._replace(own=(("window", 128),))
-    points.check_names(space.parse(["window=[64, 128]"]), ("window",))
+    names.checked(space.parse(["window=[64, 128]"]), "adamw", ("window",))
     made = points.trial(base, {"window": 64}, 0)
     assert made.settings.own == (("window", 64),) and made.numbers == {}
     with pytest.raises(Refusal, match="window"):
-        points.check_names(space.parse(["windo=[64, 128]"]), ("window",))
+        names.checked(space.parse(["windo=[64, 128]"]), "adamw", ("window",))
 
 
 def test_a_tuning_space_of_algoperf_is_taken_unchanged(tmp_path):
@@ -73,7 +73,7 @@ def test_a_tuning_space_of_algoperf_is_taken_unchanged(tmp_path):
         )
     )
     varied = space.from_json(path)
-    points.check_names(varied)
+    assert names.checked(varied, "adamw") == varied
     point = {
         "learning_rate": 1e-3,
         "one_minus_beta1": 0.1,
