@@ -49,9 +49,8 @@ SCHEDULE = Flag(
     " 'warmup_cosine(warmup=0.05)', where a float is a fraction of the run and an int"
     " a number of steps, or numbers such as '[0, 1, 0.5]', or an import path to your"
     " own function of the progress in [0, 1): 'my_package.my_module:shape(end=0.1)'."
-    " Names:"
-    f" {', '.join(sorted(schedules.SCHEDULES))}. `python -m scripts.show_schedule`"
-    " draws them. Inside multi_steps it counts updates, not steps",
+    f" Names: {', '.join(sorted(schedules.SCHEDULES))}. `python -m"
+    " scripts.show_schedule` draws them. Inside multi_steps it counts updates",
     "constant",
 )
 SEED = Flag(
@@ -108,8 +107,7 @@ _TRAINING = {
         Flag(
             "trace_every",
             "integer",
-            "steps per point of the stored training curves; 0 stores at most 1,000"
-            " points of each",
+            "steps per stored point of a curve; 0 stores at most 1,000 points of each",
         ),
         Flag(
             "keep_params",
@@ -120,8 +118,8 @@ _TRAINING = {
         Flag(
             "accept_changes",
             "boolean",
-            "continue a record although versions, code or device have changed since it"
-            " began; what is computed from then on is marked",
+            "continue a record although versions, code or device have changed; what is"
+            " computed from then on is marked",
         ),
     ],
     "Sweep": [
@@ -131,17 +129,15 @@ _TRAINING = {
             "a name and the values that it takes, such as 'learning_rate=log(1e-4, 1)'"
             " or 'optimizer=[sgd, adam]'; may be repeated. Values: log(low, high[, n]),"
             " linear(...), int(...) or a list. Names: learning_rate, optimizer,"
-            " schedule, batch_size, steps, epochs, the flags of the problem, and"
-            " optimizer.<argument>, schedule.<argument> or model.<argument>. A name"
-            " that begins with the name of an optimizer is a range of it alone:"
-            " adamw.weight_decay, sgd.learning_rate, chain.sgd.momentum (sgd_2.momentum"
-            " of the second one, if several have the name)",
+            " schedule, batch_size, steps, epochs, flags of the problem, and"
+            " optimizer.<argument>, schedule.<argument> or model.<argument>. A range of"
+            " one optimizer alone begins with its name: adamw.weight_decay, or"
+            " sgd_2.momentum of the second sgd",
         ),
         Flag(
             "space",
             "string",
-            "a JSON file in place of --sweep: name -> min, max and scaling, or"
-            " feasible_points",
+            "JSON in place of --sweep: name -> min, max, scaling, or feasible_points",
         ),
         Flag(
             "search",
@@ -153,14 +149,14 @@ _TRAINING = {
         Flag(
             "trials",
             "integer",
-            "the number of points, of all optimizers together; if they have ranges of"
-            " their own, each gets an equal share. Unset: all points of the grid",
+            "the number of points; optimizers with ranges of their own get equal"
+            " shares. Unset: all points of the grid",
         ),
         Flag(
             "fresh_seeds",
             "integer",
-            "the number of fresh seeds, which are not used to choose a setting, and on"
-            " which the best setting of each optimizer runs again",
+            "the number of seeds, not used to choose a setting, on which the best"
+            " setting of each optimizer runs again",
         ),
         Flag(
             "halving",
@@ -174,20 +170,18 @@ _TRAINING = {
             "lane_width",
             "integer",
             "the number of trials that are mapped together on one device; the last bits"
-            " of a trial depend on it. Unset: 1 for a run, and a width that was"
-            " measured to be fast for a sweep",
+            " of a trial depend on it. Unset: 1 for a run, a measured rule for a sweep",
         ),
         Flag(
             "num_devices",
             "integer",
-            "the number of devices, on a CPU of cores. Unset: all",
+            "devices, on a CPU cores, that compute a sweep or seeds. Unset: all",
         ),
         Flag(
             "num_threads",
             "integer",
             "the number of threads of a CPU for one operation; the last bits of a large"
-            " network depend on it. Unset: 1 for a small program, otherwise the number"
-            " of cores",
+            " network depend on it. Unset: 1 for a small program, else all cores",
         ),
     ],
 }

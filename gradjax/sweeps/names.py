@@ -116,7 +116,8 @@ def _named(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Returns name -> the optimizers that have it."""
     words = [expressions.parse(one).name.rpartition(":")[2] for one in found]
     exact = optimizers.numbered(words)
-    named = {name: (one,) for name, one in zip(exact, found, strict=True)}
+    pairs = zip(exact, found, strict=True)
+    named: dict[str, tuple[str, ...]] = {name: (one,) for name, one in pairs}
     for word in words:
         same = zip(found, words, strict=True)
         named[word] = tuple(one for one, other in same if other == word)
