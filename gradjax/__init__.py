@@ -7,11 +7,12 @@ of its hyperparameters and its seed, and it is compiled once.
     result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)
 """
 
+from gradjax.data import load as dataset
 from gradjax.derivatives.check import check_gradient
 from gradjax.derivatives.hypergradients import hypergradient
 from gradjax.errors import Refusal
 from gradjax.optimizers.own import optimizer
-from gradjax.problems import problem
+from gradjax.problems import from_linen, problem
 from gradjax.records import frames, load
 from gradjax.suites import SUITES as suites
 from gradjax.training.program import program
@@ -28,7 +29,9 @@ __all__ = [
     "Target",
     "Trials",
     "check_gradient",
+    "dataset",
     "frames",
+    "from_linen",
     "hypergradient",
     "load",
     "optimizer",

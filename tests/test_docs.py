@@ -20,6 +20,29 @@ COMMANDS = [
 ]
 
 
+PROBLEMS = re.findall(
+    r"```python\n(.*?)```",
+    (ROOT / "docs" / "adding-a-problem.md").read_text(),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(b, marks=[pytest.mark.slow] * (k > 0))
+        for k, b in enumerate(PROBLEMS)
+    ],
+    ids=["linen", "nnx", "equinox", "apply"],
+)
+def test_a_problem_of_ones_own_is_trained_as_written(block, capsys):
+    if "import equinox" in block:
+        pytest.importorskip("equinox")
+    exec(compile(block, "adding-a-problem.md", "exec"), {"__name__": "page"})
+    value = float(capsys.readouterr().out)
+    assert value > 0.8 if "accuracy" in block else 0.0 < value < 2.2
+
+
 @pytest.fixture
 def mine(tmp_path):
     (tmp_path / "mine.py").write_text("\n".join(SNIPPETS[:2]))

@@ -12,7 +12,7 @@ _MODELS = ", ".join([*models.MODELS, *models.AUTOENCODERS])
 FLAGS = flags.of(
     images.load,
     model=f"the network: {_MODELS}, or a call such as 'mlp(widths=(128, 64))' or"
-    " 'resnet(depth=3)'",
+    " 'resnet(depth=3)', or an import path to your own: 'my_package.my_module:Net'",
     dataset="digits (bundled with scikit-learn), or the TFDS name of a prepared image"
     " data set: mnist, fashion_mnist, ... Unset: mnist where it is prepared, else"
     " digits",

@@ -20,31 +20,17 @@ _IS_TRAINING = {
 }
 
 
-def from_module(
-    module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32
-) -> Model:
+def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Model:
     """Converts a module without a state to a Model of its "params" collection.
 
     Args:
       module: the module; the key of `apply` is its "dropout" stream.
-      input_shape: shape of one example.
-      dtype: type of the inputs.
+      input_shape: shape of one example, f32.
     """
-    example, flags = jnp.zeros((1, *input_shape), dtype), _flags(module)
-
-    def init(key: Key) -> Params:
-        return module.init(key, example, **_of(flags, None))["params"]
-
-    def apply(params: Params, inputs: jax.Array, key: Key | None = None) -> Any:
-        rngs = None if key is None else {"dropout": key}
-        return module.apply({"params": params}, inputs, rngs=rngs, **_of(flags, key))
-
-    return Model(init, apply)
+    return _without_state(module, (jnp.zeros((1, *input_shape)),))
 
 
-def from_module_with_state(
-    module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32
-) -> Model:
+def from_module_with_state(module: nn.Module, input_shape: tuple[int, ...]) -> Model:
     """Converts a module that keeps more than parameters, such as "batch_stats".
 
     The state of the Model is the dictionary of all other collections of the module.
@@ -55,13 +41,50 @@ def from_module_with_state(
       module: the module. An argument `train`, `training`, `is_training`,
         `deterministic` or `use_running_average` of its `__call__` says whether it is
         trained; there must be one.
-      input_shape: shape of one example.
-      dtype: type of the inputs.
+      input_shape: shape of one example, f32.
 
     Raises:
       Refusal: there is no such argument.
     """
-    example, flags = jnp.zeros((1, *input_shape), dtype), _flags(module)
+    return _with_state(module, (jnp.zeros((1, *input_shape)),))
+
+
+def from_examples(module: nn.Module, *examples: jax.Array) -> Model:
+    """Converts any module; whether it keeps a state is found by tracing its init.
+
+    Args:
+      module: the module.
+      examples: example inputs. If there are several, `apply` takes them as one tuple.
+
+    Raises:
+      Refusal: see `from_module_with_state`; or the module has no parameters.
+    """
+    flags = _of(_flags(module), None)
+    made = jax.eval_shape(
+        lambda key: module.init(key, *examples, **flags), jax.random.key(0)
+    )
+    if "params" not in made:
+        raise Refusal(f"{type(module).__name__} has no parameters")
+    convert = _without_state if set(made) == {"params"} else _with_state
+    return convert(module, examples)
+
+
+def _without_state(module: nn.Module, examples: tuple[jax.Array, ...]) -> Model:
+    flags = _flags(module)
+
+    def init(key: Key) -> Params:
+        return module.init(key, *examples, **_of(flags, None))["params"]
+
+    def apply(params: Params, inputs: Any, key: Key | None = None) -> Any:
+        rngs = None if key is None else {"dropout": key}
+        given = inputs if len(examples) > 1 else (inputs,)
+        return module.apply({"params": params}, *given, rngs=rngs, **_of(flags, key))
+
+    return Model(init, apply)
+
+
+def _with_state(module: nn.Module, examples: tuple[jax.Array, ...]) -> Model:
+    flags = _flags(module)
     if not flags:
         expected = ", ".join(_IS_TRAINING)
         raise Refusal(
@@ -70,7 +93,7 @@ def from_module_with_state(
         )
 
     def variables(key: Key) -> dict[str, Any]:
-        return dict(module.init(key, example, **_of(flags, None)))
+        return dict(module.init(key, *examples, **_of(flags, None)))
 
     def init(key: Key) -> Params:
         return variables(key)["params"]
@@ -81,35 +104,28 @@ def from_module_with_state(
 
         def widen(leaf: jax.Array) -> jax.Array:
             is_float = jnp.issubdtype(leaf.dtype, jnp.floating)
-            return leaf.astype(
-                jnp.promote_types(leaf.dtype, width if is_float else leaf)
-            )
+            wide = width if is_float else leaf.dtype
+            return leaf.astype(jnp.promote_types(leaf.dtype, wide))
 
         return jax.tree.map(widen, made)
 
     def apply(
-        params: Params, inputs: jax.Array, key: Key | None, state: ModelState
+        params: Params, inputs: Any, key: Key | None, state: ModelState
     ) -> tuple[Any, ModelState]:
-        given = {"params": params, **state}
+        variables = {"params": params, **state}
+        given = inputs if len(examples) > 1 else (inputs,)
         if key is None:
-            return module.apply(given, inputs, **_of(flags, None)), state
+            return module.apply(variables, *given, **_of(flags, None)), state
         outputs, new = module.apply(
-            given, inputs, rngs={"dropout": key}, mutable=list(state), **_of(flags, key)
+            variables,
+            *given,
+            rngs={"dropout": key},
+            mutable=list(state),
+            **_of(flags, key),
         )
         return outputs, {**state, **new}
 
     return Model(init, apply, init_state)
-
-
-def has_state(
-    module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32
-) -> bool:
-    """Returns whether a module keeps more than parameters; it is traced on shapes."""
-    example, flags = jnp.zeros((1, *input_shape), dtype), _of(_flags(module), None)
-    made = jax.eval_shape(
-        lambda key: module.init(key, example, **flags), jax.random.key(0)
-    )
-    return set(made) != {"params"}
 
 
 def _flags(module: nn.Module) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from gradjax.problems.classification import (
     predictor,
 )
 from gradjax.problems.custom import problem
+from gradjax.problems.linen import from_linen
 from gradjax.problems.noisy import noisy_quadratic, sparse_gradients
 from gradjax.problems.quadratic import quadratic
 from gradjax.problems.recommendation import load as movielens
@@ -33,6 +34,7 @@ __all__ = [
     "about",
     "check",
     "classification",
+    "from_linen",
     "make",
     "model_for",
     "model_of",

@@ -13,7 +13,7 @@ from gradjax.own_code import named_errors
 from gradjax.problems import keys
 from gradjax.problems import state as states
 from gradjax.problems.calling import arity
-from gradjax.types import Batch, ModelState, Problem
+from gradjax.types import Batch, Key, ModelState, Params, Problem
 
 _RESERVED = ("loss", "learning_rate", "step_size", "num_gradients", "tolerated")
 _RESERVED_STARTS = ("validation_", "optimizer.")
@@ -34,9 +34,7 @@ def check(problem: Problem, batch_size: int | None) -> None:
     """
     key = jax.random.key(0)
     with named_errors("the problem's init fails"):
-        params = jax.eval_shape(
-            lambda key: jax.tree.map(jnp.asarray, problem.init(key)), key
-        )
+        params = jax.eval_shape(functools.partial(_initial, problem), key)
     for path, leaf in jax.tree.leaves_with_path(params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             name = f"params{jax.tree_util.keystr(path)}"
@@ -84,6 +82,25 @@ def _named_aux(loss: Callable[..., Any], *arguments: Any) -> Any:
                 " such as f32[]"
             )
     return found
+
+
+def _initial(problem: Problem, key: Key) -> Params:
+    """Returns the initial parameters; refuses leaves that are no numbers by name."""
+    params = problem.init(key)
+    for path, leaf in jax.tree.leaves_with_path(params):
+        _check_number(f"params{jax.tree_util.keystr(path)}", leaf)
+    if not jax.tree.leaves(params):
+        raise Refusal("params without a leaf: there is nothing to train")
+    return jax.tree.map(jnp.asarray, params)
+
+
+def _check_number(name: str, leaf: Any) -> None:
+    is_array = isinstance(leaf, jax.Array | np.ndarray | np.generic)
+    if is_array or isinstance(leaf, int | float | complex):
+        return
+    is_named = hasattr(leaf, "__name__")
+    said = f"the function {leaf.__name__}" if is_named else f"{leaf!r:.60}"
+    raise Refusal(f"{name} is {said}: expected an array or a number")
 
 
 def _check_arguments(problem: Problem) -> None:

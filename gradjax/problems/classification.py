@@ -52,7 +52,7 @@ def classification(
     scale = 1.0 / dataset.max_value
 
     def outputs_of(
-        params: Params, batch: Batch, key: Key | None, state: ModelState
+        params: Params, batch: Batch, key: Key | None = None, state: ModelState = None
     ) -> tuple[jax.Array, ModelState]:
         inputs = batch["image"].astype(jnp.float32) * scale
         return states.outputs(model, params, inputs, key, state)
@@ -79,7 +79,8 @@ def classification(
 
     target = Target("accuracy", _TARGETS.get(dataset.name), "max")
     data = arrays.splits(dataset)
-    return states.fitted(Problem(model.init, loss, metrics, data, target), model)
+    made = Problem(model.init, loss, metrics, data, target, apply=outputs_of)
+    return states.fitted(made, model)
 
 
 def model_for(expression: str, dataset: Dataset) -> Model:
@@ -92,20 +93,25 @@ def model_for(expression: str, dataset: Dataset) -> Model:
     return model_of(expression, shape, dataset.num_classes)
 
 
-def model_of(expression: str, input_shape: tuple[int, ...], num_classes: int) -> Model:
+def model_of(
+    expression: str, input_shape: tuple[int, ...], num_classes: int, own: Any = None
+) -> Model:
     """Makes the model of an expression; used where only a record is available.
 
     Args:
-      expression: a name, or a call such as `mlp(widths=(128, 64))`.
+      expression: a name, a call such as `mlp(widths=(128, 64))`, or an import path.
       input_shape: (height, width, channels) of one image.
       num_classes: number of logits.
+      own: the network that an import path names; None: it is imported.
 
     Raises:
         Refusal: the name or an argument is unknown, or a value is out of range.
     """
     from gradjax import models
 
-    return network(expression, models.MODELS, input_shape, num_classes)
+    form = (jnp.zeros((1, *input_shape)),), (1, num_classes)
+    given = (input_shape, num_classes)
+    return network(expression, models.MODELS, *given, own=own, form=form)
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

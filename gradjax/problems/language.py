@@ -18,6 +18,7 @@ import numpy as np
 from gradjax.data import texts
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
+from gradjax.problems import state as states
 from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
@@ -98,6 +99,9 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         expected = f"expected from 1 to the {len(text.train)} characters of training"
         raise Refusal(f"window={window}: {expected}")
 
+    def logits_of(params: Params, batch: Batch, key: Key | None = None) -> jax.Array:
+        return model.apply(params, batch["tokens"][:, :window], key)
+
     def nats_of(
         params: Params, batch: Batch, start: jax.Array, key: Key | None
     ) -> tuple[jax.Array, jax.Array]:
@@ -142,6 +146,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         ),
         target=Target("bits_per_character", _TARGETS.get(text.name), "min"),
         report=report,
+        apply=logits_of,
     )
 
 
@@ -151,7 +156,7 @@ def encode(characters: str, letters: str) -> np.ndarray:
     return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)
 
 
-def language_model(expression: str, num_tokens: int) -> Model:
+def language_model(expression: str, num_tokens: int, own: Any = None) -> Model:
     """Makes the model that an expression names, such as `lstm(width=256)`.
 
     Raises:
@@ -159,7 +164,9 @@ def language_model(expression: str, num_tokens: int) -> Model:
     """
     from gradjax import models
 
-    return network(expression, models.LANGUAGE_MODELS, num_tokens)
+    form = (jnp.zeros((1, 2), jnp.int32),), (1, 2, num_tokens)
+    made = network(expression, models.LANGUAGE_MODELS, num_tokens, own=own, form=form)
+    return states.without(made, expression)
 
 
 def sampler(

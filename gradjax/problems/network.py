@@ -34,21 +34,36 @@ _MOST_LAYERS = 32  # the largest length of a tuple
 
 
 def network(
-    expression: str, registry: dict[str, Callable[..., Made]], *given: Any
+    expression: str,
+    registry: dict[str, Callable[..., Made]],
+    *given: Any,
+    own: Any = None,
+    form: tuple[Any, Any] | None = None,
 ) -> Made:
-    """Makes the registered model that an expression names.
+    """Makes the registered model that an expression names, or one of the user.
 
     Args:
-      expression: a name, or a call with literal keyword arguments.
+      expression: a name, or a call with literal keyword arguments; or an import path
+        `package.module:name`, see `models.own.make`.
       registry: name -> factory(*given, **arguments with defaults).
       given: arguments that the data determine: number of tokens or classes, shape of
         the images, catalogue.
+      own: what the import path names; None: it is imported.
+      form: (inputs, shape of the outputs) of a Model, as in `models.own.Form`; None: a
+        network that is no Model.
 
     Raises:
       Refusal: the name or an argument is unknown (the line gives the nearest name), or
         a value is out of range.
     """
     call = expressions.parse(expression)
+    if ":" in call.name:
+        from gradjax.models import own as owns
+
+        found = expressions.load(call.name) if own is None else own
+        return owns.make(found, call, given, form and owns.Form(*form))
+    if own is not None:
+        raise Refusal(f"model={own!r}: {call.name} is a network of gradjax")
     factory = expressions.lookup(call.name, registry, "model")
     own = list(inspect.signature(factory).parameters.values())[len(given) :]
     defaults = {parameter.name: parameter.default for parameter in own}

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradjax.errors import Refusal
 from gradjax.problems import keys
 from gradjax.types import (
     Batch,
@@ -82,12 +83,23 @@ def outputs(
     return model.apply(params, inputs, key, state)
 
 
+def without(model: Model, expression: str) -> Model:
+    """Refuses a network that keeps a state, in a problem that cannot carry one."""
+    if model.init_state is not None:
+        raise Refusal(
+            f"model {expression} keeps a state, which only problems on images and those"
+            " of gradjax.problem and gradjax.from_linen carry"
+        )
+    return model
+
+
 def fitted(problem: Problem, model: Model) -> Problem:
     """Fits a problem whose functions all take a state to a network.
 
     Args:
-      problem: its `loss` returns (f32[], aux, new state). The state is the last
-        argument of `loss`, `metrics`, `report` and `examples`, and is None by default.
+      problem: its `loss` returns (f32[], aux, new state), and its `apply` (outputs, new
+        state). The state is the last argument of `loss`, `apply`, `metrics`, `report`
+        and `examples`, and is None by default.
       model: the network.
 
     Returns:
@@ -97,12 +109,18 @@ def fitted(problem: Problem, model: Model) -> Problem:
     problem = problem._replace(init=model.init, init_state=model.init_state)
     if model.init_state is not None:
         return problem
-    with_state = problem.loss
+    with_state, network = problem.loss, problem.apply
 
     def without_state(params: Params, batch: Batch, key: Key) -> Any:
         return with_state(params, batch, key)[:2]
 
-    return problem._replace(loss=without_state)
+    def outputs_alone(params: Params, batch: Batch, key: Key | None = None) -> Any:
+        return network and network(params, batch, key)[0]
+
+    has_network = network is not None
+    return problem._replace(
+        loss=without_state, apply=outputs_alone if has_network else None
+    )
 
 
 def _given(problem: Problem, state: ModelState) -> tuple[ModelState, ...]:

@@ -81,8 +81,11 @@ def wine_mlp(width: int = 16) -> Problem:
 def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
     """Makes the problem: mean -log softmax(model(x))[y] + l2 / 2 |params|^2."""
 
+    def outputs_of(params: Params, batch: Batch, key: Key | None = None) -> jax.Array:
+        return model.apply(params, batch["x"], key)
+
     def outputs_and_losses(params: Params, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        outputs = model.apply(params, batch["x"])
+        outputs = outputs_of(params, batch)
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["y"])
         squares = sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
         return outputs, losses + 0.5 * l2 * squares
@@ -98,7 +101,8 @@ def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
 
     names = ("train", "validation", "test")
     data = Splits(*(arrays.source(table[name]) for name in names))
-    return Problem(model.init, loss, metrics, data, Target("accuracy", None, "max"))
+    target = Target("accuracy", None, "max")
+    return Problem(model.init, loss, metrics, data, target, apply=outputs_of)
 
 
 def _minimum(x: np.ndarray, y: np.ndarray, l2: float) -> Minimum:

@@ -11,6 +11,7 @@ import optax
 from gradjax.data import arrays, texts, tokens
 from gradjax.data.strings import LabelledTexts
 from gradjax.data.tokens import TokenizedTexts, Tokenizer
+from gradjax.problems import state as states
 from gradjax.problems.network import network
 from gradjax.types import (
     Batch,
@@ -81,7 +82,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
       Refusal: a label is outside [0, classes), or a split has no texts.
     """
 
-    def logits_of(params: Params, batch: Batch, key: Key | None) -> jax.Array:
+    def logits_of(params: Params, batch: Batch, key: Key | None = None) -> jax.Array:
         return model.apply(params, (batch["tokens"], batch["lengths"]), key)
 
     def loss(
@@ -123,6 +124,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         data=splits(dataset, tokenized),
         target=Target("accuracy", _TARGETS.get(dataset.name), "max"),
         report=report,
+        apply=logits_of,
     )
 
 
@@ -146,7 +148,9 @@ def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
     )
 
 
-def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
+def text_model(
+    expression: str, num_tokens: int, num_classes: int, own: Any = None
+) -> Model:
     """Makes the model that an expression names, such as `gru(width=128)`.
 
     Raises:
@@ -154,7 +158,11 @@ def text_model(expression: str, num_tokens: int, num_classes: int) -> Model:
     """
     from gradjax import models
 
-    return network(expression, models.TEXT_MODELS, num_tokens, num_classes)
+    inputs = jnp.zeros((1, 2), jnp.int32), jnp.full(1, 2, jnp.int32)
+    form = inputs, (1, num_classes)
+    given = (num_tokens, num_classes)
+    made = network(expression, models.TEXT_MODELS, *given, own=own, form=form)
+    return states.without(made, expression)
 
 
 def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, Any]:

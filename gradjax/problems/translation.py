@@ -116,14 +116,12 @@ def translation(
     bleu.package()  # refuses a missing package now, not in the report after training
     smoothing = number("label_smoothing", label_smoothing, 0.0, _MOST_SMOOTHING)
 
+    def logits_of(params: Params, batch: Batch, key: Key | None = None) -> jax.Array:
+        names = ("source", "source_part", "inputs", "target_part")
+        return model.apply(params, tuple(batch[name] for name in names), key)
+
     def sums(params: Params, batch: Batch, key: Key | None) -> _Sums:
-        rows = (
-            batch["source"],
-            batch["source_part"],
-            batch["inputs"],
-            batch["target_part"],
-        )
-        logits = model.apply(params, rows, key)
+        logits = logits_of(params, batch, key)
         return _sums(logits, batch["labels"], batch["target_part"] > 0, smoothing)
 
     def loss(
@@ -153,10 +151,13 @@ def translation(
         ),
         target=Target("cross_entropy", None, "min"),
         report=report,
+        apply=logits_of,
     )
 
 
-def translation_model(expression: str, num_tokens: int) -> "Translator":
+def translation_model(
+    expression: str, num_tokens: int, own: Any = None
+) -> "Translator":
     """Makes the model that an expression names, such as `transformer(width=256)`.
 
     Raises:
@@ -165,7 +166,7 @@ def translation_model(expression: str, num_tokens: int) -> "Translator":
     from gradjax import models
 
     registry: Any = models.TRANSLATORS
-    found: Any = network(expression, registry, num_tokens)
+    found: Any = network(expression, registry, num_tokens, own=own)
     return found
 
 

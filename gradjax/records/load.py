@@ -11,13 +11,16 @@ from gradjax.records import opening, params, predicting, reading
 from gradjax.types import Run, Series
 
 
-def load(workdir: str | Path, trial: int | str | None = None) -> Run:
+def load(workdir: str | Path, trial: int | str | None = None, model: Any = None) -> Run:
     """Opens one trial of a finished run or sweep, or a finished lesson.
 
     Args:
       workdir: the folder.
       trial: its id, or its row in `gradjax.frames(workdir).trials`; None: the first
         seed of a run, or of the best setting of a sweep.
+      model: the network of a run whose `--model` is an import path, as the path names
+        it: a linen module or its class, a function that makes one, or a Model. Without
+        it nothing is imported, and `predict` refuses in a line that asks for it.
 
     Returns:
       A Run; its `summary` is that of the complete folder.
@@ -48,7 +51,8 @@ def load(workdir: str | Path, trial: int | str | None = None) -> Run:
         return Run(store.plan, summary, trace, None, None)
     found, state = (params.nest(part) if part else None for part in leaves)
     own = reading.own_of(store, chosen)
-    predict, recommend = predicting.functions(folder, store.plan, own, found, state)
+    network = (found, state)
+    predict, recommend = predicting.functions(folder, store.plan, own, network, model)
     return Run(store.plan, summary, trace, found, predict, state, recommend)
 
 

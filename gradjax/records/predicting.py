@@ -32,8 +32,8 @@ def functions(
     folder: Path,
     config: dict[str, Any],
     own: dict[str, Any],
-    params: Params,
-    state: ModelState = None,
+    trained: tuple[Params, ModelState],
+    model: Any = None,
 ) -> tuple[Function | None, Function | None]:
     """Makes `predict` and `recommend` of a trial; None where the problem has neither.
 
@@ -41,16 +41,19 @@ def functions(
       folder: of the record.
       config: its plan.
       own: the flags of the experiment for this trial.
-      params: those of the trial.
-      state: that of its network, if it has one.
+      trained: the parameters of the trial, and the state of its network or None.
+      model: the network that the import path of the trial names; nothing is imported.
     """
+    params, state = trained
     data, name = config["data"] or {}, own.get("model")
     if name is None:
         return None, None
     base = config["settings"]["own"]
     if varied := [flag for flag in _OF_DATA if own.get(flag) != base.get(flag)]:
         return _unable(varied[0], own[varied[0]]), None
-    make = _maker(folder, data, own, state)
+    if ":" in name and (model is None or "num_items" in data):
+        return _without_model(name, is_of_ratings="num_items" in data), None
+    make = _maker(folder, data, own, state, model)
     if make is None:
         return None, None
     made = functools.cache(make)
@@ -74,24 +77,46 @@ def _unable(flag: str, value: Any) -> Function:
     return predict
 
 
+def _without_model(name: str, is_of_ratings: bool) -> Function:
+    path = name.partition("(")[0].replace(":", ".")
+    how = f"give it by gradjax.load(folder, model={path})"
+    if is_of_ratings:
+        how = "models of ratings are not given by gradjax.load"
+
+    def predict(_inputs: Any, **_options: Any) -> Any:
+        raise Refusal(
+            f"predict needs the network {name}, and a record imports nothing that it"
+            f" names: {how}"
+        )
+
+    return predict
+
+
 def _maker(
-    folder: Path, data: dict[str, Any], own: dict[str, Any], state: ModelState
+    folder: Path,
+    data: dict[str, Any],
+    own: dict[str, Any],
+    state: ModelState,
+    model: Any,
 ) -> Callable[[], tuple[Function, ...]] | None:
     """Returns a function that makes the functions (params, inputs) -> outputs."""
     if "input_shape" in data and "num_classes" in data:
-        return functools.partial(_of_images, own["model"], data, state)
+        return functools.partial(_of_images, own["model"], data, state, model)
     if "num_tokens" in data and ("num_classes" in data or "target" in data):
-        return functools.partial(_of_texts, folder, own["model"], data)
+        return functools.partial(_of_texts, folder, own["model"], data, model)
     if "alphabet" in data:
-        return functools.partial(_of_characters, data, own)
+        return functools.partial(_of_characters, data, own, model)
     if "num_items" in data:
         return functools.partial(_of_ratings, folder, own["model"])
     return None
 
 
-def _of_images(name: str, data: dict[str, Any], state: ModelState) -> tuple[Function]:
+def _of_images(
+    name: str, data: dict[str, Any], state: ModelState, model: Any
+) -> tuple[Function]:
     shape = tuple(data["input_shape"])
-    predict = predictor(model_of(name, shape, data["num_classes"]), data["max_value"])
+    network = model_of(name, shape, data["num_classes"], model)
+    predict = predictor(network, data["max_value"])
 
     def checked_predict(params: Params, images: Any) -> Any:
         return predict(params, checked.examples("images", images, shape), state)
@@ -99,7 +124,9 @@ def _of_images(name: str, data: dict[str, Any], state: ModelState) -> tuple[Func
     return (checked_predict,)
 
 
-def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> tuple[Function]:
+def _of_texts(
+    folder: Path, name: str, data: dict[str, Any], given: Any
+) -> tuple[Function]:
     path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
     try:
         tokenizer = from_state(path.read_text(encoding="utf-8"))
@@ -108,15 +135,17 @@ def _of_texts(folder: Path, name: str, data: dict[str, Any]) -> tuple[Function]:
     except ValueError as error:
         raise Refusal(f"{path}: {error}") from error
     if "target" in data:
-        model = translation.translation_model(name, num_tokens)
+        model = translation.translation_model(name, num_tokens, given)
         return (translation.predictor(model, tokenizer),)
-    model = text.text_model(name, num_tokens, data["num_classes"])
+    model = text.text_model(name, num_tokens, data["num_classes"], given)
     return (text.predictor(model, tokenizer, data["max_length"]),)
 
 
-def _of_characters(data: dict[str, Any], own: dict[str, Any]) -> tuple[Function]:
+def _of_characters(
+    data: dict[str, Any], own: dict[str, Any], given: Any
+) -> tuple[Function]:
     letters, window = data["alphabet"], own.get("window") or data["window"]
-    model = language.language_model(own["model"], len(letters) + 1)
+    model = language.language_model(own["model"], len(letters) + 1, given)
     return (continuation.predictor(model, letters, window),)
 
 

@@ -126,6 +126,8 @@ class Problem(NamedTuple):
         means. With it, loss(params, batch, key, state) -> (f32[], aux, new state), and
         metrics, report and examples get the state as their last argument and do not
         change it.
+      apply: the network: (params, batch, key=None) -> outputs, the key in training;
+        with a state (params, batch, key, state) -> (outputs, new state).
     """
 
     init: Callable[[Key], Params]
@@ -138,6 +140,7 @@ class Problem(NamedTuple):
     examples: Callable[..., Examples] | None = None
     about: dict[str, Any] | None = None
     init_state: Callable[[Key], ModelState] | None = None
+    apply: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         """Returns the number of examples and the target in one line."""
