@@ -1,8 +1,11 @@
 """The how-tos are right as written: code and commands run, links lead somewhere."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +15,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 ADDING = (ROOT / "docs" / "adding-an-optimizer.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", ADDING, re.DOTALL)
-COMMANDS = [
-    line
-    for block in re.findall(r"```console\n(.*?)```", ADDING, re.DOTALL)
-    for line in block.splitlines()
-]
+# The day in order: (kind of block, its text).
+BLOCKS = re.findall(r"```(python|console)\n(.*?)```", ADDING, re.DOTALL)
+SNIPPETS = [text for kind, text in BLOCKS if kind == "python"]
+AGREEING, CHECK, IN_PYTHON, EXTRAGRADIENT = SNIPPETS
+FIRST = next(
+    line for kind, text in BLOCKS for line in text.splitlines() if "mine:" in line
+)
 
 
 PROBLEMS = re.findall(
@@ -45,12 +49,16 @@ def test_a_problem_of_ones_own_is_trained_as_written(block, capsys):
 
 @pytest.fixture
 def mine(tmp_path):
-    (tmp_path / "mine.py").write_text("\n".join(SNIPPETS[:2]))
+    (tmp_path / "mine.py").write_text(AGREEING)
     return tmp_path
 
 
-def run(folder, words):
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{folder}"}
+# Commands that have tests of their own.
+ELSEWHERE = ("make", "python -m scripts.optimizer_table")
+
+
+def run(folder, words, root=ROOT):
+    environment = os.environ | {"PYTHONPATH": f"{root}:{folder}"}
     return subprocess.run(
         [sys.executable, *words],
         cwd=folder,
@@ -62,24 +70,62 @@ def run(folder, words):
 
 
 def test_the_check_by_hand_agrees(mine):
-    done = run(mine, ["-c", SNIPPETS[2]])
+    done = run(mine, ["-c", CHECK])
     assert done.returncode == 0, done.stderr
     found, by_hand = map(float, done.stdout.split())
     assert found == pytest.approx(by_hand, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(command, marks=[pytest.mark.slow] * (number > 0))
-        for number, command in enumerate(c for c in COMMANDS if "mine:" in c)
-    ],
-)
-def test_a_command_with_the_readers_own_optimizer_runs(command, mine):
-    words = shlex.split(command)
-    done = run(mine, [*words[1:], "--steps=20", "--noplot"])
+def test_the_first_command_runs_as_written_in_a_fresh_clone(tmp_path):
+    clone = tmp_path / "gradjax"
+    listed = ["git", "ls-files", "gradjax", "experiments", "scripts"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True).stdout
+    for name in files.split():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    (clone / "mine.py").write_text(AGREEING)
+    done = run(clone, [*shlex.split(FIRST)[1:], "--steps=20", "--noplot"], clone)
     assert done.returncode == 0, done.stderr
     assert ": finished" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_day_with_an_own_optimizer_runs_as_written(tmp_path, typed, monkeypatch):
+    """Every block of the page in order, except for commands tested elsewhere."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own, said = tmp_path / "mine.py", []
+    own.write_text(AGREEING)
+
+    def command(words):
+        if words[0] != "python":
+            subprocess.run(words, check=True)
+            return ""
+        done = typed(*words[2:])
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout
+
+    for kind, text in BLOCKS:
+        sys.modules.pop("mine", None)
+        if text == EXTRAGRADIENT:
+            own.write_text(own.read_text() + text)
+        elif kind == "python" and text != AGREEING:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(text, {})
+            said.append(printed.getvalue())
+        elif kind == "console":
+            lines = [one for one in text.splitlines() if not one.startswith(ELSEWHERE)]
+            for words in map(shlex.split, lines):
+                if words[-1] == "--overwrite":  # section 3: without it, one line
+                    sys.modules.pop("mine", None)
+                    refused = typed(*words[2:-1])
+                    assert "mine.py" in refused.stderr and refused.returncode == 2
+                said.append(command(words))
+    sys.modules.pop("mine", None)
+    assert (tmp_path / "my_sweep" / "curves.png").stat().st_size > 10_000
+    (swept,) = [one for one in said if "my_sweep keeps this sweep" in one]
+    for name in ("mine:agreeing", "adamw", "sgd"):
+        assert name in swept and name in said[-2], "the table, and the frame in Python"
 
 
 def test_entries_named_as_examples_say_so():

@@ -40,9 +40,11 @@ def test_a_small_table_is_measured_and_nothing_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(optimizer_table, "_STEPS", 200)
-    assert optimizer_table.main(["--optimizers=adam", "--seeds=2"]) == 0
+    assert optimizer_table.main(["--optimizers=optax:adam", "--seeds=2"]) == 0
     (line,) = [
-        x for x in capsys.readouterr().out.splitlines() if x.startswith("| `adam`")
+        x
+        for x in capsys.readouterr().out.splitlines()
+        if x.startswith("| `optax:adam`")
     ]
     assert float(line.split("|")[5].split("[")[0]) > 0.85
     assert not list(tmp_path.iterdir())
