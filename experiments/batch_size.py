@@ -36,7 +36,7 @@ from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
 from gradjax.plots.batch_sizes import MAX_SIZES, Trained, batch_sizes
 from gradjax.problems import arguments
-from gradjax.report import terminal
+from gradjax.report import announce, terminal
 from gradjax.trials import timing
 from gradjax.types import LessonResult, Options, Problem, Program, Result, Series
 
@@ -144,6 +144,7 @@ def _find(settings: Settings, sizes: list[Size]) -> LessonResult:
     epochs, scale = _count(settings.epochs, "epoch"), settings.scale_rate
     what = f"{epochs} of {settings.problem}, {settings.optimizer}"
     terminal.say(f"{what}: {len(sizes)} batch sizes, {len(sizes)} programs to compile")
+    announce.rate_of_zero(sizes[0].program, sizes[0].rate)
     found = [_measure(settings, size) for size in sizes]
     how = "one learning rate" if scale == "none" else f"{scale} scaling of the rate"
     draw = functools.partial(batch_sizes, f"{what}, {how}", dict(map(_curves, found)))

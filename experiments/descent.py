@@ -30,7 +30,7 @@ from gradjax.commands.main import main
 from gradjax.errors import Refusal
 from gradjax.plots import paths
 from gradjax.problems import SURFACES, arguments
-from gradjax.report import descent
+from gradjax.report import announce, descent
 from gradjax.training import evaluation
 from gradjax.training.numbers import checked_hparams
 from gradjax.types import Hparams, LessonResult, Options, Program, Series, TrainState
@@ -71,14 +71,13 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
     start = _start(settings)
     _check(settings)
     problem = problems.PROBLEMS[settings.surface](start)
-    programs = {
-        optimizer: gradjax.program(
-            problem, optimizer, settings.schedule, num_steps=settings.steps
-        )
-        for optimizer in settings.optimizer
-    }
+    make = functools.partial(
+        gradjax.program, problem, schedule=settings.schedule, num_steps=settings.steps
+    )
+    programs = {name: make(optimizer=name) for name in settings.optimizer}
 
     def compute() -> LessonResult:
+        announce.rates_of_zero(programs)
         walks = {name: descend(program, settings) for name, program in programs.items()}
         return lesson_result(settings, start, walks)
 

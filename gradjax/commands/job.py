@@ -275,4 +275,6 @@ def _words(settings: Settings) -> list[str]:
     """Returns the readable parts of the name of a run's folder."""
     rate = settings.learning_rate
     said = [] if rate is None else [f"lr{rate:g}".replace("+", "")]
-    return [name_of(settings), settings.optimizer, *said, f"seed{settings.seed}"]
+    shape = [] if settings.schedule == "constant" else [settings.schedule]
+    seed = f"seed{settings.seed}"
+    return [name_of(settings), settings.optimizer, *said, *shape, seed]

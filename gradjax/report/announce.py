@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gradjax import optimizers
 from gradjax.records import store as stored
 from gradjax.report import terminal
@@ -31,11 +33,7 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
         f"{network}{settings.optimizer}{at}, {settings.schedule}:"
         f" {plan.num_steps:,} steps{batch}"
     )
-    numbers = (
-        program.hparams if rate is None else program.hparams | {optimizers.RATE: rate}
-    )
-    if any(numbers[path] == 0.0 for path in program.plan.optimizer.rates):
-        terminal.say("learning rate 0: the parameters will stay where they start")
+    rate_of_zero(program, rate)
     if problem.init_state and optimizers.has_eval_params(plan.optimizer):
         terminal.say(
             f"{settings.optimizer} averages parameters: they are evaluated with the"
@@ -99,3 +97,23 @@ def _of_texts(about: dict[str, Any]) -> str:
 def _round(seconds: float) -> str:
     """Writes an estimate with two digits, or without decimals from 10 on."""
     return f"{seconds:.2g}" if seconds < 10 else f"{seconds:,.0f}"
+
+
+def rate_of_zero(program: Program, rate: float | None = None, who: str = "") -> None:
+    """Says that a learning rate is 0, if it is.
+
+    Args:
+      program: the program.
+      rate: the learning rate of the run; None: that of the program.
+      who: the beginning of the line, which names the run where there are several.
+    """
+    own = {} if rate is None else {optimizers.RATE: rate}
+    numbers = program.hparams | own
+    if any(np.all(numbers[path] == 0.0) for path in program.plan.optimizer.rates):
+        terminal.say(f"{who}learning rate 0: the parameters will stay where they start")
+
+
+def rates_of_zero(programs: dict[str, Program]) -> None:
+    """Says which of several programs have a learning rate of 0."""
+    for name, program in programs.items():
+        rate_of_zero(program, who=f"{name}: ")

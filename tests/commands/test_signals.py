@@ -129,15 +129,15 @@ def test_once_it_leaves_nothing_disturbs_it():
         signal.raise_signal(number)
 
 
-@pytest.mark.parametrize("experiment", ["mnist", "minimize"])
-def test_ctrl_c_while_libraries_are_imported_is_one_line(experiment, tmp_path):
+@pytest.mark.parametrize("module", ["experiments.mnist", "scripts.sweep"])
+def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
     (tmp_path / "gradjax").mkdir()
     (tmp_path / "gradjax" / "__init__.py").write_text(
         "import time\nprint('importing', flush=True)\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    raise ImportError\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-m", f"experiments.{experiment}"],
+        [sys.executable, "-m", module],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

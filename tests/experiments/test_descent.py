@@ -137,3 +137,12 @@ SEVERAL = {
 def test_refuses_in_one_line_and_writes_nothing(flag, refused):
     given = [f"--optimizer={name}" for name in SEVERAL.get(flag, [])] or [flag]
     assert REFUSED.get(flag, flag) in refused(descent.LESSON, *given)
+
+
+def test_a_rate_of_zero_is_said_by_its_optimizer(typed):
+    flags = ("--optimizer=sgd(0.0)", "--optimizer=sgd(0.01)", "--noplot")
+    done = typed("experiments.descent", *flags)
+    assert done.returncode == 0, done.stderr
+    said = "learning rate 0: the parameters will stay where they start"
+    lines = [line for line in done.stdout.splitlines() if "learning rate 0" in line]
+    assert lines == [f"sgd(0.0): {said}"]
