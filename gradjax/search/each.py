@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from gradjax.errors import Refusal
 from gradjax.search import unit_cube
 from gradjax.types import Point, Search, Space
 
@@ -25,6 +26,9 @@ def in_turn(method: Search, spaces: Sequence[Space]) -> Search:
       method: the search in each space.
       spaces: of each optimizer one, which differ in the value of `optimizer`; a single
         space is searched by `method` itself.
+
+    Raises:
+        Refusal: at `ask`, all points are asked for and are more than 100,000 together.
     """
     if len(spaces) == 1:
         return _within(method, spaces[0])
@@ -42,6 +46,8 @@ def in_turn(method: Search, spaces: Sequence[Space]) -> Search:
                 state, points = _ask_one(method, state, k, share)
                 before = state.counts[k] - len(points)
                 found += [(before + n, k, one) for n, one in enumerate(points)]
+        if count == unit_cube.MAX_POINTS:
+            _refuse_more(method, state)
         return state, [one for _, _, one in sorted(found, key=lambda of: of[:2])]
 
     def tell(state: State, told: list[tuple[Point, float | None]]) -> State:
@@ -53,6 +59,16 @@ def in_turn(method: Search, spaces: Sequence[Space]) -> Search:
         return state._replace(states=tuple(states))
 
     return Search(init, ask, tell)
+
+
+def _refuse_more(method: Search, state: State) -> None:
+    """Refuses grids that have more points together than a search gives."""
+    left = [k for k, is_over in enumerate(state.is_over) if not is_over]
+    if any(_ask_one(method, state, k, 1)[1] for k in left):
+        raise Refusal(
+            f"the spaces of {len(state.states)} optimizers have more than"
+            f" {unit_cube.MAX_POINTS:,} points together: give fewer, or --trials=N"
+        )
 
 
 def _within(method: Search, space: Space) -> Search:

@@ -156,3 +156,13 @@ def test_a_smaller_grid_ends_and_the_others_go_on():
     assert method.ask(state, 2)[1] == []
     state, first = method.ask(method.init(varied, 0), 3)
     assert [*first, *method.ask(state, 9)[1]] == found
+
+
+def test_grids_with_too_many_points_together_are_refused():
+    grids = ("adamw.b2=linear(0.9, 0.99, 60_000)", "sgd.momentum=linear(0, 1, 60_000)")
+    varied = names.checked(space.parse([OPTIMIZERS, *grids]), "adam")
+    method = search.in_turn(search.make("grid"), names.of_each(varied))
+    state = method.init(varied, 0)
+    with pytest.raises(Refusal, match="2 optimizers have more than 100,000 points"):
+        method.ask(state, 100_000)
+    assert len(method.ask(state, 6)[1]) == 6
