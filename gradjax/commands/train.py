@@ -28,7 +28,15 @@ from gradjax.report import announce, pictures, progress, summary, table, termina
 from gradjax.sweeps import points, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
-from gradjax.types import ModelState, Options, Params, Problem, Settings, Sweep
+from gradjax.types import (
+    ModelState,
+    Options,
+    Params,
+    Problem,
+    Settings,
+    Sweep,
+    Target,
+)
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
 Trained = dict[str, tuple[Problem, Params, ModelState]]  # by the id of the trial
@@ -211,11 +219,18 @@ def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:
     return found
 
 
+def _title(job: Job) -> str:
+    """Returns the problem, the number of steps and the batch size, for a title."""
+    plan = job.program.plan
+    batch = "" if plan.batch_size is None else f" of {plan.batch_size}"
+    return f"{name_of(job.settings)}, {plan.num_steps:,} steps{batch}"
+
+
 def _pictures(
     job: Job, done: list[GroupResult], won: summary.Winner, trained: Trained
 ) -> dict[str, bytes]:
     if job.space.dimensions:
-        return pictures.of_sweep(done)
+        return pictures.of_sweep(_title(job), done)
     examples = None
     for one in list(trained.values())[:1]:
         examples = states.examples(*one)
@@ -230,7 +245,7 @@ def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
         announce_round = functools.partial(announce.round, job.lanes)
-        yield Reporter(announce_round, announce.estimate, progress.of_trials)
+        yield Reporter(announce_round, announce.estimate, _progress)
         return
     with contextlib.ExitStack() as stack:
         # The bar appears when a segment is computed, and not if all segments are read.
@@ -239,6 +254,10 @@ def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
         )
         start: Any = lambda *_: watch()  # noqa: E731
         yield Reporter(lambda *_: None, start, lambda *_: _Later(watch))
+
+
+def _progress(label: str, num_trials: int, target: Target) -> progress.Watch:
+    return progress.of_trials(announce.words_of(label), num_trials, target)
 
 
 class _Later(NamedTuple):

@@ -1,4 +1,4 @@
-"""Curves of a run, with examples beside them, and curves of all trials of a sweep."""
+"""Curves of a run, with examples beside them."""
 
 import io
 from typing import Any
@@ -9,8 +9,6 @@ from gradjax.types import Examples, Series
 
 # Colour-blind safe colours (Wong 2011): training blue, validation vermilion.
 _COLORS = {"training": "#0072B2", "validation": "#D55E00"}
-_LARGE_TEXT = 14  # points, still readable at half the size
-_MOST = 1_000  # the most curves that are drawn; more would hide each other
 
 
 def curves(
@@ -51,58 +49,6 @@ def curves(
     return buffer.getvalue()
 
 
-def trials(steps: Any, losses: Any, rates: Any, ylabel: str) -> bytes:
-    """Draws the loss of every trial over steps, coloured by its learning rate.
-
-    Args:
-      steps: i32[points].
-      losses: f[trials, points]; NaN after the end of a trial.
-      rates: f[trials], above 0; NaN is drawn grey.
-      ylabel: the name of the loss.
-
-    Returns:
-      A PNG. The curve that ends lowest is black and thick.
-    """
-    from matplotlib import colormaps, colors
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    steps, losses, rates = map(np.asarray, (steps, losses, rates))
-    known = rates[np.isfinite(rates) & (rates > 0)]
-    scale = colors.LogNorm(known.min(), known.max()) if len(set(known)) > 1 else None
-    for row in range(min(len(losses), _MOST)):
-        color = colormaps["viridis"](scale(rates[row])) if scale else "#888888"
-        axes.plot(steps, losses[row], color=color, lw=1.0, alpha=0.7)
-    last = np.where(np.isfinite(losses[:, -1]), losses[:, -1], np.inf)
-    if np.isfinite(last).any():
-        best = int(last.argmin())
-        axes.plot(
-            steps, losses[best], color="black", lw=2.5, label="the lowest at the end"
-        )
-        axes.legend(frameon=False, fontsize=_LARGE_TEXT)
-    finite = losses[np.isfinite(losses)]
-    if finite.size and finite.min() > 0:
-        top = (
-            np.quantile(losses[np.isfinite(losses[:, 0]), 0], 0.9) if len(losses) else 1
-        )
-        axes.set(
-            yscale="log", ylim=(finite.min() / 1.2, max(10 * top, finite.min() * 10))
-        )
-    axes.set_xlabel("step", fontsize=_LARGE_TEXT)
-    axes.set_ylabel(ylabel, fontsize=_LARGE_TEXT)
-    axes.tick_params(labelsize=_LARGE_TEXT - 1)
-    axes.grid(visible=True, which="both", lw=0.3, alpha=0.6)
-    if scale:
-        bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes)
-        bar.set_label("learning rate", fontsize=_LARGE_TEXT)
-        bar.ax.tick_params(labelsize=_LARGE_TEXT - 2)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
-    return buffer.getvalue()
-
-
 def _draw_curves(
     axes: Any, name: str, traces: list[dict[str, Series]], epoch_steps: int | None
 ) -> None:
@@ -114,7 +60,10 @@ def _draw_curves(
         if kind == "training":
             series = [_smooth(one) for one in series]
         color = _COLORS[kind]
-        marker = "o" if kind == "validation" and len(series[0].steps) <= 40 else None
+        if not any(np.isfinite(one.values).any() for one in series):
+            continue
+        few = 40 if kind == "validation" else 2  # a line needs several points
+        marker = "o" if len(series[0].steps) <= few else None
         longest = max(series, key=lambda one: len(one.steps))
         if len(series) > 1:
             for one in series:

@@ -64,18 +64,32 @@ def round(
     num_trials = sum(len(own) for own in groups.values())
     programs = "1 program" if len(groups) == 1 else f"{len(groups)} programs"
     calls = "1 call" if sum(counts) == 1 else f"{sum(counts):,} calls"
-    terminal.say(f"{label}: {num_trials:,} trials in {programs}, {calls}")
+    trials = "1 trial" if num_trials == 1 else f"{num_trials:,} trials"
+    terminal.say(f"{words_of(label)}: {trials} in {programs}, {calls}")
 
 
-def estimate(lanes: Lanes, num_trials: int, settings: Settings) -> None:
-    """Compiles the program of a group; prints its memory and its estimated run time."""
+def words_of(label: str) -> str:
+    """Returns the words of a round: "search-0" is "search", "search-1" its round 2."""
+    name, _, number = label.partition("-")
+    said = {"fresh": "fresh seeds"}.get(name, name)
+    return said if number in ("", "0") else f"{said}, round {int(number) + 1}"
+
+
+def estimate(lanes: Lanes, num_trials: int, name: str) -> None:
+    """Compiles the program of a group; prints its memory and its estimated run time.
+
+    Args:
+      lanes: of the group.
+      num_trials: its number of trials.
+      name: what distinguishes it from the other groups.
+    """
     ready, calls = lanes.ready(), lanes_of.num_calls(lanes, num_trials)
     megabytes = ready.in_flight * ready.bytes / 1e6
     said = "1 call" if calls == 1 else f"{calls:,} calls, {ready.in_flight} at once"
     seconds = lanes_of.estimated_seconds(lanes, num_trials)
     lane = "1 lane" if lanes.width == 1 else f"{lanes.width} lanes"
     terminal.say(
-        f"{settings.optimizer}, {settings.schedule}: {said}, {lane} each,"
+        f"{name}: {said}, {lane} each,"
         f" in {megabytes:,.0f} MB;"
         f" compiled in {ready.compile_s:.1f} s, about {_round(seconds)} s to run"
     )

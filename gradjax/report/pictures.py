@@ -1,11 +1,15 @@
 """The pictures of a run or a sweep, drawn from its results."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from gradjax.plots.curves import curves, trials
+from gradjax import optimizers
+from gradjax.plots import hyperparameters as hyperparameter
+from gradjax.plots.curves import curves
+from gradjax.plots.hyperparameters import hyperparameters
 from gradjax.plots.sensitivity import Points, sensitivity
+from gradjax.plots.sweep_curves import Panel, sweep_curves
 from gradjax.report.summary import Winner
 from gradjax.sweeps import choose
 from gradjax.sweeps.choose import GroupResult, SettingScore, TrialScore
@@ -30,28 +34,148 @@ def of_run(
         {name: _until_end(s, k) for name, s in of.found.trace.items()}
         for of, k in won.rows
     ]
+    ends = [int(of.found.diverged_step[k]) for of, k in won.rows]
+    lost = sorted({end for end in ends if end})
+    if lost:
+        said = " to ".join(f"{step:,}" for step in sorted({lost[0], lost[-1]}))
+        count = sum(end > 0 for end in ends)
+        of_all = "" if len(ends) == 1 else f" {count} of {len(ends)} seeds"
+        title = f"{title}:{of_all} diverged at step {said}"
     return {"curves.png": curves(title, traces, epoch_steps, examples)}
 
 
-def of_sweep(done: list[GroupResult]) -> dict[str, bytes]:
-    """Draws curves.png of all trials, and sensitivity.png over the first swept number.
+def of_sweep(title: str, done: list[GroupResult]) -> dict[str, bytes]:
+    """Draws curves.png of all trials, and sensitivity.png over the swept numbers.
+
+    If one number is swept, sensitivity.png is a line over it for each optimizer;
+    otherwise it is a panel of points for each optimizer and number.
+
+    Args:
+      title: what is trained and for how long.
+      done: the groups of the search.
 
     Returns:
       File name -> PNG.
     """
-    pictures = {"curves.png": trials(*_all_curves(done))}
     settings = choose.setting_scores([one for of in done for one in of.scores])
-    name = _swept_number(settings)
-    if name is not None:
-        sweeps = {
-            optimizer: points
-            for optimizer, own in choose.by_optimizer(settings).items()
-            if (points := _points(own, name)) is not None
-        }
-        title = f"{sum(len(s.trials) for s in settings):,} trials"
-        loss = "validation loss"
-        pictures["sensitivity.png"] = sensitivity(title, sweeps, name, loss)
+    own = choose.by_optimizer(settings)
+    num_trials = sum(len(one.trials) for one in settings)
+    title = f"{title}: {num_trials:,} trials"
+    pictures = {"curves.png": _curves_of_sweep(title, done, own)}
+    numbers = {name: swept_numbers(of) for name, of in own.items()}
+    if max(map(len, numbers.values())) > 1:
+        rows = [_panels(name, of, numbers[name]) for name, of in own.items()]
+        rows = [row for row in rows if row]
+        pictures["sensitivity.png"] = hyperparameters(title, rows, _loss_words(done))
+    elif any(numbers.values()):
+        pictures |= _over_one_number(title, own, numbers, _loss_words(done))
     return pictures
+
+
+def swept_numbers(settings: list[SettingScore]) -> list[str]:
+    """Returns the names of the numbers that take several values in these settings."""
+    found = []
+    for name in settings[0].point:
+        values = {one.point.get(name) for one in settings}
+        if len(values) > 1 and all(map(_is_number, values)):
+            found.append(name)
+    return found
+
+
+def words(name: str) -> str:
+    """Returns the words of a hyperparameter: "optimizer.weight_decay": weight decay."""
+    return name.removeprefix("optimizer.").replace("_", " ")
+
+
+def _over_one_number(
+    title: str,
+    own: dict[str, list[SettingScore]],
+    numbers: dict[str, list[str]],
+    ylabel: str,
+) -> dict[str, bytes]:
+    """Draws the losses of each optimizer as a line over the only swept number."""
+    name = next(names[0] for names in numbers.values() if names)
+    sweeps = {
+        optimizer: points
+        for optimizer, of in own.items()
+        if numbers[optimizer] == [name] and (points := _points(of, name)) is not None
+    }
+    if not sweeps:
+        return {}
+    return {"sensitivity.png": sensitivity(title, sweeps, words(name), ylabel)}
+
+
+def _panels(
+    optimizer: str, own: list[SettingScore], numbers: list[str]
+) -> list[hyperparameter.Panel]:
+    """Returns a panel for each swept number of an optimizer."""
+    chosen = choose.best(own)
+    best = None if chosen is None else own.index(chosen)
+    losses = np.array([np.mean([_loss(of) for of in one.trials]) for one in own])
+    return [
+        hyperparameter.Panel(
+            optimizer,
+            words(name),
+            np.array([float(one.point[name]) for one in own]),
+            losses,
+            best,
+        )
+        for name in numbers
+    ]
+
+
+def _curves_of_sweep(
+    title: str, done: list[GroupResult], own: dict[str, list[SettingScore]]
+) -> bytes:
+    """Draws the curves of each optimizer, coloured by the learning rate if it varies.
+
+    If the rate does not vary, the first swept number colours them.
+    """
+    curve = "validation_loss" if "validation_loss" in done[0].found.trace else "loss"
+    rows = {
+        one.id: (of.found.trace[curve], k)
+        for of in done
+        for k, one in enumerate(of.trials)
+    }
+    names = [name for of in own.values() for name in swept_numbers(of)]
+    number = optimizers.RATE if optimizers.RATE in names else next(iter(names), None)
+    panels = [_panel(name, of, number, rows) for name, of in own.items()]
+    said = None if number is None else words(number)
+    return sweep_curves(title, panels, said, curve.replace("_", " "))
+
+
+def _panel(
+    optimizer: str,
+    own: list[SettingScore],
+    number: str | None,
+    rows: dict[str, tuple[Series, int]],
+) -> Panel:
+    """Returns the trials of one optimizer, with their curves."""
+    trials = [(one, rows[of.trial.id]) for one in own for of in one.trials]
+    shortest = min(len(series.steps) for _, (series, _) in trials)
+    first, _ = trials[0][1]
+    chosen = choose.best(own)
+    return Panel(
+        optimizer,
+        np.asarray(first.steps[:shortest]),
+        np.stack([series.values[k, :shortest] for _, (series, k) in trials]),
+        np.array([_number_of(one, number) for one, _ in trials]),
+        np.array([one is chosen for one, _ in trials]),
+    )
+
+
+def _number_of(one: SettingScore, name: str | None) -> float:
+    value = one.point.get(name) if name is not None else None
+    return float(value) if _is_number(value) else np.nan
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _loss_words(done: list[GroupResult]) -> str:
+    evaluation = done[0].found.evaluation
+    return "validation loss" if "validation" in evaluation else "training loss"
 
 
 def _until_end(series: Series, k: int) -> Series:
@@ -60,18 +184,6 @@ def _until_end(series: Series, k: int) -> Series:
     known = np.flatnonzero(~np.isnan(values))
     end = known[-1] + 1 if known.size else 0
     return Series(series.steps[:end], values[:end])
-
-
-def _swept_number(settings: list[SettingScore]) -> str | None:
-    """Returns the first swept positive number that takes several values."""
-    for name in settings[0].point:
-        found = [s.point.get(name) for s in settings]
-        seen = {value for value in found if isinstance(value, float)}
-        if None in found:
-            continue
-        if len(seen) > 1 and min(seen) > 0.0:
-            return name
-    return None
 
 
 def _points(own: list[SettingScore], name: str) -> Points | None:
@@ -93,17 +205,3 @@ def _loss(of: TrialScore) -> float:
     split = "validation" if "validation" in of.evaluation else "train"
     value = of.evaluation[split].get("loss", np.nan)
     return value if np.isfinite(value) else np.inf
-
-
-def _all_curves(done: list[GroupResult]) -> tuple[Any, ...]:
-    """Returns (steps, loss f[trials, points], rates f[trials], name) of all groups."""
-    name = "validation_loss" if "validation_loss" in done[0].found.trace else "loss"
-    shortest = min(len(one.found.trace[name].steps) for one in done)
-    steps = done[0].found.trace[name].steps[:shortest]
-    losses = [one.found.trace[name].values[:, :shortest] for one in done]
-    rates = [
-        float(one.numbers.get("learning_rate", np.nan))
-        for of in done
-        for one in of.trials
-    ]
-    return steps, np.concatenate(losses), np.asarray(rates), name.replace("_", " ")

@@ -17,6 +17,7 @@ from gradjax.trials.results import BlockRange, Results, steps_taken
 from gradjax.types import Plan, Target
 
 _SAY_EVERY_S = 2.0
+_MAX_LINES = 12  # of a run, so that they fit on a screen with the table
 Show = Callable[[int, int, dict[str, float]], None]  # (steps taken, all steps, means)
 
 
@@ -54,7 +55,7 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
     """Shows a round: finished and diverged trials, the best value, and the time left.
 
     Args:
-      label: the name of the round.
+      label: the name of the round, as `words_of` writes it.
       num_trials: the number of trials in all groups of the round.
       target: the target whose metric ranks the trials.
     """
@@ -84,8 +85,10 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
         if is_over or now - said_at[0] > _SAY_EVERY_S:
             said_at[0] = now
             ended = int(done) if is_over else before[0].trials
-            more = f", {size} more at step {taken:,}/{plan.num_steps:,}"
-            said = f"{label}  {ended:,}/{num_trials:,} trials{'' if is_over else more}"
+            more = f", {size} more at step {taken:,} of {plan.num_steps:,}"
+            said = (
+                f"{label}: {ended:,} of {num_trials:,} trials{'' if is_over else more}"
+            )
             terminal.say(f"{said}{_format_counts(so_far, target)}{left}")
 
     return Watch(computed, read)
@@ -99,6 +102,8 @@ def _each_evaluation(show: Show) -> OnSegment:
         first, count = blocks
         end = int(results.diverged_step[0] or results.early_step[0] or plan.num_steps)
         for step in steps_taken(plan)[first : first + count].tolist():
+            if results.diverged_step[0] and step >= end:
+                return  # the table says where it diverged
             is_due = step % plan.eval_every == 0 or step == plan.num_steps
             show(step, plan.num_steps, _means(results, step) if is_due else {})
             if step >= end:
@@ -127,13 +132,20 @@ def _means(results: Results, step: int) -> dict[str, float]:
 
 
 def _line(epoch_steps: int | None) -> Show:
-    """Returns a function that prints a line for each evaluation."""
-    started = [time.monotonic(), 0.0]
+    """Returns a function that prints a line for each evaluation, or for every n-th.
+
+    There are about twelve lines at most; the first and the last evaluation have one.
+    """
+    started, every = [time.monotonic(), 0.0], 0
 
     def show(taken: int, num_steps: int, means: dict[str, float]) -> None:
+        nonlocal every
         if not started[1]:  # the speed is measured from the end of the first segment
             started[:] = [time.monotonic(), float(taken)]
         if not means:
+            return
+        is_first, every = not every, every or _interval(taken, num_steps)
+        if not is_first and taken % every and taken < num_steps:
             return
         passed, done = time.monotonic() - started[0], taken - started[1]
         pace = ""
@@ -144,6 +156,12 @@ def _line(epoch_steps: int | None) -> Show:
         terminal.say(f"train  {epoch}step {taken}/{num_steps}  {_spoken(means)}{pace}")
 
     return show
+
+
+def _interval(eval_every: int, num_steps: int) -> int:
+    """Returns the number of steps between two lines, a multiple of `eval_every`."""
+    count = -(-num_steps // eval_every)
+    return eval_every * -(-count // _MAX_LINES)
 
 
 @contextlib.contextmanager

@@ -103,6 +103,7 @@ def summarize(
         "num_set_aside": sum(
             int((of.found.status == "set aside").sum()) for of in everything
         ),
+        "num_examples": _num_examples(setup.problem),
         "num_programs": len({one.group for of in done for one in of.trials}),
         "compile_s": sum({of.found.compile_s for of in done}),
         "run_s": sum(of.found.run_s for of in everything),
@@ -113,6 +114,14 @@ def summarize(
         },
         **_of_winner(setup, winner(done, fresh), reports),
     }
+
+
+def _num_examples(problem: Problem) -> dict[str, int]:
+    """Returns split -> its number of examples; nothing if the problem has no data."""
+    if problem.data is None:
+        return {}
+    parts = zip(problem.data._fields, problem.data, strict=True)
+    return {split: part.num_examples for split, part in parts if part is not None}
 
 
 def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:

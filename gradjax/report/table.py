@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from gradjax.report import terminal
+from gradjax.report import sweep_table, terminal
+from gradjax.report.sweep_table import words
 from gradjax.report.terminal import number
 
 
@@ -12,26 +13,18 @@ def show(summary: dict[str, Any]) -> None:
     for heading, lines in summary["texts"].items():
         terminal.say("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]))
     if not summary["space"]:
-        terminal.table(f"{summary['problem']}: {summary['status']}", run_rows(summary))
+        terminal.table(f"{summary['problem']}: {_status(summary)}", run_rows(summary))
         return
     terminal.table(f"sweep: {summary['status']}", _sweep_rows(summary))
-    for name, found in summary["optimizers"].items():
-        title = f"{name}, best of {found['settings']} settings:"
-        terminal.table(title, _optimizer_rows(found, summary["metric"]))
+    terminal.say("\n".join(sweep_table.lines(summary)))
 
 
 def run_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns (name, value) of each line of the table of a run."""
-    rows = []
-    for split in ("train", "validation", "test"):
-        measured = [name for name in summary if name.startswith(f"{split}_")]
-        for name in sorted(measured, key=lambda name: not name.endswith("_loss")):
-            rows.append((_words(name), _with_interval(summary, name)))
-    for name in summary["reported"]:
-        rows.append((_words(name), _with_interval(summary, name)))
-    if "gap" in summary:
-        rows.append(("above the minimum", _with_interval(summary, "gap")))
-    rows += _evaluation_rows(summary)
+    """Returns (name, value) of each line of the table of a run.
+
+    A run whose seeds all diverged has no figures, only counts and times.
+    """
+    rows = [] if summary["status"] == "diverged" else _figure_rows(summary)
     rows += _count_rows(summary)
     rows.append(("steps", f"{summary['steps']:,}"))
     rows.append(("compile time", f"{summary['compile_s']:.2f} s"))
@@ -40,6 +33,29 @@ def run_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         if f"{name}_per_s" in summary:
             rows.append((f"{name}/s", f"{summary[f'{name}_per_s']:,.0f}"))
     return rows
+
+
+def _status(summary: dict[str, Any]) -> str:
+    steps = [one["diverged_step"] for one in summary["trials"]]
+    if summary["status"] != "diverged" or None in steps:
+        return summary["status"]
+    said = " and ".join(f"{step:,}" for step in sorted({min(steps), max(steps)}))
+    between = "between steps" if min(steps) < max(steps) else "at step"
+    return f"diverged {between} {said}"
+
+
+def _figure_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the rows of the metrics, and of the best and the last evaluation."""
+    rows = []
+    for split in ("train", "validation", "test"):
+        measured = [name for name in summary if name.startswith(f"{split}_")]
+        for name in sorted(measured, key=lambda name: not name.endswith("_loss")):
+            rows.append((words(name), _with_interval(summary, name)))
+    for name in summary["reported"]:
+        rows.append((words(name), _with_interval(summary, name)))
+    if "gap" in summary:
+        rows.append(("above the minimum", _with_interval(summary, "gap")))
+    return rows + _evaluation_rows(summary)
 
 
 def _evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -56,7 +72,7 @@ def _evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         value, step = one[f"{which}_{metric}"], one[f"{which}_step"]
         said = "not finite"
         if _is_known(value):
-            said = f"{_words(metric)} {number(value)} at step {step:,}"
+            said = f"{words(metric)} {number(value)} at step {step:,}"
         if which == "best" and _is_known(one.get("best_epoch")):
             said += f" (epoch {one['best_epoch']:.4g})"
         rows.append((f"{which} evaluation{first}", said))
@@ -65,7 +81,7 @@ def _evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _sweep_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     which = "best" if summary["keep"] == "best" else "last"
-    chosen = f"{_words(summary['metric'])} of the {which} evaluation"
+    chosen = f"{words(summary['metric'])} of the {which} evaluation"
     return [
         ("trials", f"{summary['num_trials']:,}"),
         *_count_rows(summary),
@@ -80,7 +96,7 @@ def _count_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for name in ("diverged", "stopped_early", "stopped", "set_aside"):
         if summary[f"num_{name}"]:
-            rows.append((_words(name), f"{summary[f'num_{name}']:,}"))
+            rows.append((words(name), _count(summary, name)))
     if summary["num_changes"]:
         said = "not all in one environment: `environment` of gradjax.frames says which"
         rows.append(("warning", said))
@@ -89,31 +105,20 @@ def _count_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _optimizer_rows(found: dict[str, Any], metric: str) -> list[tuple[str, str]]:
-    warnings = [("warning", line) for line in found["warnings"]]
-    if found["best"] is None:
-        return warnings
-    point = {k: v for k, v in found["best"].items() if k != "optimizer"}
-    at = ", ".join(
-        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in point.items()
+def _count(summary: dict[str, Any], name: str) -> str:
+    """Returns how many of the trials ended in a way, and what that means for means."""
+    count, trials = summary[f"num_{name}"], summary["num_trials"]
+    if summary["space"] or trials == 1:
+        return f"{count:,} of {trials:,}" if trials > 1 else _at_step(summary)
+    left_out = count < trials and name in ("diverged", "set_aside")
+    return f"{count:,} of {trials:,} seeds" + (
+        ", which the figures leave out" if left_out else ""
     )
-    rows = [("at", at or "its defaults")]
-    test = f"test_{metric.partition('_')[2]}"
-    for kind, said in (("searched", "to choose it"), ("fresh", "fresh seeds")):
-        for name, spread in found.get(kind, {}).items():
-            # The test split is shown for fresh seeds only.
-            if name == metric or (name == test and kind == "fresh"):
-                rows.append((f"{_words(name)}, {said}", _seeds(spread)))
-    return [*rows, *warnings]
 
 
-def _seeds(spread: dict[str, Any]) -> str:
-    if not _is_known(spread["mean"]):
-        return "not finite"
-    said = number(spread["mean"])
-    if _is_known(spread["low"]):
-        said += f" (95 % interval {number(spread['low'])} to {number(spread['high'])})"
-    return f"{said}, {len(spread['values'])} seeds"
+def _at_step(summary: dict[str, Any]) -> str:
+    one = summary["trials"][0]
+    return f"at step {one['diverged_step'] or one['steps']:,}"
 
 
 def _with_interval(summary: dict[str, Any], name: str) -> str:
@@ -123,12 +128,10 @@ def _with_interval(summary: dict[str, Any], name: str) -> str:
     if not spread or not _is_known(spread["low"]):
         return number(value)
     low, high, std = (number(spread[name]) for name in ("low", "high", "std"))
-    return f"{number(value)}  (std {std}, 95 % interval {low} to {high})"
+    said = f"{number(value)}  (std {std}, 95 % interval {low} to {high})"
+    coarse = sweep_table.resolution_note(summary, name, spread)
+    return f"{said}; {coarse}" if coarse else said
 
 
 def _is_known(value: Any) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -100,11 +100,15 @@ def warnings(settings: list[SettingScore]) -> list[str]:
         )
         if len(tried) > 1 and value in (tried[0], tried[-1]):
             end = "lower" if value == tried[0] else "upper"
+            name = name.removeprefix("optimizer.").replace("_", " ")
             said.append(f"the best {name} is at the {end} end of the values tried")
-    rivals = [one for one in settings if one is not winner and np.isfinite(one.score)]
-    second = min(rivals, key=lambda one: one.score, default=None)
-    if second is not None and len(winner.trials) > 1 and _overlap(winner, second):
-        said.append("the seeds of the two best settings overlap")
+    others = [one for one in settings if one is not winner]
+    alike = sum(_overlap(winner, one) for one in others)
+    if len(winner.trials) > 1 and alike > 1:
+        said.append(
+            f"the seeds of {alike} of the {len(others)} other settings overlap with"
+            " those of the best"
+        )
     return said
 
 
@@ -132,6 +136,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _overlap(winner: SettingScore, second: SettingScore) -> bool:
+def _overlap(winner: SettingScore, other: SettingScore) -> bool:
+    """Returns whether a seed of another setting is as good as one of the best."""
     worst = max(one.score for one in winner.trials)
-    return worst >= min(one.score for one in second.trials)
+    return worst >= min(one.score for one in other.trials)

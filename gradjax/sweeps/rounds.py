@@ -32,7 +32,8 @@ class Reporter(NamedTuple):
     """Functions that print what a person reads while trials run."""
 
     announce: Callable[[str, Groups], None]  # before a round
-    estimate: Callable[[Lanes, int, Settings], None]  # after a group is compiled
+    estimate: Callable[[Lanes, int, str], None]
+    # (lanes, number of trials, name of the group), after a group is compiled
     progress: Callable[[str, int, Target], Any]
     # (label, number of trials, target) -> an object with the functions `computed` and
     # `read`, which are called after segments
@@ -179,12 +180,13 @@ def _run(
     groups = points.group(made)
     context.reporter.announce(label, groups)
     done, watch, keep = [], None, _keep(context, label)
-    for group, own in groups.items():
+    for number, (group, own) in enumerate(groups.items(), 1):
         lanes = context.lanes(own[0].settings)
         plan, estimate = lanes.program.plan, context.reporter.estimate
         target = plan.problem.target
         watch = watch or context.reporter.progress(label, len(made), target)
-        estimate = functools.partial(estimate, lanes, len(own), own[0].settings)
+        name = _name_of(own[0], number, len(groups))
+        estimate = functools.partial(estimate, lanes, len(own), name)
         hooks = Hooks(
             keep=functools.partial(keep, target),
             round_hash=round_hash,
@@ -199,13 +201,21 @@ def _run(
             hooks = hooks._replace(stops=halving.rungs(plan, eta), halve=halve)
         parts = [
             run_cohort(
-                context.store, f"{label}-{group}-{number:04d}", lanes, part, hooks
+                context.store, f"{label}-{group}-{place:04d}", lanes, part, hooks
             )
-            for number, part in enumerate(_cohorts(context, lanes, own, hooks))
+            for place, part in enumerate(_cohorts(context, lanes, own, hooks))
         ]
         found = _join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
+
+
+def _name_of(first: Trial, number: int, num_groups: int) -> str:
+    """Returns the name of a group: its optimizer and schedule, as they were given."""
+    optimizer = first.point.get("optimizer", first.optimizer)
+    schedule = first.point.get("schedule", first.settings.schedule)
+    place = f" ({number} of {num_groups} programs)" if num_groups > 1 else ""
+    return f"{optimizer}, {schedule}{place}"
 
 
 def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:

@@ -101,14 +101,17 @@ def test_a_diverged_trial_is_counted_and_left_out_of_the_means():
     assert (summary["status"], summary["num_diverged"]) == ("finished", 1)
     assert summary["test_accuracy"] == pytest.approx(0.8)
     assert [trial["diverged_step"] for trial in summary["trials"]] == [None, 7]
-    assert rows_of(summary)["diverged"] == "1"
+    assert rows_of(summary)["diverged"] == "1 of 2 seeds, which the figures leave out"
 
 
 def test_when_all_diverge_the_summary_says_so():
     summary = summary_of(group([np.nan, np.nan], status=["diverged"]))
     assert summary["status"] == "diverged"
     assert np.isnan(summary["best_epoch"])
-    assert rows_of(summary)["test accuracy"] == "not finite"
+    rows = rows_of(summary)
+    assert rows["diverged"] == "at step 7"
+    assert "test accuracy" not in rows
+    assert "best evaluation" not in rows
 
 
 def test_nan_never_ranks_best():
