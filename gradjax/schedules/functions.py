@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 
 
 def as_shape(function: Any, name: str = "") -> tuple[str, Callable[..., Any]]:
@@ -78,11 +79,8 @@ def from_optax(
 def _check_value(function: Callable[..., Any], said: str) -> None:
     """Refuses a function whose value at a progress is not one number."""
     progress = jax.ShapeDtypeStruct((), jnp.float32)
-    try:
+    with named_errors(f"{said} has no value at a progress f32[]"):
         found = jax.eval_shape(lambda p: jnp.asarray(function(p)), progress)
-    except Exception as error:  # any error that the function of a user raises
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise Refusal(f"{said} has no value at a progress f32[]: {reason}") from error
     if found.shape or not jnp.issubdtype(found.dtype, jnp.floating):
         form = f"{found.dtype}{list(found.shape)}"
         raise Refusal(f"{said} gives {form} at a progress f32[]: expected f32[]")
