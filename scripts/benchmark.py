@@ -9,7 +9,8 @@ compiling. This takes about eight minutes on two idle cores. `--case=widths` run
 any device that jax finds, and needs none of the rivals; on a GPU use `sweep
 --case=widths --trials=1024`.
 
-Both need the extra `[benchmark]`.
+Both need the extra `[benchmark]`, and write a page under runs/results. `--write` writes
+the committed page of docs/results in its place.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
+from scripts import pages
 from scripts.baselines import Settings, worker
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
@@ -215,8 +217,9 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--rounds", type=_count(1, 1000), default=7, help="timed; 7")
     _add_sweep_flags(sweep)
     for parser_, name in ((single, "single"), (sweep, "sweep")):
-        place = Path(f"docs/results/benchmark-{name}.md")
-        parser_.add_argument("--out", type=Path, default=place, help=f"{place}")
+        usual = pages.place(f"benchmark-{name}.md")
+        parser_.add_argument("--out", type=Path, help=f"{usual}")
+        parser_.add_argument("--write", action="store_true", help=pages.HELP)
     return parser
 
 
@@ -245,13 +248,14 @@ def main(arguments: list[str]) -> int:
     # cache.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     try:
+        out = pages.place(f"benchmark-{flags.what}.md", flags.out, flags.write)
         if flags.what == "sweep":
             sizes = Sizes(flags.rounds, flags.rates, flags.steps, flags.trials)
-            run_sweep(flags.case, sizes, flags.out)
+            run_sweep(flags.case, sizes, out)
         else:
             # PyTorch runs on the CPU, so the others do, too.
             os.environ["JAX_PLATFORMS"] = "cpu"
-            run(flags.model, flags.rounds, flags.out)
+            run(flags.model, flags.rounds, out)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2

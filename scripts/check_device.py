@@ -1,6 +1,6 @@
 """Checks a device and times lanes on it: `python -m scripts.check_device`.
 
-usage: python -m scripts.check_device [--minutes=7] [--out=FILE]
+usage: python -m scripts.check_device [--minutes=7] [--out=FILE] [--write]
 
 This command checks a GPU or a TPU in less than eight minutes, and needs no data set. It
 checks that a run and a sweep have the same bits when they are repeated, and that their
@@ -8,7 +8,8 @@ losses agree with those of the CPU. Then it times lanes of several widths for an
 CNN and a Transformer. It prints their memory and their share of the measured peak of
 matrix products, and says which rule to set as `_WIDTHS` in
 gradjax/trials/lane_width.py. The page is printed and written to
-docs/results/device-<name>.md. On a CPU the networks and the widths are small.
+runs/results/device-<name>.md; --write writes the committed page of docs/results. On a
+CPU the networks and the widths are small.
 """
 
 import importlib.metadata
@@ -33,6 +34,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from gradjax.trials import batches, cost, lane_width, lanes, memory
+from scripts import pages
 from scripts.device_networks import Case, cases, program_of
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -252,7 +254,7 @@ def main(arguments: list[str]) -> int:
         elif argument == "--help":
             _say((__doc__ or "").strip())
             return 0
-        elif argument != "--small":
+        elif argument not in ("--small", "--write"):
             print(f"check_device: {argument!r} is no flag", file=sys.stderr)
             return 2
     try:
@@ -263,7 +265,8 @@ def main(arguments: list[str]) -> int:
             return 0
         name, page = report(float(flags["--minutes"]))
         short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        out = Path(flags["--out"] or f"docs/results/device-{short}.md")
+        given = Path(flags["--out"]) if flags["--out"] else None
+        out = pages.place(f"device-{short}.md", given, "--write" in arguments)
         with named_disk_errors(out.parent):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(out, page.encode())

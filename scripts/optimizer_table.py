@@ -26,6 +26,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from gradjax.types import Program, Result
+from scripts import pages
 
 SOLVED = 0.90  # test accuracy
 _PROBLEM, _STEPS, _BATCH = "digits_mlp", 1_200, 32  # 30 epochs, as in the experiment
@@ -231,11 +232,15 @@ def main(arguments: list[str]) -> int:
     every = sorted(optimizers.OPTIMIZERS)
     parser.add_argument("--optimizers", type=_names, default=every, help="a,b; all")
     parser.add_argument("--seeds", type=_seeds, default=3, help="fresh ones; 3")
-    parser.add_argument("--out", type=Path, help="docs/results/optimizers.md, of all")
+    usual = pages.place("optimizers.md")
+    parser.add_argument("--out", type=Path, help=f"{usual}, of all")
+    parser.add_argument("--write", action="store_true", help=f"{pages.HELP}, of all")
     flags = parser.parse_args(arguments)
-    if flags.out is None and flags.optimizers == every:
-        flags.out = Path("docs/results/optimizers.md")
     try:
+        if flags.write and flags.optimizers != every:
+            raise Refusal("--write: the committed page is of all optimizers")
+        if flags.optimizers == every:
+            flags.out = pages.place("optimizers.md", flags.out, flags.write)
         run(flags.optimizers, flags.seeds, flags.out)
     except Refusal as error:
         _say(f"optimizer_table: {error}")

@@ -7,6 +7,9 @@ until it is below n (cycle-walking; Black and Rogaway, "Ciphers with Arbitrary F
 Domains", 2002). With a = ceil(sqrt(n)) and b = ceil(n / a), fewer than a pairs give
 such an index, so this is rare.
 
+Fewer than 50 examples take more rounds, and halves of which one has an even size. Then
+all orders are equally frequent, as far as a chi-squared test can see.
+
 There is no state and no stored permutation, so every position of every epoch has the
 same cost at any size of the data. numpy and jax use the same uint32 arithmetic and give
 the same bits. Measured on 2 CPU cores at n = 60,000: jax.random.permutation takes 26 to
@@ -21,6 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 _ROUNDS = 6
+# With 6 rounds the orders of very few examples differ in their frequency: of the 120
+# orders of 5 examples the rarest was half as frequent as the mean. With 24 rounds a
+# chi-squared test of all orders of up to 7 examples finds no difference.
+_SMALL, _SMALL_ROUNDS = 50, 24
 MAX_EXAMPLES = 2**31  # halves stay below 2**16, sums below 2**32
 
 
@@ -40,15 +47,19 @@ def order(seed: Any, epoch: Any, position: Any, num_examples: int) -> Any:
     """
     if isinstance(position, np.ndarray):
         with np.errstate(over="ignore"):
-            keys = _round_keys(np, np.asarray([seed], np.uint32), epoch)
+            keys = _round_keys(np, np.asarray([seed], np.uint32), epoch, num_examples)
             return _numpy_walk(keys, position.astype(np.uint32), num_examples)
-    keys = _round_keys(jnp, jnp.asarray(seed, jnp.uint32), epoch)
+    keys = _round_keys(jnp, jnp.asarray(seed, jnp.uint32), epoch, num_examples)
     return _jax_walk(keys, jnp.asarray(position, jnp.uint32), num_examples)
 
 
 def _halves(num_examples: int) -> tuple[int, int]:
     left = math.isqrt(num_examples - 1) + 1
-    return left, -(-num_examples // left)
+    right = -(-num_examples // left)
+    # With two odd halves every round is an even permutation, so that half of the orders
+    # would never occur. Among many examples nobody could see that.
+    has_odd_halves = left % 2 == right % 2 == 1
+    return left, right + (num_examples < _SMALL and has_odd_halves)
 
 
 def _numpy_walk(keys: list[Any], position: np.ndarray, num_examples: int) -> np.ndarray:
@@ -81,11 +92,12 @@ def _network(xp: Any, keys: list[Any], index: Any, num_examples: int) -> Any:
     return left * right_size + right
 
 
-def _round_keys(xp: Any, seed: Any, epoch: Any) -> list[Any]:
+def _round_keys(xp: Any, seed: Any, epoch: Any, num_examples: int) -> list[Any]:
+    num_rounds = _SMALL_ROUNDS if num_examples < _SMALL else _ROUNDS
     epoch_key = _mix(xp, _mix(xp, seed) ^ xp.asarray(epoch, dtype=xp.uint32))
     return [
         _mix(xp, epoch_key + xp.uint32(0x9E3779B9 * k & 0xFFFFFFFF))
-        for k in range(1, _ROUNDS + 1)
+        for k in range(1, num_rounds + 1)
     ]
 
 
