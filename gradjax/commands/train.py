@@ -93,7 +93,9 @@ def no_picture(error: Exception) -> str:
 
 def command_line(name: str) -> str:
     """Returns the command line of this process."""
-    return shlex.join(["python", "-m", f"experiments.{name}", *sys.argv[1:]])
+    is_console = sys.argv[0] == f"gradjax {name}"
+    start = ["gradjax", name] if is_console else ["python", "-m", f"experiments.{name}"]
+    return shlex.join([*start, *sys.argv[1:]])
 
 
 def spoken(folder: Path) -> Path:
