@@ -14,6 +14,7 @@ from gradjax.problems import (
     continuation,
     language,
     model_of,
+    own_table,
     predictor,
     rating_task,
     text,
@@ -25,7 +26,10 @@ from gradjax.types import ModelState, Params
 Function = Callable[..., Any]
 # Flags of the experiments that change the inputs of a network. The record describes
 # the data of its base settings alone.
-_OF_DATA = ("dataset", "tokenizer", "vocab_size", "max_length", "source", "target")
+_OF_DATA = (
+    *("dataset", "tokenizer", "vocab_size", "max_length", "source", "target"),
+    *("label", "task"),
+)
 
 
 def functions(
@@ -106,6 +110,8 @@ def _maker(
         return functools.partial(_of_texts, folder, own["model"], data, model)
     if "alphabet" in data:
         return functools.partial(_of_characters, data, own, model)
+    if "columns" in data:
+        return functools.partial(_of_rows, data, own["model"], model)
     if "num_items" in data:
         return functools.partial(_of_ratings, folder, own["model"])
     return None
@@ -147,6 +153,13 @@ def _of_characters(
     letters, window = data["alphabet"], own.get("window") or data["window"]
     model = language.language_model(own["model"], len(letters) + 1, given)
     return (continuation.predictor(model, letters, window),)
+
+
+def _of_rows(data: dict[str, Any], name: str, given: Any) -> tuple[Function]:
+    num_inputs = sum(len(one["values"]) or 1 for one in data["columns"])
+    num_outputs = len(data["class_names"]) or 1
+    model = own_table.table_model(name, num_inputs, num_outputs, given)
+    return (own_table.predictor(model, data),)
 
 
 def _of_ratings(folder: Path, name: str) -> tuple[Function, Function]:
