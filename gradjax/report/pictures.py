@@ -11,7 +11,7 @@ from gradjax.plots.hyperparameters import hyperparameters
 from gradjax.plots.sensitivity import Points, sensitivity
 from gradjax.plots.sweep_curves import Panel, sweep_curves
 from gradjax.report.summary import Winner
-from gradjax.sweeps import choose
+from gradjax.sweeps import choose, names
 from gradjax.sweeps.choose import GroupResult, SettingScore, TrialScore
 from gradjax.types import Examples, Series
 
@@ -63,46 +63,50 @@ def of_sweep(title: str, done: list[GroupResult]) -> dict[str, bytes]:
     title = f"{title}: {num_trials:,} trials"
     pictures = {"curves.png": _curves_of_sweep(title, done, own)}
     numbers = {name: swept_numbers(of) for name, of in own.items()}
-    if max(map(len, numbers.values())) > 1:
+    swept = {name for own_names in numbers.values() for name in own_names}
+    if len(swept) > 1:
         rows = [_panels(name, of, numbers[name]) for name, of in own.items()]
         rows = [row for row in rows if row]
         pictures["sensitivity.png"] = hyperparameters(title, rows, _loss_words(done))
-    elif any(numbers.values()):
-        pictures |= _over_one_number(title, own, numbers, _loss_words(done))
+    elif swept:
+        pictures |= _over_one_number(title, own, swept.pop(), _loss_words(done))
     return pictures
 
 
 def swept_numbers(settings: list[SettingScore]) -> list[str]:
-    """Returns the names of the numbers that take several values in these settings."""
+    """Returns the paths of the numbers that take several values in these settings."""
     found = []
-    for name in settings[0].point:
-        values = {one.point.get(name) for one in settings}
+    for name in _numbers(settings[0]):
+        values = {_numbers(one).get(name) for one in settings}
         if len(values) > 1 and all(map(_is_number, values)):
             found.append(name)
     return found
 
 
-def words(name: str) -> str:
-    """Returns the words of a hyperparameter: "optimizer.weight_decay": weight decay."""
-    return name.removeprefix("optimizer.").replace("_", " ")
+def _numbers(one: SettingScore) -> dict[str, Any]:
+    """Returns path -> value of what varies; one number has one path in all spaces."""
+    optimizer = str(one.point.get("optimizer", one.optimizer))
+    return dict(
+        names.number_of(name, value, optimizer) if _is_number(value) else (name, value)
+        for name, value in one.point.items()
+    )
 
 
 def _over_one_number(
     title: str,
     own: dict[str, list[SettingScore]],
-    numbers: dict[str, list[str]],
+    name: str,
     ylabel: str,
 ) -> dict[str, bytes]:
     """Draws the losses of each optimizer as a line over the only swept number."""
-    name = next(names[0] for names in numbers.values() if names)
     sweeps = {
         optimizer: points
         for optimizer, of in own.items()
-        if numbers[optimizer] == [name] and (points := _points(of, name)) is not None
+        if name in swept_numbers(of) and (points := _points(of, name)) is not None
     }
     if not sweeps:
         return {}
-    return {"sensitivity.png": sensitivity(title, sweeps, words(name), ylabel)}
+    return {"sensitivity.png": sensitivity(title, sweeps, names.words(name), ylabel)}
 
 
 def _panels(
@@ -115,8 +119,8 @@ def _panels(
     return [
         hyperparameter.Panel(
             optimizer,
-            words(name),
-            np.array([float(one.point[name]) for one in own]),
+            names.words(name),
+            np.array([float(_numbers(one)[name]) for one in own]),
             losses,
             best,
         )
@@ -137,10 +141,10 @@ def _curves_of_sweep(
         for of in done
         for k, one in enumerate(of.trials)
     }
-    names = [name for of in own.values() for name in swept_numbers(of)]
-    number = optimizers.RATE if optimizers.RATE in names else next(iter(names), None)
+    swept = [name for of in own.values() for name in swept_numbers(of)]
+    number = optimizers.RATE if optimizers.RATE in swept else next(iter(swept), None)
     panels = [_panel(name, of, number, rows) for name, of in own.items()]
-    said = None if number is None else words(number)
+    said = None if number is None else names.words(number)
     return sweep_curves(title, panels, said, curve.replace("_", " "))
 
 
@@ -165,7 +169,7 @@ def _panel(
 
 
 def _number_of(one: SettingScore, name: str | None) -> float:
-    value = one.point.get(name) if name is not None else None
+    value = _numbers(one).get(name) if name is not None else None
     return float(value) if _is_number(value) else np.nan
 
 
@@ -190,7 +194,7 @@ def _points(own: list[SettingScore], name: str) -> Points | None:
     """Returns the losses of the best setting at each value of a number."""
     best: dict[float, SettingScore] = {}
     for one in own:
-        value = float(one.point[name])
+        value = float(_numbers(one)[name])
         if value not in best or one.score < best[value].score:
             best[value] = one
     values = sorted(best)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from gradjax.report.terminal import number
+from gradjax.sweeps import names
 
 _GAP = "  "
 
@@ -92,8 +93,7 @@ def _setting(point: dict[str, Any] | None) -> str:
         return "none"
     named = {k: v for k, v in point.items() if k != "optimizer"}
     said = [
-        f"{words(k.removeprefix('optimizer.'))} "
-        + (f"{v:.4g}" if isinstance(v, float) else str(v))
+        f"{names.words(k)} " + (f"{v:.4g}" if isinstance(v, float) else str(v))
         for k, v in named.items()
     ]
     return ", ".join(said) or "its defaults"

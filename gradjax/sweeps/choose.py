@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradjax.sweeps import names
 from gradjax.sweeps.points import Trial, digest
 from gradjax.training import selection
 from gradjax.types import Point, Target, Trials
@@ -100,8 +101,9 @@ def warnings(settings: list[SettingScore]) -> list[str]:
         )
         if len(tried) > 1 and value in (tried[0], tried[-1]):
             end = "lower" if value == tried[0] else "upper"
-            name = name.removeprefix("optimizer.").replace("_", " ")
-            said.append(f"the best {name} is at the {end} end of the values tried")
+            said.append(
+                f"the best {names.words(name)} is at the {end} end of the values tried"
+            )
     others = [one for one in settings if one is not winner]
     alike = sum(_overlap(winner, one) for one in others)
     if len(winner.trials) > 1 and alike > 1:

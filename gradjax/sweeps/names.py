@@ -55,6 +55,17 @@ def number_of(name: str, value: Any, optimizer: str) -> tuple[str, Any]:
     return path, 1.0 - value if is_complement else value
 
 
+def words(name: str) -> str:
+    """Returns the words of a name, without the optimizer that it belongs to.
+
+    "adamw.weight_decay" and "optimizer.weight_decay" are "weight decay"; "model.width"
+    is "model width".
+    """
+    head, _, rest = name.partition(".")
+    shown = f"{head} {rest}" if head in ("schedule", "model") and rest else rest or head
+    return shown.replace("_", " ")
+
+
 def checked(space: Space, optimizer: str, own: tuple[str, ...] = ()) -> Space:
     """Checks the names of a space, and finds the optimizers that each one is for.
 

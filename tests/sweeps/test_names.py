@@ -166,3 +166,16 @@ def test_grids_with_too_many_points_together_are_refused():
     with pytest.raises(Refusal, match="2 optimizers have more than 100,000 points"):
         method.ask(state, 100_000)
     assert len(method.ask(state, 6)[1]) == 6
+
+
+def test_names_are_shown_as_words_without_the_optimizer():
+    for name, words in (
+        ("learning_rate", "learning rate"),
+        ("adamw.learning_rate", "learning rate"),
+        ("optimizer.weight_decay", "weight decay"),
+        ("chain.sgd.momentum", "sgd.momentum"),
+        ("model.width", "model width"),
+        ("schedule.warmup", "schedule warmup"),
+        ("batch_size", "batch size"),
+    ):
+        assert names.words(name) == words
