@@ -1,15 +1,18 @@
 """Checks a gradient against differences of the loss, leaf by leaf.
 
-Along a direction d the slope is (f(x + t d) - f(x - t d)) / 2t. Its truncation error is
-t^2 f''' / 6 and its rounding error eps f / t; the sum is smallest near t = eps^(1/3).
-Six steps t around this value are tried. The slope of the two neighbouring steps that
-agree best is used, and their disagreement is its uncertainty (Ridders 1982).
+The slope along a direction is the difference of two values of the loss, divided by the
+length of the step between them (`derivatives.slopes`).
+
+A network with relu has so many kinks that these slopes may seem to contradict a right
+gradient. So a contradiction is checked again along a line, where kinks do not matter
+(`derivatives.integrals`), and only that check calls a gradient wrong. It is also made
+once for each leaf along its gradient, where the slope is largest.
 
 At a kink, such as that of relu at 0, the slopes on the two sides differ for every step.
 There, and where rounding hides the slope, the result of the check is "not decided".
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,24 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.counts import as_whole
+from gradjax.derivatives import integrals
+from gradjax.derivatives.leaves import LeafCheck, LeafContext, check_leaf
+from gradjax.derivatives.slopes import values_along
 from gradjax.errors import Refusal
 from gradjax.problems.calling import arity
 from gradjax.types import Batch, Key, Params
-
-_CLOSE = 0.1  # a gradient with a larger relative error is never called right
-_FACTORS = 4.0 ** np.arange(2, -4, -1)  # steps / eps^(1/3), the longest step first
-
-
-class LeafCheck(NamedTuple):
-    """The result of the check for one leaf."""
-
-    name: str  # the path of the leaf, such as params['w']
-    shape: tuple[int, ...]
-    max_error: float  # the largest |gradient - difference|, along a unit direction
-    max_relative_error: float  # max_error / the largest slope of the leaf
-    is_right: bool
-    is_decided: bool  # False: the differences are too inexact to tell right from wrong
-    worst: str  # the place farthest beyond the allowed error, with both slopes
 
 
 class GradientCheck(NamedTuple):
@@ -49,32 +40,31 @@ class GradientCheck(NamedTuple):
         """Whether the gradient of every leaf is right."""
         return all(leaf.is_right for leaf in self.leaves)
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether the gradient of every leaf is exactly zero, and rightly so."""
+        return all(leaf.is_zero for leaf in self.leaves)
+
     def __str__(self) -> str:
         """Returns a line for each leaf, and a line that names the wrong leaves."""
         rows = [("leaf", "shape", "error", "relative", "")]
         for leaf in self.leaves:
-            verdict = "right" if leaf.is_right else f"{_failure(leaf)} {leaf.worst}"
+            right = "zero" if leaf.is_zero else "right"
+            verdict = right if leaf.is_right else f"{_failure(leaf)} {leaf.worst}"
             errors = (f"{leaf.max_error:.1e}", f"{leaf.max_relative_error:.1e}")
             rows.append((leaf.name, str(leaf.shape), *errors, verdict))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         bad = [leaf for leaf in self.leaves if not leaf.is_right]
         named = ", ".join(f"{_failure(leaf).lower()} in {leaf.name}" for leaf in bad)
-        said = f"In {self.dtype} the gradient is {named or 'right'}."
+        zero = "exactly zero in every leaf, so there is nothing to learn"
+        named = named or (zero if self.is_zero else "right")
+        said = f"In {self.dtype} the gradient is {named}."
         return "\n".join([*lines, said])
 
 
 def _failure(leaf: LeafCheck) -> str:
     return "WRONG" if leaf.is_decided else "NOT DECIDED"
-
-
-class _Slope(NamedTuple):
-    """The slope along one direction, per unit of length."""
-
-    where: str
-    gradient: float
-    difference: float
-    uncertainty: float  # the uncertainty of `difference`
 
 
 def check_gradient(
@@ -123,22 +113,23 @@ def check_gradient(
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), params)
     value, rest = partial(_value, loss), _arguments(loss, batch, key)
     eps = _checked_eps(value, params, rest)
-    steps = np.cbrt(eps) * _FACTORS
     usual = 1e-6 if eps < 1e-10 else 1e-3
-    values_along = jax.jit(partial(_values_along, value))
+    context = LeafContext(
+        params,
+        rest,
+        jax.jit(partial(values_along, value)),
+        jax.jit(partial(integrals.measure, value)),
+        num_directions,
+        eps,
+        usual if tolerance is None else tolerance,
+    )
     rng = np.random.default_rng(seed)
-
-    def check(index: int, name: str, leaf: np.ndarray, grad: np.ndarray) -> LeafCheck:
-        slopes = []
-        for where, direction in _directions(leaf, num_directions, rng):
-            tree = _in_leaf(params, index, direction)
-            values = values_along(params, tree, steps, *rest)
-            slopes.append(_slope(where, grad, direction, np.asarray(values), eps))
-        return _verdict(name, grad, slopes, usual if tolerance is None else tolerance)
-
     names = _names(params)
     leaves, grads = map(_on_host, (params, jax.jit(jax.grad(value))(params, *rest)))
-    checks = map(check, range(len(names)), names, leaves, grads)
+    checks = [
+        check_leaf(context, k, leaf, rng)
+        for k, leaf in enumerate(zip(names, leaves, grads, strict=True))
+    ]
     return GradientCheck(tuple(checks), jnp.asarray(0.0).dtype.name)
 
 
@@ -193,107 +184,3 @@ def _checked_eps(value: Callable[..., Any], params: Params, rest: tuple) -> floa
         raise Refusal(f"the loss is {number} at these parameters: nothing to compare")
     dtypes = (seen.dtype, jnp.asarray(0.0).dtype)
     return max(float(jnp.finfo(dtype).eps) for dtype in dtypes)
-
-
-def _values_along(
-    value: Callable[..., Any],
-    params: Params,
-    direction: Params,
-    steps: jax.Array,
-    *rest: Any,
-) -> jax.Array:
-    """Computes the loss at +t for each step t, at 0, and at each -t: f[2 steps + 1]."""
-
-    def at(t: jax.Array) -> Any:
-        moved = jax.tree.map(lambda x, d: x + t * d, params, direction)
-        return value(moved, *rest)
-
-    return jax.lax.map(at, jnp.concatenate([steps, jnp.zeros(1), -steps]))
-
-
-def _directions(
-    leaf: np.ndarray, num_directions: int, rng: np.random.Generator
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (place, direction with the leaf's magnitude) of each slope to check."""
-    typical = min(float(np.sqrt(np.mean(leaf**2))) if leaf.size else 0.0, 1.0) or 1.0
-    scale = np.maximum(np.abs(leaf), typical)
-    is_small = leaf.size <= 2 * num_directions
-    count = leaf.size if is_small else num_directions
-    for flat in sorted(rng.choice(leaf.size, count, replace=False) if count else ()):
-        direction = np.zeros_like(leaf)
-        direction.flat[flat] = scale.flat[flat]
-        yield _place(np.unravel_index(flat, leaf.shape)), direction
-    for _ in range(0 if is_small else num_directions):
-        yield "along a random direction", scale * rng.choice([-1.0, 1.0], leaf.shape)
-
-
-def _place(index: Any) -> str:
-    return f"at {[int(i) for i in index]}" if len(index) else "here"
-
-
-def _in_leaf(params: Params, index: int, direction: np.ndarray) -> Params:
-    """Returns a tree with the direction in one leaf and zeros in the others."""
-    leaves, treedef = jax.tree.flatten(params)
-    moved = [jnp.zeros_like(leaf) for leaf in leaves]
-    moved[index] = jnp.asarray(direction, float)
-    return jax.tree.unflatten(treedef, moved)
-
-
-def _slope(
-    where: str, grad: np.ndarray, direction: np.ndarray, values: np.ndarray, eps: float
-) -> _Slope:
-    """Computes a slope twice: from the gradient, and from values of the loss."""
-    steps, length = np.cbrt(eps) * _FACTORS, float(np.linalg.norm(direction))
-    difference, uncertainty = _difference(values.astype(np.float64), steps, eps)
-    gradient = float(np.vdot(grad, direction))
-    return _Slope(where, gradient / length, difference / length, uncertainty / length)
-
-
-def _difference(
-    values: np.ndarray, steps: np.ndarray, eps: float
-) -> tuple[float, float]:
-    """Returns the slope at 0 of the values at (+t, 0, -t), and its uncertainty."""
-    count = len(steps)
-    up, here, down = values[:count], values[count], values[count + 1 :]
-    with np.errstate(invalid="ignore"):
-        ahead, behind = (up - here) / steps, (here - down) / steps
-        central, gap = (ahead + behind) / 2, np.abs(ahead - behind) / 2
-        rounding = 4 * eps * np.maximum(np.abs(up), np.abs(down)) / steps
-        errors = np.abs(np.diff(central)) + rounding[1:]
-    best = int(np.argmin(np.where(np.isfinite(errors), errors, np.inf)))
-    if not np.isfinite(errors[best]):
-        return np.nan, 0.0
-    # The gap of a smooth function is proportional to t; a gap left at t = 0 is a kink.
-    kink = max(0.0, (4 * gap[best + 1] - gap[best]) / 3)
-    return float(central[best + 1]), float(2 * errors[best] + kink)
-
-
-def _verdict(
-    name: str, grad: np.ndarray, slopes: list[_Slope], tolerance: float
-) -> LeafCheck:
-    """Returns the check of one leaf from the slopes along all its directions."""
-    is_bad = ~np.isfinite(grad)
-    if is_bad.any():
-        index = tuple(np.argwhere(is_bad)[0])
-        worst = f"{_place(index)}: the gradient is {grad[index]}"
-        return LeafCheck(name, grad.shape, np.inf, np.inf, False, True, worst)
-    if not slopes:
-        return LeafCheck(name, grad.shape, 0.0, 0.0, True, True, "empty")
-    sizes = np.asarray([max(abs(s.gradient), abs(s.difference)) for s in slopes])
-    errors = np.asarray([abs(s.gradient - s.difference) for s in slopes])
-    errors = np.where(np.isnan(errors), np.inf, errors)  # no difference is finite
-    excess = errors - tolerance * sizes - [s.uncertainty for s in slopes]
-    worst, largest = slopes[int(np.argmax(excess))], float(errors.max())
-    relative = largest / sizes.max() if largest else 0.0
-    is_within = bool(excess.max() <= 0.0)
-    is_close = relative <= _CLOSE  # else only the uncertainty puts it within bounds
-    return LeafCheck(
-        name,
-        grad.shape,
-        largest,
-        float(relative),
-        is_within and is_close,
-        is_close or not is_within,
-        f"{worst.where}: gradient {worst.gradient:.6g}, difference"
-        f" {worst.difference:.6g}",
-    )

@@ -1,0 +1,132 @@
+"""Counts what `gradjax.check_gradient` says of the bundled problems.
+
+    python -m scripts.count_gradient_checks --problems=digits_mlp --checks=200
+
+Each check is at other initial parameters and on another batch of 64 examples. The
+gradients of the bundled problems are right, so the column "wrong" must be 0. In the
+checks of the column "planted" the gradient of one leaf, another one in each check, is
+multiplied by 1.01 (1.00003 in float64); the column says how many of these are found.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from gradjax import problems
+from gradjax.derivatives.check import GradientCheck, check_gradient
+from gradjax.errors import Refusal
+from gradjax.types import Problem
+
+_PROBLEMS = flags.DEFINE_list("problems", ["digits_mlp"], "Names of problems.")
+_CHECKS = flags.DEFINE_integer("checks", 200, "Checks of each problem.")
+_PLANTED = flags.DEFINE_integer("planted", 10, "Checks with a planted mistake.")
+_DIRECTIONS = flags.DEFINE_integer("num_directions", 16, "As check_gradient takes it.")
+_X64 = flags.DEFINE_bool("x64", False, "Compute in float64.")
+
+BATCH_SIZE = 64
+
+
+class Counts(NamedTuple):
+    """The numbers of leaves in all checks of a problem, by verdict."""
+
+    right: int
+    undecided: int
+    wrong: int
+    planted: int  # planted mistakes
+    found: int  # those that are called wrong
+
+
+def count(
+    problem: Problem, num_checks: int, num_planted: int, num_directions: int = 16
+) -> Counts:
+    """Checks the gradient of a problem at many points.
+
+    Args:
+      problem: a problem whose gradient is right.
+      num_checks: the number of checks without a mistake.
+      num_planted: the number of checks with a planted mistake.
+      num_directions: as `check_gradient` takes it.
+    """
+    checks = [_check(problem, k, num_directions) for k in range(num_checks)]
+    leaves = [leaf for check in checks for leaf in check.leaves]
+    found = [_finds_mistake(problem, k, num_directions) for k in range(num_planted)]
+    return Counts(
+        sum(leaf.is_right for leaf in leaves),
+        sum(not leaf.is_decided for leaf in leaves),
+        sum(leaf.is_decided and not leaf.is_right for leaf in leaves),
+        len(found),
+        sum(found),
+    )
+
+
+def _check(
+    problem: Problem, seed: int, num_directions: int, wrong: int | None = None
+) -> GradientCheck:
+    """Checks the gradient at the parameters and on the batch of a seed."""
+    params = problem.init(jax.random.key(seed))
+    factor = 1.00003 if jnp.asarray(0.0).dtype == jnp.float64 else 1.01
+
+    def loss(params: Any, batch: Any, key: Any) -> Any:
+        leaves, tree = jax.tree.flatten(params)
+        if wrong is not None:
+            leaves[wrong] = _with_scaled_gradient(leaves[wrong], factor)
+        return problem.loss(jax.tree.unflatten(tree, leaves), batch, key)
+
+    return check_gradient(
+        loss,
+        params,
+        _batch(problem, seed),
+        jax.random.key(seed),
+        num_directions=num_directions,
+        seed=seed,
+    )
+
+
+def _finds_mistake(problem: Problem, seed: int, num_directions: int) -> bool:
+    params = problem.init(jax.random.key(seed))
+    wrong = seed % len(jax.tree.leaves(params))
+    check = _check(problem, seed, num_directions, wrong)
+    leaf = check.leaves[wrong]
+    return leaf.is_decided and not leaf.is_right
+
+
+def _with_scaled_gradient(x: jax.Array, factor: float) -> jax.Array:
+    """Returns x; its gradient is multiplied by the factor."""
+    identity = jax.custom_vjp(lambda x: x)
+    identity.defvjp(lambda x: (x, None), lambda _, grad: (grad * factor,))
+    return identity(x)
+
+
+def _batch(problem: Problem, seed: int) -> Any:
+    if problem.data is None:
+        return None
+    source = problem.data.train
+    rng = np.random.default_rng(seed)
+    size = min(BATCH_SIZE, source.num_examples)
+    chosen = rng.choice(source.num_examples, size, replace=False)
+    return source.take(source.arrays, jnp.asarray(chosen, jnp.uint32))
+
+
+def main(_: list[str]) -> None:
+    """Prints a line for each problem."""
+    jax.config.update("jax_enable_x64", _X64.value)
+    print(f"{'problem':24} {'right':>7} {'not decided':>12} {'wrong':>6}  planted")
+    for name in _PROBLEMS.value:
+        try:
+            problem = problems.make(name)
+        except Refusal as refusal:
+            raise SystemExit(f"{name}: {refusal}") from None
+        found = count(problem, _CHECKS.value, _PLANTED.value, _DIRECTIONS.value)
+        mistakes = f"{found.found} of {found.planted} found"
+        print(
+            f"{name:24} {found.right:7} {found.undecided:12} {found.wrong:6}  "
+            f"{mistakes}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)
