@@ -16,6 +16,7 @@ from gradjax import models
 from gradjax.commands import flags
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.main import main
+from gradjax.models import precision
 from gradjax.problems import language
 from gradjax.types import Problem, Settings
 
@@ -33,6 +34,7 @@ FLAGS = flags.of(
     " tenths are the train split",
     window="the length of a training example, in characters. Unset:"
     f" {language.USUAL_WINDOW}, or the length of a shorter train split",
+    precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

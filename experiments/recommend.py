@@ -37,7 +37,7 @@ from gradjax.commands.main import main
 from gradjax.commands.train import train
 from gradjax.data import ratings
 from gradjax.errors import Refusal
-from gradjax.models import RECOMMENDERS
+from gradjax.models import RECOMMENDERS, precision
 from gradjax.optimizers import bounds
 from gradjax.plots.online import Errors
 from gradjax.plots.online import online as draw_online
@@ -100,7 +100,9 @@ def train_or_replay(
 def _task(own: dict[str, Any]) -> Task:
     split = own["split"] or ("time" if own["online"] else "random")
     loaded = ratings.load(own["dataset"], own["data_dir"])
-    return recommendation.task(loaded, own["model"], split, own["split_index"])
+    return recommendation.task(
+        loaded, own["model"], split, own["split_index"], own["precision"]
+    )
 
 
 def _check_online(settings: Settings, asked: Sweep) -> None:
@@ -213,6 +215,7 @@ PROBLEM = flags.of(
     user="the user whose recommendations are printed. Unset: the first user",
     list_length="the number of recommended items, and the k of recall@k. Unset: 10, or"
     " all items if there are fewer",
+    precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 ONLINE = [

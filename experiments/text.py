@@ -14,6 +14,7 @@ from gradjax.commands import flags
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.main import main
 from gradjax.data import tokens
+from gradjax.models import precision
 from gradjax.problems import text
 from gradjax.types import Problem, Settings
 
@@ -39,6 +40,7 @@ FLAGS = flags.of(
     vocab_size="the largest size of the vocabulary, in tokens. Unset:"
     f" {tokens.USUAL_WORDS:,}, or more where the texts have more characters",
     max_length="the number of tokens after which a text is cut",
+    precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

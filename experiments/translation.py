@@ -17,6 +17,7 @@ from gradjax.commands import flags
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.main import main
 from gradjax.data import tokens
+from gradjax.models import precision
 from gradjax.problems import translation
 from gradjax.types import Problem, Settings
 
@@ -45,6 +46,7 @@ FLAGS = flags.of(
     max_length="the length of a row in each language, in tokens. A row contains several"
     " sentence pairs; a longer sentence is cut in training",
     label_smoothing="the part of the target probability that is spread over all tokens",
+    precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

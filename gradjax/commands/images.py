@@ -4,6 +4,7 @@ from typing import Any
 
 from gradjax import data, models
 from gradjax.commands import flags
+from gradjax.models import precision
 from gradjax.problems import augmentation, images
 from gradjax.report import terminal
 from gradjax.types import Problem, Settings
@@ -19,6 +20,7 @@ FLAGS = flags.of(
     augmentation="the random change of the training images:"
     f" {', '.join(augmentation.AUGMENTATIONS)}, or usual: crop_and_flip for cifar10,"
     " crop for svhn_cropped, else none",
+    precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 

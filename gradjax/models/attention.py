@@ -69,8 +69,11 @@ def rotate(values: jax.Array, positions: jax.Array) -> jax.Array:
     turn = jnp.asarray(np.block([[0 * one, one], [-one, 0 * one]]))
     # Each sum has one nonzero term, so the product is exact in the highest precision,
     # which must be requested because the default may be TF32.
-    other = jnp.matmul(values, turn, precision=jax.lax.Precision.HIGHEST)
-    return values * jnp.cos(angles) + other * jnp.sin(angles)
+    other = jnp.matmul(
+        values, turn.astype(values.dtype), precision=jax.lax.Precision.HIGHEST
+    )
+    cos, sin = (wave(angles).astype(values.dtype) for wave in (jnp.cos, jnp.sin))
+    return values * cos + other * sin
 
 
 def attend(
@@ -95,11 +98,14 @@ def attend(
     """
     scale = queries.shape[-1] ** -0.5
     logits = jnp.einsum("bhqd,bhkd->bhqk", queries * scale, keys)
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    logits = logits.astype(wide)  # softmax in bfloat16 would lose small weights
     logits = logits + jnp.where(mask, 0.0, _FAR)  # its gradient needs no second mask
     highest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
     weights = jnp.exp(logits - highest)
-    mean = jnp.einsum("bhqk,bhkd->bhqd", weights, values)
-    return mean / weights.sum(axis=-1, keepdims=True)
+    mean = jnp.einsum("bhqk,bhkd->bhqd", weights.astype(values.dtype), values)
+    total = weights.sum(axis=-1, keepdims=True)
+    return (mean / total).astype(values.dtype)
 
 
 def attend_back(

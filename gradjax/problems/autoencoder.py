@@ -91,7 +91,9 @@ def autoencoder(dataset: Dataset, model: Any) -> Problem:
     return Problem(model.init, loss, metrics, data, target, report)
 
 
-def autoencoder_of(expression: str, dataset: Dataset) -> Any:
+def autoencoder_of(
+    expression: str, dataset: Dataset, precision: str = "float32"
+) -> Any:
     """Makes the registered autoencoder that an expression names: `vae(latent=8)`.
 
     Raises:
@@ -100,7 +102,7 @@ def autoencoder_of(expression: str, dataset: Dataset) -> Any:
     from gradjax import models
 
     shape = tuple(dataset.train["image"].shape[1:])
-    return network(expression, models.AUTOENCODERS, shape)
+    return network(expression, models.AUTOENCODERS, shape, precision=precision)
 
 
 def is_autoencoder(expression: str) -> bool:

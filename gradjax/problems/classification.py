@@ -83,18 +83,22 @@ def classification(
     return states.fitted(made, model)
 
 
-def model_for(expression: str, dataset: Dataset) -> Model:
+def model_for(expression: str, dataset: Dataset, precision: str = "float32") -> Model:
     """Makes the model of an expression for the images and classes of a data set.
 
     Raises:
         Refusal: see `model_of`.
     """
     shape = tuple(dataset.train["image"].shape[1:])
-    return model_of(expression, shape, dataset.num_classes)
+    return model_of(expression, shape, dataset.num_classes, precision=precision)
 
 
 def model_of(
-    expression: str, input_shape: tuple[int, ...], num_classes: int, own: Any = None
+    expression: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    own: Any = None,
+    precision: str = "float32",
 ) -> Model:
     """Makes the model of an expression; used where only a record is available.
 
@@ -103,6 +107,7 @@ def model_of(
       input_shape: (height, width, channels) of one image.
       num_classes: number of logits.
       own: the network that an import path names; None: it is imported.
+      precision: "float32" or "bfloat16", in which the network computes.
 
     Raises:
         Refusal: the name or an argument is unknown, or a value is out of range.
@@ -111,7 +116,8 @@ def model_of(
 
     form = (jnp.zeros((1, *input_shape)),), (1, num_classes)
     given = (input_shape, num_classes)
-    return network(expression, models.MODELS, *given, own=own, form=form)
+    how: dict[str, Any] = {"own": own, "form": form, "precision": precision}
+    return network(expression, models.MODELS, *given, **how)
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

@@ -15,6 +15,7 @@ def load(
     dataset: str | None = None,
     model: str = "mlp",
     augmentation: str = "none",
+    precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
     """Loads a data set of images and makes the problem for a network.
@@ -26,6 +27,8 @@ def load(
         `models.AUTOENCODERS`.
       augmentation: the augmentation of training images, a name in `AUGMENTATIONS`, or
         "usual" for the default of the data set.
+      precision: "float32" or "bfloat16", in which the network computes; parameters and
+        the loss are float32.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
@@ -39,8 +42,8 @@ def load(
     if autoencoders.is_autoencoder(model):
         if augment is not None and not is_usual:
             raise Refusal(f"augmentation={name}: {model} takes no augmentation")
-        return _autoencoder(images, model)
-    network = model_for(model, images)
+        return _autoencoder(images, model, precision)
+    network = model_for(model, images, precision)
     made = classification(images, network, augment=augment)
     described = about(images) | {"augmentation": name}
     return made._replace(about=described, examples=examples(images, network))
@@ -56,7 +59,7 @@ def default_epochs(dataset: str) -> int:
     return _EPOCHS.get(dataset, _USUAL_EPOCHS)
 
 
-def _autoencoder(images: Dataset, model: str) -> Problem:
-    network = autoencoders.autoencoder_of(model, images)
+def _autoencoder(images: Dataset, model: str, precision: str) -> Problem:
+    network = autoencoders.autoencoder_of(model, images, precision)
     made = autoencoders.autoencoder(images, network)
     return made._replace(about=autoencoders.about(images))

@@ -49,6 +49,7 @@ def load(
     dataset: str = "tiny_shakespeare",
     model: str = "lstm",
     window: int | None = None,
+    precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
     """Loads a text and makes the problem for a language model.
@@ -58,13 +59,15 @@ def load(
       model: an expression, see `language_model`.
       window: length of a window, in characters; None: 128, or the length of a shorter
         train split.
+      precision: "float32" or "bfloat16", in which the network computes; parameters and
+        the loss are float32.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
       Refusal: the text is missing or damaged, or an argument is out of range.
     """
     text = texts.load_plain(dataset, data_dir)
-    network = language_model(model, len(alphabet(text)) + 1)
+    network = language_model(model, len(alphabet(text)) + 1, precision=precision)
     size = min(USUAL_WINDOW, len(text.train)) if window is None else window
     made = language(text, network, size)
     described = about_language(text, size)
@@ -156,7 +159,9 @@ def encode(characters: str, letters: str) -> np.ndarray:
     return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)
 
 
-def language_model(expression: str, num_tokens: int, own: Any = None) -> Model:
+def language_model(
+    expression: str, num_tokens: int, own: Any = None, precision: str = "float32"
+) -> Model:
     """Makes the model that an expression names, such as `lstm(width=256)`.
 
     Raises:
@@ -165,7 +170,8 @@ def language_model(expression: str, num_tokens: int, own: Any = None) -> Model:
     from gradjax import models
 
     form = (jnp.zeros((1, 2), jnp.int32),), (1, 2, num_tokens)
-    made = network(expression, models.LANGUAGE_MODELS, num_tokens, own=own, form=form)
+    how: dict[str, Any] = {"own": own, "form": form, "precision": precision}
+    made = network(expression, models.LANGUAGE_MODELS, num_tokens, **how)
     return states.without(made, expression)
 
 

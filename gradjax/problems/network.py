@@ -39,6 +39,7 @@ def network(
     *given: Any,
     own: Any = None,
     form: tuple[Any, Any] | None = None,
+    precision: str = "float32",
 ) -> Made:
     """Makes the registered model that an expression names, or one of the user.
 
@@ -51,17 +52,22 @@ def network(
       own: what the import path names; None: it is imported.
       form: (inputs, shape of the outputs) of a Model, as in `models.own.Form`; None: a
         network that is no Model.
+      precision: "float32", or "bfloat16" to compute in it; parameters stay float32.
 
     Raises:
       Refusal: the name or an argument is unknown (the line gives the nearest name), or
         a value is out of range.
     """
+    from gradjax.models import precision as precisions
+
+    choice("precision", precision, precisions.PRECISIONS)
     call = expressions.parse(expression)
     if ":" in call.name:
         from gradjax.models import own as owns
 
         found = expressions.load(call.name) if own is None else own
-        return owns.make(found, call, given, form and owns.Form(*form))
+        made = owns.make(found, call, given, form and owns.Form(*form))
+        return precisions.in_precision(made, precision)
     if own is not None:
         raise Refusal(f"model={own!r}: {call.name} is a network of gradjax")
     factory = expressions.lookup(call.name, registry, "model")
@@ -77,7 +83,7 @@ def network(
     checked = {
         name: _check(call, name, value, defaults[name]) for name, value in call.kwargs
     }
-    return factory(*given, **checked)
+    return precisions.in_precision(factory(*given, **checked), precision)
 
 
 def _check(call: Call, name: str, value: Any, default: Any) -> Any:

@@ -37,6 +37,7 @@ def task(
     model: str = "factorisation",
     split: str = "random",
     split_index: int = 0,
+    precision: str = "float32",
 ) -> Task:
     """Splits the ratings and makes the model.
 
@@ -45,13 +46,14 @@ def task(
       model: an expression: `factorisation(rank=32)`, `two_tower(widths=(64,))`.
       split: "random" or "time", see `data.ratings.split`.
       split_index: number of the random split.
+      precision: as in `images.load`.
 
     Raises:
         Refusal: a name is unknown, a value is out of range, or the split is impossible.
     """
     parts = ratings.split(all_ratings, split, split_index)
     mean = float(all_ratings.rating[parts.train].mean(dtype=np.float64))
-    return _task(all_ratings, parts, split, model, mean)
+    return _task(all_ratings, parts, split, model, mean, precision)
 
 
 def catalogue(what: Task) -> bytes:
@@ -180,7 +182,12 @@ def recommended(
 
 
 def _task(
-    all_ratings: Ratings, parts: Parts, split: str, model: str, mean: float
+    all_ratings: Ratings,
+    parts: Parts,
+    split: str,
+    model: str,
+    mean: float,
+    precision: str = "float32",
 ) -> Task:
     from gradjax import models
     from gradjax.models import recommender as interface
@@ -192,7 +199,7 @@ def _task(
         all_ratings.genres,
     )
     registry: Any = models.RECOMMENDERS
-    made: Any = network(model, registry, properties)
+    made: Any = network(model, registry, properties, precision=precision)
     return Task(
         all_ratings,
         parts,

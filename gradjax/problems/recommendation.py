@@ -92,6 +92,7 @@ def load(
     split_index: int = 0,
     user: str | None = None,
     list_length: int | None = None,
+    precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
     """Predict ratings, by default of MovieLens with biased matrix factorisation.
@@ -103,12 +104,14 @@ def load(
       split_index: see `task`.
       user: see `recommendation`.
       list_length: see `recommendation`.
+      precision: see `task`.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
       Refusal: the ratings are missing or damaged, or `task` refuses an argument.
     """
-    what = task(ratings.load(dataset, data_dir), model, split, split_index)
+    loaded = ratings.load(dataset, data_dir)
+    what = task(loaded, model, split, split_index, precision)
     return recommendation(what, user, list_length)
 
 

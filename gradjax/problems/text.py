@@ -37,6 +37,7 @@ def load(
     max_length: int = 128,
     text_column: str | None = None,
     label_column: str | None = None,
+    precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
     """Loads labelled texts and makes the problem for a network.
@@ -51,6 +52,8 @@ def load(
       text_column: name, or number from 1, of the column of the texts in a file; None:
         the one with a usual name.
       label_column: the same for the labels.
+      precision: "float32" or "bfloat16", in which the network computes; parameters and
+        the loss are float32.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
@@ -59,7 +62,7 @@ def load(
     labelled = texts.load_labelled(dataset, data_dir, text_column, label_column)
     tokenized = tokens.tokenize(labelled, tokenizer, vocab_size, max_length)
     counts = tokenized.tokenizer.num_tokens, len(labelled.class_names)
-    made = text(labelled, tokenized, text_model(model, *counts))
+    made = text(labelled, tokenized, text_model(model, *counts, precision=precision))
     described = about_text(labelled, tokenized)
     if vocab_size is None:
         described |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_WORDS)
@@ -149,7 +152,11 @@ def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
 
 
 def text_model(
-    expression: str, num_tokens: int, num_classes: int, own: Any = None
+    expression: str,
+    num_tokens: int,
+    num_classes: int,
+    own: Any = None,
+    precision: str = "float32",
 ) -> Model:
     """Makes the model that an expression names, such as `gru(width=128)`.
 
@@ -161,7 +168,8 @@ def text_model(
     inputs = jnp.zeros((1, 2), jnp.int32), jnp.full(1, 2, jnp.int32)
     form = inputs, (1, num_classes)
     given = (num_tokens, num_classes)
-    made = network(expression, models.TEXT_MODELS, *given, own=own, form=form)
+    how: dict[str, Any] = {"own": own, "form": form, "precision": precision}
+    made = network(expression, models.TEXT_MODELS, *given, **how)
     return states.without(made, expression)
 
 

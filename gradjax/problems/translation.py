@@ -56,6 +56,7 @@ def load(
     vocab_size: int | None = None,
     max_length: int = 64,
     label_smoothing: float = 0.1,
+    precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
     """Loads pairs of sentences and makes the problem for a network.
@@ -70,6 +71,7 @@ def load(
         None: 4,000, or more where the sentences have more characters.
       max_length: length of a row in each language, in tokens.
       label_smoothing: as in `translation`.
+      precision: as in `images.load`; the report decodes in float32.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
@@ -77,7 +79,9 @@ def load(
     """
     found = pairs.load(dataset, source, target, test, data_dir)
     tokenized = token_pairs.tokenize(found, vocab_size, max_length)
-    network = translation_model(model, tokenized.tokenizer.num_tokens)
+    network = translation_model(
+        model, tokenized.tokenizer.num_tokens, precision=precision
+    )
     made = translation(found, tokenized, network, label_smoothing)
     described = about_translation(found, tokenized)
     if vocab_size is None:
@@ -156,7 +160,7 @@ def translation(
 
 
 def translation_model(
-    expression: str, num_tokens: int, own: Any = None
+    expression: str, num_tokens: int, own: Any = None, precision: str = "float32"
 ) -> "Translator":
     """Makes the model that an expression names, such as `transformer(width=256)`.
 
@@ -166,8 +170,7 @@ def translation_model(
     from gradjax import models
 
     registry: Any = models.TRANSLATORS
-    found: Any = network(expression, registry, num_tokens, own=own)
-    return found
+    return network(expression, registry, num_tokens, own=own, precision=precision)
 
 
 def about_translation(
