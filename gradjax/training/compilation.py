@@ -8,7 +8,7 @@ for itself, or reads it from JAX's compilation cache.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 from jax.sharding import SingleDeviceSharding
@@ -29,14 +29,22 @@ def quick_options() -> dict[str, Any]:
     return _CPU_QUICK if jax.default_backend() == "cpu" else {}
 
 
+def is_eager() -> bool:
+    """Returns whether `jax.disable_jit()` is in force, so that nothing is compiled."""
+    return cast(Any, jax.config).jax_disable_jit
+
+
 def compile_for(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     device: Any,
     donate_argnums: tuple[int, ...] = (),
     options: dict[str, Any] | None = None,
-) -> jax.stages.Compiled:
+) -> Callable[..., Any]:
     """Compiles a function for a device.
+
+    Under `jax.disable_jit()` the function itself is returned, so that its steps run one
+    operation at a time and a breakpoint in a loss sees values.
 
     Args:
       function: the function; it is traced once.
@@ -45,6 +53,8 @@ def compile_for(
       donate_argnums: as `jax.jit` takes them.
       options: compiler options of XLA, as `Lowered.compile` takes them.
     """
+    if is_eager():
+        return function
     there = SingleDeviceSharding(device)
     jitted = jax.jit(
         function,

@@ -159,7 +159,7 @@ def _block(
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos = carry
         row = None if indices is None else indices[k]
-        state, info = taken(state, start + k.astype(jnp.uint32), row)
+        state, info = taken(state, start + jnp.asarray(k, jnp.uint32), row)
         return state, jax.tree.map(_put(k), infos, info)
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
@@ -185,5 +185,5 @@ def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
 def _put(k: jax.Array) -> Any:
     """Returns a function that writes a value at index `k` of a buffer."""
     return lambda buffer, value: jax.lax.dynamic_update_index_in_dim(
-        buffer, value, k.astype(jnp.int32), 0
+        buffer, value, jnp.asarray(k, jnp.int32), 0
     )

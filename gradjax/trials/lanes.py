@@ -80,7 +80,8 @@ def lanes(
     if num_devices is not None:
         used = _count("num_devices", num_devices, available)
     own, config = cores.devices(used), cast(Any, jax.config)
-    key = (width, own, with_train, config.jax_enable_x64)
+    kind = (config.jax_enable_x64, config.jax_disable_jit)
+    key = (width, own, with_train, kind)
     if key not in program.executables:
         program.executables[key] = _lanes(program, width, own, with_train)
     return program.executables[key]._replace(program=program)
@@ -151,6 +152,8 @@ def _ready(
     begun = time.perf_counter() - traced_s
     _, own, _, arrays = arguments
     quick = compilation.quick_options()
+    # A debugger works in the main thread, which makes the only call.
+    devices = devices[:1] if compilation.is_eager() else devices
     inits, runs, data = {}, {}, {}
     for device in dict.fromkeys(devices):
         inits[device] = compilation.compile_for(init, (own,), device, options=quick)
@@ -175,7 +178,11 @@ def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
         own = jax.device_put(own, device)
         state = init(own) if state is None else jax.device_put(state, device)
         which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
-        return jax.device_get(run(state, own, jax.device_put(which, device), arrays))
+        # NaN fills what is not computed in a report, and would be a false alarm.
+        with jax.debug_nans(False):
+            return jax.device_get(
+                run(state, own, jax.device_put(which, device), arrays)
+            )
 
     return call
 

@@ -11,11 +11,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
 
-def needed_bytes(executable: jax.stages.Compiled) -> int:
+def needed_bytes(executable: Any) -> int:
     """Returns the bytes that one call takes: arguments, results and temporaries.
 
-    The number is that of the compiler; it is 0 if the compiler gives none.
+    The number is that of the compiler; it is 0 if the compiler gives none, or if the
+    executable is a function that was not compiled.
     """
+    if not isinstance(executable, jax.stages.Compiled):
+        return 0
     stats: Any = executable.memory_analysis()
     if stats is None:
         return 0
