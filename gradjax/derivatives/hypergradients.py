@@ -210,10 +210,10 @@ def _numbers(program: Program, hparams: Hparams) -> Hparams:
 
 
 def _number(value: Any) -> jax.Array:
-    """Returns the value as an array: in its own type if that is of floats, else f32."""
+    """Returns the value as an array: in its own type if that is of floats."""
     dtype = getattr(value, "dtype", None)
     is_float = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
-    return jnp.asarray(value) if is_float else jnp.asarray(value, jnp.float32)
+    return jnp.asarray(value) if is_float else jnp.asarray(value, float)
 
 
 def _split(plan: Plan, split: str) -> str:

@@ -9,6 +9,7 @@ from optax import contrib
 
 from gradjax.optimizers.build import find_state
 from gradjax.optimizers.transformation import Transformation, transformation
+from gradjax.optimizers.weak import at_least_float32
 from gradjax.types import Params
 
 
@@ -30,7 +31,7 @@ def average(inner: Transformation, decay: float = 0.999) -> Transformation:
     """
 
     def init(params: Params) -> AverageState:
-        total = optax.tree.zeros_like(params)
+        total = jax.tree.map(lambda x: jnp.zeros(x.shape, at_least_float32(x)), params)
         return AverageState(total, jnp.float32(0.0), inner.init(params))
 
     def update(
@@ -39,13 +40,17 @@ def average(inner: Transformation, decay: float = 0.999) -> Transformation:
         updates, inner_state = inner.update(grads, state.inner_state, params, **extras)
         moved = optax.apply_updates(params, updates)
         total, weight = jax.tree.map(
-            lambda old, new: (decay * old + (1.0 - decay) * new).astype(old.dtype),
+            lambda old, new: _blend(decay, old, new.astype(old.dtype)),
             (state.total, state.weight),
             (moved, jnp.float32(1.0)),
         )
         return updates, AverageState(total, weight, inner_state)
 
     return transformation(init, update)
+
+
+def _blend(decay: Any, old: jax.Array, new: jax.Array) -> jax.Array:
+    return (decay * old + (1.0 - decay) * new).astype(old.dtype)
 
 
 def averaged_params(opt_state: Any, params: Params) -> Params:

@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradjax.errors import Refusal
@@ -17,7 +18,6 @@ class Bound(NamedTuple):
     is_open: bool = False
 
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MOMENT = Bound(0.0, 1.0)  # at a decay of 1 the bias correction divides by zero
 _NOT_NEGATIVE = Bound(0.0)
 _POSITIVE = Bound(0.0, is_open=True)
@@ -88,26 +88,33 @@ def check(name: str, value: Any, where: str) -> float:
     number = as_float(value, where)
     names = [part for part in name.split(".") if not part.isdigit()]
     low, high, is_open = BOUNDS.get(names[-1] if names else "", Bound(-math.inf))
-    traced = np.float32(number)  # the value in the program, where 1 - 1e-9 is 1
+    kind = float_type()
+    traced = kind.type(number)  # the value in the program: 1 - 1e-9 is 1 in float32
     if traced < low or traced >= high or (is_open and traced == low):
         above = f"above {low:g}" if is_open else f"at least {low:g}"
         below = f" and below {high:g}" if high < math.inf else ""
         is_rounded = low <= number < high and number != low
-        rounded = f"; as a float32 it is {traced:g}" if is_rounded else ""
+        rounded = f"; as a {kind} it is {traced:g}" if is_rounded else ""
         raise Refusal(f"{where}={value}: must be {above}{below}{rounded}")
     return number
 
 
+def float_type() -> np.dtype:
+    """Returns the type of traced numbers: float32, or float64 where x64 is enabled."""
+    return jnp.result_type(float)
+
+
 def as_float(value: Any, where: str) -> float:
-    """Returns a number as a float after checking that it is finite as a float32.
+    """Returns a number as a float after checking that it is finite in a program.
 
     Raises:
-        Refusal: the value is not a number, or is not finite as a float32. The message
-            begins with `where`.
+        Refusal: the value is not a number, or is not finite in `float_type()`. The
+            message begins with `where`.
     """
     is_scalar = isinstance(value, int | float | np.number | jax.Array | np.ndarray)
     if isinstance(value, bool) or not is_scalar or np.ndim(value):
         raise Refusal(f"{where}={value!r}: expected a number")
-    if not abs(value) <= _FLOAT32_MAX:
-        raise Refusal(f"{where}={value}: expected a finite number that a float32 holds")
+    kind = float_type()
+    if not abs(value) <= float(jnp.finfo(kind).max):
+        raise Refusal(f"{where}={value}: expected a finite number that a {kind} holds")
     return float(value)

@@ -16,6 +16,7 @@ import optax
 
 from gradjax.optimizers import own
 from gradjax.optimizers.transformation import transformation
+from gradjax.optimizers.weak import apply_weakly
 from gradjax.types import Entry, Hparams, Key, OptimizerSpec, TracedNumber
 
 
@@ -45,8 +46,30 @@ def build(
 
     Returns:
       A transformation whose update takes every extra and passes to each rule the extras
-      that its entry needs.
+      that its entry needs. The numbers have weak types in it, as Python's floats have,
+      so they do not promote the state of a rule for bfloat16 parameters.
     """
+
+    def init(params: Any) -> Any:
+        return apply_weakly(
+            lambda weak: _build(optimizer, weak, key).init(params), numbers
+        )
+
+    def update(grads: Any, state: Any, params: Any = None, **extras: Any) -> Any:
+        return apply_weakly(
+            lambda weak: _build(optimizer, weak, key).update(
+                grads, state, params, **extras
+            ),
+            numbers,
+        )
+
+    return transformation(init, update)
+
+
+def _build(
+    optimizer: OptimizerSpec, numbers: Hparams, key: Key | None
+) -> optax.GradientTransformationExtraArgs:
+    """Builds the transformation of a spec and of the specs inside it."""
     entry = optimizer.entry
     rule, kwargs = made(optimizer, numbers, key)
     rule = _with_needed_extras(rule, entry)
@@ -77,7 +100,7 @@ def made(
         if isinstance(value, TracedNumber):
             return numbers[value.path]
         if isinstance(value, OptimizerSpec):
-            return build(value, numbers, own_key(value))
+            return _build(value, numbers, own_key(value))
         return tuple(map(filled, value)) if isinstance(value, tuple) else value
 
     entry = optimizer.entry
@@ -253,15 +276,13 @@ def _with_figures(
         return rule
 
     def init(params: Any) -> Recorded:
-        return Recorded(
-            rule.init(params), {name: jnp.float32(0.0) for name in measures}
-        )
+        return Recorded(rule.init(params), {name: jnp.zeros(()) for name in measures})
 
     def update(grads: Any, state: Any, params: Any = None, **extras: Any) -> Any:
         updates, inner = rule.update(grads, state.inner_state, params, **extras)
         args = (updates, grads, params, inner)
         seen = {
-            name: jnp.asarray(measure(*args, **kwargs), jnp.float32)
+            name: jnp.asarray(measure(*args, **kwargs), float)
             for name, measure in measures.items()
         }
         return updates, Recorded(inner, seen)

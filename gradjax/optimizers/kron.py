@@ -12,6 +12,7 @@ import optax
 from jax.scipy.linalg import solve_triangular
 
 from gradjax.optimizers.transformation import transformation
+from gradjax.optimizers.weak import at_least_float32
 from gradjax.types import Key
 
 Number = Any  # f32[], or a float
@@ -113,11 +114,12 @@ def scale_by_kron(
 
 
 def _identity(leaf: jax.Array, max_dim: int) -> Factors:
+    kind = at_least_float32(leaf)
     if leaf.ndim >= 2 and leaf.size:
         sides = (leaf.size // leaf.shape[-1], leaf.shape[-1])
         if max(sides) <= max_dim:
-            return tuple(jnp.eye(side) for side in sides)
-    return (jnp.ones(leaf.size),)
+            return tuple(jnp.eye(side, dtype=kind) for side in sides)
+    return (jnp.ones(leaf.size, kind),)
 
 
 def _matrix(leaf: jax.Array, factors: Factors) -> jax.Array:

@@ -41,7 +41,7 @@ def searched_gradients(
 ) -> jax.Array:
     """Counts gradients: 1, plus 1 for each point that the line search evaluated."""
     state = find_state((optax.ScaleByZoomLinesearchState,), opt_state)
-    return 1.0 + state.info.num_linesearch_steps.astype(jnp.float32)
+    return 1.0 + state.info.num_linesearch_steps.astype(float)
 
 
 def sophia_gradients(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from gradjax.optimizers.transformation import transformation
+from gradjax.optimizers.weak import at_least_float32
 
 Number = Any  # f32[], or a float
 Bases = tuple[jax.Array, ...]  # one [rows, rows] and one [columns, columns]
@@ -79,8 +80,10 @@ def scale_by_soap(
     def init(params: Any) -> SoapState:
         zeros = optax.tree.zeros_like(params)
         sides = _per_leaf(lambda x: _sides(x, max_dim), params)
-        factors = [tuple(jnp.zeros((n, n)) for n in side) for side in sides]
-        bases = [tuple(jnp.eye(n) for n in side) for side in sides]
+        kinds = _per_leaf(at_least_float32, params)
+        pairs = list(zip(sides, kinds, strict=True))
+        factors = [tuple(jnp.zeros((n, n), kind) for n in s) for s, kind in pairs]
+        bases = [tuple(jnp.eye(n, dtype=kind) for n in s) for s, kind in pairs]
         return SoapState(jnp.int32(0), zeros, zeros, factors, bases)
 
     def update(
@@ -160,7 +163,7 @@ def _direction(
     `count` is the number of gradients in both moments.
     """
     b1, b2, eps = numbers
-    seen = jnp.maximum(count, 1).astype(jnp.float32)
+    seen = jnp.maximum(count, 1).astype(float)
     mean = _rotate(m, bases) / (1.0 - b1**seen)
     square = v / (1.0 - b2**seen)
     direction = mean / (jnp.sqrt(square) + eps)

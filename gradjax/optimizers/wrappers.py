@@ -54,7 +54,7 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
 
     def init(params: Params) -> MultiStepsState:
         zeros = optax.tree.zeros_like(params)
-        return MultiStepsState(zeros, jnp.float32(0.0), inner.init(params))
+        return MultiStepsState(zeros, jnp.zeros(()), inner.init(params))
 
     def update(
         grads: Any,
@@ -67,14 +67,15 @@ def multi_steps(inner: Transformation, every: int) -> Transformation:
     ) -> tuple[Any, MultiStepsState]:
         is_first = step % every == 0  # discards the old sums, even if not finite
         sums, total = jax.tree.map(
-            lambda old, new: jnp.where(is_first, new, old + new),
+            lambda old, new: jnp.where(is_first, new, old + new).astype(old.dtype),
             (state.grads, state.value),
             (grads, value),
         )
 
         def emit() -> Any:
             mean = jax.tree.map(lambda x: x / every, sums)
-            seen = {**extras, "step": step // every, "value": total / every}
+            mean_value = (total / every).astype(value.dtype)
+            seen = {**extras, "step": step // every, "value": mean_value}
             return inner.update(mean, state.inner_state, params, **seen)
 
         def wait() -> Any:

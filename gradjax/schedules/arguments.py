@@ -11,6 +11,7 @@ from inspect import Parameter
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradjax import expressions
@@ -102,6 +103,8 @@ def check_sum(warmup: float, decay: float) -> None:
 def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
     """Converts the value to f32[n], if it consists of numbers and has the shape (n,).
 
+    Where x64 is enabled the numbers are float64.
+
     Raises:
         Refusal: it is anything else; the message gives the expected shape.
     """
@@ -111,7 +114,7 @@ def as_values(value: Any, path: str, shape: tuple[int, ...]) -> np.ndarray:
         array = np.asarray(None)
     if array.shape != shape or array.dtype.kind in "OSUb":
         raise Refusal(f"{path}: expected {shape[0]} numbers, as f32[{shape[0]}]")
-    return array.astype(np.float32)
+    return array.astype(jnp.result_type(float))
 
 
 def refusal_start(name: str, argument: str, value: Any) -> str:
@@ -156,7 +159,8 @@ def _values(value: Any, where: str) -> np.ndarray:
         raise Refusal(f"{where}: expected numbers such as (1.0, 0.5, 0.1)")
     if any(isinstance(part, tuple) for part in value):
         raise Refusal(f"{where}: expected a number, not a tuple")
-    return np.asarray([_fraction(part, 0, where) for part in value], np.float32)
+    parts = [_fraction(part, 0, where) for part in value]
+    return np.asarray(parts, jnp.result_type(float))
 
 
 def _count(value: Any, where: str) -> int:

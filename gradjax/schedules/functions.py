@@ -71,14 +71,14 @@ def from_optax(
         raise Refusal(f"num_steps={num_steps!r}: must be a positive whole number")
 
     def shape(progress: jax.Array) -> jax.Array:
-        return jnp.asarray(schedule(jnp.round(progress * num_steps)), jnp.float32)
+        return jnp.asarray(schedule(jnp.round(progress * num_steps)), float)
 
     return shape
 
 
 def _check_value(function: Callable[..., Any], said: str) -> None:
     """Refuses a function whose value at a progress is not one number."""
-    progress = jax.ShapeDtypeStruct((), jnp.float32)
+    progress = jax.ShapeDtypeStruct((), jnp.result_type(float))
     with named_errors(f"{said} has no value at a progress f32[]"):
         found = jax.eval_shape(lambda p: jnp.asarray(function(p)), progress)
     if found.shape or not jnp.issubdtype(found.dtype, jnp.floating):

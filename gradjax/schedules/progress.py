@@ -5,14 +5,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# XLA multiplies by 1 / num_steps, so the progress may be one or two ulps below the
-# exact fraction. Without the slack one boundary in six would take effect a step late.
-SLACK = 2.0**-22
+
+def slack(progress: jax.Array) -> float:
+    """Returns the largest rounding error of a progress: 2**-22 in float32.
+
+    XLA multiplies by 1 / num_steps, so the progress may be one or two ulps below the
+    exact fraction. Without the slack one boundary in six would take effect a step late.
+    """
+    return 2.0 * float(jnp.finfo(progress.dtype).eps)
 
 
 def is_past(progress: jax.Array, boundary: Any) -> jax.Array:
     """Returns whether a boundary is reached: bool[], or bool[n] for n boundaries."""
-    return progress >= boundary - SLACK
+    return progress >= boundary - slack(progress)
 
 
 def since(progress: jax.Array, start: Any) -> jax.Array:
@@ -28,8 +33,8 @@ def within(progress: jax.Array, low: Any, high: Any) -> jax.Array:
     boundary inside the part would take effect a step late. So the slack is added here,
     before the division, and the result is never too small.
     """
-    low = jnp.asarray(low, jnp.float32)
-    ahead = jnp.where(low > 0.0, jnp.float32(SLACK), 0.0)
+    low = jnp.asarray(low, float)
+    ahead = jnp.where(low > 0.0, jnp.asarray(slack(progress), low.dtype), 0.0)
     return jnp.clip((progress - low + ahead) / above_zero(high - low), 0.0, 1.0)
 
 
@@ -40,4 +45,4 @@ def warm_up(progress: jax.Array, warmup: Any, after: jax.Array) -> jax.Array:
 
 def above_zero(value: Any) -> jax.Array:
     """Returns max(value, 2**-40), so that a quotient and its gradient stay finite."""
-    return jnp.maximum(jnp.asarray(value, jnp.float32), jnp.float32(2.0**-40))
+    return jnp.maximum(jnp.asarray(value, float), 2.0**-40)

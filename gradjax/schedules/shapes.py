@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.schedules.arguments import Count, Fraction, Fractions, Values
-from gradjax.schedules.progress import SLACK, above_zero, is_past, since, warm_up
+from gradjax.schedules.progress import above_zero, is_past, since, slack, warm_up
 
 
 def constant(progress: jax.Array) -> jax.Array:
@@ -40,19 +40,19 @@ def cosine_restarts(
     Source: SGDR, Loshchilov and Hutter 2017. Differs from the paper in that the cycles
     fill the run: their number is given, and the length of the first follows from it.
     """
-    exponents = jnp.arange(cycles, dtype=jnp.float32) * jnp.log(jnp.float32(growth))
+    exponents = jnp.arange(cycles, dtype=float) * jnp.log(jnp.asarray(growth, float))
     lengths = jnp.exp(exponents - exponents.max())  # at most 1, so nothing overflows
     ends = jnp.cumsum(lengths) / lengths.sum()
-    starts = jnp.concatenate([jnp.zeros(1, jnp.float32), ends[:-1]])
+    starts = jnp.concatenate([jnp.zeros(1), ends[:-1]])
     # The boundaries are sums with rounding errors of their own: hence a second slack.
-    cycle = jnp.sum(is_past(progress, starts - SLACK)) - 1
+    cycle = jnp.sum(is_past(progress, starts - slack(progress))) - 1
     length = above_zero(ends[cycle] - starts[cycle])
     return cosine(jnp.clip((progress - starts[cycle]) / length, 0.0, 1.0), end)
 
 
 def exponential(progress: jax.Array, end: float = 0.01) -> jax.Array:
     """Decays by the same factor in every step: end ** t."""
-    return jnp.power(jnp.float32(end), progress)
+    return jnp.power(jnp.asarray(end, float), progress)
 
 
 def inverse_sqrt(progress: jax.Array, warmup: Fraction = 0.1) -> jax.Array:
@@ -93,14 +93,14 @@ def piecewise(progress: jax.Array, values: Values, at: Fractions = ()) -> jax.Ar
       values: f32[n] in [0, 1]. With n = num_steps + 1, step i has values[i].
       at: n sorted fractions or steps, or empty.
     """
-    values = jnp.asarray(values, jnp.float32)
+    values = jnp.asarray(values, float)
     last = len(values) - 1
     if len(at) == 0:
         place = jnp.clip(progress * last, 0.0, last)
         low = jnp.floor(place).astype(jnp.int32)
         part = place - low
     else:
-        points = jnp.stack([jnp.asarray(point, jnp.float32) for point in at])
+        points = jnp.stack([jnp.asarray(point, float) for point in at])
         low = jnp.maximum(jnp.sum(is_past(progress, points)) - 1, 0)
         width = points[jnp.minimum(low + 1, last)] - points[low]
         part = jnp.clip((progress - points[low]) / above_zero(width), 0.0, 1.0)
@@ -128,7 +128,7 @@ def step(
 ) -> jax.Array:
     """Falls in stairs: factor ** (number of boundaries passed) (He et al. 2016)."""
     stairs = sum(jnp.where(is_past(progress, boundary), 1.0, 0.0) for boundary in at)
-    return jnp.power(jnp.float32(factor), stairs)
+    return jnp.power(jnp.asarray(factor, float), stairs)
 
 
 def warmup_constant(progress: jax.Array, warmup: Fraction = 0.05) -> jax.Array:

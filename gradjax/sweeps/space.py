@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax.numpy as jnp
 
 from gradjax import expressions
 from gradjax.errors import Refusal
+from gradjax.optimizers.bounds import float_type
 from gradjax.search.unit_cube import MAX_POINTS
 from gradjax.types import Call, Dimension, Space
 
@@ -19,7 +20,6 @@ _PROPERTIES = ("feasible_points", "min", "max", "scaling")
 MAX_BYTES = 1_000_000  # of a JSON file
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}(\.\w{1,100}){0,9}", re.ASCII)
 _FORMS = "log(low, high), linear(low, high), int(low, high) or a list [a, b, c]"
-_FLOAT32 = np.finfo(np.float32)
 
 
 def parse(assignments: Sequence[str]) -> Space:
@@ -152,8 +152,9 @@ def _range(name: str, kind: str, low: Any, high: Any, n: Any = None) -> Dimensio
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise Refusal(f"{said}: {_short(bound)} is not a number")
         _check_finite(said, bound)
-    if kind == "log" and not min(low, high) >= _FLOAT32.tiny:
-        least = f"; a float32 holds {_FLOAT32.tiny:.3g} and more"
+    tiny = float(jnp.finfo(float_type()).tiny)
+    if kind == "log" and not min(low, high) >= tiny:
+        least = f"; a {float_type()} holds {tiny:.3g} and more"
         above = "both ends of a log range must be above 0"
         raise Refusal(f"{said}: {above}{least if min(low, high) > 0 else ''}")
     if low > high:
@@ -225,9 +226,9 @@ def _canonical(text: str) -> str:
 
 
 def _check_finite(said: str, number: int | float) -> None:
-    """Refuses a number that a float32 cannot represent, as programs use float32."""
-    if not abs(number) <= float(_FLOAT32.max):
-        raise Refusal(f"{said}: {_short(number)} is not finite as a float32")
+    """Refuses a number that the type of a program's numbers cannot represent."""
+    if not abs(number) <= float(jnp.finfo(float_type()).max):
+        raise Refusal(f"{said}: {_short(number)} is not finite as a {float_type()}")
 
 
 def _checked_name(name: str) -> str:

@@ -12,7 +12,10 @@ from gradjax.types import Hparams, Program
 
 
 def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
-    """Checks hyperparameters and adds the defaults of the program: f32[] each.
+    """Checks hyperparameters and adds the defaults of the program.
+
+    Returns:
+      path -> f32[], or f64[] where x64 is enabled.
 
     Raises:
         Refusal: an unknown name, or a number out of bounds.
@@ -33,7 +36,8 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     schedules.check(shape)
     own = {path: numbers[path] for path in numbers.keys() - shape.keys()}
     optimizers.check_numbers(program.plan.optimizer, own)
-    return {path: np.float32(value) for path, value in numbers.items()}
+    float_type = bounds.float_type().type
+    return {path: float_type(value) for path, value in numbers.items()}
 
 
 def checked_seed(seed: Any) -> np.uint32:

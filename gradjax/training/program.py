@@ -108,7 +108,7 @@ def _validation_metrics(plan: Plan, hparams: Hparams) -> list[str] | None:
         Refusal: an exception of the metrics.
     """
     init, seed = functools.partial(steps.init, plan), np.uint32(0)
-    state = jax.eval_shape(init, jax.tree.map(np.float32, dict(hparams)), seed)
+    state = jax.eval_shape(init, dict(hparams), seed)
     with named_errors("the metrics fail"):
         names = list(evaluation.metric_shapes(plan, state))
     data = plan.problem.data

@@ -51,7 +51,7 @@ def _progress(plan: Plan, i: jax.Array, every: int) -> jax.Array:
     """Returns the part of a run before step i, or before the update of which it is."""
     num_updates = max(1, plan.num_steps // every)
     update = i if every == 1 else jnp.minimum(i // every, num_updates - 1)
-    return update.astype(jnp.float32) / num_updates
+    return update.astype(float) / num_updates
 
 
 def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
@@ -127,7 +127,7 @@ def step(
     figures = optimizers.figures(plan.optimizer, opt_state)
     aux = jax.tree.map(_as_float, aux)
     seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
-    info = StepInfo(value, jnp.asarray(rate, jnp.float32), seen)
+    info = StepInfo(value, jnp.asarray(rate, float), seen)
     return TrainState(params, opt_state, alive, model_state), info
 
 
@@ -165,7 +165,7 @@ def _goes_on(
 def _scheduled(plan: Plan, numbers: Hparams) -> dict[str, jax.Array]:
     """Returns the numbers that follow a schedule, apart from the first rate."""
     paths = [*plan.optimizer.rates[1:], *(path for path, _ in plan.optimizer.scheduled)]
-    return {path: jnp.asarray(numbers[path], jnp.float32) for path in paths}
+    return {path: jnp.asarray(numbers[path], float) for path in paths}
 
 
 def check(plan: Plan, hparams: Hparams) -> None:
@@ -183,24 +183,42 @@ def check(plan: Plan, hparams: Hparams) -> None:
             from one step to the next.
     """
     numbers = {
-        path: jax.ShapeDtypeStruct(np.shape(value), jnp.float32)
+        path: jax.ShapeDtypeStruct(np.shape(value), jnp.result_type(float))
         for path, value in hparams.items()
     }
     i, key = jax.ShapeDtypeStruct((), jnp.uint32), jax.random.key(0)
     with named_errors("the schedule cannot be computed"):
         jax.eval_shape(partial(at, plan), numbers, i)
-    with named_errors("the optimizer cannot take a step here", optimizers.STATIC_HINT):
+    where = _where(plan)
+    said = f"the optimizer cannot take a step {where or 'here'}"
+    with named_errors(said, optimizers.STATIC_HINT):
         state = jax.eval_shape(partial(init, plan), numbers, i)
         args = (state, _batch_shapes(plan), numbers, key, i)
         after, _ = jax.eval_shape(partial(step, plan), *args)
-        jax.tree.map(_check_leaf, state, after)
+        jax.tree.map(partial(_check_leaf, where), state, after)
 
 
-def _check_leaf(before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct) -> None:
+def _where(plan: Plan) -> str:
+    """Returns "on parameters of bfloat16 and float32"; "" if all are float32."""
+    params = jax.eval_shape(plan.problem.init, jax.random.key(0))
+    kinds = sorted({jnp.result_type(leaf).name for leaf in jax.tree.leaves(params)})
+    return "" if kinds == ["float32"] else f"on parameters of {' and '.join(kinds)}"
+
+
+def _check_leaf(
+    where: str, before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct
+) -> None:
+    """Refuses a leaf of a state that changes its shape or its type in one step.
+
+    Numbers have weak types here, as Python's floats have. So a rule whose types change
+    here also changes them when it is built by hand.
+    """
     if (before.shape, before.dtype) != (after.shape, after.dtype):
+        there = f" {where}, also with Python's floats as its numbers;" if where else ","
         raise Refusal(
             f"the optimizer's state changes from {before.dtype}{list(before.shape)} to"
-            f" {after.dtype}{list(after.shape)} in one step, so steps cannot be scanned"
+            f" {after.dtype}{list(after.shape)} in one step{there} so steps cannot be"
+            " scanned"
         )
 
 

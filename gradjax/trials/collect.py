@@ -89,7 +89,7 @@ def best_evaluations(
     step = np.where(is_known, series.steps[at], 0).astype(np.int64)
     if target.value is None:
         return best, step, zero
-    is_met = scores >= sign * np.float32(target.value)
+    is_met = scores >= sign * scores.dtype.type(target.value)
     met = np.where(is_met.any(axis=1), series.steps[is_met.argmax(axis=1)], 0)
     return best, step, met.astype(np.int64)
 

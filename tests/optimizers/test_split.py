@@ -213,7 +213,7 @@ def test_an_import_is_the_only_effect_of_an_import_path(tmp_path, monkeypatch):
 
     assert hparams == {"learning_rate": 0.2, "optimizer.b1": 0.25}
     assert own_optimizer.made == []
-    optimizers.build(spec, hparams)
+    optimizers.build(spec, hparams).init(None)
     assert own_optimizer.made == [0.25]
 
 
