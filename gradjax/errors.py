@@ -11,6 +11,10 @@ class Refusal(ValueError):
     and exits with code 2; in a notebook or a script it is an ordinary `ValueError`.
     """
 
+    def __init__(self, message: str) -> None:
+        """Stores the message; line breaks, as numpy prints them, become spaces."""
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
 
 class Interrupted(BaseException):
     """Reports that a signal stopped the process after the current work was stored.

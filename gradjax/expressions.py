@@ -90,6 +90,8 @@ def lookup(name: str, registry: dict[str, Any], kind: str) -> Any:
 def unknown(name: str, known: Iterable[str], kind: str) -> str:
     """Returns the message for an unknown name, with the nearest known names."""
     names = sorted(known)
+    if not isinstance(name, str):
+        raise Refusal(f"{kind} {name!r}: expected one of {', '.join(names)}")
     near = difflib.get_close_matches(name.lower(), names, n=9, cutoff=0.6)
     near = sorted(near, key=lambda other: sorted(other) != sorted(name.lower()))[:3]
     if near:  # anagrams come first because swapped letters are the usual typing error

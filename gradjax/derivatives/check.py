@@ -25,7 +25,9 @@ from gradjax.derivatives import integrals
 from gradjax.derivatives.leaves import LeafCheck, LeafContext, check_leaf
 from gradjax.derivatives.slopes import values_along
 from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
 from gradjax.problems.calling import arity
+from gradjax.training.numbers import checked_seed
 from gradjax.types import Batch, Key, Params
 
 
@@ -109,6 +111,12 @@ def check_gradient(
     if count is None or count < 1:
         raise Refusal(f"num_directions={num_directions!r}: must be a positive number")
     num_directions = count
+    if not callable(loss):
+        raise Refusal(f"loss={loss!r}: expected a function")
+    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if tolerance is not None and not (is_number and tolerance > 0):
+        raise Refusal(f"tolerance={tolerance!r}: expected a positive number")
+    checked_seed(seed)
     _check_leaves(params)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), params)
     value, rest = partial(_value, loss), _arguments(loss, batch, key)
@@ -138,6 +146,9 @@ def _check_leaves(params: Params) -> None:
     if not leaves:
         raise Refusal("params without a leaf: there is no gradient to check")
     for name, leaf in zip(_names(params), leaves, strict=True):
+        if not isinstance(leaf, int | float | np.generic | np.ndarray | jax.Array):
+            kind = type(leaf).__name__
+            raise Refusal(f"{name} is {kind}: only floats have a gradient to check")
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise Refusal(f"{name} is {dtype}: only floats have a gradient to check")
@@ -174,7 +185,8 @@ def _value(loss: Callable[..., Any], params: Params, *rest: Any) -> Any:
 
 def _checked_eps(value: Callable[..., Any], params: Params, rest: tuple) -> float:
     """Returns the eps of all computations; refuses a loss that is no finite float."""
-    seen = jax.eval_shape(value, params, *rest)
+    with named_errors("the loss fails"):
+        seen = jax.eval_shape(value, params, *rest)
     is_array = isinstance(seen, jax.ShapeDtypeStruct)
     if not is_array or seen.shape or not jnp.issubdtype(seen.dtype, jnp.floating):
         found = f"{seen.dtype}{list(seen.shape)}" if is_array else type(seen).__name__

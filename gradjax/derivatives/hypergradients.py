@@ -26,6 +26,7 @@ from gradjax.optimizers.build import nodes
 from gradjax.problems import state as model_states
 from gradjax.training import evaluation
 from gradjax.training import step as steps
+from gradjax.training.numbers import check_program
 from gradjax.types import Hparams, Plan, Program, Splits, TrainState
 
 Outcome = Callable[[Hparams, Any], jax.Array]
@@ -108,6 +109,7 @@ def hypergradient(program: Program, split: str = "validation") -> Hypergradient:
         Refusal: what `outcome` refuses, a program without hyperparameters, or a line
             search, whose loop has no fixed length and so no reverse derivative.
     """
+    check_program(program)
     plan = program.plan
     chosen = _split(plan, split)
     arrays = _arrays(plan, chosen)
@@ -220,7 +222,7 @@ def _split(plan: Plan, split: str) -> str:
     """Checks and returns the name of the split; "train" for a problem without data."""
     data = plan.problem.data
     names = Splits._fields
-    if split not in names:
+    if not isinstance(split, str) or split not in names:
         raise Refusal(expressions.unknown(split, names, "split"))
     if data is None:
         return "train"

@@ -3,10 +3,22 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from gradjax.errors import Refusal
 
 _MAX_NAME_BYTES = 255  # of one path component, on every common file system
+
+
+def as_folder(workdir: Any) -> Path:
+    """Returns a folder that is given as text or as a path.
+
+    Raises:
+        Refusal: it is something else, or empty.
+    """
+    if isinstance(workdir, str | os.PathLike) and str(workdir):
+        return Path(workdir)
+    raise Refusal(f"{workdir!r} is no folder: expected text or a Path")
 
 
 def default_path(experiment: str, digest: str, words: list[str]) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.records import opening, params, predicting, reading
+from gradjax.records.folder import as_folder
 from gradjax.types import Run, Series
 
 
@@ -39,7 +40,7 @@ def load(workdir: str | Path, trial: int | str | None = None, model: Any = None)
         Refusal: there is no finished run, an older format, a damaged file, or no such
             trial.
     """
-    folder = Path(workdir)
+    folder = as_folder(workdir)
     kind, summary = opening.kind_of(folder), summary_of(folder)
     if kind == "lesson":
         return _lesson(folder, summary)

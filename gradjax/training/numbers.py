@@ -50,3 +50,10 @@ def checked_seed(seed: Any) -> np.uint32:
     if number is None or not 0 <= number < 2**32:
         raise Refusal(f"seed={seed!r}: must be a whole number from 0 to {2**32 - 1}")
     return np.uint32(number)
+
+
+def check_program(program: Any) -> None:
+    """Refuses what is not a Program."""
+    if not isinstance(program, Program):
+        kind = type(program).__name__
+        raise Refusal(f"{kind} is no Program: gradjax.program makes one")

@@ -49,7 +49,7 @@ def check(plan: Plan, names: Any) -> None:
         Refusal: an unknown word, a patience that is not positive, no validation split,
             or neither the target's metric nor a loss among the metrics.
     """
-    if plan.keep not in KEEP:
+    if not isinstance(plan.keep, str) or plan.keep not in KEEP:
         raise Refusal(f"keep={plan.keep!r}: expected {' or '.join(map(repr, KEEP))}")
     is_count = type(plan.patience) is int and 1 <= plan.patience < 2**31
     if plan.patience is not None and not is_count:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from gradjax.errors import Refusal
+from gradjax.training.numbers import check_program
 from gradjax.trials import batches
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
@@ -40,6 +41,9 @@ def run(
         Refusal: an unknown or impossible number, a seed that is not one, or an
             `on_segment` that returns something else than True, False or None.
     """
+    check_program(program)
+    if not callable(on_segment):
+        raise Refusal(f"on_segment={on_segment!r}: expected a function")
     hparams = {} if hparams is None else hparams
     if not isinstance(hparams, Mapping):
         kind = type(hparams).__name__
