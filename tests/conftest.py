@@ -14,9 +14,10 @@ import jax
 import pytest
 
 from gradjax import problems
-from gradjax.commands import compilation_cache, devices, signals
+from gradjax.commands import compilation_cache, signals
 from gradjax.errors import Refusal
 from gradjax.records import faults
+from gradjax.trials import devices
 
 # A shell's background job ignores Ctrl-C, one under nohup a hangup, and so would all
 # that they start.

@@ -39,7 +39,7 @@ class Sweep(NamedTuple):
     lane_width: int | None = None
     # trials that one call computes together; None: the rule of `trials.lane_width`
     num_devices: int | None = None  # None: all devices
-    num_threads: int | None = None  # CPU threads; None: the rule of `commands.devices`
+    num_threads: int | None = None  # CPU threads; None: the rule of `trials.devices`
     keep_params: str = "best"  # or "all" or "none": trials whose parameters are stored
     accept_changes: bool = False  # resume although versions, code or device changed
 

@@ -5,11 +5,10 @@ import time
 import numpy as np
 
 import gradjax
-from gradjax.commands import devices
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
-from gradjax.trials import lanes
+from gradjax.trials import devices, lanes
 from gradjax.types import Dataset, Problem
 from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.commands import devices
-from gradjax.trials import cores
+from gradjax.trials import cores, devices
 from scripts.baselines import Round, Settings
 
 _OURS = "gradjax_run"

@@ -19,13 +19,12 @@ from jax.extend import backend
 import gradjax
 from experiments import mnist
 from gradjax import problems
-from gradjax.commands import devices
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.job import job_of
 from gradjax.data import digits
 from gradjax.errors import Refusal
 from gradjax.problems import images, text
-from gradjax.trials import cores
+from gradjax.trials import cores, devices
 from gradjax.types import Options, Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,3 +204,18 @@ def test_more_devices_than_threads_are_refused_for_a_large_network(
     monkeypatch.setattr(cores, "num_cores", lambda: 2)
     with pytest.raises(Refusal, match="with --num_threads=1 at most 1"):
         job(tmp_path, "mlp(widths=(2000,))", num_threads=1, num_devices=2)
+
+
+def test_several_devices_are_refused_for_a_run_of_one_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "num_cores", lambda: 2)
+    settings = settings_of(mnist.EXPERIMENT, dataset="digits", steps=10)
+    options = Options(workdir=str(tmp_path / "run"))
+    plan = functools.partial(job_of, mnist.EXPERIMENT, options=options)
+    with pytest.raises(Refusal, match="--num_devices=2: one device computes a run"):
+        plan(settings, Sweep(num_devices=2), may_restart=False)
+    for more, asked in ((2, Sweep(num_devices=2)), (1, Sweep(num_devices=1))):
+        made = plan(settings._replace(seeds=more), asked, may_restart=False)
+        assert len(made.lanes(made.settings).devices) == more
+    swept = Sweep(("learning_rate=[0.1, 0.2]",), num_devices=2)
+    made = plan(settings, swept, may_restart=False)
+    assert len(made.lanes(made.settings).devices) == 2

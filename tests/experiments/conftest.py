@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from gradjax.commands import compilation_cache, devices
+from gradjax.commands import compilation_cache
 from gradjax.commands.main import main
 from gradjax.commands.train import train
+from gradjax.trials import devices
 
 
 @pytest.fixture
