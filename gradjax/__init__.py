@@ -18,7 +18,8 @@ from gradjax.suites import SUITES as suites
 from gradjax.training.program import program
 from gradjax.trials.run import run
 from gradjax.trials.sweep import sweep
-from gradjax.types import Problem, Result, Source, Splits, Target, Trials
+from gradjax.tuning import tune
+from gradjax.types import Problem, Result, Source, Splits, Target, Trials, Tuned
 
 __all__ = [
     "Problem",
@@ -28,6 +29,7 @@ __all__ = [
     "Splits",
     "Target",
     "Trials",
+    "Tuned",
     "check_gradient",
     "dataset",
     "frames",
@@ -40,6 +42,7 @@ __all__ = [
     "run",
     "suites",
     "sweep",
+    "tune",
 ]
 
 

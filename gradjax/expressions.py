@@ -9,12 +9,13 @@ names and literals:
 """
 
 import ast
+import contextlib
 import difflib
 import importlib
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gradjax import own_code
@@ -26,6 +27,8 @@ MAX_DEPTH = 20
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _IMPORT_PATH = re.compile(rf"{_QUOTED}|(?P<path>[A-Za-z_][\w.]*:[A-Za-z_]\w*)")
 _PLACEHOLDER = "_import_path_"
+GIVEN = "given"  # in place of a module, in the path of an object without one
+_given: dict[str, Any] = {}  # paths that have a meaning inside of `given`
 
 
 def parse(text: str) -> Call:
@@ -106,11 +109,28 @@ def load(path: str) -> Any:
     Raises:
         Refusal: there is no such module or name, or the import itself fails.
     """
+    if path in _given:
+        return _given[path]
     module_name, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
         raise own_code.refusal(f"cannot import {path!r}", error) from error
+
+
+@contextlib.contextmanager
+def given(objects: dict[str, Any]) -> Iterator[None]:
+    """Lets expressions name Python objects that cannot be imported.
+
+    Args:
+      objects: path -> object; the path is `given:<name>`.
+    """
+    _given.update(objects)
+    try:
+        yield
+    finally:
+        for path in objects:
+            _given.pop(path, None)
 
 
 def _value(node: ast.expr, paths: list[str], text: str, depth: int) -> Any:

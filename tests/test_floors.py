@@ -27,6 +27,7 @@ FLOORS = [
     "plots",
     "pages",
     "report",
+    "tuning",
     "commands",
     "__init__",
 ]

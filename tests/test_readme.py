@@ -38,6 +38,15 @@ def test_the_sweep_sweeps():
     assert (losses[:3, -1] < losses[:3, 0]).all() and not losses[-1, -1] < 1e6
 
 
+def test_tuning_tunes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    exec(snippet_with("gradjax.tune("), names)
+    assert list(names["tuned"].optimizers) == ["given:my_rule", "adamw"]
+    assert len(names["trials"]) == 8 + 2 * 2 and names["best"].value < 1.0
+    assert (tmp_path / "my-sweep/plan.json").is_file() and capsys.readouterr().out
+
+
 def test_the_gradient_checker_finds_it_right(capsys):
     exec(snippet_with("check_gradient"), {})
     assert "the gradient is right" in capsys.readouterr().out

@@ -9,9 +9,7 @@ from gradjax import records
 from gradjax.commands import experiment
 from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
-from gradjax.files import named_disk_errors
-from gradjax.records import inspection, sources
-from gradjax.records.plan import read_plan
+from gradjax.records import sources
 from gradjax.sweeps import planning, points, space
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
@@ -71,7 +69,7 @@ def job_of(
     groups = planning.first_groups(settings, asked, varied, method, program)
     plan = _plan(what, settings, asked, varied, problem)
     folder = _folder(what, settings, options, varied, plan)
-    known = {} if options.overwrite else _known(folder)
+    known = {} if options.overwrite else planning.known_plan(folder)
     execution = planning.executed(
         asked, varied, settings.seeds, known, groups, may_restart
     )
@@ -102,12 +100,6 @@ def name_of(settings: Settings) -> str:
     if dataset.startswith(("/", ".", "~")):  # a path is named by its last part
         dataset = Path(dataset).expanduser().absolute().name
     return f"{dataset}_{own['model']}" if own.get("model") else dataset
-
-
-def _known(folder: Path) -> dict[str, Any]:
-    """Returns the plan of an existing record; an empty one if there is none."""
-    with named_disk_errors(folder):
-        return {} if inspection.is_empty(folder) else read_plan(folder)
 
 
 def _plan(

@@ -19,27 +19,25 @@ from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
-from gradjax.own_code import named_errors
 from gradjax.problems import state as states
-from gradjax.records import params
 from gradjax.records import store as stored
 from gradjax.records.inspection import environments
-from gradjax.report import announce, pictures, progress, summary, table, terminal
-from gradjax.sweeps import points, rounds
+from gradjax.report import (
+    announce,
+    pictures,
+    progress,
+    summary,
+    table,
+    terminal,
+    trained,
+)
+from gradjax.report.trained import Trained
+from gradjax.sweeps import choose, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
-from gradjax.types import (
-    ModelState,
-    Options,
-    Params,
-    Problem,
-    Settings,
-    Sweep,
-    Target,
-)
+from gradjax.types import Options, Settings, Sweep, Target
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
-Trained = dict[str, tuple[Problem, Params, ModelState]]  # by the id of the trial
 
 
 def train(
@@ -134,7 +132,7 @@ def _run(
             table.show(kept)
             if options.plot and not (job.folder / "curves.png").is_file():
                 won = summary.winner(done, fresh)
-                _draw(job, done, won, _load_winner(job, store, won))
+                _draw(job, done, won, trained.load(job.lanes, store, won))
             how = "is finished already; --overwrite trains again"
             terminal.say(f"{spoken(job.folder)} {how}")
             return kept
@@ -172,12 +170,11 @@ def _write_results(
     won = summary.winner(done, fresh)
     with named_disk_errors(job.folder):
         (job.folder / "summary.json").unlink(missing_ok=True)
-    trained = _load_winner(job, store, won)
-    with named_errors("the problem's report fails"):
-        reports = {trial: states.report(*one) for trial, one in trained.items()}
+    loaded = trained.load(job.lanes, store, won)
+    reports = trained.reports(loaded)
     found = summary.summarize(setup, done, fresh, reports)
     found["num_changes"] = len(environments(stored.events(store)))
-    found["request"] = _request([*done, *fresh])
+    found["request"] = choose.request([*done, *fresh])
     files = {name: of for one in reports.values() for name, of in one.files.items()}
     with named_disk_errors(job.folder):
         for name in ("curves.png", "sensitivity.png"):  # of fewer trials
@@ -186,39 +183,22 @@ def _write_results(
             write_bytes(job.folder / name, content)
         write_json(job.folder / "summary.json", found)
     if options.plot:
-        _draw(job, done, won, trained)
+        _draw(job, done, won, loaded)
     return found
 
 
 def _draw(
-    job: Job, done: list[GroupResult], won: summary.Winner, trained: Trained
+    job: Job, done: list[GroupResult], won: summary.Winner, loaded: Trained
 ) -> None:
     """Draws the pictures; a failure is one line, because all results are stored."""
     try:
-        files = _pictures(job, done, won, trained)
+        files = _pictures(job, done, won, loaded)
     except Exception as error:
         terminal.say(f"{no_picture(error)}, and the same command draws it later")
         return
     with named_disk_errors(job.folder):
         for name, content in files.items():
             write_bytes(job.folder / name, content)
-
-
-def _load_winner(job: Job, store: Any, won: summary.Winner) -> Trained:
-    """Returns the problem and the stored parameters of the winner's trials."""
-    found: Trained = {}
-    for of, k in won.rows:
-        if str(of.found.status[k]) not in ("finished", "stopped early"):
-            continue
-        one = of.trials[k]
-        leaves = params.leaves_of(store, one.id)
-        if leaves is not None:
-            lanes = job.lanes(one.settings)
-            shapes = lanes.shapes[0].train
-            tree = params.like(shapes.params, leaves[0])
-            state = params.like(shapes.model_state, leaves[1])
-            found[one.id] = (lanes.program.plan.problem, tree, state)
-    return found
 
 
 def _title(job: Job) -> str:
@@ -229,12 +209,12 @@ def _title(job: Job) -> str:
 
 
 def _pictures(
-    job: Job, done: list[GroupResult], won: summary.Winner, trained: Trained
+    job: Job, done: list[GroupResult], won: summary.Winner, loaded: Trained
 ) -> dict[str, bytes]:
     if job.space.dimensions:
         return pictures.of_sweep(_title(job), done)
     examples = None
-    for one in list(trained.values())[:1]:
+    for one in list(loaded.values())[:1]:
         examples = states.examples(*one)
     settings = job.settings
     title = f"{name_of(settings)}: {settings.optimizer}, {settings.schedule}"
@@ -289,10 +269,5 @@ def _about(job: Job) -> dict[str, Any]:
 def _is_of(kept: dict[str, Any], store: Any, groups: list[GroupResult]) -> bool:
     """Returns whether a summary is of these trials, in this environment."""
     num_changes = len(environments(stored.events(store)))
-    is_same = kept.get("request") == _request(groups)
+    is_same = kept.get("request") == choose.request(groups)
     return is_same and kept.get("num_changes") == num_changes
-
-
-def _request(groups: list[GroupResult]) -> str:
-    """Returns a digest of the trials that a summary is of."""
-    return points.digest([one.id for of in groups for one in of.trials])

@@ -21,6 +21,7 @@ from gradjax.optimizers.build import (
 from gradjax.optimizers.defined import check_numbers, check_problem
 from gradjax.optimizers.differences import DIFFERENCES
 from gradjax.optimizers.masks import MASKS
+from gradjax.optimizers.own import is_finished
 from gradjax.optimizers.queries import steps_per_update, tolerates
 from gradjax.optimizers.resolve import STATIC_HINT
 from gradjax.optimizers.split import RATE
@@ -40,6 +41,7 @@ __all__ = [
     "figures",
     "gradient",
     "has_eval_params",
+    "is_finished",
     "needs",
     "num_gradients",
     "numbered",

@@ -4,6 +4,7 @@
 hashable. `build` puts the numbers back inside the traced step.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -102,7 +103,7 @@ def find(name: str, registry: Registry, is_inside: bool) -> Entry:
             return own.entry_of_finished(made, name)
         if not callable(made):
             raise Refusal(f"{name!r} is not a function that makes an optimizer")
-        return _from_function(made, registry)[1]
+        return _with_arguments(made, _from_function(made, registry)[1])
     known = {**registry.optimizers, **registry.wrappers}
     if name in registry.transforms and not is_inside:
         raise Refusal(
@@ -129,6 +130,19 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
             if entry.make is function:  # the Entry also has `needs` and `eval_params`
                 return call, entry
     return call, own.entry_of_function(function)
+
+
+def _with_arguments(make: Any, entry: Entry) -> Entry:
+    """Returns the entry of a `functools.partial`, which keeps its arguments."""
+    if not isinstance(make, partial):
+        return entry
+    kept, rate = partial(make.func, *make.args, **make.keywords), entry.rate
+    kept.__name__ = getattr(make.func, "__name__", "partial")  # type: ignore
+    if rate and rate[0] not in inspect.signature(make).parameters:
+        rate = None
+    elif rate and rate[0] in make.keywords:
+        rate = (rate[0], make.keywords[rate[0]])
+    return entry._replace(make=kept, rate=rate)
 
 
 def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSpec:

@@ -1,10 +1,12 @@
 """Opens a run or a sweep as two pandas frames: a row per trial, a row per point.
 
-It may be a folder, or the results of `gradjax.run` and `gradjax.sweep` in memory.
+It may be a folder, or the results of `gradjax.run`, `gradjax.sweep` and `gradjax.tune`
+in memory.
 """
 
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.records import in_memory, opening, reading
-from gradjax.types import Result, Trials
+from gradjax.types import Result, Trials, Tuned
 
 Columns = dict[str, list[Any]]
 
@@ -30,17 +32,18 @@ class Frames(NamedTuple):
     curves: Any
 
 
-def frames(found: str | Path | Trials | Result) -> Frames:
+def frames(found: str | Path | Trials | Result | Tuned) -> Frames:
     """Opens the results of a run or a sweep as pandas frames.
 
     Nothing is changed. The trials of a folder may be running at the same time.
 
     Args:
       found: the folder of a run or a sweep, finished or not, or of a finished lesson;
-        or the Result of `gradjax.run`, or the Trials of `gradjax.sweep`. The frames of
-        results in memory have the same columns: `trial` is the number of the row,
-        `round` is "run" or "search", and `group`, `optimizer` and `schedule`, which
-        only a folder records, are "".
+        or what `gradjax.tune` has found, whose frames are those of its folder; or the
+        Result of `gradjax.run`, or the Trials of `gradjax.sweep`. The frames of these
+        two have the same columns: `trial` is the number of the row, `round` is "run" or
+        "search", and `group`, `optimizer` and `schedule`, which they do not hold, are
+        "".
 
     Returns:
       `trials`: `trial` (its id), `round` (run, search or fresh), `group` (the compiled
@@ -61,26 +64,26 @@ def frames(found: str | Path | Trials | Result) -> Frames:
         import pandas
     except ModuleNotFoundError as error:
         raise Refusal("frames need pandas: pip install 'gradjax[pandas]'") from error
+    if isinstance(found, Tuned):
+        return _of_parts(pandas, found.rows, found.curves)
     if isinstance(found, Trials | Result):
-        return _of_memory(pandas, found)
+        return _of_parts(pandas, in_memory.rows(found), in_memory.curves(found))
     folder = _folder(found)
-    curves: Columns = {"trial": [], "name": [], "step": [], "value": []}
     if opening.kind_of(folder) == "lesson":
+        curves = _columns()
         _add_lesson(curves, folder)
         return Frames(pandas.DataFrame(), pandas.DataFrame(_flat(curves)))
     store = opening.open_to_read(folder, say=warnings.warn)
     rows = list(reading.rows(store).values())
-    for trial, name, steps, values in reading.curves(store):
-        _add(curves, trial, name, steps, values)
-    return Frames(pandas.DataFrame(rows), pandas.DataFrame(_flat(curves)))
+    return _of_parts(pandas, rows, reading.curves(store))
 
 
 def _folder(found: Any) -> Path:
     if isinstance(found, str | os.PathLike):
         return Path(found)
     raise Refusal(
-        f"frames of {type(found).__name__}: expected a folder, the Result of a run or"
-        " the Trials of a sweep"
+        f"frames of {type(found).__name__}: expected a folder, the Result of a run, the"
+        " Trials of a sweep, or what tune has found"
     )
 
 
@@ -95,11 +98,16 @@ def _add_lesson(curves: Columns, folder: Path) -> None:
         _add(curves, trial[is_seen], name, steps[is_seen], values[is_seen])
 
 
-def _of_memory(pandas: Any, found: Trials | Result) -> Frames:
-    curves: Columns = {"trial": [], "name": [], "step": [], "value": []}
-    for part in in_memory.curves(found):
+def _columns() -> Columns:
+    return {"trial": [], "name": [], "step": [], "value": []}
+
+
+def _of_parts(
+    pandas: Any, rows: list[dict[str, Any]], parts: Iterable[tuple[Any, ...]]
+) -> Frames:
+    curves = _columns()
+    for part in parts:
         _add(curves, *part)
-    rows = in_memory.rows(found)
     return Frames(pandas.DataFrame(rows), pandas.DataFrame(_flat(curves)))
 
 

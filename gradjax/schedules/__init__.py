@@ -22,7 +22,7 @@ from gradjax.schedules.arguments import (
     as_values,
     check,
 )
-from gradjax.schedules.expression import Registry, shape_at
+from gradjax.schedules.expression import Registry, as_call, shape_at
 from gradjax.schedules.expression import split as _split
 from gradjax.schedules.functions import from_optax
 from gradjax.types import Hparams, ScheduleSpec
@@ -34,6 +34,7 @@ __all__ = [
     "Fractions",
     "Shape",
     "Values",
+    "as_call",
     "as_values",
     "check",
     "from_optax",

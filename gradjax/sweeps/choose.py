@@ -119,6 +119,11 @@ def setting_id(trial: Trial) -> str:
     return digest([trial.group, sorted(trial.numbers.items())])
 
 
+def request(groups: list[GroupResult]) -> str:
+    """Returns a digest of the trials of all groups, in their order."""
+    return digest([one.id for of in groups for one in of.trials])
+
+
 def ranking_metric(
     evaluation: dict[str, dict], target: Target
 ) -> tuple[str, str, float]:

@@ -51,7 +51,7 @@ def number_of(name: str, value: Any, optimizer: str) -> tuple[str, Any]:
     path, is_complement = _ALGOPERF.get(name, (name, False))
     head, _, rest = path.partition(".")
     if rest and head not in DOTTED:
-        path = rest if rest == RATE and _has_rate(optimizer) else f"optimizer.{rest}"
+        path = rest if rest == RATE and has_rate(optimizer) else f"optimizer.{rest}"
     return path, 1.0 - value if is_complement else value
 
 
@@ -178,6 +178,6 @@ def _exactness(one: Dimension) -> float:
 
 
 @functools.lru_cache(maxsize=1_000)
-def _has_rate(optimizer: str) -> bool:
+def has_rate(optimizer: str) -> bool:
     """Returns whether the learning rate is not a part of the expression."""
     return RATE in optimizers.split(optimizer)[1]

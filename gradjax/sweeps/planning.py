@@ -6,10 +6,14 @@ the same bits.
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import search
 from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors
+from gradjax.records import inspection
+from gradjax.records.plan import read_plan
 from gradjax.sweeps import names, points, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
@@ -140,6 +144,12 @@ def plan_of(
         "data": data,
         "environment": environment,
     }
+
+
+def known_plan(folder: Path) -> dict[str, Any]:
+    """Returns the plan of an existing record; an empty one if there is none."""
+    with named_disk_errors(folder):
+        return {} if inspection.is_empty(folder) else read_plan(folder)
 
 
 def executed(

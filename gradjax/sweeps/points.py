@@ -96,6 +96,12 @@ def group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     return groups
 
 
+def forget() -> None:
+    """Forgets what was read from signatures of functions, which a user may replace."""
+    for function in (_placed, _numbers_of_schedule, names.has_rate):
+        function.cache_clear()
+
+
 def _with_argument(settings: Settings, name: str, value: Any) -> tuple[Settings, bool]:
     """Writes an argument such as `optimizer.b2` into the expression of the settings.
 

@@ -3,11 +3,13 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradjax import expressions
 from gradjax.errors import Refusal
@@ -72,6 +74,29 @@ def from_json(path: str | Path) -> Space:
         return _space([_property(name, value) for name, value in found.items()])
     except Refusal as error:
         raise Refusal(f"{path}: {error}") from None
+
+
+def from_mapping(values: Mapping[str, Any]) -> Space:
+    """Reads {"learning_rate": "log(1e-4, 1)", "sgd.momentum": [0.9, 0.99]}.
+
+    Raises:
+        Refusal: what `parse` refuses.
+    """
+    return _space([_given(str(name), value) for name, value in values.items()])
+
+
+def _given(name: str, value: Any) -> Dimension:
+    if isinstance(value, str):
+        return _assignment(f"{name}={value}")
+    if isinstance(value, np.ndarray | jax.Array):
+        value = value.tolist()
+    if not isinstance(value, list | tuple | range):
+        raise Refusal(f"{name}={_short(value)}: expected a list, or {_FORMS} as text")
+    kept = [one.item() if isinstance(one, np.generic) else one for one in value]
+    known = (str, int, float, Call, tuple, type(None))
+    if wrong := [one for one in kept if not isinstance(one, known)]:
+        raise Refusal(f"{name}: {_short(wrong[0])} is neither a number nor a word")
+    return _choice(_checked_name(name), kept)
 
 
 def _space(dimensions: list[Dimension]) -> Space:

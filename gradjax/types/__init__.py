@@ -35,9 +35,11 @@ from gradjax.types.problems import (
 )
 from gradjax.types.results import Result, Series, Trials
 from gradjax.types.sweeps import Dimension, Point, Search, Space
+from gradjax.types.tuned import Best, Tuned
 
 __all__ = [
     "Batch",
+    "Best",
     "Call",
     "Dataset",
     "Dimension",
@@ -74,4 +76,5 @@ __all__ = [
     "TracedNumber",
     "TrainState",
     "Trials",
+    "Tuned",
 ]

@@ -1,0 +1,197 @@
+"""Tunes optimizers from Python, with the search and the record of a sweep."""
+
+import functools
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax import expressions
+from gradjax.errors import Refusal
+from gradjax.records import reading
+from gradjax.records import store as stored
+from gradjax.report import summary, trained
+from gradjax.sweeps import choose, given, planning, points, rounds
+from gradjax.sweeps.rounds import Context, Reporter
+from gradjax.tuning import arguments, outcome, planned
+from gradjax.tuning.arguments import count
+from gradjax.tuning.planned import Work
+from gradjax.types import (
+    Problem,
+    Settings,
+    Sweep,
+    Tuned,
+)
+
+
+def tune(
+    problem: Problem,
+    optimizers: Any,
+    space: Mapping[str, Any],
+    *,
+    num_steps: int,
+    num_trials: int | None = None,
+    search: str = "grid",
+    num_seeds: int = 1,
+    num_fresh_seeds: int = 3,
+    seed: int = 0,
+    batch_size: int | None = None,
+    schedule: Any = "constant",
+    eval_every: int | None = None,
+    keep: str = "last",
+    patience: int | None = None,
+    halving: int | None = None,
+    workdir: str | Path | None = None,
+    overwrite: bool = False,
+    accept_changes: bool = False,
+    keep_params: str = "best",
+    lane_width: int | None = None,
+    num_devices: int | None = None,
+    trace_every: int = 0,
+) -> Tuned:
+    """Searches the best setting of each optimizer, and trains it on fresh seeds.
+
+    This is what a command does with `--sweep`: the best setting is chosen by the metric
+    of the problem's target on the validation split (without one, on the train split),
+    and is trained again on seeds that were not used to choose it.
+
+    Args:
+      problem: the problem to minimise.
+      optimizers: an optimizer as `gradjax.program` takes it, or a list of them.
+      space: name -> a range as text, `"log(low, high[, n])"`, `"linear(...)"` or
+        `"int(...)"`, or a list of values. The names are those of `--sweep`:
+        `learning_rate`, `batch_size`, `schedule`, `steps`, `optimizer.<path>` and
+        `schedule.<path>` for a number of all, and `<name>.<path>` for a number of one
+        optimizer alone, such as `adamw.weight_decay`.
+      num_steps: the number of optimizer steps of each trial.
+      num_trials: the number of points, of all optimizers together; None: all points of
+        the grid.
+      search: an expression: "grid", "random", "halton", "sobol" or "tpe".
+      num_seeds: each point is trained with the seeds seed, seed + 1, ...
+      num_fresh_seeds: fresh seeds for the best setting of each optimizer.
+      seed: the first seed, also of the search.
+      batch_size: as `gradjax.program` takes it.
+      schedule: as `gradjax.program` takes it.
+      eval_every: steps between two evaluations; None: a tenth of the run.
+      keep: as `gradjax.program` takes it.
+      patience: as `gradjax.program` takes it.
+      halving: successive halving: after each rung one setting in so many continues;
+        None: all settings run to the end.
+      workdir: the folder of the record. It has the same files as that of a command. If
+        the process is killed, the same call resumes and ends with the same bits; a call
+        with more trials or seeds trains only the new ones; and a call with another
+        problem, or with other sources, is refused. None: nothing is kept but the
+        result (a temporary folder holds the trials until the call ends).
+      overwrite: replace an existing record.
+      accept_changes: continue although versions, sources or the device have changed.
+      keep_params: "best", "all" or "none": the trials whose parameters are stored.
+      lane_width: the number of trials that are mapped together on one device; None: a
+        width that was measured to be fast. The last bits of a trial depend on it.
+      num_devices: the number of devices, on a CPU of cores; None: all.
+      trace_every: steps per stored point of a curve; 0: at most 1,000 points.
+
+    Returns:
+      A Tuned, with a Best for each optimizer; `gradjax.frames` opens it.
+
+    Raises:
+        Refusal: what `gradjax.program` refuses; an unknown name; an impossible count; a
+            problem or an optimizer that holds something whose content cannot be
+            compared with that of a stored sweep; another plan in the folder.
+    """
+    objects: given.Objects = {}
+    points.forget()
+    try:
+        texts = [given.optimizer(one, objects) for one in arguments.listed(optimizers)]
+        settings = Settings(
+            "tune",
+            optimizer=texts[0],
+            schedule=given.schedule(schedule, objects),
+            steps=count("num_steps", num_steps),
+            batch_size=count("batch_size", batch_size, None),
+            eval_every=count("eval_every", eval_every, None),
+            keep=keep,
+            patience=count("patience", patience, None),
+            seed=count("seed", seed, low=0),
+            seeds=count("num_seeds", num_seeds),
+            trace_every=count("trace_every", trace_every, low=0),
+        )
+        asked = Sweep(
+            search=search,
+            trials=count("num_trials", num_trials, None),
+            fresh_seeds=count("num_fresh_seeds", num_fresh_seeds, low=0),
+            halving=count("halving", halving, None, low=2),
+            lane_width=count("lane_width", lane_width, None),
+            num_devices=count("num_devices", num_devices, None),
+            keep_params=keep_params,
+            accept_changes=accept_changes,
+        )
+        with expressions.given(objects), planned.folder(workdir) as folder:
+            work = Work(
+                problem, arguments.space_of(space, texts), settings, asked, objects
+            )
+            return _tune(work, folder, workdir is not None, overwrite)
+    except Refusal as error:
+        raise Refusal(arguments.as_call(str(error))) from error
+    finally:
+        points.forget()
+
+
+def _tune(work: Work, folder: Path, is_stored: bool, overwrite: bool) -> Tuned:
+    problem, varied, settings, asked, _ = work
+    varied, method = planning.searched(asked, varied, settings.optimizer)
+    program = functools.cache(functools.partial(planned.program_of, problem))
+    groups = planning.first_groups(settings, asked, varied, method, program)
+    plan = planned.plan_of(work, varied) if is_stored else {}
+    known = planning.known_plan(folder) if is_stored and not overwrite else {}
+    made = planning.executed(asked, varied, settings.seeds, known, groups, False)
+    lanes = planning.lanes_by_group(made, program, is_run=False)
+    store = stored.create_or_open(
+        folder,
+        plan | made.recorded,
+        say=warnings.warn,
+        accept_changes=asked.accept_changes,
+        overwrite=overwrite,
+    )
+    try:
+        context = Context(
+            settings, asked, varied, store, lanes, _SILENT, stop_requested=lambda: None
+        )
+        done = rounds.search(context, method)
+        fresh = rounds.fresh(context, done)
+        won = summary.winner(done, fresh)
+        loaded = trained.load(lanes, store, won)
+        if is_stored:
+            outcome.summarize(work, store, made.programs[0], (done, fresh), loaded)
+        curves = list(reading.curves(store))
+        rows = list(reading.rows(store).values())
+    finally:
+        stored.close(store)
+    split, metric, sign = choose.ranking_metric(
+        done[0].found.evaluation, problem.target
+    )
+    _, params, state = next(iter(loaded.values()), (None, None, None))
+    return Tuned(
+        f"{split}_{metric}",
+        outcome.best(done, fresh, sign),
+        won.setting.optimizer,
+        params,
+        state,
+        rows,
+        curves,
+        folder if is_stored else None,
+    )
+
+
+class _Silent(NamedTuple):
+    """A watch that shows nothing."""
+
+    def computed(self, *_: Any) -> None:
+        """Shows nothing of a segment that was computed."""
+
+    def read(self, *_: Any) -> None:
+        """Shows nothing of a segment that was read."""
+
+
+_SILENT = Reporter(
+    announce=lambda *_: None, estimate=lambda *_: None, progress=lambda *_: _Silent()
+)
