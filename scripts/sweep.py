@@ -5,9 +5,9 @@ usage: python -m scripts.sweep --experiment=mnist --sweep='learning_rate=log(1e-
        python -m scripts.sweep --workdir=FOLDER status|verify|table
 
 The flags are those of the experiment, which `python -m experiments.mnist --help` lists.
-`python -m experiments.mnist --sweep=...` does the same. For a record, `status` shows
-its state, `verify` lists damaged files and `table` shows its results. They change
-nothing.
+`python -m experiments.mnist --sweep=...` does the same. For a record, `status` says how
+far it is, how long it will take and what was best so far, `verify` lists damaged files
+and `table` shows its results. They change nothing.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from gradjax.commands.experiment import Experiment
 from gradjax.commands.main import main as run
 from gradjax.errors import Refusal
 from gradjax.records import store
-from gradjax.report import table, terminal
+from gradjax.report import status, table, terminal
 
 LOOKS = ("status", "verify", "table")
 _EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
@@ -32,9 +32,7 @@ def look(folder: Path, what: str) -> int:
         Refusal: there is no record, or it has no table yet.
     """
     if what == "status":
-        found = store.status(folder, say=terminal.say)
-        rows = [(name, f"{value}") for name, value in found.items()]
-        terminal.table(f"{folder}", rows)
+        terminal.table(f"{folder}", status.rows(folder, terminal.say))
         return 0
     if what == "verify":
         problems = store.verify(folder)

@@ -1,0 +1,124 @@
+"""What a record holds so far: how far its trials are, how long yet, what was best."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.records import opening, reading
+from gradjax.records import store as stored
+from gradjax.report.terminal import number
+
+_ENDED = ("finished", "diverged", "stopped early", "stopped", "set aside")
+_CHOOSE = (("validation_accuracy", 1.0), ("validation_loss", -1.0), ("loss", -1.0))
+# curves that rank trials, if the record has them; with -1 smaller values are better
+
+
+def rows(folder: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:
+    """Returns (name, value) of each line of the status of a record.
+
+    The trials are those that the journal lists so far: fresh seeds are listed when the
+    search has ended. The time that is left is estimated from the recorded time of a
+    step.
+
+    Args:
+      folder: the folder of a run, a sweep or a lesson, which may be written now.
+      say: is called with a line for each thing that is damaged.
+
+    Raises:
+        Refusal: there is no record, or its plan is damaged.
+    """
+    is_trials = opening.kind_of(folder) == "trials"
+    found = stored.status(folder, say=None if is_trials else say)
+    settings = found["plan"].get("settings", {})
+    listed = [("experiment", str(settings.get("experiment", "unknown")))]
+    if is_trials:
+        store = opening.open_to_read(folder, say=say)
+        trials = list(reading.rows(store).values())
+        listed += [
+            ("trials", _how_far(trials)),
+            ("time", _how_long(store, trials)),
+            ("best so far", _best(store, {one["trial"]: one for one in trials})),
+        ]
+    owner = found["owner"]
+    by = f"process {owner['pid']} on {owner['host']}" if owner else "no process"
+    listed += [
+        ("written by", by),
+        ("segments", f"{found['num_segments']:,}"),
+        ("size", f"{found['num_bytes'] / 1e6:,.1f} MB"),
+    ]
+    for name in ("environments", "damaged"):
+        if count := found[f"num_{name}"]:
+            words = {"environments": "changes accepted", "damaged": "damaged lines"}
+            listed.append((words[name], f"{count:,}"))
+    return listed
+
+
+def _how_far(trials: list[dict[str, Any]]) -> str:
+    """Returns how many trials of each round have ended."""
+    said = []
+    for name in dict.fromkeys(one["round"] for one in trials):
+        own = [one for one in trials if one["round"] == name]
+        ended = sum(one["status"] in _ENDED for one in own)
+        what = "fresh seeds" if name == "fresh" else name
+        said.append(f"{ended:,} of {len(own):,} of the {what} have ended")
+    return "; ".join(said) or "none is listed yet"
+
+
+def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
+    """Returns the recorded time, and the estimate of what is left."""
+    records = stored.committed_segments(store).values()
+    spent = sum(one["run_s"] for one in records)
+    taken = sum(one.get("steps") or 0 for one in trials)
+    total = max((one["num_steps"] for one in records), default=0)
+    waiting = [one for one in trials if one["status"] not in _ENDED]
+    left = sum(max(total - (one.get("steps") or 0), 0) for one in waiting)
+    if not taken:
+        return "no segment is stored yet"
+    if not left:
+        return f"{_seconds(spent)}; nothing of these trials is left"
+    return f"{_seconds(spent)} so far, about {_seconds(spent / taken * left)} left"
+
+
+def _best(store: Any, trials: dict[str, dict[str, Any]]) -> str:
+    """Returns the best last value of all trials that have not diverged."""
+    lasts: dict[str, dict[str, tuple[float, int]]] = {}
+    for ids, name, steps, values in reading.curves(store):
+        if name in dict(_CHOOSE):
+            own = lasts.setdefault(name, {})
+            for trial, step, value in zip(ids, steps, values, strict=True):
+                if str(trial) not in own or step >= own[str(trial)][1]:
+                    own[str(trial)] = (float(value), int(step))
+    for name, sign in _CHOOSE:
+        sound = {
+            trial: last
+            for trial, last in lasts.get(name, {}).items()
+            if np.isfinite(last[0]) and trials[trial]["status"] != "diverged"
+        }
+        if sound:
+            best = max(sound, key=lambda trial: sign * sound[trial][0])
+            value, step = sound[best]
+            at = _setting(store, best, trials[best])
+            return f"{name.replace('_', ' ')} {number(value)} at step {step:,}: {at}"
+    return "no trial has a value yet"
+
+
+def _setting(store: Any, trial: str, row: dict[str, Any]) -> str:
+    """Returns the optimizer and the point of a trial."""
+    for event in stored.events(store):
+        if trial in event.get("ids", ()):
+            point = event["trials"][event["ids"].index(trial)]["point"]
+            own = {name: one for name, one in point.items() if name != "optimizer"}
+            parts = [
+                f"{name} {one:.4g}" if isinstance(one, float) else f"{name} {one}"
+                for name, one in own.items()
+            ]
+            return ", ".join([row["optimizer"], *parts, f"seed {row['seed']}"])
+    return row["optimizer"]
+
+
+def _seconds(value: float) -> str:
+    if value < 120:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

@@ -1,0 +1,41 @@
+"""The status of a record: how far, how long yet, what was best so far."""
+
+import pytest
+
+import gradjax
+from gradjax import problems
+from gradjax.records import faults
+from gradjax.report import status
+
+RATES = {"learning_rate": [0.01, 0.1, 1e30]}
+TUNED = {"num_steps": 20, "batch_size": 32, "num_fresh_seeds": 1, "lane_width": 1}
+
+
+def tune(folder, **more):
+    ridge = problems.make("ridge")
+    return gradjax.tune(ridge, "sgd", RATES, workdir=folder, **TUNED | more)
+
+
+def test_the_status_says_how_far_how_long_and_what_was_best(tmp_path, monkeypatch):
+    begun = []
+
+    def interrupt(name):
+        begun.append(name)
+        if begun.count("segment:begun") == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "reach", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tune(tmp_path)
+    found = dict(status.rows(tmp_path, print))
+    assert found["trials"] == "1 of 3 of the search have ended"
+    assert " so far, about " in found["time"] and found["time"].endswith(" left")
+    assert found["best so far"].startswith("validation loss ")
+    assert found["written by"] == "no process" and found["experiment"] == "tune"
+    best = tune(tmp_path).optimizers["sgd"]
+    found = dict(status.rows(tmp_path, print))
+    assert found["trials"].endswith("; 1 of 1 of the fresh seeds have ended")
+    assert found["time"].endswith("nothing of these trials is left")
+    assert f"learning_rate {best.point['learning_rate']:.4g}" in found["best so far"]
+    assert max(map(len, found.values())) < 120
