@@ -12,6 +12,7 @@ from gradjax.report import terminal
 from gradjax.types import Options, Sweep
 
 REFUSED, SET_ASIDE, INTERRUPTED = 2, 3, 130  # exit codes
+_NO_BACKEND = "Unable to initialize backend"  # JAX, for instance with JAX_PLATFORMS=x
 Train = Callable[..., dict[str, Any]]
 
 
@@ -35,6 +36,11 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
             sys.exit(SET_ASIDE)
     except Refusal as error:
         complain(" ".join(str(error).split()))
+        sys.exit(REFUSED)
+    except RuntimeError as error:
+        if not str(error).startswith(_NO_BACKEND):
+            raise
+        complain(f"JAX cannot start: {' '.join(str(error).split())}")
         sys.exit(REFUSED)
     except Interrupted as stop:
         signals.ignore()  # another Ctrl-C must not disturb the exit
