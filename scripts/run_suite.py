@@ -12,10 +12,10 @@ import argparse
 import sys
 import time
 
-from gradjax import expressions, problems
+from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.report import terminal
-from gradjax.suites import SUITES, Workload, rule
+from gradjax.suites import SUITES, Workload, problem_of, rule
 from gradjax.types import Problem
 
 _HEAD = (
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         for workload in (workload for suite in suites for workload in suite):
             started = time.monotonic()
             try:
-                problem = problems.make(workload.problem)
+                problem = problem_of(workload)
             except Refusal as refusal:  # the data set is not prepared; others continue
                 _complain(f"{workload.problem} is left out: {refusal}")
                 num_left += 1

@@ -8,7 +8,8 @@ Whether a tuned setting meets a target is decided on seeds that did not set it.
 
 from typing import NamedTuple
 
-from gradjax.types import Target
+from gradjax import problems
+from gradjax.types import Problem, Target
 
 _MOMENTUM = "sgd(momentum=0.9)"
 _BITS = "bits_per_character"
@@ -86,3 +87,8 @@ SUITES: dict[str, tuple[Workload, ...]] = {
         ),
     ),
 }
+
+
+def problem_of(workload: Workload) -> Problem:
+    """Makes the problem of an entry, with the target of the entry."""
+    return problems.make(workload.problem)._replace(target=workload.target)

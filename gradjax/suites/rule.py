@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax import problems
-from gradjax.suites import Workload
+from gradjax.suites import Workload, problem_of
 from gradjax.trials.sweep import sweep
 from gradjax.types import Problem, Target, Trials
 
@@ -65,7 +64,7 @@ def find(workload: Workload, search: Search | None = None) -> Found:
         Diverged: every setting diverged.
     """
     search = search or search_of(workload)
-    problem = problems.make(workload.problem)
+    problem = problem_of(workload)
     tried = [_best_of(problem, workload, name, search) for name in OPTIMIZERS]
     scores = np.asarray([score for score, _ in tried])
     if not np.isfinite(scores).any():

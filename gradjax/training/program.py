@@ -80,8 +80,8 @@ def program(
         patience,
     )
     hparams = {**numbers, **schedule_numbers}
-    steps.check(plan, hparams)
-    selection.check(plan, _validation_metrics(plan, hparams))
+    info = steps.check(plan, hparams)
+    _check_measures(plan, hparams, list(info.aux))
     return of_plan(plan, hparams)
 
 
@@ -101,18 +101,21 @@ def of_plan(plan: Plan, hparams: Hparams) -> Program:
     return Program(plan, hparams, init, step, {})
 
 
-def _validation_metrics(plan: Plan, hparams: Hparams) -> list[str] | None:
-    """Returns the names of the validation metrics; None without such a split.
+def _check_measures(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
+    """Refuses a selection or a target of a metric that is not measured.
 
     Raises:
-        Refusal: an exception of the metrics.
+        Refusal: see `selection`; or an exception of the metrics.
     """
     init, seed = functools.partial(steps.init, plan), np.uint32(0)
-    state = jax.eval_shape(init, dict(hparams), seed)
+    state, data = jax.eval_shape(init, dict(hparams), seed), plan.problem.data
     with named_errors("the metrics fail"):
         names = list(evaluation.metric_shapes(plan, state))
-    data = plan.problem.data
-    return None if data is None or data.validation is None else names
+    is_validated = data is not None and data.validation is not None
+    selection.check(plan, names if is_validated else None)
+    if not is_validated:  # then the curves of training are looked at, too
+        names = sorted({*names, *curves, "loss"})
+    selection.check_target(plan.problem.target, names)
 
 
 def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int | None:

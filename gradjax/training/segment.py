@@ -39,6 +39,7 @@ class TrialInputs(NamedTuple):
 
     hparams: Hparams  # f32[] each
     seed: Any  # u32[]
+    start: Any = None  # (params, model state or None) before the first step, if given
 
 
 class TrialState(NamedTuple):
@@ -60,7 +61,7 @@ class SegmentReport(NamedTuple):
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
     """Returns the state of a trial before its first segment."""
-    train = steps.init(plan, own.hparams, own.seed)
+    train = steps.init(plan, own.hparams, own.seed, own.start)
     return TrialState(train, selection.init(plan, train))
 
 

@@ -54,15 +54,23 @@ def _progress(plan: Plan, i: jax.Array, every: int) -> jax.Array:
     return update.astype(float) / num_updates
 
 
-def init(plan: Plan, hparams: Hparams, seed: jax.Array) -> TrainState:
-    """Returns the state before the first step; its parameters depend on the seed."""
+def init(
+    plan: Plan, hparams: Hparams, seed: jax.Array, start: Any = None
+) -> TrainState:
+    """Returns the state before the first step; its parameters depend on the seed.
+
+    If `start` is given, (params, model state or None), they are those of `start`.
+    """
     root_key = jax.random.key(seed)
     init_key, _ = jax.random.split(root_key)
-    params = jax.tree.map(jnp.asarray, plan.problem.init(init_key))
+    given, model_state = (None, None) if start is None else start
+    params = plan.problem.init(init_key) if start is None else given
+    params = jax.tree.map(jnp.asarray, params)
     numbers = at(plan, hparams, jnp.uint32(0))
     optimizer_key = jax.random.fold_in(root_key, gradients.OPTIMIZER)
     opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)
-    model_state = model_states.init(plan.problem, init_key)
+    if model_state is None:
+        model_state = model_states.init(plan.problem, init_key)
     state = TrainState(params, opt_state, jnp.bool(True), model_state)
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
@@ -168,7 +176,7 @@ def _scheduled(plan: Plan, numbers: Hparams) -> dict[str, jax.Array]:
     return {path: jnp.asarray(numbers[path], float) for path in paths}
 
 
-def check(plan: Plan, hparams: Hparams) -> None:
+def check(plan: Plan, hparams: Hparams) -> StepInfo:
     """Refuses an optimizer that cannot take a step on this problem.
 
     The step is traced with shapes; nothing is computed.
@@ -176,6 +184,9 @@ def check(plan: Plan, hparams: Hparams) -> None:
     Args:
       plan: the static part of the run, whose problem has passed `problems.check`.
       hparams: the hyperparameters at their defaults.
+
+    Returns:
+      The shapes of the report of a step.
 
     Raises:
         Refusal: an error that the schedule, `init` or `update` raises, in one line with
@@ -194,8 +205,9 @@ def check(plan: Plan, hparams: Hparams) -> None:
     with named_errors(said, optimizers.STATIC_HINT):
         state = jax.eval_shape(partial(init, plan), numbers, i)
         args = (state, _batch_shapes(plan), numbers, key, i)
-        after, _ = jax.eval_shape(partial(step, plan), *args)
+        after, info = jax.eval_shape(partial(step, plan), *args)
         jax.tree.map(partial(_check_leaf, where), state, after)
+    return info
 
 
 def _where(plan: Plan) -> str:

@@ -184,7 +184,8 @@ def _call_groups(
         rows_of = functools.partial(np.take, indices=group, axis=0)
         state = None if is_start else jax.tree.map(rows_of, results.state)
         try:
-            found = call(state, jax.tree.map(rows_of, active.own), *which)
+            own = active.own if is_start else active.own._replace(start=None)
+            found = call(state, jax.tree.map(rows_of, own), *which)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

@@ -80,7 +80,8 @@ def lanes(
     if num_devices is not None:
         used = _count("num_devices", num_devices, available)
     own, config = cores.devices(used), cast(Any, jax.config)
-    kind = (config.jax_enable_x64, config.jax_disable_jit)
+    is_started = program.start is None, (program.start or (0, None))[1] is None
+    kind = (config.jax_enable_x64, config.jax_disable_jit, is_started)
     key = (width, own, with_train, kind)
     if key not in program.executables:
         program.executables[key] = _lanes(program, width, own, with_train)
@@ -121,7 +122,11 @@ def stack(program: Program, hparams: list[Hparams], seeds: list[int]) -> TrialIn
     numbers = {
         path: np.stack([one[path] for one in checked]) for path in program.hparams
     }
-    return TrialInputs(numbers, np.asarray([checked_seed(seed) for seed in seeds]))
+    start = jax.tree.map(
+        lambda x: np.broadcast_to(x, (len(seeds), *np.shape(x))), program.start
+    )
+    checked_seeds = np.asarray([checked_seed(seed) for seed in seeds])
+    return TrialInputs(numbers, checked_seeds, start)
 
 
 def _lanes(
@@ -134,15 +139,17 @@ def _lanes(
     run = functools.partial(segment.segment, program.plan, form)
     run = _map(run, width, num_shared=2)
     which = SegmentInputs(np.uint32(0), np.uint32(0), np.bool(False))
-    arguments = (jax.eval_shape(init, own), own, which, arrays)
+    state = jax.eval_shape(init, own)
+    arguments = (state, own._replace(start=None), which, arrays)
     shapes = jax.eval_shape(run, *arguments)
     traced_s = time.perf_counter() - started
-    ready = functools.partial(_ready, init, run, arguments, devices, traced_s)
+    ready = functools.partial(_ready, init, own, run, arguments, devices, traced_s)
     return Lanes(program, width, form, shapes, devices, functools.cache(ready))
 
 
 def _ready(
     init: Call,
+    own: TrialInputs,
     run: Call,
     arguments: tuple[Any, ...],
     devices: tuple[Any, ...],
@@ -150,7 +157,7 @@ def _ready(
 ) -> Ready:
     """Compiles both programs for each device and copies the data to it."""
     begun = time.perf_counter() - traced_s
-    _, own, _, arrays = arguments
+    *_, arrays = arguments
     quick = compilation.quick_options()
     # A debugger works in the main thread, which makes the only call.
     devices = devices[:1] if compilation.is_eager() else devices
@@ -177,6 +184,7 @@ def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
     ) -> Any:
         own = jax.device_put(own, device)
         state = init(own) if state is None else jax.device_put(state, device)
+        own = own._replace(start=None)
         which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
         # NaN fills what is not computed in a report, and would be a false alarm.
         with jax.debug_nans(False):

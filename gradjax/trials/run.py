@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from gradjax.errors import Refusal
 from gradjax.training.numbers import check_program
+from gradjax.training.start import started_at
 from gradjax.trials import batches
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
 from gradjax.trials.lanes import lanes
-from gradjax.types import Hparams, Program, Result
+from gradjax.types import Hparams, ModelState, Params, Program, Result
 
 
 def run(
@@ -17,6 +18,8 @@ def run(
     seed: int = 0,
     trace_every: int = 1,
     on_segment: OnSegment = lambda *_: None,
+    params: Params = None,
+    model_state: ModelState = None,
 ) -> Result:
     """Trains from the first step to the last, or until the run diverges or stops early.
 
@@ -33,12 +36,17 @@ def run(
         (`trials.batches.Active`) and (first block, number of blocks). If it returns
         True, the run ends there with the status "stopped early" and its final
         evaluation; the evaluation on validation is NaN if none was due at that step.
+      params: where the run starts, such as `result.params` of another run; None: where
+        the problem's `init` does. The optimizer starts anew. What has to stay as it is
+        can be frozen: `partition(matrices=adam, others=set_to_zero)`.
+      model_state: the state of the network, given with `params`; None: its initial one.
 
     Returns:
       A Result, on the host.
 
     Raises:
-        Refusal: an unknown or impossible number, a seed that is not one, or an
+        Refusal: an unknown or impossible number, parameters that differ from those of
+            the problem in a name or a shape, a seed that is not one, or an
             `on_segment` that returns something else than True, False or None.
     """
     check_program(program)
@@ -48,5 +56,9 @@ def run(
     if not isinstance(hparams, Mapping):
         kind = type(hparams).__name__
         raise Refusal(f"hparams are {kind}: expected a dictionary of numbers")
+    if params is not None:
+        program = started_at(program, params, model_state)
+    elif model_state is not None:
+        raise Refusal("model_state without params: give both")
     made = lanes(program, num_devices=1, with_train=True)
     return row(batches.run(made, [dict(hparams)], [seed], trace_every, on_segment), 0)

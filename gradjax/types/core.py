@@ -145,6 +145,8 @@ class Program(NamedTuple):
       init: (hparams, seed u32[]) -> TrainState.
       step: (state, batch, hparams, key, i u32[]) -> (TrainState, StepInfo).
       executables: a cache of compiled calls.
+      start: (params, model state or None) at which every trial starts; None: where the
+        problem's `init` does.
     """
 
     plan: Plan
@@ -152,6 +154,7 @@ class Program(NamedTuple):
     init: Callable[..., TrainState]
     step: Callable[..., tuple[TrainState, StepInfo]]
     executables: dict[Any, Any]
+    start: Any = None
 
     def __repr__(self) -> str:
         """Returns the sizes of the plan and the hyperparameters in one line."""

@@ -1,0 +1,63 @@
+"""Starts the trials of a program at given parameters, such as those of another run."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.types import ModelState, Params, Program
+
+_SHOWN = 5  # differing leaves that are listed; the others are only counted
+
+
+def started_at(
+    program: Program, params: Params, model_state: ModelState = None
+) -> Program:
+    """Returns a program whose trials start at these parameters, whatever their seed.
+
+    The compiled program of the steps stays the same, because parameters are arguments.
+    The state of the optimizer is new.
+
+    Args:
+      program: from `gradjax.program`.
+      params: a pytree with the leaves of the problem's parameters; numbers are
+        converted to their types.
+      model_state: the state of the network, likewise; None: that of the problem.
+
+    Raises:
+        Refusal: leaves differ in their name or shape; the line lists them.
+    """
+    init = functools.partial(program.init, dict(program.hparams))
+    shapes = jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32))
+    params = _fitted("params", params, shapes.params)
+    if model_state is not None:
+        model_state = _fitted("model_state", model_state, shapes.model_state)
+    return program._replace(start=(params, model_state))
+
+
+def _fitted(what: str, given: Any, expected: Any) -> Any:
+    """Returns the given leaves in the structure and the types of the expected ones."""
+    found, wanted = _leaves(what, given), _leaves(what, expected)
+    shown = [
+        f"{name} is {_shape(found, name)}, expected {_shape(wanted, name)}"
+        for name in dict.fromkeys([*wanted, *found])
+        if _shape(found, name) != _shape(wanted, name)
+    ]
+    if shown:
+        more = len(shown) - _SHOWN
+        listed = shown[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        raise Refusal(f"the leaves of {what} differ: {'; '.join(listed)}")
+    leaves = [np.asarray(found[name]).astype(x.dtype) for name, x in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(expected), leaves)
+
+
+def _leaves(what: str, tree: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(tree)
+    return {f"{what}{jax.tree_util.keystr(path)}": leaf for path, leaf in leaves}
+
+
+def _shape(leaves: dict[str, Any], name: str) -> str:
+    return str(list(np.shape(leaves[name]))) if name in leaves else "absent"
