@@ -18,10 +18,9 @@ import optax
 
 from gradjax import optimizers, schedules
 from gradjax.data.order import order
-from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
-from gradjax.training import gradients
+from gradjax.training import form, gradients
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
@@ -200,38 +199,14 @@ def check(plan: Plan, hparams: Hparams) -> StepInfo:
     i, key = jax.ShapeDtypeStruct((), jnp.uint32), jax.random.key(0)
     with named_errors("the schedule cannot be computed"):
         jax.eval_shape(partial(at, plan), numbers, i)
-    where = _where(plan)
+    where = form.where(plan)
     said = f"the optimizer cannot take a step {where or 'here'}"
     with named_errors(said, optimizers.STATIC_HINT):
         state = jax.eval_shape(partial(init, plan), numbers, i)
         args = (state, _batch_shapes(plan), numbers, key, i)
         after, info = jax.eval_shape(partial(step, plan), *args)
-        jax.tree.map(partial(_check_leaf, where), state, after)
+        jax.tree.map(partial(form.check_leaf, where), state, after)
     return info
-
-
-def _where(plan: Plan) -> str:
-    """Returns "on parameters of bfloat16 and float32"; "" if all are float32."""
-    params = jax.eval_shape(plan.problem.init, jax.random.key(0))
-    kinds = sorted({jnp.result_type(leaf).name for leaf in jax.tree.leaves(params)})
-    return "" if kinds == ["float32"] else f"on parameters of {' and '.join(kinds)}"
-
-
-def _check_leaf(
-    where: str, before: jax.ShapeDtypeStruct, after: jax.ShapeDtypeStruct
-) -> None:
-    """Refuses a leaf of a state that changes its shape or its type in one step.
-
-    Numbers have weak types here, as Python's floats have. So a rule whose types change
-    here also changes them when it is built by hand.
-    """
-    if (before.shape, before.dtype) != (after.shape, after.dtype):
-        there = f" {where}, also with Python's floats as its numbers;" if where else ","
-        raise Refusal(
-            f"the optimizer's state changes from {before.dtype}{list(before.shape)} to"
-            f" {after.dtype}{list(after.shape)} in one step{there} so steps cannot be"
-            " scanned"
-        )
 
 
 def _batch_shapes(plan: Plan) -> Batch:
