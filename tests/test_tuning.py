@@ -243,7 +243,7 @@ def test_a_killed_script_goes_on_and_an_edited_one_is_refused(process, tmp_path)
     run = functools.partial(process, tmp_path, "mine")
     (tmp_path / "mine.py").write_text(SCRIPT)
     fault = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
-    killed = run(GRADJAX_FAULT="segment:begun:3", **fault)
+    killed = run(GRADJAX_FAULT="segment:begun:3:kill", **fault)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     done = run(**fault)
     assert done.returncode == 0, done.stderr

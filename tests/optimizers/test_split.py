@@ -221,3 +221,15 @@ def test_a_refusal_survives_a_process_boundary():
     refusal = pickle.loads(pickle.dumps(Refusal("one line")))
     assert isinstance(refusal, gradjax.Refusal) and isinstance(refusal, ValueError)
     assert str(refusal) == "one line"
+
+
+def test_a_partial_by_import_path_keeps_its_arguments(tmp_path, monkeypatch):
+    text = (
+        "import functools, optax\nslow = functools.partial(optax.sgd, momentum=0.5)\n"
+    )
+    (tmp_path / "mine_partial.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec, numbers = optimizers.split("mine_partial:slow")
+    assert numbers.keys() == {"learning_rate"}
+    assert spec.entry.make.keywords == {"momentum": 0.5}
+    assert spec.entry.make.__name__ == "sgd"
