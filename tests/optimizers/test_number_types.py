@@ -15,7 +15,13 @@ from gradjax.errors import Refusal
 from gradjax.optimizers import OPTIMIZERS
 from gradjax.trials import batches, lanes
 
-ARGUMENTS = {"dpsgd": "(l2_norm_clip=10.0, noise_multiplier=0.001)"}
+ARGUMENTS = {
+    "dpsgd": "(l2_norm_clip=10.0, noise_multiplier=0.001)",
+    # A first step of 1e-6 rounds to nothing in bfloat16.
+    "dog": "(init_step=('distance', 0.1))",
+    "prodigy": "(estim_lr0=0.01)",
+    "soap": "(eps=0.01)",  # else it divides noise by noise in a new direction
+}
 WRAPPED = (
     "apply_if_finite(adam, max_consecutive_errors=3)",
     "average(sgd(momentum=0.9), decay=0.9)",
@@ -39,7 +45,7 @@ ONE_TYPE = (
     "sophia",
 )
 TYPES = ("float32", "bfloat16", "float64", "float16")
-RATES = {"adadelta": 30.0, "dadapt_adamw": 3.0, "dog": 5.0, "lars": 100.0}
+RATES = {"adadelta": 30.0, "dadapt_adamw": 3.0, "dog": 1.0, "lars": 100.0}
 RATES |= {"prodigy": 10.0, "simplified_ademamix": 0.003, "momo": 1.0, "dowg": 1.0}
 RATES |= {"polyak_sgd": 1.0, "cocob": 1.0}
 NUM_STEPS = 12
@@ -119,7 +125,7 @@ def test_a_run_and_a_sweep_keep_types_and_descend(expression, kinds, width):
 def test_all_types_in_one_tree_keep_their_types_and_descend(expression, width):
     """Optimizers of which optax's form needs one type are tried with each type."""
     trees = [("bfloat16", "float32", "float64")]
-    if expression in ONE_TYPE:
+    if expression.partition("(")[0] in ONE_TYPE:
         trees = [(kind,) for kind in trees[0]]
     for kinds in trees:
         with jax.enable_x64(True):
