@@ -90,6 +90,13 @@ def numbered(names: list[str]) -> list[str]:
     return found
 
 
+def takes_text(entry: Entry, name: str) -> bool:
+    """Returns whether the default or the annotation of an argument is a text."""
+    parameter = inspect.signature(entry.make).parameters.get(name)
+    default = None if parameter is None else parameter.default
+    return isinstance(default, str) or own.kind(entry.make, name) is str
+
+
 def check_kind(value: Any, entry: Entry, name: str, where: str) -> None:
     """Refuses a value whose type does not match that of the parameter's default.
 

@@ -153,6 +153,8 @@ def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSp
 
     def without_numbers(name: str, value: Any, key: Any = None) -> Any:
         where = f"{call.name}: {name}"
+        if isinstance(value, Call) and key not in inside:
+            value = _bare_name(value, entry, name)
         if isinstance(value, Call):
             if key in inside:
                 of_child = find(value.name, context.registry, is_inside=True)
@@ -194,6 +196,19 @@ def _node(call: Call, entry: Entry, path: str, context: _Context) -> OptimizerSp
     node = OptimizerSpec(entry, new_args, tuple(new_kwargs.items()), distinct)
     defined.check_held(call.name, node, context.registry.transforms)
     return node
+
+
+def _bare_name(call: Call, entry: Entry, name: str) -> Any:
+    """Returns `bfloat16` in `mu_dtype=bfloat16` as the text that it stands for.
+
+    It does for an argument that is a mask, a dtype or a text; another call is returned
+    as it is.
+    """
+    is_bare = not (call.args or call.kwargs or ":" in call.name)
+    takes_text = name in masks.ARGUMENTS or name.endswith("dtype")
+    if is_bare and (takes_text or arguments.takes_text(entry, name)):
+        return call.name
+    return call
 
 
 def _argument_of_call(

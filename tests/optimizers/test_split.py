@@ -233,3 +233,18 @@ def test_a_partial_by_import_path_keeps_its_arguments(tmp_path, monkeypatch):
     assert numbers.keys() == {"learning_rate"}
     assert spec.entry.make.keywords == {"momentum": 0.5}
     assert spec.entry.make.__name__ == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("bare", "quoted"),
+    [
+        ("adam(mu_dtype=bfloat16)", "adam(mu_dtype='bfloat16')"),
+        ("adamw(mask=matrices)", "adamw(mask='matrices')"),
+        (
+            "chain(adamw(mask=matrices), clip(1.0))",
+            "chain(adamw(mask='matrices'), clip(1.0))",
+        ),
+    ],
+)
+def test_arguments_that_are_names_need_no_quotes(bare, quoted):
+    assert optimizers.split(bare) == optimizers.split(quoted)
