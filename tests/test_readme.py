@@ -88,7 +88,8 @@ def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
     varied = ("learning_rate=[0.001, 0.01]", "optimizer=[adam, sgd]")
     trained(Sweep(varied, fresh_seeds=0))
     (folder,) = (tmp_path / "runs" / "mnist").iterdir()
-    lines = snippet_with("gradjax.frames(").replace("<name>", folder.name).splitlines()
+    snippet = snippet_with('gradjax.frames("runs').replace("<name>", folder.name)
+    lines = snippet.splitlines()
     names = {}
     exec("\n".join(lines[:-2]), names)
     means, losses = (eval(line, names) for line in lines[-2:])
