@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gradjax.errors import Interrupted
+from gradjax.errors import Interrupted, Refusal
 from gradjax.records import params as params_of
 from gradjax.records import store as stored
 from gradjax.sweeps import attempts
@@ -192,9 +192,13 @@ def _block_ranges(
 
 
 def _states(active: Active) -> dict[str, np.ndarray]:
-    """Returns the states of the active trials, as named arrays."""
+    """Returns the states of all trials, as named arrays.
+
+    The trials that have ended are among them, because their parameters are stored with
+    the last segment of the cohort.
+    """
     leaves = jax.tree.leaves(_carried(active))
-    arrays = {f"leaf/{k}": _storable(x[active.rows]) for k, x in enumerate(leaves)}
+    arrays = {f"state/{k}": _storable(np.asarray(x)) for k, x in enumerate(leaves)}
     return arrays | {"rows": active.rows}
 
 
@@ -203,8 +207,12 @@ def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
     if not np.array_equal(active.rows, arrays["rows"]):
         raise RuntimeError("a snapshot of other trials than the active ones")
     leaves = jax.tree.leaves(_carried(active))
+    if leaves and "state/0" not in arrays:
+        raise Refusal(
+            "its snapshots are of an older version of gradjax: --overwrite trains again"
+        )
     for k, leaf in enumerate(leaves):
-        leaf[active.rows] = arrays[f"leaf/{k}"].view(leaf.dtype)
+        leaf[...] = arrays[f"state/{k}"].view(leaf.dtype)
 
 
 def _carried(active: Active) -> Any:
