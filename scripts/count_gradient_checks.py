@@ -18,6 +18,7 @@ from absl import app, flags
 from gradjax import problems
 from gradjax.derivatives.check import GradientCheck, check_gradient
 from gradjax.errors import Refusal
+from gradjax.report import terminal
 from gradjax.types import Problem
 
 _PROBLEMS = flags.DEFINE_list("problems", ["digits_mlp"], "Names of problems.")
@@ -113,7 +114,8 @@ def _batch(problem: Problem, seed: int) -> Any:
 def main(_: list[str]) -> None:
     """Prints a line for each problem."""
     jax.config.update("jax_enable_x64", _X64.value)
-    print(f"{'problem':24} {'right':>7} {'not decided':>12} {'wrong':>6}  planted")
+    heads = f"{'right':>7} {'not decided':>12} {'wrong':>6}  planted"
+    terminal.say(f"{'problem':24} {heads}")
     for name in _PROBLEMS.value:
         try:
             problem = problems.make(name)
@@ -121,10 +123,9 @@ def main(_: list[str]) -> None:
             raise SystemExit(f"{name}: {refusal}") from None
         found = count(problem, _CHECKS.value, _PLANTED.value, _DIRECTIONS.value)
         mistakes = f"{found.found} of {found.planted} found"
-        print(
+        terminal.say(
             f"{name:24} {found.right:7} {found.undecided:12} {found.wrong:6}  "
-            f"{mistakes}",
-            flush=True,
+            f"{mistakes}"
         )
 
 

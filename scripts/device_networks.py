@@ -10,7 +10,7 @@ import gradjax
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
-from gradjax.types import Dataset, Problem, Program
+from gradjax.types import Dataset, Problem, Program, Target
 
 
 class Case(NamedTuple):
@@ -54,7 +54,7 @@ def cases(is_small: bool) -> dict[str, Case]:
 def program_of(case: Case, num_steps: int = 100_000) -> Program:
     """Returns the program of a case with Adam; its evaluations compute nothing."""
     return gradjax.program(
-        case.make()._replace(metrics=_no_metrics),
+        case.make()._replace(metrics=_no_metrics, target=Target()),
         "adam",
         num_steps=num_steps,
         batch_size=case.batch_size,

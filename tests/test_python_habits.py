@@ -144,6 +144,7 @@ def test_a_callback_that_returns_something_else_is_refused(program):
         gradjax.run(program, on_segment=lambda *_: "stop")
 
 
+@pytest.mark.slow
 def test_parameters_of_one_array_in_a_sweep_of_averaging_optimizers():
     for optimizer in ("average(sgd)", "lookahead(sgd)", "schedule_free(sgd)"):
         found = gradjax.sweep(

@@ -39,6 +39,7 @@ def lesson(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_small_batches_take_more_steps_and_get_further(lesson, tmp_path, capsys):
     run = lesson(
         plot=True, problem="logistic_regression", epochs=5, batch_size=("8", "full")

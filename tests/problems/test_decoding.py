@@ -94,6 +94,7 @@ def check_against_the_slow_ones(model, params, source, lengths):
     assert best.scores.mean() >= plain.scores.mean() - 1e-5
 
 
+@pytest.mark.slow
 def test_with_and_without_a_cache(toy):
     """Of a random model whose opinions are decided, not all alike."""
     problem, model = problem_of(toy, DEEP)

@@ -183,7 +183,7 @@ REFUSED = {
 NOT_EXPRESSIONS = {
     "a number": (3, "expected an expression, or numbers f32[n]"),
     "nothing": (None, "expected an expression, or numbers f32[n]"),
-    "a function": (np.cos, "expected an expression, or numbers f32[n]"),
+    "a function of numpy": (np.cos, "schedule cos has no value at a progress f32[]"),
     "a matrix": (np.ones((2, 2)), "expected an expression, or numbers f32[n]"),
     "a scalar": (np.ones(()), "expected an expression, or numbers f32[n]"),
     "no numbers": (np.ones(0), "expected numbers such as"),

@@ -38,7 +38,7 @@ def trained(loss, optimizer="sgd(momentum=0.9)", **kwargs):
     )
 
 
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_without_jit_a_loss_sees_values_and_the_run_is_the_same(width):
     """So a print, a breakpoint or an assertion in one's loss works."""
     seen = []

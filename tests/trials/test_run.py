@@ -86,6 +86,7 @@ def test_a_run_of_a_seed_has_the_bits_that_it_has_in_a_sweep_of_width_one(more):
     assert len(set(swept.evaluation["test"]["loss"].tolist())) == len(seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 def test_parameters_of_each_type_have_a_result(dtype):
     """Curves have at least the precision of float32."""

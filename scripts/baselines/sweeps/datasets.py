@@ -5,7 +5,16 @@ import numpy as np
 
 from gradjax import data
 from gradjax.problems.classification import classification, model_of
-from gradjax.types import Batch, Dataset, Key, MetricSums, Model, Params, Problem
+from gradjax.types import (
+    Batch,
+    Dataset,
+    Key,
+    MetricSums,
+    Model,
+    Params,
+    Problem,
+    Target,
+)
 from scripts.baselines.sweeps import Task
 
 _SIZES = {"train": 55_000, "validation": 5_000, "test": 10_000}  # as MNIST's
@@ -52,7 +61,7 @@ def without_evaluation(problem: Problem) -> Problem:
     def metrics(_params: Params, _batch: Batch, _key: Key) -> MetricSums:
         return {"loss": (jnp.float32(0), jnp.float32(1))}
 
-    return problem._replace(metrics=metrics)
+    return problem._replace(metrics=metrics, target=Target())
 
 
 def _network(task: Task, shape: tuple[int, ...]) -> Model:
