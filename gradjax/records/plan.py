@@ -18,6 +18,7 @@ PLAN = "plan.json"
 FORMAT = 2
 _KIND = "plan"  # of the line of the journal that holds the copy
 _HINT = "environment.git_revision"  # for a reader; the sources have digests
+_CONTENTS = "data.fingerprint"
 _SHOWN = 5  # differences that are listed; the others are only counted
 
 
@@ -155,8 +156,7 @@ def check_same(
             )
         # Differences that no flag accepts come first.
         listed = [
-            f"{key} {_format(old, key)} there, {_format(new, key)} asked"
-            for key in dict.fromkeys([*others, *differing])
+            _difference(key, old, new) for key in dict.fromkeys([*others, *differing])
         ]
         more = len(listed) - _SHOWN
         listed = listed[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
@@ -164,6 +164,14 @@ def check_same(
             f"{folder} holds trials of another plan ({'; '.join(listed)}); {fix}"
         )
     return bool(differing)
+
+
+def _difference(key: str, old: dict[str, str], new: dict[str, str]) -> str:
+    """Returns what differs; changed contents of the data are named by their origin."""
+    if key == _CONTENTS and key in old and key in new:
+        origin = new.get("data.origin", new.get("data.name", "the data"))
+        return f"the contents of the data have changed: {origin}"
+    return f"{key} {_format(old, key)} there, {_format(new, key)} asked"
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:

@@ -44,6 +44,16 @@ def test_a_plan_of_many_differences_is_one_short_line(folder, opened):
     assert len(str(refusal.value)) < 1_500
 
 
+def test_changed_contents_of_the_data_are_named_by_their_file(folder, opened):
+    about = {"name": "reviews", "origin": "reviews.csv", "num_examples": {"train": 9}}
+    it, _ = opened(folder, {"data": about | {"fingerprint": "a" * 64}})
+    store.close(it)
+    with pytest.raises(Refusal) as refusal:
+        opened(folder, {"data": about | {"fingerprint": "b" * 64}})
+    line = 'the contents of the data have changed: "reviews.csv"'
+    assert line in str(refusal.value) and "aaa" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 17])
 def test_a_flipped_bit_in_the_plan_is_found_or_harmless(
     every, folder, plan, filled, flip
