@@ -1,13 +1,13 @@
 """Checks the statistics of comparisons against simulated studies with a known truth.
 
-usage: python -m scripts.check_statistics [--studies=2000] [--out=runs/statistics.md]
+usage: python -m scripts.check_statistics [--studies=2000] [--out=FILE] [--write]
 
 Each line of the table is a claim, the share of simulated studies in which it held, and
 the bounds that the share must keep. The seeds are fixed, so the table is the same each
-time. The exit code is 1 if a share is out of bounds.
+time. It is printed and written to runs/results/statistics.md; --write writes the
+committed page of docs/results. The exit code is 1 if a share is out of bounds.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +21,10 @@ from gradjax.analysis.statistics import Interval, median_interval, student_inter
 from gradjax.analysis.tuned import tuning_p_value
 from gradjax.analysis.tuning_curves import best_of_band
 from gradjax.analysis.verdicts import BETTER, WORSE, verdicts
-from gradjax.files import write_bytes
+from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
+from scripts import pages, parsing
 
 Random = np.random.Generator
 _NUM_EXAMPLES = 360  # of the test split of the digits
@@ -190,16 +192,30 @@ def page(checks: list[Check]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs all checks and writes the table; returns 1 if one is out of bounds."""
-    usage = (__doc__ or "").partition("usage: ")[2].partition("\n\n")[0]
-    parser = argparse.ArgumentParser(usage=usage)
-    parser.add_argument("--studies", type=int, default=2_000)
-    parser.add_argument("--out", type=Path, default=Path("runs/statistics.md"))
+    """Runs all checks and writes the table.
+
+    Returns:
+      The exit code: 1 if a share is out of bounds, 2 after one line on stderr.
+    """
+    parser = parsing.parser("check_statistics", __doc__)
+    parser.add_argument(
+        "--studies", type=int, default=2_000, help="of each check; 2000"
+    )
+    parser.add_argument("--out", type=Path, help="the file of the table")
+    parser.add_argument("--write", action="store_true", help=pages.HELP)
     asked = parser.parse_args(arguments)
-    parts = (of_intervals, of_verdicts, of_bands, of_speedups)
-    checks = [check for part in parts for check in part(asked.studies)]
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(asked.out, page(checks).encode())
+    try:
+        if asked.studies < 1:
+            raise Refusal(f"--studies={asked.studies}: must be at least 1")
+        out = pages.place("statistics.md", asked.out, asked.write)
+        parts = (of_intervals, of_verdicts, of_bands, of_speedups)
+        checks = [check for part in parts for check in part(asked.studies)]
+        with named_disk_errors(out.parent):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(out, page(checks).encode())
+    except Refusal as error:
+        print(f"check_statistics: {error}", file=sys.stderr)
+        return 2
     terminal.say(page(checks))
     return 0 if all(one.is_kept for one in checks) else 1
 

@@ -8,15 +8,16 @@ The files are written without TensorFlow, by the package tensorboardX. Show them
 `tensorboard --logdir=tensorboard`.
 """
 
-import argparse
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from gradjax.errors import Refusal
+from gradjax.files import named_disk_errors
 from gradjax.records import opening, reading
 from gradjax.report import terminal
+from scripts import parsing
 
 _UNSAFE = '<>:"/\\|?*\n\r\t'
 
@@ -86,13 +87,14 @@ def name_of(row: dict[str, Any], varied: list[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
-    usage = (__doc__ or "").partition("usage: ")[2].partition("\n\n")[0]
-    parser = argparse.ArgumentParser(usage=usage)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("tensorboard"))
+    parser = parsing.parser("export_tensorboard", __doc__)
+    parser.add_argument("folder", type=Path, help="of a run or a sweep")
+    usual = Path("tensorboard")
+    parser.add_argument("--out", type=Path, default=usual, help=f"a folder; {usual}")
     asked = parser.parse_args(arguments)
     try:
-        count = export(asked.folder, asked.out)
+        with named_disk_errors(asked.out):
+            count = export(asked.folder, asked.out)
     except Refusal as error:
         print(f"export_tensorboard: {error}", file=sys.stderr)
         return 2

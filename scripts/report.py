@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gradjax.analysis.comparison import Table, compare
 from gradjax.errors import Refusal
-from gradjax.files import write_bytes
+from gradjax.files import named_disk_errors, write_bytes
 from gradjax.pages.content import content
 from gradjax.pages.page import page
 from gradjax.pages.tables import to_csv, to_latex
@@ -27,6 +27,7 @@ from gradjax.records.outcomes import outcomes
 from gradjax.records.outcomes_csv import outcomes_csv
 from gradjax.report import terminal
 from gradjax.types.comparisons import Metric, Outcome
+from scripts import parsing
 
 
 def gather(
@@ -70,27 +71,15 @@ def main(arguments: list[str]) -> int:
 
 def write(arguments: list[str]) -> None:
     """Writes report.html, report.csv, report.tex and the curves of each problem."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.report", usage=_usage(), add_help=True
-    )
-    parser.add_argument("folders", nargs="*")
-    parser.add_argument("--csv")
-    parser.add_argument("--baseline")
-    parser.add_argument("--out", default="report")
-    parser.add_argument("--title", default="Comparison of optimizers")
-    asked = parser.parse_args(arguments)
-    found = gather(asked.folders, asked.csv)
-    tables = tables_of(found, asked.baseline)
-    own = [one for part in found.values() for one in part]
+    asked = _parser().parse_args(arguments)
+    tables = tables_of(gather(asked.folders, asked.csv), asked.baseline)
     facts = {
         "Sources": "\n".join([*asked.folders, *([asked.csv] if asked.csv else [])]),
         "Intervals": "Student's interval of the mean over fresh seeds, at 95 %",
         "Made by": f"gradjax {version('gradjax')} on {date.today():%Y-%m-%d}",
     }
-    pictures = learning_curves(tables, own)
-    html = page(content(asked.title, tables, own, facts), pictures)
-    out = Path(asked.out)
-    out.mkdir(parents=True, exist_ok=True)
+    pictures = learning_curves(tables)
+    html = page(content(asked.title, tables, facts), pictures)
     files = {
         "report.html": html,
         "report.csv": to_csv(tables),
@@ -98,13 +87,24 @@ def write(arguments: list[str]) -> None:
     }
     for k, svg in enumerate(pictures.values()):
         files[f"curves-{k}.svg"] = svg
-    for name, text in files.items():
-        write_bytes(out / name, text.encode())
-    terminal.say(f"{out / 'report.html'}: {len(html) / 1e6:.2f} MB")
+    with named_disk_errors(asked.out):
+        asked.out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_bytes(asked.out / name, text.encode())
+    terminal.say(f"{asked.out / 'report.html'}: {len(html) / 1e6:.2f} MB")
 
 
-def _usage() -> str:
-    return (__doc__ or "").partition("usage: ")[2].partition("\n\n")[0]
+def _parser() -> argparse.ArgumentParser:
+    parser = parsing.parser("report", __doc__)
+    parser.add_argument("folders", nargs="*", help="of finished runs and sweeps")
+    parser.add_argument("--csv", help="a file with the results of others")
+    parser.add_argument(
+        "--baseline", help="the optimizer that others are compared with"
+    )
+    parser.add_argument("--out", type=Path, default=Path("report"), help="a folder")
+    title = "Comparison of optimizers"
+    parser.add_argument("--title", default=title, help=f"of the page; {title}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from gradjax.errors import Refusal
 from gradjax.report import terminal
 from gradjax.suites import SUITES, Workload, problem_of, rule
 from gradjax.types import Problem
+from scripts import parsing
 
 _HEAD = (
     "| problem | optimizer | metric | reached | target | met | seconds |\n"
@@ -47,13 +48,7 @@ def row(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="run_suite",
-        usage=argparse.SUPPRESS,  # a bad flag is refused in one line
-        allow_abbrev=False,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parsing.parser("run_suite", __doc__)
     known = ", ".join(SUITES)
     parser.add_argument("suite", nargs="*", help=f"one or more of {known}; default all")
     parser.add_argument("--optimizer", help="replaces the settings of the targets")

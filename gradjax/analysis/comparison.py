@@ -35,12 +35,13 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The rows of one problem, the best median first."""
+    """The comparison on one problem by one metric, the best median first."""
 
     problem: str
     metric: Metric
     baseline: str | None
     rows: tuple[Row, ...]
+    outcomes: tuple[Outcome, ...]  # the trials that were compared, and of the search
 
 
 def compare(
@@ -80,7 +81,7 @@ def compare(
     ]
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
-    return Table(outcomes[0].problem, metric, baseline, tuple(rows))
+    return Table(outcomes[0].problem, metric, baseline, tuple(rows), tuple(outcomes))
 
 
 def thin(curve: Series, max_points: int = 200) -> Series:

@@ -1,6 +1,6 @@
 """Chooses the columns of a file of rows, and says in one line what was understood."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gradjax import expressions
@@ -13,6 +13,44 @@ class Column(NamedTuple):
 
     place: int  # from 0
     shown: str  # "column 'text'", or "column 2" without a header
+
+
+class Role(NamedTuple):
+    """What a column is for."""
+
+    what: str  # its contents, for the messages
+    flag: str  # the flag that chooses it
+    wanted: str | None  # the name or the number that was given
+    names: tuple[str, ...]  # its usual names, the preferred ones first
+
+
+Two = tuple[Column, Column]
+
+
+def two(rows: Rows, roles: tuple[Role, Role], guess: Callable[[Rows], Two]) -> Two:
+    """Chooses two columns; in a file of two columns, one of them decides the other.
+
+    Args:
+      rows: the file.
+      roles: of the two columns.
+      guess: chooses both in a file of two columns whose names say nothing.
+
+    Raises:
+      Refusal: what `choose` refuses; a column that cannot be found. Both may be the
+        same column, which the caller refuses.
+    """
+    first, second = (choose(rows, role.flag, role.wanted, role.names) for role in roles)
+    if first is None and second is None and rows.num_columns == 2:
+        first, second = guess(rows)
+    if first is None and second is not None:
+        first = other(rows, second)
+    if second is None and first is not None:
+        second = other(rows, first)
+    if first is None:
+        raise undecided(rows, roles[0].what, roles[0].flag)
+    if second is None:
+        raise undecided(rows, roles[1].what, roles[1].flag)
+    return first, second
 
 
 def choose(

@@ -7,7 +7,7 @@ from pathlib import Path
 from gradjax.data import columns
 from gradjax.data import content as contents
 from gradjax.data import rows as row_files
-from gradjax.data.columns import Column
+from gradjax.data.columns import Column, Role
 from gradjax.data.pair_files import Pairs, Read
 from gradjax.data.rows import Rows
 from gradjax.errors import Refusal
@@ -72,18 +72,14 @@ def read(name: str, source: str | None, target: str | None) -> Read:
 def _columns(
     rows: Rows, source: str | None, target: str | None
 ) -> tuple[Column, Column]:
-    first = columns.choose(rows, "source", source, _SOURCES)
-    second = columns.choose(rows, "target", target, _TARGETS)
-    if first is None and second is None and rows.num_columns == 2:
-        first = columns.nth(rows, 0)
-    if first is None and second is not None:
-        first = columns.other(rows, second)
-    if second is None and first is not None:
-        second = columns.other(rows, first)
-    if first is None:
-        raise columns.undecided(rows, "source sentences", "source")
-    if second is None:
-        raise columns.undecided(rows, "translations", "target")
+    first, second = columns.two(
+        rows,
+        (
+            Role("source sentences", "source", source, _SOURCES),
+            Role("translations", "target", target, _TARGETS),
+        ),
+        lambda rows: (columns.nth(rows, 0), columns.nth(rows, 1)),
+    )
     if first == second:
         raise Refusal(f"{rows.path}: {first.shown} is both the source and the target")
     return first, second

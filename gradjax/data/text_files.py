@@ -14,7 +14,7 @@ import numpy as np
 from gradjax.data import columns
 from gradjax.data import content as contents
 from gradjax.data import rows as row_files
-from gradjax.data.columns import Column
+from gradjax.data.columns import Column, Role
 from gradjax.data.order import order
 from gradjax.data.rows import Rows
 from gradjax.data.strings import LabelledTexts, Part, PlainText
@@ -165,18 +165,14 @@ def _columns(
     rows: Rows, text_column: str | None, label_column: str | None
 ) -> tuple[Column, Column]:
     """Returns the columns of the text and of the label."""
-    text = columns.choose(rows, "text_column", text_column, _TEXTS)
-    label = columns.choose(rows, "label_column", label_column, _LABELS)
-    if text is None and label is None and rows.num_columns == 2:
-        label = _fewest_values(rows)
-    if text is None and label is not None:
-        text = columns.other(rows, label)
-    if label is None and text is not None:
-        label = columns.other(rows, text)
-    if text is None:
-        raise columns.undecided(rows, "texts", "text_column")
-    if label is None:
-        raise columns.undecided(rows, "labels", "label_column")
+    text, label = columns.two(
+        rows,
+        (
+            Role("texts", "text_column", text_column, _TEXTS),
+            Role("labels", "label_column", label_column, _LABELS),
+        ),
+        _by_number_of_values,
+    )
     if text == label:
         raise Refusal(
             f"{rows.path}: {text.shown} cannot be both the text and the label"
@@ -184,10 +180,11 @@ def _columns(
     return text, label
 
 
-def _fewest_values(rows: Rows) -> Column:
-    """Returns the column with fewer different values, of equal ones the first."""
+def _by_number_of_values(rows: Rows) -> tuple[Column, Column]:
+    """Takes the column with fewer different values, or the first one, as the label."""
     counts = [len(set(values)) for values in zip(*rows.fields, strict=True)]
-    return columns.nth(rows, counts.index(min(counts)))
+    label = counts.index(min(counts))
+    return columns.nth(rows, 1 - label), columns.nth(rows, label)
 
 
 def _example(path: Path, number: int, label: str, text: str) -> _Example:

@@ -18,15 +18,13 @@ _FEWEST_TRIALS = 2  # for a curve over the number of trials
 def content(
     title: str,
     tables: Sequence[Table],
-    outcomes: Sequence[Outcome],
     facts: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns everything that the page shows, as JSON values.
 
     Args:
       title: the heading of the page.
-      tables: one per problem.
-      outcomes: all trials of these problems.
+      tables: one per problem and metric.
       facts: names and texts of the closing section, such as versions and commands.
 
     Returns:
@@ -38,10 +36,7 @@ def content(
     return {
         "title": title,
         "facts": dict(facts),
-        "problems": [
-            _problem(table, [one for one in outcomes if one.problem == table.problem])
-            for table in tables
-        ],
+        "problems": [_problem(table) for table in tables],
     }
 
 
@@ -50,7 +45,7 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _problem(table: Table, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _problem(table: Table) -> dict[str, Any]:
     axes: list[str] = []  # the steps of curves, which many trials share
     return {
         "name": table.problem,
@@ -60,9 +55,9 @@ def _problem(table: Table, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "baseline": table.baseline,
         "rows": [row_cells(row) for row in table.rows],
         "notes": sorted({doubt for row in table.rows for doubt in row.doubts}),
-        "trials": [_trial(one, axes) for one in outcomes],
+        "trials": [_trial(one, axes) for one in table.outcomes],
         "axes": axes,
-        "bestOf": _best_of(outcomes, table.metric),
+        "bestOf": _best_of(table.outcomes, table.metric),
     }
 
 

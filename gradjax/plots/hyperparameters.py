@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.plots.labels import plain
+
 _TEXT = 11  # points
 _SIZE = 3.4  # of a panel, in inches
 _COLOR, _BEST, _LOST = "#56B4E9", "#D55E00", "#999999"
@@ -42,7 +44,7 @@ def hyperparameters(title: str, rows: Sequence[Sequence[Panel]], ylabel: str) ->
     columns = max(len(row) for row in rows)
     size = (_SIZE * columns + 0.8, _SIZE * len(rows) + 0.8)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(_plain(title), fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     grid = figure.subplots(len(rows), columns, squeeze=False, sharey=True)
     losses = np.concatenate([panel.losses for row in rows for panel in row])
     finite = losses[np.isfinite(losses)]
@@ -56,7 +58,7 @@ def hyperparameters(title: str, rows: Sequence[Sequence[Panel]], ylabel: str) ->
             axes.set_yscale("log" if is_log else "linear")
         for axes in axes_row[len(row) :]:
             axes.set_axis_off()
-        axes_row[0].set_ylabel(_plain(ylabel), fontsize=_TEXT)
+        axes_row[0].set_ylabel(plain(ylabel), fontsize=_TEXT)
     figure.legend(
         handles=_handles(), loc="outside lower center", ncols=3, frameon=False
     )
@@ -76,8 +78,8 @@ def _draw(axes: Any, panel: Panel, top: float) -> None:
         axes.plot(panel.values[at : at + 1], panel.losses[at : at + 1], **look)
     is_wide = panel.values.min() > 0 and panel.values.max() > 20 * panel.values.min()
     axes.set_xscale("log" if is_wide else "linear")
-    axes.set_title(_plain(panel.title), fontsize=_TEXT)
-    axes.set_xlabel(_plain(panel.xlabel), fontsize=_TEXT)
+    axes.set_title(plain(panel.title), fontsize=_TEXT)
+    axes.set_xlabel(plain(panel.xlabel), fontsize=_TEXT)
     axes.grid(visible=True, which="both", lw=0.3, alpha=0.6)
 
 
@@ -98,8 +100,3 @@ def _handles() -> list[Any]:
         Line2D([], [], label=label, **_look(marker, color, size))
         for marker, color, size, label in said
     ]
-
-
-def _plain(text: str) -> str:
-    """Returns a text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")

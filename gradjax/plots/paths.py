@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.plots.gif import gif
+from gradjax.plots.labels import plain
 from gradjax.plots.surface import draw_contours
 from gradjax.problems.surfaces import Surface
 
@@ -122,7 +123,7 @@ def _figure(
         "\n".join(column).count("\n") for column in (labels[:half], labels[half:])
     )
     figure = Figure(figsize=(12.6, 7.05 + 0.27 * rows), dpi=dpi, layout="constrained")
-    figure.suptitle(_plain(title), fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     left, right = figure.subplots(1, 2)
     draw_contours(
         left, surface.function, surface.xlim, surface.ylim, surface.minimisers
@@ -256,10 +257,4 @@ def _edge(
 
 
 def _label(name: str, path: Path) -> str:
-    return "\n".join(textwrap.wrap(_plain(f"{name}: {path.ending}"), _LABEL_CHARACTERS))
-
-
-def _plain(text: str) -> str:
-    r"""Escapes the `$` that begins a formula, and a first `_`, which hides a label."""
-    text = text.replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
+    return "\n".join(textwrap.wrap(plain(f"{name}: {path.ending}"), _LABEL_CHARACTERS))

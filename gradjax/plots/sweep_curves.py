@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.plots.bands import band
+from gradjax.plots.labels import plain
+
 _MAX_BANDS = 6  # of a panel; more would hide each other
 _TEXT = 12  # points
 _WIDTH, _HEIGHT = 5.2, 4.0  # of a panel, in inches
@@ -51,7 +54,7 @@ def sweep_curves(
     rows = math.ceil(len(panels) / columns)
     size = (_WIDTH * columns + 0.8, _HEIGHT * rows + 0.5)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    figure.suptitle(_plain(title), fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     known = np.concatenate([panel.numbers for panel in panels])
     known = known[np.isfinite(known)]
@@ -63,7 +66,7 @@ def sweep_curves(
     limits = _limits(panels)
     for axes, panel in zip(grid, panels, strict=False):
         _draw(axes, panel, scale)
-        axes.set_title(_plain(panel.title), fontsize=_TEXT)
+        axes.set_title(plain(panel.title), fontsize=_TEXT)
         axes.set_xlabel("step", fontsize=_TEXT)
         axes.grid(visible=True, which="both", lw=0.3, alpha=0.6)
         if limits is not None:
@@ -71,13 +74,13 @@ def sweep_curves(
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[::columns]:
-        axes.set_ylabel(_plain(ylabel), fontsize=_TEXT)
+        axes.set_ylabel(plain(ylabel), fontsize=_TEXT)
     marked = [axes for axes in grid if axes.get_legend_handles_labels()[0]]
     for axes in marked[:1]:
         axes.legend(frameon=False, fontsize=_TEXT - 1)
     if scale is not None:
         bar = figure.colorbar(scale, ax=list(grid))
-        bar.set_label(_plain(number or ""), fontsize=_TEXT)
+        bar.set_label(plain(number or ""), fontsize=_TEXT)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "gradjax"})
     return buffer.getvalue()
@@ -100,27 +103,12 @@ def _draw(axes: Any, panel: Panel, scale: Any) -> None:
     for rows in groups(panel.numbers):
         middle = float(np.median(panel.numbers[rows]))
         color = scale.to_rgba(middle) if scale and np.isfinite(middle) else "#56B4E9"
-        steps, low, median, high = _band(panel.steps, panel.curves[rows])
+        steps, low, median, high = band(panel.steps, panel.curves[rows])
         axes.fill_between(steps, low, high, color=color, alpha=0.15, lw=0)
         axes.plot(steps, median, color=color, lw=1.6)
     if panel.is_chosen.any():
-        steps, _, median, _ = _band(panel.steps, panel.curves[panel.is_chosen])
+        steps, _, median, _ = band(panel.steps, panel.curves[panel.is_chosen])
         axes.plot(steps, median, color="black", lw=2.2, label="the chosen setting")
-
-
-def _band(steps: np.ndarray, curves: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns steps, least, median and largest value where any curve is known."""
-    finite = np.where(np.isfinite(curves), curves, np.nan)
-    seen = ~np.isnan(finite).all(axis=0)
-    part = finite[:, seen]
-    if not seen.any():
-        return steps[:0], steps[:0], steps[:0], steps[:0]
-    return (
-        steps[seen],
-        np.nanmin(part, axis=0),
-        np.nanmedian(part, axis=0),
-        np.nanmax(part, axis=0),
-    )
 
 
 def _limits(panels: Sequence[Panel]) -> tuple[float, float] | None:
@@ -134,8 +122,3 @@ def _limits(panels: Sequence[Panel]) -> tuple[float, float] | None:
     start = float(np.median(first)) if first.size else float(finite.max())
     low, high = float(finite.min()), min(float(finite.max()), 10 * start)
     return low / 1.2, max(high * 1.2, low * 2)
-
-
-def _plain(text: str) -> str:
-    """Returns a text that matplotlib does not read as a formula."""
-    return text.replace("$", r"\$")

@@ -27,8 +27,8 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
 
     Returns:
       The metric, on the test split if there is one and else on validation or train, and
-      the trials that ended. Each curve is that of the metric on validation, or of the
-      training loss.
+      the trials that ended. Each curve is that of the metric on validation; without
+      that split it is that of the batches in training, if there is one.
 
     Raises:
       Refusal: no finished run or sweep, a lesson, or a damaged file.
@@ -99,16 +99,16 @@ def _budget(settings: dict[str, Any]) -> str:
 def _with_curves(
     store: Any, found: list[Outcome], ids: list[str], metric: Metric
 ) -> list[Outcome]:
-    """Adds to each outcome its curve on validation, or of the training loss."""
+    """Adds to each outcome the curve of the metric on validation, or in training."""
     name = metric.name.partition("_")[2]
-    parts: dict[str, dict[str, list[Any]]] = {f"validation_{name}": {}, "loss": {}}
+    parts: dict[str, dict[str, list[Any]]] = {f"validation_{name}": {}, name: {}}
     for trials, curve, steps, values in reading.curves(store):
         if curve in parts:
             for trial in np.unique(trials):
                 own = trials == trial
                 at = parts[curve].setdefault(str(trial), [])
                 at.append((steps[own], values[own]))
-    curves = parts[f"validation_{name}"] or parts["loss"]
+    curves = parts[f"validation_{name}"] or parts[name]
     return [
         one._replace(curve=_joined(curves[trial])) if trial in curves else one
         for one, trial in zip(found, ids, strict=True)

@@ -1,6 +1,6 @@
 """The pictures of a run or a sweep, drawn from its results."""
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def swept_numbers(settings: list[SettingScore]) -> list[str]:
     found = []
     for name in _numbers(settings[0]):
         values = {_numbers(one).get(name) for one in settings}
-        if len(values) > 1 and all(map(_is_number, values)):
+        if len(values) > 1 and all(map(choose.is_number, values)):
             found.append(name)
     return found
 
@@ -87,7 +87,9 @@ def _numbers(one: SettingScore) -> dict[str, Any]:
     """Returns path -> value of what varies; one number has one path in all spaces."""
     optimizer = str(one.point.get("optimizer", one.optimizer))
     return dict(
-        names.number_of(name, value, optimizer) if _is_number(value) else (name, value)
+        names.number_of(name, value, optimizer)
+        if choose.is_number(value)
+        else (name, value)
         for name, value in one.point.items()
     )
 
@@ -170,11 +172,7 @@ def _panel(
 
 def _number_of(one: SettingScore, name: str | None) -> float:
     value = _numbers(one).get(name) if name is not None else None
-    return float(value) if _is_number(value) else np.nan
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if choose.is_number(value) else np.nan
 
 
 def _loss_words(done: list[GroupResult]) -> str:

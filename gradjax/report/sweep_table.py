@@ -48,7 +48,7 @@ def resolution_note(
     """
     split, _, metric = name.partition("_")
     count = summary.get("num_examples", {}).get(split)
-    if "accuracy" not in metric or not count or not _is_known(spread.get("low")):
+    if "accuracy" not in metric or not count or not is_known(spread.get("low")):
         return None
     if spread["high"] - spread["low"] >= 1 / count:
         return None
@@ -61,6 +61,11 @@ def resolution_note(
 def words(name: str) -> str:
     """Returns the words of a name: "test_accuracy" is "test accuracy"."""
     return name.replace("_", " ")
+
+
+def is_known(value: Any) -> bool:
+    """Returns whether a figure of a summary is a finite number."""
+    return value is not None and math.isfinite(value)
 
 
 def _row(name: str, of: dict[str, Any], shown: list[str], marks: str) -> list[str]:
@@ -104,11 +109,11 @@ def _figure(spread: dict[str, Any] | None) -> str:
     if spread is None:
         return ""
     values = spread["values"]
-    lost = sum(not _is_known(value) for value in values)
+    lost = sum(not is_known(value) for value in values)
     if lost:
         return f"{lost} of {len(values)} seeds diverged"
     said = number(spread["mean"])
-    if _is_known(spread["low"]):
+    if is_known(spread["low"]):
         said += f" [{number(spread['low'])}, {number(spread['high'])}]"
     return said
 
@@ -133,7 +138,3 @@ def _aligned(rows: list[list[str]]) -> list[str]:
         rows = [row[:-1] for row in rows]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [("  " + _GAP.join(map(str.ljust, row, widths))).rstrip() for row in rows]
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and math.isfinite(value)

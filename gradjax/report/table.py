@@ -1,10 +1,9 @@
 """The table that is printed at the end of a run or a sweep, from its summary."""
 
-import math
 from typing import Any
 
 from gradjax.report import sweep_table, terminal
-from gradjax.report.sweep_table import words
+from gradjax.report.sweep_table import is_known, words
 from gradjax.report.terminal import number
 
 
@@ -71,9 +70,9 @@ def _evaluation_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for which in ("best", "last"):
         value, step = one[f"{which}_{metric}"], one[f"{which}_step"]
         said = "not finite"
-        if _is_known(value):
+        if is_known(value):
             said = f"{words(metric)} {number(value)} at step {step:,}"
-        if which == "best" and _is_known(one.get("best_epoch")):
+        if which == "best" and is_known(one.get("best_epoch")):
             said += f" (epoch {one['best_epoch']:.4g})"
         rows.append((f"{which} evaluation{first}", said))
     return rows
@@ -123,15 +122,11 @@ def _at_step(summary: dict[str, Any]) -> str:
 
 def _with_interval(summary: dict[str, Any], name: str) -> str:
     value, spread = summary[name], summary["intervals"].get(name)
-    if not _is_known(value):
+    if not is_known(value):
         return "not finite"
-    if not spread or not _is_known(spread["low"]):
+    if not spread or not is_known(spread["low"]):
         return number(value)
     low, high, std = (number(spread[name]) for name in ("low", "high", "std"))
     said = f"{number(value)}  (std {std}, 95 % interval {low} to {high})"
     coarse = sweep_table.resolution_note(summary, name, spread)
     return f"{said}; {coarse}" if coarse else said
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and math.isfinite(value)

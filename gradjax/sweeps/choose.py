@@ -1,6 +1,6 @@
 """Scores trials and settings, and chooses the best setting."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def warnings(settings: list[SettingScore]) -> list[str]:
     said = []
     for name, value in winner.point.items():
         tried = sorted(
-            {one.point[name] for one in settings if _is_number(one.point[name])}
+            {one.point[name] for one in settings if is_number(one.point[name])}
         )
         if len(tried) > 1 and value in (tried[0], tried[-1]):
             end = "lower" if value == tried[0] else "upper"
@@ -112,6 +112,11 @@ def warnings(settings: list[SettingScore]) -> list[str]:
             " those of the best"
         )
     return said
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Returns whether a value of a point is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def setting_id(trial: Trial) -> str:
@@ -137,10 +142,6 @@ def ranking_metric(
         if name in means:
             return split, name, sign
     raise ValueError("a run without any evaluation")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _overlap(winner: SettingScore, other: SettingScore) -> bool:

@@ -105,16 +105,10 @@ def run_cohort(
                     store, prefix, ids, _collect(active), hooks.keep, cohort
                 )
             arrays = results_of.to_arrays(active.results, rows, blocks)
-            stored.commit(
-                store,
-                name,
-                arrays | {"trial": np.asarray(ids)[rows]},
-                interval=list(blocks),
-                steps=steps,
-                num_steps=plan.num_steps,
-                run_s=run_s,
-                round=hooks.round_hash,
-            )
+            about = {"interval": list(blocks), "steps": steps}
+            about |= {"num_steps": plan.num_steps, "run_s": run_s}
+            arrays |= {"trial": np.asarray(ids)[rows]}
+            stored.commit(store, name, arrays, **about, round=hooks.round_hash)
         hooks.halve(active, blocks)
         active = batches.survivors(active)
         is_over = sum(blocks) * plan.block_steps >= plan.num_steps

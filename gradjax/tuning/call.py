@@ -16,12 +16,7 @@ from gradjax.sweeps.rounds import Context, Reporter
 from gradjax.tuning import arguments, outcome, planned
 from gradjax.tuning.arguments import count
 from gradjax.tuning.planned import Work
-from gradjax.types import (
-    Problem,
-    Settings,
-    Sweep,
-    Tuned,
-)
+from gradjax.types import Problem, Settings, Sweep, Tuned
 
 
 def tune(
@@ -126,9 +121,8 @@ def tune(
             accept_changes=accept_changes,
         )
         with expressions.given(objects), planned.folder(workdir) as folder:
-            work = Work(
-                problem, arguments.space_of(space, texts), settings, asked, objects
-            )
+            varied = arguments.space_of(space, texts)
+            work = Work(problem, varied, settings, asked, objects)
             return _tune(work, folder, workdir is not None, overwrite)
     except Refusal as error:
         raise Refusal(arguments.as_call(str(error))) from error

@@ -45,8 +45,8 @@ def _outcomes(names, num_seeds=6, num_points=20, num_trials=4):
 def _page(names=("adam", "sgd"), **sizes):
     outcomes = list(_outcomes(names, **sizes))
     tables = [compare(outcomes, Metric("test_loss", "min"), names[0])]
-    found = content("A title", tables, outcomes, {"Command": "python -m x"})
-    return tables, found, pages.page(found, learning_curves(tables, outcomes))
+    found = content("A title", tables, {"Command": "python -m x"})
+    return tables, found, pages.page(found, learning_curves(tables))
 
 
 def test_the_page_holds_everything_and_may_load_nothing():
@@ -88,7 +88,7 @@ def test_diverged_seeds_and_missing_verdicts_are_shown_as_such():
     outcomes[7] = outcomes[7]._replace(role="search")
     outcomes[12] = outcomes[12]._replace(value=np.nan, diverged_step=30)
     tables = [compare(outcomes, Metric("test_loss", "min"), "adam")]
-    html = pages.page(content("A title", tables, outcomes, {}), {})
+    html = pages.page(content("A title", tables, {}), {})
     assert "diverges in 1 of 6" in html
     assert "1 of 6 seeds diverged, so there is no mean." in html
     assert "diverged in 1 of 6" in to_latex(tables)

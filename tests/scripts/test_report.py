@@ -40,6 +40,21 @@ def test_anyones_results_become_a_report(tmp_path, capsys):
     assert "<!doctype html>" in (out / "report.html").read_text()
 
 
+def test_two_metrics_of_one_problem_are_two_tables_with_their_own_trials(tmp_path):
+    lines = "".join(
+        f"adam,digits,{seed},10,{metric},{value + seed / 100}\n"
+        for seed in range(5)
+        for metric, value in (("accuracy", 0.9), ("loss", 0.1))
+    )
+    tables = report.tables_of(report.gather([], str(_results(tmp_path, lines))), None)
+    assert [(one.metric.name, len(one.outcomes)) for one in tables] == [
+        ("accuracy", 5),
+        ("loss", 5),
+    ]
+    found = report.content("A title", tables, {})
+    assert [len(one["trials"]) for one in found["problems"]] == [5, 5]
+
+
 def test_a_value_that_is_not_finite_means_that_the_run_diverged(tmp_path):
     path = _results(tmp_path, "sgd,p,0,10,loss,1.0\nsgd,p,0,20,loss,\n")
     ((metric, (found,)),) = outcomes_csv(path)
@@ -70,6 +85,7 @@ def test_wrong_requests_are_refused_in_one_line(tmp_path, capsys):
         ([], "a report needs a folder"),
         ([str(tmp_path / "none")], "no run or sweep"),
         ([f"--csv={tmp_path / 'none.csv'}"], "cannot be read"),
+        ([f"--csv={path}", "--out=/proc/none"], "cannot write in /proc/none"),
         ([f"--csv={path}", "--baseline=sgd"], "--baseline=sgd: there are adam"),
     ):
         assert report.main(arguments) == 2

@@ -1,0 +1,19 @@
+"""The parser of a script's flags: help is the docstring, a bad flag is one line."""
+
+import argparse
+
+
+def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """Makes a parser without arguments.
+
+    Args:
+      name: of the script, which begins each message.
+      doc: the docstring of the script, for --help.
+    """
+    return argparse.ArgumentParser(
+        prog=name,
+        usage=argparse.SUPPRESS,  # it would come before the line of a bad flag
+        allow_abbrev=False,
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
