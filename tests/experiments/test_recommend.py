@@ -82,7 +82,7 @@ def test_learns_on_and_draws_it(command, tmp_path):
 def test_sweeps_with_lanes(command):
     done = command("--steps=6", "--sweep=learning_rate=[0.01, 0.03]", "--fresh_seeds=1")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "learning_rate" in done.stdout
+    assert "best learning rate" in done.stdout
 
 
 REFUSED = {
