@@ -151,7 +151,12 @@ def trial_figures(setup: Setup, of: GroupResult, k: int) -> dict[str, Any]:
 
 
 def warnings_of_trial(setup: Setup, of: GroupResult, k: int) -> list[str]:
-    """Returns the warnings about one trial: that its validation loss has risen."""
+    """Returns the warnings about one trial.
+
+    They say that nothing was learned, or that the validation loss has risen.
+    """
+    if nothing_learned := of.scores[k].nothing_learned:
+        return [nothing_learned]
     series = of.found.trace.get("validation_loss")
     rising = series and rise(series.steps, series.values[k])
     if not rising:

@@ -7,6 +7,7 @@ import numpy as np
 from gradjax.sweeps import names
 from gradjax.sweeps.points import Trial, digest
 from gradjax.training import selection
+from gradjax.trials import learning
 from gradjax.types import Point, Target, Trials
 
 
@@ -18,6 +19,7 @@ class TrialScore(NamedTuple):
     # trial that diverged, was stopped by halving or was set aside
     status: str
     evaluation: dict[str, dict[str, float]]  # split -> metric -> value
+    nothing_learned: str | None = None  # a line that says so
 
 
 class GroupResult(NamedTuple):
@@ -45,6 +47,7 @@ def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[Tria
     # An accuracy is finite even where all outputs are NaN.
     is_finite = np.isfinite(values) & np.isfinite(losses)
     scores = np.where(is_finite, -sign * values, np.inf)
+    notes = learning.notes(found)
     return [
         TrialScore(
             one,
@@ -54,6 +57,7 @@ def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[Tria
                 split: {name: float(x[k]) for name, x in means.items()}
                 for split, means in found.evaluation.items()
             },
+            notes[k],
         )
         for k, one in enumerate(group)
     ]
@@ -94,6 +98,9 @@ def warnings(settings: list[SettingScore]) -> list[str]:
     winner = best(settings)
     if winner is None:
         return ["every trial diverged"]
+    notes = [one.nothing_learned for one in winner.trials]
+    if notes[0] is not None and all(notes):
+        return [notes[0]]
     said = []
     for name, value in winner.point.items():
         tried = sorted(

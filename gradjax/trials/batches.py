@@ -182,10 +182,13 @@ def _call_groups(
 
     def take(call: Call, group: np.ndarray) -> None:
         rows_of = functools.partial(np.take, indices=group, axis=0)
-        state = None if is_start else jax.tree.map(rows_of, results.state)
+        own = jax.tree.map(rows_of, active.own)
         try:
-            own = active.own if is_start else active.own._replace(start=None)
-            found = call(state, jax.tree.map(rows_of, own), *which)
+            if is_start:  # no block, so the results hold the initial parameters
+                found = call(None, own, 0, 0, False)
+                results_of.record(results, group, (0, 0), *found)
+            state = jax.tree.map(rows_of, results.state)
+            found = call(state, own._replace(start=None), *which)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

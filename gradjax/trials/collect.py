@@ -58,6 +58,7 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
         *best_evaluations(trace, plan.problem.target, len(status)),
         *times,
         model_state,
+        results.has_learned,
     )
 
 
@@ -190,4 +191,5 @@ def row(trials: Trials, k: int) -> Result:
         taken(trials.model_state),
         taken(trials.hparams),
         int(trials.seeds[k]),
+        bool(trials.has_learned[k]),
     )

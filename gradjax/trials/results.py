@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from gradjax import optimizers
 from gradjax.training.blocks import num_blocks
 from gradjax.training.segment import SegmentReport, TrialState
 from gradjax.training.traces import window_ends, window_means, window_starts
-from gradjax.types import Plan
+from gradjax.types import Plan, TrainState
 
 BlockRange = tuple[int, int]  # (first block, number of blocks) of a segment
 
@@ -30,10 +31,12 @@ class Results(NamedTuple):
     stopped_step: np.ndarray  # i64[trials], the step at which halving ended it, or 0
     kept_step: np.ndarray  # i64[trials], the step of the kept parameters so far
     is_set_aside: np.ndarray  # bool[trials], it ended the process and has no result
+    has_learned: np.ndarray  # bool[trials], a gradient has changed a parameter so far
     model_state: Any = None  # of the network, kept with `params`; None likewise
 
 
 _COUNTS = ("num_gradients", "diverged_step", "early_step", "kept_step")
+_FLAGS = ("is_set_aside", "has_learned")
 
 
 def allocate(
@@ -71,6 +74,7 @@ def allocate(
         nan(report.final),
         *counts,
         is_set_aside=np.zeros(num_trials, bool),
+        has_learned=np.zeros(num_trials, bool),
         model_state=zeros(report.model_state),
     )
 
@@ -99,6 +103,8 @@ def record(
     def put(old: np.ndarray, new: np.ndarray) -> None:
         old[rows] = new
 
+    if count and not results.has_learned[rows].all():
+        results.has_learned[rows] |= _learns(results, rows, state.train)
     kept = (report.params, report.model_state)
     jax.tree.map(
         put, (results.state, results.params, results.model_state), (state, *kept)
@@ -140,7 +146,7 @@ def to_arrays(
       none was due), `final/<split>/<metric>` f32[rows] (NaN before the end); the steps
       taken at each point: `trace_step` i64[points], `validation_step` i64[blocks];
       `rows`, `num_gradients`, `diverged_step`, `early_step` and `kept_step` i64[rows];
-      `is_set_aside` bool[rows].
+      `is_set_aside` and `has_learned` bool[rows].
     """
     first, count = blocks
     points = _points(results, blocks)
@@ -152,7 +158,7 @@ def to_arrays(
             arrays[f"final/{split}/{name}"] = values[rows]
     arrays["trace_step"] = window_ends(results.plan, results.every, first, count)
     arrays["validation_step"] = steps_taken(results.plan)[first : first + count]
-    for name in (*_COUNTS, "is_set_aside"):
+    for name in (*_COUNTS, *_FLAGS):
         arrays[name] = getattr(results, name)[rows]
     return arrays | {"rows": rows}
 
@@ -173,8 +179,9 @@ def from_arrays(
             results.validation[name][rows, first : first + count] = values
         elif part == "final":
             results.final[names[0]][names[1]][rows] = values
-    for name in (*_COUNTS, "is_set_aside"):
-        getattr(results, name)[rows] = arrays[name]
+    for name in (*_COUNTS, *_FLAGS):
+        # A segment of an older version does not say whether a trial has learned.
+        getattr(results, name)[rows] = arrays.get(name, True)
 
 
 def has_ended(results: Results) -> np.ndarray:
@@ -223,3 +230,24 @@ def _num_gradients(
     spent = flat["num_gradients"]
     is_before = np.arange(spent.shape[1]) < taken[:, None]
     return np.where(is_before, spent, 0).sum(axis=1).astype(np.int64)
+
+
+def _learns(results: Results, rows: np.ndarray, train: TrainState) -> np.ndarray:
+    """Returns which trials a gradient has changed in a segment: bool[rows].
+
+    A parameter must differ from its value before the segment. Weight decay changes it
+    without a gradient; then the moments of the optimizer remain exactly zero.
+    """
+    before = jax.tree.map(lambda x: x[rows], results.state.train.params)
+    differs = jax.tree.map(np.not_equal, before, train.params)
+    moments = optax.tree_utils.tree_get_all_with_path(train.opt_state, "mu")
+    moments = jax.tree.leaves([moment for _, moment in moments])
+    if len(moments) != len(jax.tree.leaves(differs)):  # not one for each parameter
+        return _any(differs)
+    return _any(differs) & _any(moments)
+
+
+def _any(tree: Any) -> np.ndarray:
+    """Returns which trials have an element that is not zero: bool[rows]."""
+    leaves = [np.reshape(leaf, (len(leaf), -1)) for leaf in jax.tree.leaves(tree)]
+    return np.any([(leaf != 0).any(axis=1) for leaf in leaves], axis=0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gradjax.errors import Refusal
 from gradjax.training.numbers import check_program
 from gradjax.training.start import started_at
-from gradjax.trials import batches
+from gradjax.trials import batches, learning
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
 from gradjax.trials.lanes import lanes
@@ -42,7 +42,8 @@ def run(
       model_state: the state of the network, given with `params`; None: its initial one.
 
     Returns:
-      A Result, on the host.
+      A Result, on the host. A warning says if nothing was learned, because every
+      gradient, or the learning rate, was exactly zero.
 
     Raises:
         Refusal: an unknown or impossible number, parameters that differ from those of
@@ -61,4 +62,6 @@ def run(
     elif model_state is not None:
         raise Refusal("model_state without params: give both")
     made = lanes(program, num_devices=1, with_train=True)
-    return row(batches.run(made, [dict(hparams)], [seed], trace_every, on_segment), 0)
+    found = batches.run(made, [dict(hparams)], [seed], trace_every, on_segment)
+    learning.warn(found)
+    return row(found, 0)

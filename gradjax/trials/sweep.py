@@ -8,7 +8,7 @@ import numpy as np
 from gradjax import expressions, optimizers
 from gradjax.errors import Refusal
 from gradjax.training.program import program as make_program
-from gradjax.trials import batches, lanes
+from gradjax.trials import batches, lanes, learning
 from gradjax.trials import lane_width as widths
 from gradjax.types import Problem, Trials
 
@@ -54,7 +54,9 @@ def sweep(
         0 a curve has at most 1,000 points.
 
     Returns:
-      Trials: setting 0 with every seed, then setting 1 with every seed, and so on.
+      Trials: setting 0 with every seed, then setting 1 with every seed, and so on. A
+      warning says if nothing was learned in any of them, because every gradient, or
+      every learning rate, was exactly zero.
 
     Raises:
         Refusal: what `gradjax.program` refuses; unknown names, lengths that differ, no
@@ -82,12 +84,14 @@ def sweep(
         num_trials = len(settings) * len(seeds)
         rule = widths.cap(widths.default_widths(), num_trials, num_devices)
         lane_width = widths.default_width(program, rule)
-    return batches.run(
+    found = batches.run(
         lanes.lanes(program, lane_width, num_devices),
         [one for one in settings for _ in seeds],
         [seed for _ in settings for seed in seeds],
         trace_every,
     )
+    learning.warn(found)
+    return found
 
 
 def _with_places(optimizer: Any, hparams: Mapping[str, Any]) -> Any:

@@ -43,6 +43,7 @@ class Result(NamedTuple):
       model_state: of the network, beside `params`.
       hparams: the hyperparameters of the run, f32[] each.
       seed: the seed of the run.
+      has_learned: whether a gradient has changed a parameter.
     """
 
     params: Params
@@ -59,6 +60,7 @@ class Result(NamedTuple):
     model_state: ModelState = None
     hparams: Hparams = {}
     seed: int = 0
+    has_learned: bool = True
 
     def __repr__(self) -> str:
         """Returns the status, the evaluation and the curves in one line."""
@@ -99,6 +101,7 @@ class Trials(NamedTuple):
       compile_s: seconds.
       run_s: seconds for all trials: training, evaluation and work on the host.
       model_state: of the network, beside `params`, [trials, ...].
+      has_learned: bool[trials], whether a gradient has changed a parameter.
     """
 
     hparams: Hparams
@@ -118,6 +121,7 @@ class Trials(NamedTuple):
     compile_s: float
     run_s: float
     model_state: ModelState = None
+    has_learned: Any = True
 
     def __repr__(self) -> str:
         """Returns the number of trials of each status and the best in one line."""
