@@ -47,10 +47,10 @@ def order(seed: Any, epoch: Any, position: Any, num_examples: int) -> Any:
     """
     if isinstance(position, np.ndarray):
         with np.errstate(over="ignore"):
-            keys = _round_keys(np, np.asarray([seed], np.uint32), epoch, num_examples)
-            return _numpy_walk(keys, position.astype(np.uint32), num_examples)
-    keys = _round_keys(jnp, jnp.asarray(seed, jnp.uint32), epoch, num_examples)
-    return _jax_walk(keys, jnp.asarray(position, jnp.uint32), num_examples)
+            key = _epoch_key(np, np.asarray([seed], np.uint32), epoch)
+            return _numpy_walk(key, position.astype(np.uint32), num_examples)
+    key = _epoch_key(jnp, jnp.asarray(seed, jnp.uint32), epoch)
+    return _jax_walk(key, jnp.asarray(position, jnp.uint32), num_examples)
 
 
 def _halves(num_examples: int) -> tuple[int, int]:
@@ -62,43 +62,56 @@ def _halves(num_examples: int) -> tuple[int, int]:
     return left, right + (num_examples < _SMALL and has_odd_halves)
 
 
-def _numpy_walk(keys: list[Any], position: np.ndarray, num_examples: int) -> np.ndarray:
-    index = _network(np, keys, position, num_examples)
-    while (outside := index >= num_examples).any():
-        index = np.where(outside, _network(np, keys, index, num_examples), index)
+def _numpy_walk(key: Any, position: np.ndarray, num_examples: int) -> np.ndarray:
+    index, is_outside = position, np.ones_like(position, bool)
+    while is_outside.any():
+        again = _network(np, _numpy_loop, key, index, num_examples)
+        index = np.where(is_outside, again, index)
+        is_outside = index >= num_examples
     return index
 
 
-def _jax_walk(keys: list[Any], position: jax.Array, num_examples: int) -> jax.Array:
-    def walk(index: jax.Array) -> jax.Array:
-        again = _network(jnp, keys, index, num_examples)
-        return jnp.where(index >= num_examples, again, index)
-
-    def is_outside(index: jax.Array) -> jax.Array:
-        return jnp.any(index >= num_examples)
-
-    first = _network(jnp, keys, position, num_examples)
-    return jax.lax.while_loop(is_outside, walk, first)
+def _numpy_loop(start: int, end: int, body: Any, carry: Any) -> Any:
+    for k in range(start, end):
+        carry = body(k, carry)
+    return carry
 
 
-def _network(xp: Any, keys: list[Any], index: Any, num_examples: int) -> Any:
+def _jax_walk(key: Any, position: jax.Array, num_examples: int) -> jax.Array:
+    def walk(found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        index, is_outside = found
+        again = _network(jnp, jax.lax.fori_loop, key, index, num_examples)
+        index = jnp.where(is_outside, again, index)
+        return index, index >= num_examples
+
+    first = position, jnp.ones_like(position, bool)
+    return jax.lax.while_loop(lambda found: found[1].any(), walk, first)[0]
+
+
+def _network(xp: Any, loop: Any, key: Any, index: Any, num_examples: int) -> Any:
+    """Computes all rounds, in a loop because it compiles in a quarter of the time."""
     left_size, right_size = (xp.uint32(size) for size in _halves(num_examples))
-    left, right = index // right_size, index % right_size
-    for round_number, key in enumerate(keys):
-        if round_number % 2 == 0:
-            left = (left + _mix(xp, right ^ key) % left_size) % left_size
-        else:
-            right = (right + _mix(xp, left ^ key) % right_size) % right_size
+    num_rounds = _SMALL_ROUNDS if num_examples < _SMALL else _ROUNDS
+
+    def two_rounds(k: Any, halves: tuple[Any, Any]) -> tuple[Any, Any]:
+        left, right = halves
+        odd, even = (_round_key(xp, key, 2 * k + i) for i in (1, 2))
+        left = (left + _mix(xp, right ^ odd) % left_size) % left_size
+        right = (right + _mix(xp, left ^ even) % right_size) % right_size
+        return left, right
+
+    halves = index // right_size, index % right_size
+    left, right = loop(0, num_rounds // 2, two_rounds, halves)
     return left * right_size + right
 
 
-def _round_keys(xp: Any, seed: Any, epoch: Any, num_examples: int) -> list[Any]:
-    num_rounds = _SMALL_ROUNDS if num_examples < _SMALL else _ROUNDS
-    epoch_key = _mix(xp, _mix(xp, seed) ^ xp.asarray(epoch, dtype=xp.uint32))
-    return [
-        _mix(xp, epoch_key + xp.uint32(0x9E3779B9 * k & 0xFFFFFFFF))
-        for k in range(1, num_rounds + 1)
-    ]
+def _epoch_key(xp: Any, seed: Any, epoch: Any) -> Any:
+    return _mix(xp, _mix(xp, seed) ^ xp.asarray(epoch, dtype=xp.uint32))
+
+
+def _round_key(xp: Any, epoch_key: Any, number: Any) -> Any:
+    step = xp.uint32(0x9E3779B9)
+    return _mix(xp, epoch_key + step * xp.asarray(number, xp.uint32))
 
 
 def _mix(xp: Any, x: Any) -> Any:
