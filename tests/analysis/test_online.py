@@ -64,11 +64,12 @@ def replayed(events, chunk=1, repeats=1, optimizer="sgd(0.05)"):
 @pytest.mark.parametrize(
     ("chunk", "repeats"),
     [
-        pytest.param(1, 1, marks=pytest.mark.slow),
-        pytest.param(9, 2, marks=pytest.mark.slow),
+        (1, 1),
+        (9, 2),
         (1_000, 1),
     ],
 )
+@pytest.mark.slow
 def test_it_is_the_loop_one_would_write(chunk, repeats):
     task, problem, _, _, state, events = setting()
     after, guesses = replayed(events, chunk, repeats)

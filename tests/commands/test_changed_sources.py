@@ -71,6 +71,7 @@ def test_an_edited_helper_is_refused_by_name_and_accepted_or_run_again(
     assert after != before[0]
 
 
+@pytest.mark.slow
 def test_the_own_module_counts_in_a_sweep_that_names_it_in_its_space(command, tmp_path):
     flags = ("--sweep=optimizer=[sgd, 'mine:rule']", "--fresh_seeds=0")
     (tmp_path / "mine.py").write_text(DECORATED)

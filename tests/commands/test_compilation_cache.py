@@ -75,6 +75,7 @@ def flipped(content, at):
     return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
 
 
+@pytest.mark.slow
 def test_row_21_damaged_entries_are_compiled_again_with_one_line(command, whole):
     cache, results = whole
     damaged = entries(cache)

@@ -57,6 +57,7 @@ def command(typed, tmp_path, monkeypatch):
     forget()
 
 
+@pytest.mark.slow
 def test_a_network_and_a_schedule_by_import_path_from_training_to_predict(
     command, tmp_path
 ):

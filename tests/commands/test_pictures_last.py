@@ -16,7 +16,13 @@ def broken(*_args, **_more):
     raise RuntimeError("Expected end of text,\n found '$'")
 
 
-@pytest.mark.parametrize("flags", [RUN, SWEEP], ids=["run", "sweep"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(RUN, id="run"),
+        pytest.param(SWEEP, id="sweep", marks=pytest.mark.slow),
+    ],
+)
 def test_a_failed_picture_is_one_line_and_the_same_command_draws_it(
     flags, typed, tmp_path, monkeypatch
 ):
@@ -39,6 +45,7 @@ def test_a_failed_picture_is_one_line_and_the_same_command_draws_it(
     assert gradjax.frames(tmp_path / "mine").trials.test_loss.tolist() == results
 
 
+@pytest.mark.slow
 def test_a_lesson_is_kept_without_its_picture(typed, tmp_path, monkeypatch):
     flags = ("--surface=booth", "--steps=10", "--workdir=mine")
     monkeypatch.setattr(paths, "picture", broken)

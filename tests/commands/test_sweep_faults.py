@@ -113,6 +113,7 @@ def summary_of(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_rows_1_and_4_a_diverged_lane_leaves_its_neighbours_alone(whole, alone):
     mixed, single = searched(whole[0]), searched(alone)
     assert list(mixed) == list(single) and len(mixed) == len(RULES)
@@ -124,6 +125,7 @@ def test_rows_1_and_4_a_diverged_lane_leaves_its_neighbours_alone(whole, alone):
             np.testing.assert_array_equal(found[key], values, err_msg=str(key))
 
 
+@pytest.mark.slow
 def test_row_4_the_rules_have_a_state_that_matters(whole):
     """Else the test above would say nothing of them."""
     sgd, plateau, _ = searched(whole[0]).values()
@@ -134,6 +136,7 @@ def test_row_4_the_rules_have_a_state_that_matters(whole):
     assert losses[0][0] == losses[1][0] and losses[0][-1] != losses[1][-1]
 
 
+@pytest.mark.slow
 def test_row_1_a_lane_is_frozen_with_the_step_at_which_it_diverged(whole):
     for segments in searched(whole[0]).values():
         first = segments[0]
@@ -149,6 +152,7 @@ def test_row_1_a_lane_is_frozen_with_the_step_at_which_it_diverged(whole):
     assert summary_of(whole[0])["num_diverged"] == 2 * len(RULES)
 
 
+@pytest.mark.slow
 def test_row_2_what_diverged_is_never_the_best(whole):
     found = summary_of(whole[0])["optimizers"]
     assert set(found) == set(RULES)
@@ -156,7 +160,7 @@ def test_row_2_what_diverged_is_never_the_best(whole):
         assert one["best"]["learning_rate"] in (0.05, 0.2)
 
 
-@pytest.mark.parametrize("rate", [1e30, 1e37])
+@pytest.mark.parametrize("rate", [1e30, pytest.param(1e37, marks=pytest.mark.slow)])
 def test_row_2_an_overflow_in_the_last_step_is_never_the_best(sweep, tmp_path, rate):
     """Its parameters are finite yet, its loss on them is not."""
     name = f"last-{rate:g}"
@@ -178,6 +182,7 @@ def test_row_3_when_all_diverge_the_summary_says_so(sweep, tmp_path):
     assert one.get("best") is None
 
 
+@pytest.mark.slow
 def test_row_32_programs_are_counted_before_the_first_of_them_runs(whole):
     lines = whole[1].splitlines()
     (said,) = [k for k, line in enumerate(lines) if "12 trials in 3 programs" in line]
@@ -272,6 +277,7 @@ def other_version(tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.slow
 def test_row_22_other_versions_are_refused_or_accepted_and_marked(
     sweep, plain, tmp_path, other_version, monkeypatch
 ):
@@ -308,6 +314,7 @@ def test_row_22_other_versions_are_refused_or_accepted_and_marked(
     ("point", "action", "code"),
     [("commit:before:2", "int", 130), ("commit:after_journal:3", "term", 143)],
 )
+@pytest.mark.slow
 def test_row_8_a_signal_lets_the_segment_be_stored_and_goes_on_to_the_same_bits(
     sweep, plain, tmp_path, point, action, code
 ):

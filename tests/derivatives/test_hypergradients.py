@@ -185,6 +185,7 @@ def test_without_data_it_is_the_mean_loss_and_maps_over_seeds():
     assert abs(seen.mean() - exact) < 4 * error
 
 
+@pytest.mark.slow
 def test_an_input_that_is_always_zero_needs_eps_root():
     """Pixels at the border of digits are."""
     program = gradjax.program(
@@ -347,11 +348,12 @@ def test_what_has_no_finite_gradient_is_noticed(expression):
             "soap(update_interval=2)", True, 1e-3, 1e-6, marks=pytest.mark.slow
         ),
         ("multi_steps(adam(eps_root=1e-16), every=2)", False, 1e-2, 1e-3),
-        (
+        pytest.param(
             "chain(sgd, scale_by_backtracking_linesearch(max_backtracking_steps=3))",
             False,
             1e-2,
             1e-3,
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -65,6 +65,7 @@ def test_small_batches_take_more_steps_and_get_further(lesson, tmp_path, capsys)
     assert held_out.steps.tolist() == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_the_full_batch_is_gradient_descent_step_by_step(lesson):
     run = lesson(problem="tiny", batch_size=("40,8",), epochs=4, learning_rate=0.2)
     x, y = DATA["x"].astype(float), DATA["y"].astype(float)

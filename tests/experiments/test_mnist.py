@@ -300,6 +300,7 @@ def test_a_folder_of_somebody_else_is_refused_even_with_overwrite(command, tmp_p
     assert names_in(tmp_path / "mine") == ["config.json"]
 
 
+@pytest.mark.slow
 def test_names_with_spaces_and_unicode_are_folders_too(command, tmp_path):
     assert command(*DRAWN, "--workdir=mein Lauf \u00fc").returncode == 0
     assert names_in(tmp_path / "mein Lauf \u00fc") == FINISHED
@@ -307,12 +308,13 @@ def test_names_with_spaces_and_unicode_are_folders_too(command, tmp_path):
 
 KILLS = [  # where, and whether a segment is left to compute
     pytest.param("commit:before_journal:2", True, id="before a commit"),
-    pytest.param("segment:begun:2", True, id="while it computes", marks=SLOW),
-    pytest.param("commit:after_journal:4", False, id="before the summary", marks=SLOW),
+    pytest.param("segment:begun:2", True, id="while it computes"),
+    pytest.param("commit:after_journal:4", False, id="before the summary"),
 ]
 SEGMENTS = ("--dataset=digits", "--steps=60", "--eval_every=20", "--noplot")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "is_unfinished"), KILLS)
 def test_a_killed_run_resumes_to_the_same_bits(
     point, is_unfinished, process, command, tmp_path
@@ -333,7 +335,9 @@ def test_a_killed_run_resumes_to_the_same_bits(
     same_trial(gradjax.load(tmp_path / "mine"), gradjax.load(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize(("name", "code"), [("int", 130), ("term", 143)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("int", 130), pytest.param("term", 143, marks=SLOW)]
+)
 def test_a_signal_keeps_what_is_done_and_says_how_to_resume(
     name, code, command, tmp_path
 ):
@@ -366,6 +370,7 @@ def computed_segments(folder):
     return {path.name: path.read_bytes() for path in folder.glob("segments/*.npz")}
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_leaves_what_can_be_resumed(tmp_path):
     flags = ("--dataset=digits", "--epochs=4000", "--workdir=mine")
     with training(tmp_path, *flags) as started:
@@ -383,11 +388,12 @@ def test_ctrl_c_in_a_terminal_leaves_what_can_be_resumed(tmp_path):
     "shell",
     [
         "{} | head -1",
-        pytest.param("{} >&-", marks=SLOW),
-        pytest.param("{} 2>&-", marks=SLOW),
-        pytest.param("{} >/dev/full", marks=SLOW),
+        "{} >&-",
+        "{} 2>&-",
+        "{} >/dev/full",
     ],
 )
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(shell, tmp_path):
     typed = f"{sys.executable} -m experiments.mnist --dataset=digits --epochs=3"
     kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
@@ -443,6 +449,7 @@ def test_help_reads_like_documentation(command):
         assert name in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorial_run_on_mnist(command, data_dir, tmp_path):
     done = command(f"--data_dir={data_dir}", "--epochs=1")
     assert done.returncode == 0, done.stderr

@@ -32,6 +32,7 @@ def command(tmp_path, typed):
     return functools.partial(typed, "experiments.translation")
 
 
+@pytest.mark.slow
 def test_trains_on_files_and_prints_translations(command, tmp_path):
     done = command(*QUICK, "--steps=2", "--workdir=here")
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,8 @@ from gradjax import Splits, problems
 from gradjax.problems import PROBLEMS, SURFACES
 
 BEGINNINGS = ("clinc_", "mnist_", "movielens", "shakespeare_", "tatoeba_")
-PREPARED = {name for name in PROBLEMS if name.startswith(BEGINNINGS)}  # not bundled
+PREPARED = {name for name in PROBLEMS if name.startswith(BEGINNINGS)}
+BUNDLED = PROBLEMS.keys() - PREPARED
 # Models without a known minimum.
 NETWORKS = PREPARED | {name for name in PROBLEMS if name.startswith("digits_")}
 NETWORKS |= {"wine_mlp"}
@@ -24,8 +25,9 @@ SEEDED -= {"digits_logistic", "mnist_logistic"}
 
 
 SLOW = pytest.mark.slow
-# A quick test computes with these: surfaces, noise, data, networks, a drawn code. All
-# others are traced by a quick test and computed by a slow one.
+# A quick test computes with these: surfaces, noise, data, networks, a drawn code. The
+# others that are bundled are traced by a quick test and computed by a slow one, because
+# prepared data sets take seconds to be read.
 COMPUTED = {"booth", "digits_mlp", "digits_vae", "noisy_quadratic", "rosenbrock"}
 COMPUTED |= {"sparse_gradients", "wine"}
 RUN = {"digits_mlp", "noisy_quadratic", "wine"}
@@ -98,7 +100,7 @@ def test_the_lists_above_name_problems():
     )
 
 
-@pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
+@pytest.mark.parametrize("name", but_slow(BUNDLED), scope="module")
 def test_starts_at_floats_and_a_loss_is_one(problem):
     """Traced, and not computed."""
     key = jax.random.key(0)

@@ -39,6 +39,7 @@ def test_the_cpu_has_the_bits_of_a_fresh_process_with_the_cpu(page):
         assert f"{line} 0.0e+00 (relative, 10 steps)\n" in page[0]
 
 
+@pytest.mark.slow
 def test_the_page_has_a_row_for_each_width_and_names_the_fastest(page):
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -55,6 +56,7 @@ def test_the_page_has_a_row_for_each_width_and_names_the_fastest(page):
     assert f"for `_WIDTHS`: ({rows[0][1]}, {width})." in page[0]
 
 
+@pytest.mark.slow
 def test_what_is_written_was_printed(page):
     text, said = page
     assert all(line in said for line in text.splitlines())

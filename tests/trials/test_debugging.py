@@ -68,7 +68,7 @@ def test_nans_are_debugged_without_a_false_alarm():
     assert set(found.status) == {"finished"} and one.status == "finished"
 
 
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_strict_promotion_of_types_fails_nowhere_in_our_own_code(width):
     with jax.numpy_dtype_promotion("strict"):
         schedule = "warmup_cosine(warmup=0.3)"
