@@ -110,7 +110,7 @@ def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Si
     """
     assert problem.data is not None
     num_examples = problem.data.train.num_examples
-    epoch_steps = -(-num_examples // count)
+    epoch_steps = data.epoch_steps(problem.data, count) or 1
     num_steps = settings.epochs * epoch_steps
     if num_steps > _MAX_STEPS:
         said = f"{num_steps:,} steps of {count}; at most {_MAX_STEPS:,}"

@@ -102,6 +102,11 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
             f"--optimizer={settings.optimizer}: it has no learning rate to schedule, or"
             " gives its own"
         )
+    if not program.hparams[optimizers.RATE]:
+        raise Refusal(
+            f"--optimizer={settings.optimizer}: its own learning rate is 0, and the"
+            " peaks that are tried are multiples of it"
+        )
     has_split = problem.data is not None and problem.data.validation is not None
     split = "validation" if has_split else "train"
     gradient = hypergradient(program, split)
@@ -139,6 +144,8 @@ def _find(
     lanes = make_lanes(program, default_width(program), num_devices=1)
     shapes = {name: _points(name, settings) for name in ("constant", "cosine")}
     shapes[settings.start] = _points(settings.start, settings)
+    if not shapes[settings.start].any():
+        terminal.say(f"{settings.start}: the learning rate is 0 in every step")
     tuned = {
         name: _tune(lanes, split, values, seeds) for name, values in shapes.items()
     }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from gradjax import optimizers, schedules
 from gradjax.commands import flags
 from gradjax.commands.flags import Flag, Groups
+from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
 from gradjax.training.program import program as make_program
@@ -198,7 +199,7 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
         Refusal: what `gradjax.program` refuses.
     """
     settings = with_batch_size(experiment, problem, settings)
-    epoch = epoch_steps(problem, settings)
+    epoch = sizes.epoch_steps(problem.data, settings.batch_size)
     if epoch is None and settings.epochs is not None:
         name = dict(settings.own).get("problem", experiment.name)
         raise Refusal(f"--epochs={settings.epochs}: {name} has no data; give --steps")
@@ -221,14 +222,6 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
     if rate is None or optimizers.RATE not in program.hparams:
         return program
     return program._replace(hparams={**program.hparams, optimizers.RATE: rate})
-
-
-def epoch_steps(problem: Problem, settings: Settings) -> int | None:
-    """Returns the steps of one pass over the train split; None without data."""
-    if problem.data is None:
-        return None
-    num_examples = problem.data.train.num_examples
-    return -(-num_examples // (settings.batch_size or num_examples))
 
 
 def _usual_batch(experiment: Experiment) -> str:

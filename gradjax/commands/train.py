@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import records
-from gradjax.commands import experiment, signals
+from gradjax.commands import signals
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of
+from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
 from gradjax.problems import state as states
@@ -110,7 +111,7 @@ def _run(
     for line in job.notes:
         terminal.say(line)
     is_run = not job.space.dimensions
-    epoch_steps = experiment.epoch_steps(job.problem, job.settings)
+    epoch_steps = sizes.epoch_steps(job.problem.data, job.settings.batch_size)
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
     with _watch(job, epoch_steps) as reporter:
@@ -165,7 +166,7 @@ def _write_results(
         job.settings.keep,
         job.settings.patience,
         job.program.plan.batch_size,
-        experiment.epoch_steps(job.problem, job.settings),
+        sizes.epoch_steps(job.problem.data, job.settings.batch_size),
     )
     won = summary.winner(done, fresh)
     with named_disk_errors(job.folder):
@@ -218,7 +219,7 @@ def _pictures(
         examples = states.examples(*one)
     settings = job.settings
     title = f"{name_of(settings)}: {settings.optimizer}, {settings.schedule}"
-    epoch_steps = experiment.epoch_steps(job.problem, settings)
+    epoch_steps = sizes.epoch_steps(job.problem.data, settings.batch_size)
     return pictures.of_run(title, won, epoch_steps, examples)
 
 

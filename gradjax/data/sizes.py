@@ -1,10 +1,24 @@
-"""Reads batch sizes from flags: "8", "8,32,full"."""
+"""Reads batch sizes from flags: "8", "8,32,full"; counts the steps of an epoch."""
 
 from collections.abc import Sequence
 
 from gradjax.errors import Refusal
+from gradjax.types import Splits
 
 USUAL = (8, 32, 128)  # batch sizes to compare, beside the complete train split
+
+
+def epoch_steps(data: Splits | None, batch_size: int | None) -> int | None:
+    """Returns the steps of one pass over the train split; None without data.
+
+    Args:
+      data: of a problem.
+      batch_size: examples; None: the complete train split.
+    """
+    if data is None:
+        return None
+    num_examples = data.train.num_examples
+    return -(-num_examples // (batch_size or num_examples))
 
 
 def usual(num_examples: int) -> tuple[str, ...]:

@@ -11,8 +11,7 @@ from gradjax.records import store as stored
 from gradjax.report.terminal import number
 
 _ENDED = ("finished", "diverged", "stopped early", "stopped", "set aside")
-_CHOOSE = (("validation_accuracy", 1.0), ("validation_loss", -1.0), ("loss", -1.0))
-# curves that rank trials, if the record has them; with -1 smaller values are better
+_LOSS = ("loss", -1.0)  # ranks the trials of records that do not name a curve
 
 
 def rows(folder: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:
@@ -82,26 +81,30 @@ def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
 
 
 def _best(store: Any, trials: dict[str, dict[str, Any]]) -> str:
-    """Returns the best last value of all trials that have not diverged."""
-    lasts: dict[str, dict[str, tuple[float, int]]] = {}
+    """Returns the best last value of all trials that have not diverged.
+
+    The curve and its sign are those of `choose.ranking_curve`.
+    """
+    segments = stored.committed_segments(store).values()
+    named = [one["ranked_by"] for one in segments if "ranked_by" in one]
+    ranking, sign = named[0] if named else _LOSS
+    lasts: dict[str, tuple[float, int]] = {}
     for ids, name, steps, values in reading.curves(store):
-        if name in dict(_CHOOSE):
-            own = lasts.setdefault(name, {})
+        if name == ranking:
             for trial, step, value in zip(ids, steps, values, strict=True):
-                if str(trial) not in own or step >= own[str(trial)][1]:
-                    own[str(trial)] = (float(value), int(step))
-    for name, sign in _CHOOSE:
-        sound = {
-            trial: last
-            for trial, last in lasts.get(name, {}).items()
-            if np.isfinite(last[0]) and trials[trial]["status"] != "diverged"
-        }
-        if sound:
-            best = max(sound, key=lambda trial: sign * sound[trial][0])
-            value, step = sound[best]
-            at = _setting(store, best, trials[best])
-            return f"{name.replace('_', ' ')} {number(value)} at step {step:,}: {at}"
-    return "no trial has a value yet"
+                if str(trial) not in lasts or step >= lasts[str(trial)][1]:
+                    lasts[str(trial)] = (float(value), int(step))
+    sound = {
+        trial: last
+        for trial, last in lasts.items()
+        if np.isfinite(last[0]) and trials[trial]["status"] != "diverged"
+    }
+    if not sound:
+        return "no trial has a value yet"
+    best = max(sound, key=lambda trial: sign * sound[trial][0])
+    value, step = sound[best]
+    at = _setting(store, best, trials[best])
+    return f"{ranking.replace('_', ' ')} {number(value)} at step {step:,}: {at}"
 
 
 def _setting(store: Any, trial: str, row: dict[str, Any]) -> str:

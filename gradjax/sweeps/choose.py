@@ -8,6 +8,7 @@ from gradjax.sweeps import names
 from gradjax.sweeps.points import Trial, digest
 from gradjax.training import selection
 from gradjax.trials import learning
+from gradjax.trials.results import Results
 from gradjax.types import Point, Target, Trials
 
 
@@ -149,6 +150,17 @@ def ranking_metric(
         if name in means:
             return split, name, sign
     raise ValueError("a run without any evaluation")
+
+
+def ranking_curve(results: Results) -> tuple[str, float]:
+    """Returns (name, sign) of the curve that ranks trials before their end.
+
+    It is the metric of the target on validation; without that split it is the metric of
+    the batches in training.
+    """
+    target = results.plan.problem.target
+    name, sign = selection.criterion(target, results.validation or results.trace)
+    return f"validation_{name}" if results.validation else name, sign
 
 
 def _overlap(winner: SettingScore, other: SettingScore) -> bool:

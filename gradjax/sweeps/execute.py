@@ -17,7 +17,7 @@ import numpy as np
 from gradjax.errors import Interrupted, Refusal
 from gradjax.records import params as params_of
 from gradjax.records import store as stored
-from gradjax.sweeps import attempts
+from gradjax.sweeps import attempts, choose
 from gradjax.sweeps.points import Trial
 from gradjax.trials import batches, collect
 from gradjax.trials import results as results_of
@@ -107,6 +107,7 @@ def run_cohort(
             arrays = results_of.to_arrays(active.results, rows, blocks)
             about = {"interval": list(blocks), "steps": steps}
             about |= {"num_steps": plan.num_steps, "run_s": run_s}
+            about |= {"ranked_by": choose.ranking_curve(active.results)}
             arrays |= {"trial": np.asarray(ids)[rows]}
             stored.commit(store, name, arrays, **about, round=hooks.round_hash)
         hooks.halve(active, blocks)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradjax import records
+from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
 from gradjax.records import store as stored
@@ -37,8 +38,7 @@ def summarize(
         if records.summary_of(store.folder).items() >= request.items():
             return
     plan, settings = program.plan, work.settings
-    data, size = plan.problem.data, plan.batch_size
-    epoch_steps = -(-data.train.num_examples // size) if data and size else None
+    size = plan.batch_size
     about = {
         "experiment": "tune",
         "problem": (plan.problem.about or {}).get("name", "own problem"),
@@ -47,7 +47,12 @@ def summarize(
         "command": "gradjax.tune",
     }
     setup = summary.Setup(
-        plan.problem, about, settings.keep, settings.patience, size, epoch_steps
+        plan.problem,
+        about,
+        settings.keep,
+        settings.patience,
+        size,
+        sizes.epoch_steps(plan.problem.data, size),
     )
     reports = trained.reports(loaded)
     found = summary.summarize(setup, done, fresh, reports) | request

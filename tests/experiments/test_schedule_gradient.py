@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 import gradjax
 from experiments import schedule_gradient
 from experiments.schedule_gradient import Settings
+from gradjax import optimizers
 from gradjax.errors import Refusal
 from gradjax.types import Options
 
@@ -155,6 +156,22 @@ REFUSED = {
 @pytest.mark.parametrize("flag", REFUSED)
 def test_refuses_in_one_line_and_writes_nothing(flag, refused):
     assert REFUSED[flag] in refused(schedule_gradient.LESSON, flag)
+
+
+def test_a_start_of_zeros_is_said_and_a_rate_of_zero_is_refused(
+    tmp_path_factory, monkeypatch, capsys, refused
+):
+    monkeypatch.setattr(schedule_gradient, "_tune", lambda *_: 1 / 0)
+    sizes = {"steps": 10, "points": 2, "start": "[0, 0]", "problem": "booth"}
+    settings = Settings("schedule_gradient", **sizes)
+    with pytest.raises(ZeroDivisionError):
+        schedule_gradient.run(settings, Options(str(tmp_path_factory.mktemp("run"))))
+    assert "[0, 0]: the learning rate is 0 in every step" in capsys.readouterr().out
+
+    entry = optimizers.OPTIMIZERS["sgd"]._replace(rate=("learning_rate", 0.0))
+    monkeypatch.setitem(optimizers.OPTIMIZERS, "sgd", entry)
+    said = refused(schedule_gradient.LESSON, "--problem=booth")
+    assert "its own learning rate is 0" in said
 
 
 def test_a_line_search_in_a_chain_is_refused(tmp_path, monkeypatch):
