@@ -97,15 +97,10 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
         num_steps=settings.steps,
         batch_size=settings.batch_size,
     )
-    if optimizers.RATE not in program.hparams:
+    if not program.hparams.get(optimizers.RATE):
         raise Refusal(
             f"--optimizer={settings.optimizer}: it has no learning rate to schedule, or"
-            " gives its own"
-        )
-    if not program.hparams[optimizers.RATE]:
-        raise Refusal(
-            f"--optimizer={settings.optimizer}: its own learning rate is 0, and the"
-            " peaks that are tried are multiples of it"
+            " gives its own, or its own is 0"
         )
     has_split = problem.data is not None and problem.data.validation is not None
     split = "validation" if has_split else "train"
@@ -242,9 +237,8 @@ def _descend(settings: Settings, measure: Any, values: np.ndarray) -> Path:
     for number in range(settings.outer_steps + 1):
         losses, grads = measure(jnp.asarray(values))
         if number and not np.isfinite(losses).all():
-            terminal.say(
-                f"outer step {number} led to a run that diverges, so the descent ends"
-            )
+            said = f"outer step {number} led to a run that diverges"
+            terminal.say(f"{said}, so the descent ends")
             break
         require_finite(losses.mean(), {_VALUES: grads})
         points.append((values, np.asarray(losses), np.asarray(grads)))
