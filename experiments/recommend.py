@@ -115,6 +115,8 @@ def _check_online(settings: Settings, asked: Sweep) -> None:
         raise Refusal(f"--seeds={settings.seeds}: --online runs one seed")
     if asked.sweep or asked.space:
         raise Refusal("--sweep: --online is a lesson, which cannot be swept")
+    if settings.init_from is not None:
+        raise Refusal("--init_from: --online trains from new parameters")
 
 
 def _learner(own: dict[str, Any], made: Problem) -> tuple[Program, Hparams]:

@@ -100,7 +100,7 @@ def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m")])
 def test_commands_of_python_exist(command, tmp_path, monkeypatch):
     from gradjax import expressions, optimizers, schedules
-    from gradjax.commands import flags
+    from gradjax.commands import parsing
     from gradjax.commands.experiment import groups_of
 
     words = shlex.split(command)
@@ -112,7 +112,7 @@ def test_commands_of_python_exist(command, tmp_path, monkeypatch):
     if words[2].startswith("experiments."):
         module = importlib.import_module(words[2])
         what = getattr(module, "EXPERIMENT", None) or module.LESSON
-        values = flags.parse(words[2:], groups_of(what))
+        values = parsing.parse(words[2:], groups_of(what))
         if "optimizer" not in values:
             return
         given = values["optimizer"]

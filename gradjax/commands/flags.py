@@ -1,14 +1,10 @@
-"""The flags: their help texts, and reading their values from a command line (absl)."""
+"""The flags of an experiment that trains, with their help texts."""
 
 import inspect
-import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from absl import flags as absl_flags
-
 from gradjax import optimizers, schedules, search
-from gradjax.errors import Refusal
 from gradjax.types import Options, Settings, Sweep
 
 _KINDS = {bool: "boolean", int: "integer", float: "float"}
@@ -75,6 +71,13 @@ _TRAINING = {
         Flag("batch_size", "integer", "{examples} in a batch. Unset: {batch}"),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
         Flag("steps", "integer", "steps of a run, of one batch each; replaces epochs"),
+        Flag(
+            "init_from",
+            "string",
+            "start at the parameters of FOLDER[:trial], a run or a sweep (its best"
+            " trial, unless an id or a row is given), or of an .npz or .safetensors"
+            " file; a mask freezes a part of them (README). Unset: at new ones",
+        ),
         Flag(
             "eval_every",
             "integer",
@@ -226,69 +229,6 @@ def of(function: Callable[..., Any], /, **helps: str) -> list[Flag]:
         Flag(name, _kind(parameters[name].annotation), text, parameters[name].default)
         for name, text in helps.items()
     ]
-
-
-def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
-    """Reads the values of all flags, "help" included, from a command line.
-
-    `--flagfile` names a file with further flags.
-
-    Raises:
-        Refusal: an unknown flag, a value of the wrong kind, a word that is not a flag.
-    """
-    values = absl_flags.FlagValues()
-    define: dict[str, Callable[..., Any]] = {
-        "string": absl_flags.DEFINE_string,
-        "integer": absl_flags.DEFINE_integer,
-        "float": absl_flags.DEFINE_float,
-        "boolean": absl_flags.DEFINE_boolean,
-        "strings": absl_flags.DEFINE_multi_string,
-    }
-    names = [flag.name for group in groups.values() for flag in group]
-    for flag in [flag for group in groups.values() for flag in group]:
-        define[flag.kind](flag.name, flag.default, flag.help, flag_values=values)
-    absl_flags.DEFINE_boolean("help", False, "show this", flag_values=values)
-    absl_flags.DEFINE_string("flagfile", "", "flags from a file", flag_values=values)
-    try:
-        rest = values(argv)[1:]
-    except (absl_flags.Error, OSError) as error:
-        raise Refusal(str(error)) from error
-    if rest:
-        raise Refusal(
-            f"{rest[0]!r} is no flag; did you mean --{rest[0].lstrip('-')}=...?"
-        )
-    found = {name: values[name].value for name in (*names, "help")}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-
-
-def help_text(doc: str, name: str, groups: Groups) -> str:
-    """Returns the docstring of the experiment, then its flags in groups."""
-    lines = [doc.strip(), "", f"usage: python -m experiments.{name} [--flags]", ""]
-    for title, group in groups.items():
-        lines.append(f"{title}:")
-        for flag in group:
-            lines += _describe(flag)
-        lines.append("")
-    lines.append("--flagfile=FILE reads flags from a file, one per line.")
-    return "\n".join(lines)
-
-
-def _describe(flag: Flag) -> list[str]:
-    is_boolean = flag.kind == "boolean"
-    shown = str(flag.default).lower() if is_boolean else flag.default
-    if flag.kind == "strings":
-        shown = " ".join(map(repr, flag.default)) or "none"
-    name = f"[no]{flag.name}" if is_boolean else flag.name
-    body = flag.help + ("" if flag.default is None else f" (default: {shown})")
-    indent = " " * 6
-    wrapped = textwrap.fill(
-        body,
-        80,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    )
-    return [f"  --{name}", wrapped]
 
 
 def _kind(annotation: Any) -> str:

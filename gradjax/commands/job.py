@@ -10,13 +10,14 @@ from gradjax.commands import experiment
 from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
 from gradjax.records import sources
+from gradjax.records.initial import read, split, started
 from gradjax.sweeps import planning, points, space
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
 # Entries of the plan that do not change the results of a trial; the digest in the name
 # of the folder leaves them out.
-_DECIDES_NOTHING = ("environment", "keep_params")
+_DECIDES_NOTHING = ("environment", "init_from", "keep_params")
 
 
 class Job(NamedTuple):
@@ -53,6 +54,9 @@ def job_of(
     varied, method = planning.searched(asked, varied, settings.optimizer, own)
     experiment.check(settings)
     planning.check_devices(asked, varied, settings.seeds)
+    initial = None if settings.init_from is None else read(settings.init_from)
+    if initial is not None:
+        settings = settings._replace(init_from=initial.digest)
     settings = experiment.with_duration(what, what.resolve(settings))
     make = experiment.maker(what)
     problem = make(settings)
@@ -64,11 +68,16 @@ def job_of(
     @functools.cache
     def program(group: Settings) -> Program:
         own = group._replace(batch_size=None) if is_fitted else group
-        return experiment.program_of(what, make(group), own)
+        return started(experiment.program_of(what, make(group), own), initial)
 
     groups = planning.first_groups(settings, asked, varied, method, program)
     plan = _plan(what, settings, asked, varied, problem)
+    if initial is not None:
+        plan["init_from"] = initial.source
+        notes = [*notes, f"starts at the parameters of {initial.words}"]
     folder = _folder(what, settings, options, varied, plan)
+    if initial is not None and split(initial.source)[0].absolute() == folder:
+        raise Refusal(f"--init_from={initial.source}: is the folder of this command")
     known = {} if options.overwrite else planning.known_plan(folder)
     execution = planning.executed(
         asked, varied, settings.seeds, known, groups, may_restart

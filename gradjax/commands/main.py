@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from gradjax.commands import compilation_cache, flags, signals
+from gradjax.commands import compilation_cache, parsing, signals
 from gradjax.commands.experiment import Experiment, Lesson, groups_of, settings_of
 from gradjax.commands.train import train as train_and_store
 from gradjax.errors import Interrupted, Refusal
@@ -63,10 +63,10 @@ def complain(line: str) -> None:
 
 def _run(what: Experiment | Lesson, train: Train) -> dict[str, Any]:
     groups = groups_of(what)
-    values = flags.parse(sys.argv, groups)
+    values = parsing.parse(sys.argv, groups)
     if values.pop("help"):
         doc = sys.modules["__main__"].__doc__ or ""
-        terminal.say(flags.help_text(doc, what.name, groups))
+        terminal.say(parsing.help_text(doc, what.name, groups))
         sys.exit(0)
     options = Options(**_pick(values, Options))
     compilation_cache.keep(complain)

@@ -9,6 +9,7 @@ from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.records import opening, params, predicting, reading
 from gradjax.records.folder import as_folder
+from gradjax.training.leaf_names import nest
 from gradjax.types import Run, Series
 
 
@@ -45,25 +46,27 @@ def load(workdir: str | Path, trial: int | str | None = None, model: Any = None)
     if kind == "lesson":
         return _lesson(folder, summary)
     store = opening.open_to_read(folder, say=warnings.warn)
-    chosen = _chosen(folder, store, summary, trial)
+    chosen = chosen_trial(folder, store, trial)
     trace = reading.trace_of(store, chosen)
     leaves = params.leaves_of(store, chosen)
     if leaves is None:
         return Run(store.plan, summary, trace, None, None)
-    found, state = (params.nest(part) if part else None for part in leaves)
+    found, state = (nest(part) if part else None for part in leaves)
     own = reading.own_of(store, chosen)
     network = (found, state)
     predict, recommend = predicting.functions(folder, store.plan, own, network, model)
     return Run(store.plan, summary, trace, found, predict, state, recommend)
 
 
-def _chosen(
-    folder: Path, store: Any, summary: dict[str, Any], trial: int | str | None
-) -> str:
-    """Returns the id of the trial that was asked for."""
+def chosen_trial(folder: Path, store: Any, trial: int | str | None) -> str:
+    """Returns the id of the trial that was asked for, as `load` takes it.
+
+    Raises:
+        Refusal: there is no such trial; or None is asked and there is no summary.
+    """
     ids = list(reading.trial_records(store))
     if trial is None:
-        chosen = _first_of(folder, summary)
+        chosen = _first_of(folder)
         if chosen not in ids:
             raise Refusal(
                 f"{folder}: its journal does not list the trial {chosen} of its"
@@ -79,8 +82,9 @@ def _chosen(
     )
 
 
-def _first_of(folder: Path, summary: dict[str, Any]) -> str:
+def _first_of(folder: Path) -> str:
     """Returns the id of the trial that the summary describes first."""
+    summary = summary_of(folder)
     try:
         return summary["trials"][0]["trial"]
     except (KeyError, IndexError, TypeError) as error:

@@ -7,10 +7,12 @@ import jax
 import numpy as np
 
 from gradjax.records import store as stored
-from gradjax.types import Params, Trials
+from gradjax.training.leaf_names import path_name
+from gradjax.types import Trials
 
 Leaves = dict[str, np.ndarray]  # path of a leaf -> values
 _LEAF, _STATE = "params/", "model_state/"  # before the paths of leaves
+_TYPE = "dtype/"  # before both: the type of a leaf that an `.npz` does not have
 
 
 def commit(
@@ -37,7 +39,11 @@ def commit(
     arrays = {}
     for start, tree in ((_LEAF, found.params), (_STATE, found.model_state)):
         leaves = jax.tree.leaves_with_path(tree) if len(rows) else []
-        arrays |= {f"{start}{path_name(path)}": _plain(x[rows]) for path, x in leaves}
+        for path, values in leaves:
+            leaf = f"{start}{path_name(path)}"
+            arrays[leaf] = plain(values[rows])
+            if arrays[leaf].dtype != values.dtype:
+                arrays[f"{_TYPE}{leaf}"] = np.full(len(rows), values.dtype.name)
     stored.commit_params(store, name, {"trial": np.asarray(ids)[rows], **arrays})
 
 
@@ -45,18 +51,25 @@ def leaves_of(store: Any, trial: str) -> tuple[Leaves, Leaves] | None:
     """Reads the parameters of a trial and the state of its network: path -> values.
 
     Returns:
-      (parameters, state), the state without leaves where the network has none; None if
-      they are not stored.
+      (parameters, state) in their types, the state without leaves where the network has
+      none; None if they are not stored.
 
     Raises:
         Refusal: the file has been damaged.
     """
+    one = _arrays_of(store, trial)
+    return None if one is None else (_under(_LEAF, one), _under(_STATE, one))
+
+
+def _arrays_of(store: Any, trial: str) -> Leaves | None:
+    """Reads the stored leaves of a trial in their types; None if there are none."""
     for name in stored.committed_params(store):
         arrays = stored.read(store, name)
         rows = np.flatnonzero(arrays["trial"] == trial)
         if rows.size:
             one = {path: values[rows[0]] for path, values in arrays.items()}
-            return _under(_LEAF, one), _under(_STATE, one)
+            kinds = _under(_TYPE, one)
+            return one | {path: one[path].astype(kinds[path]) for path in kinds}
     return None
 
 
@@ -65,45 +78,6 @@ def _under(start: str, arrays: Leaves) -> Leaves:
     return {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}
 
 
-def like(tree: Any, leaves: dict[str, np.ndarray]) -> Params:
-    """Returns parameters in the structure and the types of a tree, from its paths."""
-
-    def leaf(path: Any, x: Any) -> np.ndarray:
-        return leaves[path_name(path)].astype(x.dtype)
-
-    return jax.tree.map_with_path(leaf, tree)
-
-
-def nest(leaves: dict[str, np.ndarray]) -> Params:
-    """Returns parameters as nested dictionaries, from the paths of their leaves."""
-    tree: dict[str, Any] = {}
-    for name, value in leaves.items():
-        *parents, last = map(_unescape, name.split("/"))
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return tree
-
-
-def path_name(path: Any) -> str:
-    """Returns the name of a leaf's path in its tree, such as "Dense_0/kernel".
-
-    A "/" inside of a key is written as "%2F", and a "%" as "%25", so different leaves
-    have different names. A tree that is one array has the name "params".
-    """
-    keys = [jax.tree_util.keystr((key,), simple=True) for key in path]
-    return "/".join(map(_escape, keys)) or "params"
-
-
-def _escape(key: str) -> str:
-    return key.replace("%", "%25").replace("/", "%2F")
-
-
-def _unescape(key: str) -> str:
-    return key.replace("%2F", "/").replace("%25", "%")
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
+def plain(values: np.ndarray) -> np.ndarray:
     """Returns values in a type that an `.npz` preserves: bfloat16 as float32."""
     return values if values.dtype.kind in "biufc" else values.astype(np.float32)

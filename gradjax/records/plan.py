@@ -17,7 +17,9 @@ from gradjax.records import journal
 PLAN = "plan.json"
 FORMAT = 2
 _KIND = "plan"  # of the line of the journal that holds the copy
-_HINT = "environment.git_revision"  # for a reader; the sources have digests
+# For a reader: the sources have digests, and so have initial parameters.
+_HINTS = ("environment.git_revision", "init_from")
+_INITIAL = "settings.init_from"
 _CONTENTS = "data.fingerprint"
 _SHOWN = 5  # differences that are listed; the others are only counted
 
@@ -140,7 +142,7 @@ def check_same(
         for key in {**old, **new}
         if key not in old or key not in new or old[key] != new[key]
     ]
-    differing = [key for key in differing if key != _HINT]
+    differing = [key for key in differing if key not in _HINTS]
     has_both = "environment" in there and "environment" in asked
     others = [
         key
@@ -171,6 +173,9 @@ def _difference(key: str, old: dict[str, str], new: dict[str, str]) -> str:
     if key == _CONTENTS and key in old and key in new:
         origin = new.get("data.origin", new.get("data.name", "the data"))
         return f"the contents of the data have changed: {origin}"
+    if key == _INITIAL and key in old and key in new:
+        source = new.get("init_from", "")
+        return f"its trials start at other parameters than those of {source}"
     return f"{key} {_format(old, key)} there, {_format(new, key)} asked"
 
 

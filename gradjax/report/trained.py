@@ -7,6 +7,7 @@ from gradjax.own_code import named_errors
 from gradjax.problems import state as states
 from gradjax.records import params
 from gradjax.report.summary import Winner
+from gradjax.training.leaf_names import like
 from gradjax.trials.lanes import Lanes
 from gradjax.types import ModelState, Params, Problem, Report, Settings
 
@@ -30,8 +31,8 @@ def load(lanes: Callable[[Settings], Lanes], store: Any, won: Winner) -> Trained
         if leaves is not None:
             made = lanes(one.settings)
             shapes = made.shapes[0].train
-            tree = params.like(shapes.params, leaves[0])
-            state = params.like(shapes.model_state, leaves[1])
+            tree = like(shapes.params, leaves[0])
+            state = like(shapes.model_state, leaves[1])
             found[one.id] = (made.program.plan.problem, tree, state)
     return found
 

@@ -136,7 +136,7 @@ def plan_of(
     """
     return {
         "kind": "trials",
-        "settings": base._replace(seeds=1)._asdict() | {"own": own},
+        "settings": points.deciding(base._replace(seeds=1)) | {"own": own},
         "space": names.record(varied),
         "search": asked.search,
         "halving": asked.halving,

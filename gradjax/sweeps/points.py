@@ -62,7 +62,7 @@ def trial(base: Settings, point: Point, seed: int) -> Trial:
             raise Refusal(_with_hint(str(error), point, name)) from None
         if is_static:
             del numbers[name]
-    group = digest(settings._asdict())
+    group = digest(deciding(settings))
     return Trial(
         digest([group, sorted(numbers.items()), seed]),
         group,
@@ -80,6 +80,18 @@ def _with_hint(line: str, point: Point, name: str) -> str:
         return line
     rest = name.partition(".")[2]
     return f"{line}; the range of one optimizer alone begins with its name: adam.{rest}"
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """Returns the settings that decide a trial, by name.
+
+    Initial parameters are left out where there are none. So trials without them have
+    the ids that they had before these could be given.
+    """
+    found = settings._asdict()
+    if settings.init_from is None:
+        del found["init_from"]
+    return found
 
 
 def digest(value: Any) -> str:

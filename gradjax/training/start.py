@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.errors import Refusal
+from gradjax.training.leaf_names import path_name
 from gradjax.types import ModelState, Params, Program
 
 _SHOWN = 5  # differing leaves that are listed; the others are only counted
@@ -38,9 +39,24 @@ def started_at(
     return program._replace(start=(params, model_state))
 
 
+def started_if_given(
+    program: Program, params: Params, model_state: ModelState
+) -> Program:
+    """Returns the program as it is if both are None, and else `started_at` of them.
+
+    Raises:
+        Refusal: what `started_at` refuses, or a state without parameters.
+    """
+    if params is not None:
+        return started_at(program, params, model_state)
+    if model_state is not None:
+        raise Refusal("model_state without params: give both")
+    return program
+
+
 def _fitted(what: str, given: Any, expected: Any) -> Any:
     """Returns the given leaves in the structure and the types of the expected ones."""
-    found, wanted = _leaves(what, given), _leaves(what, expected)
+    found, wanted = named(given), named(expected)
     shown = [
         f"{name} is {_shape(found, name)}, expected {_shape(wanted, name)}"
         for name in dict.fromkeys([*wanted, *found])
@@ -54,9 +70,13 @@ def _fitted(what: str, given: Any, expected: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(expected), leaves)
 
 
-def _leaves(what: str, tree: Any) -> dict[str, Any]:
-    leaves = jax.tree.leaves_with_path(tree)
-    return {f"{what}{jax.tree_util.keystr(path)}": leaf for path, leaf in leaves}
+def named(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a tree by name.
+
+    Nested dictionaries from a record have the names of the tree that was stored, which
+    may hold lists and NamedTuples.
+    """
+    return {path_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
 def _shape(leaves: dict[str, Any], name: str) -> str:

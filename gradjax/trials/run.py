@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from gradjax.errors import Refusal
 from gradjax.training.numbers import check_program
-from gradjax.training.start import started_at
+from gradjax.training.start import started_if_given
 from gradjax.trials import batches, learning
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
@@ -57,10 +57,7 @@ def run(
     if not isinstance(hparams, Mapping):
         kind = type(hparams).__name__
         raise Refusal(f"hparams are {kind}: expected a dictionary of numbers")
-    if params is not None:
-        program = started_at(program, params, model_state)
-    elif model_state is not None:
-        raise Refusal("model_state without params: give both")
+    program = started_if_given(program, params, model_state)
     made = lanes(program, num_devices=1, with_train=True)
     found = batches.run(made, [dict(hparams)], [seed], trace_every, on_segment)
     learning.warn(found)

@@ -8,9 +8,10 @@ import numpy as np
 from gradjax import expressions, optimizers
 from gradjax.errors import Refusal
 from gradjax.training.program import program as make_program
+from gradjax.training.start import started_if_given
 from gradjax.trials import batches, lanes, learning
 from gradjax.trials import lane_width as widths
-from gradjax.types import Problem, Trials
+from gradjax.types import ModelState, Params, Problem, Trials
 
 
 def sweep(
@@ -28,6 +29,8 @@ def sweep(
     lane_width: int | None = None,
     num_devices: int | None = None,
     trace_every: int = 0,
+    params: Params = None,
+    model_state: ModelState = None,
 ) -> Trials:
     """Trains every setting with every seed, as one compiled program.
 
@@ -52,6 +55,8 @@ def sweep(
       num_devices: the number of devices, on a CPU of cores; None: all.
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points.
+      params: where every trial starts, as `gradjax.run` takes it.
+      model_state: likewise.
 
     Returns:
       Trials: setting 0 with every seed, then setting 1 with every seed, and so on. A
@@ -77,6 +82,7 @@ def sweep(
         keep=keep,
         patience=patience,
     )
+    program = started_if_given(program, params, model_state)
     settings = _settings(hparams, program.hparams)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")

@@ -6,8 +6,9 @@ from typing import Any
 
 from gradjax.counts import as_whole
 from gradjax.errors import Refusal
+from gradjax.records.initial import Initial, of_trees
 from gradjax.sweeps import space as spaces
-from gradjax.types import Dimension, Space
+from gradjax.types import Dimension, ModelState, Params, Space
 
 _NAMES = {
     "accept_changes": "accept_changes=True",
@@ -51,6 +52,15 @@ def space_of(space: Any, texts: list[str]) -> Space:
         raise Refusal(f"optimizers: {twice} is given twice")
     first = Dimension("optimizer", "choice", values=tuple(texts))
     return Space((first, *found.dimensions))
+
+
+def initial(params: Params, model_state: ModelState) -> Initial | None:
+    """Returns the parameters at which the trials start, if there are any."""
+    if params is not None:
+        return of_trees(params, model_state)
+    if model_state is not None:
+        raise Refusal("model_state without params: give both")
+    return None
 
 
 def count(name: str, value: Any, *default: None, low: int = 1) -> Any:

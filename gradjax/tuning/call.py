@@ -16,7 +16,7 @@ from gradjax.sweeps.rounds import Context, Reporter
 from gradjax.tuning import arguments, outcome, planned
 from gradjax.tuning.arguments import count
 from gradjax.tuning.planned import Work
-from gradjax.types import Problem, Settings, Sweep, Tuned
+from gradjax.types import ModelState, Params, Problem, Settings, Sweep, Tuned
 
 
 def tune(
@@ -43,6 +43,8 @@ def tune(
     lane_width: int | None = None,
     num_devices: int | None = None,
     trace_every: int = 0,
+    params: Params = None,
+    model_state: ModelState = None,
 ) -> Tuned:
     """Searches the best setting of each optimizer, and trains it on fresh seeds.
 
@@ -84,6 +86,8 @@ def tune(
         width that was measured to be fast. The last bits of a trial depend on it.
       num_devices: the number of devices, on a CPU of cores; None: all.
       trace_every: steps per stored point of a curve; 0: at most 1,000 points.
+      params: where every trial starts, as `gradjax.run` takes it.
+      model_state: likewise.
 
     Returns:
       A Tuned, with a Best for each optimizer; `gradjax.frames` opens it.
@@ -97,6 +101,7 @@ def tune(
     points.forget()
     try:
         texts = [given.optimizer(one, objects) for one in arguments.listed(optimizers)]
+        start = arguments.initial(params, model_state)
         settings = Settings(
             "tune",
             optimizer=texts[0],
@@ -109,6 +114,7 @@ def tune(
             seed=count("seed", seed, low=0),
             seeds=count("num_seeds", num_seeds),
             trace_every=count("trace_every", trace_every, low=0),
+            init_from=None if start is None else start.digest,
         )
         asked = Sweep(
             search=search,
@@ -122,7 +128,7 @@ def tune(
         )
         with expressions.given(objects), planned.folder(workdir) as folder:
             varied = arguments.space_of(space, texts)
-            work = Work(problem, varied, settings, asked, objects)
+            work = Work(problem, varied, settings, asked, objects, start)
             return _tune(work, folder, workdir is not None, overwrite)
     except Refusal as error:
         raise Refusal(arguments.as_call(str(error))) from error
@@ -131,9 +137,9 @@ def tune(
 
 
 def _tune(work: Work, folder: Path, is_stored: bool, overwrite: bool) -> Tuned:
-    problem, varied, settings, asked, _ = work
+    problem, varied, settings, asked = work[:4]
     varied, method = planning.searched(asked, varied, settings.optimizer)
-    program = functools.cache(functools.partial(planned.program_of, problem))
+    program = functools.cache(functools.partial(planned.program_of, work))
     groups = planning.first_groups(settings, asked, varied, method, program)
     plan = planned.plan_of(work, varied) if is_stored else {}
     known = planning.known_plan(folder) if is_stored and not overwrite else {}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from gradjax import records
 from gradjax.records import contents, sources
+from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, planning
 from gradjax.training.program import program as make_program
 from gradjax.types import Problem, Program, Settings, Space, Sweep
@@ -21,14 +22,15 @@ class Work(NamedTuple):
     settings: Settings
     asked: Sweep
     objects: given.Objects
+    initial: Initial | None  # where every trial starts, if it is given
 
 
-def program_of(problem: Problem, group: Settings) -> Program:
+def program_of(work: Work, group: Settings) -> Program:
     """Makes the program of the settings of a group."""
     num_steps = group.steps or 1
     interval = group.eval_every or -(-num_steps // 10)
-    return make_program(
-        problem,
+    made = make_program(
+        work.problem,
         group.optimizer,
         group.schedule,
         num_steps=num_steps,
@@ -37,6 +39,7 @@ def program_of(problem: Problem, group: Settings) -> Program:
         keep=group.keep,
         patience=group.patience,
     )
+    return started(made, work.initial)
 
 
 def plan_of(work: Work, varied: Space) -> dict[str, Any]:

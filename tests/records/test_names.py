@@ -12,7 +12,7 @@ from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
 from gradjax.data import arrays
 from gradjax.problems import PROBLEMS
-from gradjax.records import params
+from gradjax.training.leaf_names import path_name
 from gradjax.types import Options, Sweep
 
 START = {"a/b": 1.0, "a": {"b": 2.0, "c/d%": 3.0}, "50%2F": 4.0, "list": [5.0, 6.0]}
@@ -73,6 +73,6 @@ def test_names_with_slashes_percents_and_dots_are_kept(sweep, tmp_path, monkeypa
 
 
 def test_different_leaves_have_different_names():
-    names = [params.path_name(path) for path, _ in jax.tree.leaves_with_path(START)]
+    names = [path_name(path) for path, _ in jax.tree.leaves_with_path(START)]
     assert len(set(names)) == len(names) == 6
-    assert params.path_name(()) == "params"
+    assert path_name(()) == "params"

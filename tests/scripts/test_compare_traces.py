@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from gradjax.commands import flags
+from gradjax.commands import parsing
 from gradjax.commands.experiment import groups_of
 from gradjax.errors import Refusal
 from scripts import compare_traces
@@ -73,7 +73,7 @@ def test_every_case_has_flags_that_exist(case):
     is_lesson = hasattr(module, "LESSON")
     assert is_lesson == (name in compare_traces._LESSONS)
     groups = groups_of(module.LESSON if is_lesson else module.EXPERIMENT)
-    values = flags.parse([name, *given], groups)
+    values = parsing.parse([name, *given], groups)
     for flag in given:
         assert values[flag[2:].partition("=")[0]] not in (None, ())
 

@@ -54,9 +54,9 @@ def test_leaves_that_differ_are_listed():
     with pytest.raises(Refusal) as refused:
         gradjax.run(program(), RATE, params={"w": np.ones(2), "c": np.ones(1)})
     for part in (
-        "params['w'] is [2], expected [3]",
-        "params['b'] is absent, expected []",
-        "params['c'] is [1], expected absent",
+        "w is [2], expected [3]",
+        "b is absent, expected []",
+        "c is [1], expected absent",
     ):
         assert part in str(refused.value)
 
