@@ -38,6 +38,7 @@ def test_two_runs_one_after_the_other_are_one_long_run():
     np.testing.assert_allclose(losses, whole.trace["loss"].values, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_the_steps_are_not_compiled_again_for_other_parameters():
     one = program()
     start = {"w": np.ones(3), "b": 0.5}  # float64 of numpy, converted
