@@ -7,6 +7,7 @@ from typing import Any
 
 from gradjax.optimizers import from_optax, kron, paths, soap, transforms, wrappers
 from gradjax.optimizers import resolve as _resolve
+from gradjax.optimizers import spaces as _spaces
 from gradjax.optimizers import split as _split
 from gradjax.optimizers.arguments import numbered
 from gradjax.optimizers.build import (
@@ -18,6 +19,7 @@ from gradjax.optimizers.build import (
     needs,
     num_gradients,
 )
+from gradjax.optimizers.default_spaces import with_space
 from gradjax.optimizers.defined import check_numbers, check_problem
 from gradjax.optimizers.differences import DIFFERENCES
 from gradjax.optimizers.masks import MASKS
@@ -47,6 +49,7 @@ __all__ = [
     "numbered",
     "place",
     "resolve",
+    "space_of",
     "split",
     "steps_per_update",
     "tolerates",
@@ -72,7 +75,10 @@ OPTIMIZERS: dict[str, Entry] = {
 for _name, _differs in DIFFERENCES.items():
     OPTIMIZERS[_name] = OPTIMIZERS[_name]._replace(differs=_differs)
 TRANSFORMS: dict[str, Entry] = transforms.TRANSFORMS
-WRAPPERS: dict[str, Entry] = wrappers.WRAPPERS
+WRAPPERS: dict[str, Entry] = {**wrappers.WRAPPERS}
+for _entries in (OPTIMIZERS, WRAPPERS):
+    for _name, _entry in _entries.items():
+        _entries[_name] = with_space(_name, _entry)
 
 
 def split(optimizer: Any, **kwargs: Any) -> tuple[OptimizerSpec, Hparams]:
@@ -107,6 +113,14 @@ def write(optimizer: Any, path: str, value: Any) -> Any:
     Args, Returns and Raises: see `gradjax.optimizers.paths.write`.
     """
     return paths.write(optimizer, path, value, _registry())
+
+
+def space_of(optimizer: Any) -> dict[str, str]:
+    """Returns path -> range of the numbers that a comparison tunes.
+
+    Args, Returns and Raises: see `gradjax.optimizers.spaces.space_of`.
+    """
+    return _spaces.space_of(optimizer, _registry())
 
 
 def _registry() -> _split.Registry:

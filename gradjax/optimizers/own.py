@@ -8,7 +8,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import optax
@@ -59,6 +59,7 @@ def optimizer(
     step_size: Callable[..., Any] | None = None,
     gradient: str = "batch",
     key: str | None = None,
+    space: Mapping[str, Any] | None = None,
 ) -> Callable[[_Make], _Make]:
     """Decorates a function that makes an optimizer with what its signature cannot say.
 
@@ -83,6 +84,8 @@ def optimizer(
       gradient: "batch", or "per_example" if it takes the gradient of each example, with
         leaves [batch, ...].
       key: the argument that takes a random key, derived from the seed of the trial.
+      space: argument -> the range in which `gradjax.compare` tunes it, such as
+        `{"learning_rate": "log(1e-3, 1)", "momentum": "linear(0.5, 0.99)"}`, or a list.
 
     Returns:
       A decorator that returns the same function.
@@ -94,7 +97,8 @@ def optimizer(
     def decorated(make: _Make) -> _Make:
         entry = _entry_of_signature(make)
         rates = [rate[0]] if isinstance(rate, tuple) else []
-        _check_names(make, [*static, *([key] if key else []), *rates])
+        declared = {str(name): str(text) for name, text in (space or {}).items()}
+        _check_names(make, [*static, *([key] if key else []), *rates, *declared])
         extras.check(_name(make), needs or ())
         given = entry._replace(
             static=(*dict.fromkeys((*static, *entry.static)),),
@@ -104,6 +108,7 @@ def optimizer(
             step_size=step_size,
             gradient=gradient,
             key=key,
+            space=tuple(declared.items()),
         )
         given = given if rate == "signature" else given._replace(rate=rate)
         setattr(make, _ATTRIBUTE, given)

@@ -4,19 +4,26 @@ import functools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.records import reading
-from gradjax.records import store as stored
-from gradjax.report import summary, trained
-from gradjax.sweeps import choose, given, planning, points, rounds
-from gradjax.sweeps.rounds import Context, Reporter
-from gradjax.tuning import arguments, outcome, planned
+from gradjax.sweeps import choose, given, planning, points
+from gradjax.tuning import arguments, outcome, planned, searched
 from gradjax.tuning.arguments import count
 from gradjax.tuning.planned import Work
-from gradjax.types import ModelState, Params, Problem, Settings, Sweep, Tuned
+from gradjax.types import (
+    ModelState,
+    Params,
+    Problem,
+    Settings,
+    Space,
+    Sweep,
+    Tuned,
+)
+
+_ABOUT = {"experiment": "tune", "command": "gradjax.tune"}
 
 
 def tune(
@@ -137,43 +144,24 @@ def tune(
 
 
 def _tune(work: Work, folder: Path, is_stored: bool, overwrite: bool) -> Tuned:
-    problem, varied, settings, asked = work[:4]
-    varied, method = planning.searched(asked, varied, settings.optimizer)
-    program = functools.cache(functools.partial(planned.program_of, work))
-    groups = planning.first_groups(settings, asked, varied, method, program)
-    plan = planned.plan_of(work, varied) if is_stored else {}
     known = planning.known_plan(folder) if is_stored and not overwrite else {}
-    made = planning.executed(asked, varied, settings.seeds, known, groups, False)
-    lanes = planning.lanes_by_group(made, program, is_run=False)
-    store = stored.create_or_open(
-        folder,
-        plan | made.recorded,
-        say=warnings.warn,
-        accept_changes=asked.accept_changes,
-        overwrite=overwrite,
-    )
-    try:
-        context = Context(
-            settings, asked, varied, store, lanes, _SILENT, stop_requested=lambda: None
-        )
-        done = rounds.search(context, method)
-        fresh = rounds.fresh(context, done)
-        won = summary.winner(done, fresh)
-        loaded = trained.load(lanes, store, won)
+    parts = {**planned.parts_of(work.problem), **work.objects}
+    plan = functools.partial(planned.plan_of, parts) if is_stored else _no_plan
+    made = planned.prepare(work, folder, plan, known=known)
+    with searched.opened(made, warnings.warn, overwrite) as store:
+        found = searched.run(made, store, searched.SILENT)
         if is_stored:
-            outcome.summarize(work, store, made.programs[0], (done, fresh), loaded)
+            outcome.summarize(made, store, found, _ABOUT)
         curves = list(reading.curves(store))
         rows = list(reading.rows(store).values())
-    finally:
-        stored.close(store)
     split, metric, sign = choose.ranking_metric(
-        done[0].found.evaluation, problem.target
+        found.done[0].found.evaluation, work.problem.target
     )
-    _, params, state = next(iter(loaded.values()), (None, None, None))
+    _, params, state = next(iter(found.loaded.values()), (None, None, None))
     return Tuned(
         f"{split}_{metric}",
-        outcome.best(done, fresh, sign),
-        won.setting.optimizer,
+        outcome.best(found.done, found.fresh, sign),
+        found.won.setting.optimizer,
         params,
         state,
         rows,
@@ -182,16 +170,6 @@ def _tune(work: Work, folder: Path, is_stored: bool, overwrite: bool) -> Tuned:
     )
 
 
-class _Silent(NamedTuple):
-    """A watch that shows nothing."""
-
-    def computed(self, *_: Any) -> None:
-        """Shows nothing of a segment that was computed."""
-
-    def read(self, *_: Any) -> None:
-        """Shows nothing of a segment that was read."""
-
-
-_SILENT = Reporter(
-    announce=lambda *_: None, estimate=lambda *_: None, progress=lambda *_: _Silent()
-)
+def _no_plan(_work: Work, _varied: Space) -> dict[str, Any]:
+    """Returns the plan of a sweep that is not kept, with which nothing is compared."""
+    return {}

@@ -14,53 +14,53 @@ from gradjax.records.inspection import environments
 from gradjax.report import summary, trained
 from gradjax.sweeps import choose
 from gradjax.sweeps.choose import GroupResult
-from gradjax.tuning.planned import Work
-from gradjax.types import Best, Program
+from gradjax.tuning.planned import Prepared
+from gradjax.tuning.searched import Found
+from gradjax.types import Best
 
 
 def summarize(
-    work: Work,
-    store: Any,
-    program: Program,
-    groups: tuple[list[GroupResult], list[GroupResult]],
-    loaded: trained.Trained,
+    made: Prepared, store: Any, found: Found, about: dict[str, Any]
 ) -> None:
     """Writes summary.json and the files of the problem, unless they are of this sweep.
 
     The summary is the same as that of a command; a table can be printed from it.
+
+    Args:
+      made: the plan.
+      store: open to write.
+      found: the results.
+      about: further figures of the summary, such as the name of the problem.
     """
-    done, fresh = groups
     request = {
         "num_changes": len(environments(stored.events(store))),
-        "request": choose.request([*done, *fresh]),
+        "request": choose.request([*found.done, *found.fresh]),
     }
     with contextlib.suppress(Refusal):  # there is none, or it is damaged
         if records.summary_of(store.folder).items() >= request.items():
             return
-    plan, settings = program.plan, work.settings
+    plan, settings = made.programs[0].plan, made.work.settings
     size = plan.batch_size
-    about = {
-        "experiment": "tune",
+    figures = {
         "problem": (plan.problem.about or {}).get("name", "own problem"),
         "dataset": None,
-        "space": [one.name for one in work.space.dimensions],
-        "command": "gradjax.tune",
+        "space": [one.name for one in made.work.space.dimensions],
     }
     setup = summary.Setup(
         plan.problem,
-        about,
+        figures | about,
         settings.keep,
         settings.patience,
         size,
         sizes.epoch_steps(plan.problem.data, size),
     )
-    reports = trained.reports(loaded)
-    found = summary.summarize(setup, done, fresh, reports) | request
+    reports = trained.reports(found.loaded)
+    shown = summary.summarize(setup, found.done, found.fresh, reports) | request
     with named_disk_errors(store.folder):
         for report in reports.values():
             for name, content in report.files.items():
                 write_bytes(store.folder / name, content)
-        write_json(store.folder / "summary.json", found)
+        write_json(store.folder / "summary.json", shown)
 
 
 def best(

@@ -1,8 +1,9 @@
-"""What a call of `tune` trains, and what decides its results."""
+"""What a call of `tune` or of `compare` trains, and what decides its results."""
 
 import contextlib
+import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, planning
 from gradjax.training.program import program as make_program
-from gradjax.types import Problem, Program, Settings, Space, Sweep
+from gradjax.trials.lanes import Lanes
+from gradjax.types import Problem, Program, Search, Settings, Space, Sweep
 
 
 class Work(NamedTuple):
@@ -22,7 +24,50 @@ class Work(NamedTuple):
     settings: Settings
     asked: Sweep
     objects: given.Objects
-    initial: Initial | None  # where every trial starts, if it is given
+    initial: Initial | None = None  # where every trial starts, if it is given
+
+
+class Prepared(NamedTuple):
+    """Work whose programs are made, and how its trials are executed."""
+
+    work: Work
+    space: Space  # with the optimizers of each range
+    method: Search
+    lanes: Callable[[Settings], Lanes]  # of the settings of a group; made once
+    programs: list[Program]  # of the first round
+    plan: dict[str, Any]  # of the record
+    folder: Path
+
+
+def prepare(
+    work: Work,
+    folder: Path,
+    plan: Callable[[Work, Space], dict[str, Any]],
+    *,
+    known: dict[str, Any],
+    may_restart: bool = False,
+) -> Prepared:
+    """Plans the trials, and makes the programs of the first round.
+
+    Args:
+      work: the arguments of the call.
+      folder: of the record.
+      plan: (work, checked space) -> what decides the results.
+      known: the plan of the existing record; an empty one if there is none.
+      may_restart: whether JAX's CPU backend may be restarted with another number of
+        threads.
+
+    Raises:
+        Refusal: an unknown name, an impossible number or an impossible count.
+    """
+    _, varied, settings, asked = work[:4]
+    varied, method = planning.searched(asked, varied, settings.optimizer)
+    program = functools.cache(functools.partial(program_of, work))
+    groups = planning.first_groups(settings, asked, varied, method, program)
+    made = planning.executed(asked, varied, settings.seeds, known, groups, may_restart)
+    lanes = planning.lanes_by_group(made, program, is_run=not varied.dimensions)
+    deciding = plan(work, varied) | made.recorded
+    return Prepared(work, varied, method, lanes, made.programs, deciding, folder)
 
 
 def program_of(work: Work, group: Settings) -> Program:
@@ -42,29 +87,39 @@ def program_of(work: Work, group: Settings) -> Program:
     return started(made, work.initial)
 
 
-def plan_of(work: Work, varied: Space) -> dict[str, Any]:
-    """Returns the plan of the record, with digests of all that the call was given."""
-    parts = {
+def parts_of(problem: Problem) -> dict[str, Any]:
+    """Returns the parts of a problem that is given as an object, by name."""
+    return {
         f"problem.{name}": part
-        for name, part in work.problem._asdict().items()
+        for name, part in problem._asdict().items()
         if part is not None and name != "about"
-    } | work.objects
+    }
+
+
+def plan_of(parts: dict[str, Any], work: Work, varied: Space) -> dict[str, Any]:
+    """Returns the plan of the record.
+
+    Args:
+      parts: what was given as an object, by name; the plan has digests of it.
+      work: the arguments of the call.
+      varied: the checked space.
+    """
     found = {name: contents.digest(part, name) for name, part in parts.items()}
     modules = set().union(*(one.modules for one in found.values())) - {"__main__"}
     named = sources.named_modules([work.settings._asdict(), varied])
     environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing
     environment["functions"] = {name: one.code for name, one in found.items()}
-    about = work.problem.about
-    plan = planning.plan_of(work.settings, {}, work.asked, varied, about, environment)
+    about, own = work.problem.about, dict(work.settings.own)
+    plan = planning.plan_of(work.settings, own, work.asked, varied, about, environment)
     return plan | {"values": {name: one.values for name, one in found.items()}}
 
 
 @contextlib.contextmanager
-def folder(workdir: Any) -> Iterator[Path]:
+def folder(workdir: Any, name: str = "tune") -> Iterator[Path]:
     """Yields the folder of the record, or one that is removed at the end."""
     if workdir is not None:
         yield records.checked_path(str(workdir))
         return
     with tempfile.TemporaryDirectory(prefix="gradjax-") as folder:
-        yield Path(folder) / "tune"
+        yield Path(folder) / name

@@ -101,6 +101,8 @@ class Entry(NamedTuple):
     differs: str = ""  # where its numbers are not those of the paper
     tolerates: bool = False  # it goes on after a loss that is not finite
     is_own: bool = False  # it is given by the user, so its states are looked at
+    space: tuple[tuple[str, str], ...] = ()
+    # argument -> the range in which a comparison tunes it; the rate is "learning_rate"
 
 
 class OptimizerSpec(NamedTuple):
