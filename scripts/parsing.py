@@ -1,6 +1,8 @@
 """The parser of a script's flags: help is the docstring, a bad flag is one line."""
 
 import argparse
+import shlex
+import sys
 
 
 def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -17,3 +19,10 @@ def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def command(name: str) -> str:
+    """Returns the command line of this process."""
+    is_console = sys.argv[0] == f"gradjax {name}"
+    start = ["gradjax", name] if is_console else ["python", "-m", f"scripts.{name}"]
+    return shlex.join([*start, *sys.argv[1:]])

@@ -23,7 +23,7 @@ from gradjax.pages.content import content
 from gradjax.pages.page import page
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.plots.comparison import learning_curves
-from gradjax.records.outcomes import outcomes
+from gradjax.records.comparisons import outcomes_of
 from gradjax.records.outcomes_csv import outcomes_csv
 from gradjax.report import terminal
 from gradjax.types.comparisons import Metric, Outcome
@@ -35,7 +35,7 @@ def gather(
 ) -> dict[tuple[str, Metric], list[Outcome]]:
     """Returns (problem, metric) -> all outcomes of the folders and of the CSV file."""
     found: dict[tuple[str, Metric], list[Outcome]] = {}
-    parts = [outcomes(folder) for folder in folders]
+    parts = [part for folder in folders for part in outcomes_of(folder)]
     parts += outcomes_csv(csv) if csv else []
     for metric, own in parts:
         for one in own:
@@ -96,7 +96,8 @@ def write(arguments: list[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = parsing.parser("report", __doc__)
-    parser.add_argument("folders", nargs="*", help="of finished runs and sweeps")
+    of = "of finished runs, sweeps and comparisons"
+    parser.add_argument("folders", nargs="*", help=of)
     parser.add_argument("--csv", help="a file with the results of others")
     parser.add_argument(
         "--baseline", help="the optimizer that others are compared with"

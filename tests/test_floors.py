@@ -28,6 +28,7 @@ FLOORS = [
     "pages",
     "report",
     "tuning",
+    "comparing",
     "commands",
     "__init__",
 ]

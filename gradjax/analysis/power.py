@@ -33,8 +33,10 @@ def power(effect: float, num_pairs: int, level: float = 0.05) -> float:
     freedom = num_pairs - 1
     bound = stats.t.ppf(1 - level / 2, freedom)
     shift = abs(effect) * np.sqrt(num_pairs)
-    found = stats.nct.sf(bound, freedom, shift) + stats.nct.cdf(-bound, freedom, shift)
-    return float(found)
+    # The lower tail is at most the normal probability below -shift. Far from 0 SciPy
+    # gives NaN, where the tail is smaller than 1e-7.
+    lower = np.nan_to_num(stats.nct.cdf(-bound, freedom, shift))
+    return float(stats.nct.sf(bound, freedom, shift) + lower)
 
 
 def smallest_effect(

@@ -19,9 +19,7 @@ from gradjax.tuning.searched import Found
 from gradjax.types import Best
 
 
-def summarize(
-    made: Prepared, store: Any, found: Found, about: dict[str, Any]
-) -> None:
+def summarize(made: Prepared, store: Any, found: Found, about: dict[str, Any]) -> None:
     """Writes summary.json and the files of the problem, unless they are of this sweep.
 
     The summary is the same as that of a command; a table can be printed from it.

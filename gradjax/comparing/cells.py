@@ -1,0 +1,202 @@
+"""The cells of a comparison: a problem with its budget, and an optimizer.
+
+Each cell has a record of its own, made by the functions of `gradjax.tune`. Its folder
+has a digest of all that decides its results, so a cell does not depend on the others.
+"""
+
+import functools
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax import optimizers
+from gradjax.comparing.asked import Asked, Task
+from gradjax.errors import Refusal
+from gradjax.optimizers.build import nodes
+from gradjax.records import comparisons, inspection, journal
+from gradjax.records.plan import check_same
+from gradjax.sweeps import names, planning, points
+from gradjax.sweeps.rounds import FRESH_SEED
+from gradjax.tuning import planned
+from gradjax.tuning.planned import Prepared, Work
+from gradjax.types import Settings, Space, Sweep
+
+
+class Cell(NamedTuple):
+    """An optimizer on a problem with a budget."""
+
+    task: Task
+    label: str  # of the problem with its budget
+    optimizer: str
+    gradients_per_step: int
+    space: Space  # without dimensions: nothing is tuned
+    settings: Settings  # of the record
+    num_trials: int  # of the search
+    num_seeds: int  # fresh ones
+    search: str
+    folder: str  # below that of the comparison
+
+    @property
+    def name(self) -> str:
+        """The problem, its budget and the optimizer."""
+        return f"{self.label.partition(' gradients')[0]} gradients, {self.optimizer}"
+
+
+def cells_of(asked: Asked) -> list[Cell]:
+    """Returns the cells of a comparison: problem by problem, then horizon by horizon.
+
+    Raises:
+        Refusal: an optimizer whose number of gradients per step varies, or more
+            gradients per step than the budget.
+    """
+    return [
+        _cell(asked, task, horizon, optimizer)
+        for task in asked.tasks
+        for horizon in asked.horizons
+        for optimizer in asked.optimizers
+    ]
+
+
+def prepare(
+    cell: Cell,
+    asked: Asked,
+    folder: Path,
+    accept_changes: bool,
+    overwrite: bool,
+    may_restart: bool,
+) -> tuple[Prepared, bool]:
+    """Plans the trials of a cell; nothing is written.
+
+    Args:
+      cell: of the comparison.
+      asked: the arguments of the comparison.
+      folder: of the comparison.
+      accept_changes: continue although versions, sources or the device have changed.
+      overwrite: replace a record with another plan.
+      may_restart: see `planned.prepare`.
+
+    Returns:
+      The plan, and whether the record has to be replaced.
+
+    Raises:
+        Refusal: what `gradjax.tune` refuses, or a record with more trials.
+    """
+    objects = {path: one for path, one in asked.objects.items() if _names(cell, path)}
+    problem = cell.task.problem
+    parts = {} if cell.task.expression else planned.parts_of(problem)
+    wanted = Sweep(
+        search=cell.search if cell.space.dimensions else "grid",
+        trials=cell.num_trials if cell.space.dimensions else None,
+        fresh_seeds=cell.num_seeds,
+        keep_params="none",
+        accept_changes=accept_changes,
+    )
+    work = Work(problem, cell.space, cell.settings, wanted, objects)
+    place = folder / cell.folder
+    plan = functools.partial(planned.plan_of, parts | objects)
+    known = planning.known_plan(place)
+    made = planned.prepare(work, place, plan, known=known, may_restart=may_restart)
+    return made, overwrite and bool(known) and _is_other(made, known)
+
+
+def listing(cells: list[Cell]) -> list[dict[str, Any]]:
+    """Returns the cells as the file of a comparison lists them."""
+    return [
+        {
+            "problem": cell.label,
+            "optimizer": cell.optimizer,
+            "folder": cell.folder,
+            "gradients_per_step": cell.gradients_per_step,
+            "num_trials": cell.num_trials,
+            "seeds": [FRESH_SEED, FRESH_SEED + cell.num_seeds],
+        }
+        for cell in cells
+    ]
+
+
+def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
+    budget = max(1, round(task.num_gradients * horizon))
+    per_step = _gradients_per_step(optimizer)
+    num_steps = budget // per_step
+    if num_steps < 1:
+        raise Refusal(
+            f"{optimizer} computes {per_step} gradients in a step; the budget of"
+            f" {task.name} is {budget}"
+        )
+    space = asked.spaces[optimizer]
+    is_fixed = not space.dimensions
+    settings = Settings(
+        "compare",
+        optimizer=optimizer,
+        schedule=asked.schedule,
+        steps=num_steps,
+        batch_size=task.batch_size,
+        seed=FRESH_SEED if is_fixed else asked.seed,
+        seeds=asked.num_seeds if is_fixed else 1,
+        own=(("problem", task.expression or task.name),),
+    )
+    search = "" if is_fixed else asked.search
+    batch = "" if task.batch_size is None else f", batch size {task.batch_size}"
+    deciding = [settings._replace(seeds=1)._asdict(), names.record(space), search]
+    folder = (
+        f"{readable(task.name)}/{readable(optimizer)}-{points.digest(deciding)[:8]}"
+    )
+    return Cell(
+        task,
+        f"{task.name}, {budget:,} gradients{batch}",
+        optimizer,
+        per_step,
+        space,
+        settings,
+        0 if is_fixed else asked.num_trials,
+        asked.num_seeds,
+        search,
+        folder,
+    )
+
+
+def readable(name: str) -> str:
+    """Returns the letters and digits of a name, as the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40].strip("-.") or "unnamed"
+
+
+def _gradients_per_step(optimizer: str) -> int:
+    """Returns the number of gradients of a step.
+
+    Raises:
+        Refusal: it is not the same in every step.
+    """
+    spec, _ = optimizers.split(optimizer)
+    if any(callable(node.entry.num_gradients) for node in nodes(spec)):
+        raise Refusal(
+            f"{optimizer}: the number of gradients of its steps varies, so it has no"
+            " number of steps for a budget in gradients; it cannot be compared yet"
+        )
+    return optimizers.num_gradients(spec)
+
+
+def _names(cell: Cell, path: str) -> bool:
+    """Returns whether a cell has an object that was given without an import path."""
+    return path in cell.optimizer or path in cell.settings.schedule
+
+
+def _is_other(made: Prepared, known: dict[str, Any]) -> bool:
+    """Returns whether a record is of another plan or environment."""
+    before = inspection.accepted_environments(made.folder)
+    wanted = journal.plain(made.plan, "the plan")
+    try:
+        check_same(made.folder, known, before, wanted, accept_changes=False)
+    except Refusal:
+        return True
+    return False
+
+
+def gradients(cell: Cell) -> int:
+    """Returns the gradients of all trials and seeds of a cell."""
+    num_runs = cell.num_trials + cell.num_seeds
+    return num_runs * (cell.settings.steps or 0) * cell.gradients_per_step
+
+
+def seconds_per_gradient(cell: Cell, folder: Path) -> float | None:
+    """Returns the measured time of a gradient; None if it was not measured yet."""
+    return comparisons.event(folder / cell.folder, "seconds_per_gradient")

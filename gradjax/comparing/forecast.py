@@ -1,0 +1,168 @@
+"""What is printed before a comparison runs: its size, its power, its time."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax.analysis.power import seeds_needed, smallest_effect
+from gradjax.comparing import spaces
+from gradjax.comparing.asked import Asked
+from gradjax.comparing.cells import Cell, gradients
+from gradjax.records import opening, reading
+from gradjax.report.terminal import join_words
+from gradjax.sweeps import planning, points
+from gradjax.sweeps.points import Trial
+from gradjax.sweeps.rounds import FRESH_SEED, trials_of
+from gradjax.training.blocks import num_blocks
+from gradjax.trials import batches
+from gradjax.trials import lanes as lanes_of
+from gradjax.trials.lanes import Lanes
+from gradjax.tuning.planned import Prepared
+
+_LEVEL, _POWER = 0.05, 0.8
+_ENDED = ("finished", "diverged", "stopped early")
+
+
+class Left(NamedTuple):
+    """What a cell still has to train."""
+
+    num_trials: int
+    num_seeds: int
+
+    @property
+    def num_runs(self) -> int:
+        """All of them."""
+        return self.num_trials + self.num_seeds
+
+
+def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
+    """Returns what is compared: trials, gradients, spaces."""
+    num_problems = len({cell.label for cell in cells})
+    tuned = [name for name, one in asked.spaces.items() if one.dimensions]
+    fixed = [name for name in asked.optimizers if name not in tuned]
+    num_trials = sum(cell.num_trials for cell in cells)
+    num_seeds = sum(cell.num_seeds for cell in cells)
+    lines = [
+        f"{len(asked.optimizers)} optimizers on {num_problems} problems:"
+        f" {len(cells)} programs, {num_trials:,} trials and {num_seeds:,} fresh seeds,"
+        f" {sum(map(gradients, cells)):,} gradients",
+        f"schedule {asked.schedule}, search {asked.search} with the same"
+        f" {asked.num_trials} points of the unit cube for spaces of the same"
+        " dimension, budgets equal in gradients",
+    ]
+    lines += [f"  {name}: {spaces.shown(asked.spaces[name])}" for name in tuned]
+    lines += [f"  {name}: nothing to tune" for name in fixed]
+    counts = {cell.optimizer: cell.gradients_per_step for cell in cells}
+    several = [f"{name} {count}" for name, count in counts.items() if count > 1]
+    if several:
+        lines.append(f"gradients per step: {join_words(several)}, the others 1")
+    return lines
+
+
+def power_line(asked: Asked) -> str:
+    """Returns which differences the fresh seeds can show."""
+    num_pairs = len(asked.optimizers) - 1
+    level = _LEVEL / num_pairs
+    effect = smallest_effect(asked.num_seeds, level, _POWER)
+    needed = seeds_needed(1.0, level, _POWER)
+    return (
+        f"each of {num_pairs} against {asked.baseline}: with {asked.num_seeds} seeds a"
+        f" difference of {effect:.2g} standard deviations of the paired differences is"
+        f" found with probability {_POWER:g} (level {level:.2g}, Holm's first step); 1"
+        f" standard deviation needs {needed} seeds"
+    )
+
+
+def left_of(cell: Cell, folder: Path) -> Left:
+    """Returns how many trials and fresh seeds of a cell are not stored yet."""
+    place = folder / cell.folder
+    if not planning.known_plan(place):
+        return Left(cell.num_trials, cell.num_seeds)
+    store = opening.open_to_read(place, say=lambda _: None)
+    rows = [r for r in reading.rows(store).values() if r["status"] in _ENDED]
+    num_tried = sum(row["round"] == "search" for row in rows)
+    wanted = range(FRESH_SEED, FRESH_SEED + cell.num_seeds)
+    seeds = {row["seed"] for row in rows if row["round"] != "search"}
+    num_fresh = sum(seed in seeds for seed in wanted)
+    return Left(max(0, cell.num_trials - num_tried), cell.num_seeds - num_fresh)
+
+
+def measured(made: Prepared, left: Left) -> tuple[float, int]:
+    """Measures how long a cell will take, up to the first evaluation of some trials.
+
+    The program is compiled, and stays so for the training. Nothing is stored.
+
+    Returns:
+      (seconds without compiling, bytes of memory).
+    """
+    base, varied = made.work.settings, made.space
+    num_tried = max(1, left.num_trials) if varied.dimensions else 1
+    _, tried = made.method.ask(made.method.init(varied, base.seed), num_tried)
+    num_seeds = 1 if varied.dimensions else max(1, left.num_seeds)
+    seeds = range(base.seed, base.seed + num_seeds)
+    groups = points.group(trials_of(base, tried, seeds)).values()
+    found = [_measured_group(made.lanes, own, left, len(groups)) for own in groups]
+    return sum(one for one, _ in found), max(size for _, size in found)
+
+
+def _measured_group(
+    lanes_of_group: Any, own: list[Trial], left: Left, num_groups: int
+) -> tuple[float, int]:
+    lanes = lanes_of_group(own[0].settings)
+    ready, plan = lanes.ready(), lanes.program.plan
+    own = own[: lanes.width * ready.in_flight]
+    active = batches.start(lanes, [x.numbers for x in own], [x.seed for x in own], 0)
+    count = min(-(-plan.eval_every // plan.block_steps), lanes.form.capacity)
+    started = time.perf_counter()
+    batches.advance(lanes, active, (0, count))
+    took = time.perf_counter() - started
+    share = count / num_blocks(plan)
+    return took / share * _turns(lanes, left, num_groups), ready.bytes * ready.in_flight
+
+
+def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:
+    """Returns how often all devices are used for a complete run."""
+    turns = [
+        -(-lanes_of.num_calls(lanes, count) // lanes.ready().in_flight)
+        for count in (-(-left.num_trials // num_groups), left.num_seeds)
+        if count
+    ]
+    return float(sum(turns))
+
+
+def announce(
+    cells: list[Cell],
+    made: list[Prepared],
+    left: list[Left],
+    say: Callable[[str], None],
+) -> list[float]:
+    """Compiles and times the programs that have something left; says how long it takes.
+
+    Returns:
+      The estimated seconds of each cell, 0 where nothing is left.
+    """
+    num_left = sum(one.num_runs > 0 for one in left)
+    if not num_left:
+        say("everything is stored already")
+        return [0.0] * len(cells)
+    say(f"compiling {num_left} programs, and timing the first steps of each")
+    found = [
+        measured(plan, one) if one.num_runs else (0.0, 0)
+        for plan, one in zip(made, left, strict=True)
+    ]
+    estimated = [seconds for seconds, _ in found]
+    num_runs = sum(one.num_runs for one in left)
+    megabytes = max(1, *(size / 1e6 for _, size in found))
+    say(
+        f"{num_runs:,} trials and fresh seeds are left: about"
+        f" {spoken(sum(estimated))} to run, in up to {megabytes:,.0f} MB"
+    )
+    return estimated
+
+
+def spoken(seconds: float) -> str:
+    """Returns a time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,111 @@
+"""What a comparison gives: a table for each problem, and lines that show it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax.analysis.comparison import Row, Table, compare
+from gradjax.analysis.verdicts import describe
+from gradjax.comparing.asked import Asked
+from gradjax.comparing.cells import Cell, seconds_per_gradient
+from gradjax.records import comparisons
+from gradjax.report.terminal import join_words, number
+from gradjax.types import shown
+
+
+class Comparison(NamedTuple):
+    """What `gradjax.compare` has found.
+
+    Attributes:
+      tables: of each problem with its budget; `tables[0].rows` has for each optimizer
+        its setting, its values on the fresh seeds, their interval and the verdict
+        against the baseline, the best median first.
+      baseline: the optimizer that the others are compared with.
+      seconds_per_gradient: problem with its budget -> optimizer -> measured seconds.
+      workdir: the folder; None if the comparison was not stored.
+    """
+
+    tables: tuple[Table, ...]
+    baseline: str
+    seconds_per_gradient: dict[str, dict[str, float | None]]
+    workdir: Path | None
+
+    def __repr__(self) -> str:
+        """Returns the best optimizer of each problem in one line."""
+        best = {table.problem: table.rows[0].optimizer for table in self.tables}
+        return shown.of(
+            self,
+            tables=best,
+            seconds_per_gradient="{...}",
+            workdir=str(self.workdir),
+        )
+
+
+def read(asked: Asked, cells: list[Cell], folder: Path, is_stored: bool) -> Comparison:
+    """Reads the results of all cells, and compares them on each problem."""
+    tables = tuple(
+        compare(found, metric, asked.baseline)
+        for metric, found in comparisons.outcomes_of(folder)
+    )
+    times: dict[str, dict[str, float | None]] = {}
+    for cell in cells:
+        seconds = seconds_per_gradient(cell, folder)
+        times.setdefault(cell.label, {})[cell.optimizer] = seconds
+    return Comparison(tables, asked.baseline, times, folder if is_stored else None)
+
+
+def shown_tables(found: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Returns the closing tables: for each its title and its rows of two texts."""
+    return [_shown(table, found.seconds_per_gradient) for table in found.tables]
+
+
+def _shown(
+    table: Table, times: dict[str, dict[str, float | None]]
+) -> tuple[str, list[tuple[str, str]]]:
+    metric, count = table.metric, len(table.rows[0].seeds)
+    better = "higher" if metric.direction == "max" else "lower"
+    name = metric.name.replace("_", " ")
+    title = f"{table.problem}: {name}, {better} is better, {count} fresh seeds"
+    own = times.get(table.problem, {})
+    rows = [
+        (
+            row.optimizer,
+            ", ".join(
+                filter(None, (_value(row), _time(own, row), _verdict(row, table)))
+            ),
+        )
+        for row in table.rows
+    ]
+    return title, rows + _notes(table)
+
+
+def _notes(table: Table) -> list[tuple[str, str]]:
+    """Returns what limits the statements; what is true of all rows is said once."""
+    doubts: dict[str, list[str]] = {}
+    for row in table.rows:
+        for doubt in row.doubts:
+            doubts.setdefault(doubt, []).append(row.optimizer)
+    return [
+        (
+            "note",
+            doubt if len(names) == len(table.rows) else f"{join_words(names)}: {doubt}",
+        )
+        for doubt, names in doubts.items()
+    ]
+
+
+def _value(row: Row) -> str:
+    if row.interval is None:
+        return f"diverged in {row.num_diverged} of {len(row.seeds)}"
+    mean, low, high = row.interval
+    return f"{number(mean)} [{number(low)}, {number(high)}]"
+
+
+def _verdict(row: Row, table: Table) -> str:
+    if row.optimizer == table.baseline:
+        return "baseline"
+    return "" if row.verdict is None else describe(row.verdict)
+
+
+def _time(times: dict[str, Any], row: Row) -> str:
+    seconds = times.get(row.optimizer)
+    return "" if seconds is None else f"{1e6 * seconds:,.0f} us a gradient"

@@ -1,0 +1,60 @@
+"""The time of a gradient, measured once for each cell after its training."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax.comparing.cells import Cell, seconds_per_gradient
+from gradjax.records import store as stored
+from gradjax.sweeps import choose
+from gradjax.sweeps.rounds import trials_of
+from gradjax.trials.timing import interleaved_step_seconds
+from gradjax.tuning import searched
+from gradjax.tuning.planned import Prepared
+from gradjax.types import Hparams, Program
+
+
+class Trained(NamedTuple):
+    """A cell whose trials are stored."""
+
+    cell: Cell
+    made: Prepared
+    best: dict[str, Any] | None  # the chosen point; None: every trial diverged
+
+
+def measure(folder: Path, trained: list[Trained], say: Any) -> None:
+    """Measures the cells that have no time yet, and adds it to their journals.
+
+    The programs of one problem run alone and take turns.
+
+    Args:
+      folder: of the comparison.
+      trained: the cells of one problem and one budget.
+      say: is called with a line about a repaired record.
+    """
+    new = [one for one in trained if seconds_per_gradient(one.cell, folder) is None]
+    if not new:
+        return
+    found = interleaved_step_seconds([_run(one) for one in new])
+    for one, step_s in zip(new, found, strict=True):
+        with searched.opened(one.made, say) as store:
+            event = {"seconds_per_gradient": step_s / one.cell.gradients_per_step}
+            stored.append(store, event)
+
+
+def _run(one: Trained) -> tuple[Program, Hparams]:
+    """Returns the program of the chosen setting, and its numbers."""
+    base = one.made.work.settings
+    point = one.best
+    if point is None:
+        _, (point,) = one.made.method.ask(
+            one.made.method.init(one.made.space, base.seed), 1
+        )
+    (trial,) = trials_of(base, [point], range(base.seed, base.seed + 1))
+    return one.made.lanes(trial.settings).program, trial.numbers
+
+
+def best_point(found: searched.Found) -> dict[str, Any] | None:
+    """Returns the chosen setting of a cell; None if every trial diverged."""
+    scores = [one for of in found.done for one in of.scores]
+    chosen = choose.best(choose.setting_scores(scores))
+    return None if chosen is None else chosen.point

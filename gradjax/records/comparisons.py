@@ -1,0 +1,168 @@
+"""The file of a comparison, and the outcomes of the cells that it lists.
+
+A comparison is a folder with `comparison.json` and one record for each cell: a problem
+with its budget, and an optimizer. The records are those of sweeps and runs.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradjax.errors import Refusal
+from gradjax.files import write_json
+from gradjax.records import inspection, opening
+from gradjax.records.load import summary_of
+from gradjax.records.outcomes import outcomes
+from gradjax.records.plan import PLAN
+from gradjax.types import Series
+from gradjax.types.comparisons import Metric, Outcome
+
+FILE = "comparison.json"
+FORMAT = 1
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder that holds something else than a comparison.
+
+    Raises:
+        Refusal: it is a record, or holds other files.
+    """
+    if not folder.is_dir() or (folder / FILE).is_file():
+        return
+    if (folder / PLAN).exists():
+        raise Refusal(f"{folder} holds a run or a sweep: name another folder")
+    found = sorted(entry.name for entry in folder.iterdir())
+    foreign = [name for name in found if not name.startswith(f".{FILE}.")]
+    if foreign:
+        raise Refusal(f"{folder} holds {foreign[0]!r} and no {FILE}: name another one")
+
+
+def write(folder: Path, asked: dict[str, Any], cells: list[dict[str, Any]]) -> None:
+    """Writes the file of a comparison, which replaces an earlier one.
+
+    Args:
+      folder: of the comparison; it exists.
+      asked: what was asked for, for readers.
+      cells: for each cell problem, optimizer, folder (relative), gradients_per_step,
+        num_trials and seeds, the seeds of its fresh round.
+    """
+    write_json(folder / FILE, {"format": FORMAT, "asked": asked, "cells": cells})
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Reads the file of a comparison.
+
+    Raises:
+        Refusal: it is missing, damaged or of another format.
+    """
+    path = folder / FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        form, cells = found["format"], found["cells"]
+        places = [folder / str(cell["folder"]) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise Refusal(f"{path} cannot be read: {reason}") from error
+    if form != FORMAT:
+        raise Refusal(f"{path} has format {form!r}: this gradjax reads {FORMAT}")
+    inside = folder.resolve()
+    for place in places:
+        if not place.resolve().is_relative_to(inside):
+            raise Refusal(f"{path} names {place}, which lies outside of the folder")
+    return found
+
+
+def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:
+    """Reads a finished run or sweep, or all cells of a finished comparison.
+
+    Args:
+      folder: of a record, or of a comparison. The steps of a comparison are gradients.
+
+    Returns:
+      Of a record its metric and outcomes; of a comparison those of each problem.
+
+    Raises:
+        Refusal: see `outcomes`; or a comparison that is not finished.
+    """
+    folder = Path(folder)
+    if not (folder / FILE).is_file():
+        return [outcomes(folder)]
+    found: dict[str, list[tuple[Metric, list[Outcome]]]] = {}
+    for cell in read(folder)["cells"]:
+        found.setdefault(cell["problem"], []).append(_outcomes(folder, cell))
+    return [_joined(cells) for cells in found.values()]
+
+
+def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]]:
+    """Returns the trials of a cell that belong to the comparison."""
+    place = folder / cell["folder"]
+    if inspection.is_empty(place) or not (place / "summary.json").is_file():
+        raise Refusal(
+            f"{folder}: {cell['optimizer']} on {cell['problem']} is not finished: the"
+            " command of the comparison continues it"
+        )
+    metric, found = outcomes(place)
+    (best,) = (one["best"] for one in summary_of(place)["optimizers"].values())
+    seeds = range(*cell["seeds"])
+    tried = [one for one in found if one.role == "search"][: cell["num_trials"]]
+    fresh = [
+        one
+        for one in found
+        if one.role == "fresh" and one.seed in seeds and _is_at(one.setting, best)
+    ]
+    if not fresh:
+        fresh = [_never_run(tried[0], seed) for seed in seeds]
+    return metric, [_in_gradients(one, cell) for one in [*tried, *fresh]]
+
+
+def _is_at(setting: dict[str, Any], best: dict[str, Any] | None) -> bool:
+    """Returns whether a setting is the best one; all are of a cell without a search."""
+    return best is not None and all(
+        setting.get(name) == value for name, value in best.items()
+    )
+
+
+def _never_run(tried: Outcome, seed: int) -> Outcome:
+    """Returns a fresh seed of an optimizer whose trials have all diverged.
+
+    It counts as diverged, so that the optimizer stays in the table.
+    """
+    return tried._replace(
+        role="fresh",
+        seed=seed,
+        setting={},
+        value=float("nan"),
+        curve=Series(np.empty(0), np.empty(0)),
+        steps=0,
+        diverged_step=tried.diverged_step or 1,
+        source=f"{tried.source.rpartition(',')[0]}: every trial of the search diverged",
+    )
+
+
+def _in_gradients(one: Outcome, cell: dict[str, Any]) -> Outcome:
+    per_step = cell["gradients_per_step"]
+    return one._replace(
+        problem=cell["problem"],
+        optimizer=cell["optimizer"],
+        curve=one.curve._replace(steps=one.curve.steps * per_step),
+        steps=one.steps * per_step,
+        diverged_step=one.diverged_step * per_step,
+    )
+
+
+def _joined(
+    cells: list[tuple[Metric, list[Outcome]]],
+) -> tuple[Metric, list[Outcome]]:
+    """Returns the metric of most cells; one that diverged may lack the test split."""
+    metric = Counter(metric for metric, _ in cells).most_common(1)[0][0]
+    return metric, [one for _, own in cells for one in own]
+
+
+def event(folder: Path, name: str) -> Any:
+    """Returns the value of the last event with a field in a record; None without."""
+    store = opening.open_to_read(folder, say=lambda _: None)
+    found = [one[name] for one in store.events if name in one]
+    return found[-1] if found else None

@@ -1,0 +1,180 @@
+"""`gradjax.compare` and `scripts.compare`: tuned optimizers under equal budgets."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax.records import faults
+
+PROBLEM = "quadratic(condition=10)"
+ASKED = {"num_gradients": 12, "num_trials": 3, "num_seeds": 2}
+TWO = ["sgd(momentum=0.9)", "sam(sgd(momentum=0.9))"]
+THREE = [*TWO, "sgd(0.1)"]
+compare = functools.partial(gradjax.compare, problems=[PROBLEM], **ASKED)
+
+
+def tables(found):
+    """Everything but the clock figures, as text, in which NaN equals NaN."""
+    return repr([table._replace(outcomes=()) for table in found.tables])
+
+
+def outcomes(found):
+    return [
+        (one.optimizer, one.role, one.seed, one.setting, one.value, one.steps)
+        for table in found.tables
+        for one in table.outcomes
+    ]
+
+
+def journals(folder):
+    return {str(one): one.read_bytes() for one in folder.rglob("journal.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A comparison that was never interrupted."""
+    return compare(TWO, workdir=tmp_path_factory.mktemp("whole") / "it")
+
+
+def test_all_get_the_same_trials_gradients_seeds_and_points(whole):
+    (table,) = whole.tables
+    assert table.problem == f"{PROBLEM}, 12 gradients" and whole.baseline == TWO[0]
+    rows = {row.optimizer: row for row in table.rows}
+    assert rows.keys() == set(TWO) and rows[TWO[0]].verdict is None
+    assert rows[TWO[1]].verdict.second == TWO[0]
+    assert all(row.seeds == (2**31, 2**31 + 1) for row in rows.values())
+    steps = {one.steps for one in table.outcomes if not one.diverged_step}
+    assert steps == {12}  # in gradients: half as many steps of SAM
+    rates = {
+        name: [
+            one.setting["learning_rate"]
+            for one in table.outcomes
+            if (one.optimizer, one.role) == (name, "search")
+        ]
+        for name in TWO
+    }
+    again = gradjax.compare(
+        ["sgd(momentum=0.5)", "sgd(momentum=0.9)"], [PROBLEM], **ASKED
+    )
+    tried = [
+        [one.setting for one in again.tables[0].outcomes if one.optimizer == name]
+        for name in ("sgd(momentum=0.5)", "sgd(momentum=0.9)")
+    ]
+    assert tried[0][:3] == tried[1][:3]  # spaces of one dimension: the same points
+    assert [one["learning_rate"] for one in tried[1][:3]] == rates[TWO[0]]
+    assert len(set(rates[TWO[0]])) == 3
+
+
+def test_a_killed_comparison_goes_on_to_the_same_bits(whole, tmp_path, monkeypatch):
+    reached = []
+
+    def interrupt(name):
+        reached.append(name)
+        if reached.count("segment:begun") == 7:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "it"
+    with monkeypatch.context() as patch:
+        patch.setattr(faults, "reach", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            compare(TWO, workdir=folder)
+    with pytest.raises(gradjax.Refusal, match="is not finished"):
+        gradjax_report(folder)
+    resumed = compare(TWO, workdir=folder)
+    assert tables(resumed) == tables(whole) and outcomes(resumed) == outcomes(whole)
+    before = journals(folder)
+    assert tables(compare(TWO, workdir=folder)) == tables(whole)
+    assert journals(folder) == before and len(before) == 2
+    more = compare(THREE, workdir=folder)
+    assert outcomes(more)[:10] == outcomes(whole)
+    after = journals(folder)
+    assert len(after) == 3 and all(after[name] == of for name, of in before.items())
+    for times in more.seconds_per_gradient.values():
+        assert all(value > 0 for value in times.values()) and times.keys() == {*THREE}
+    fixed = [row for row in more.tables[0].rows if row.optimizer == THREE[2]]
+    assert np.isfinite(fixed[0].values).all() and len(fixed[0].values) == 2
+    with pytest.raises(gradjax.Refusal, match=r"num_trials=2: .* holds 3 trials"):
+        gradjax.compare(TWO, [PROBLEM], workdir=folder, **ASKED | {"num_trials": 2})
+
+
+def gradjax_report(folder):
+    from gradjax.records.comparisons import outcomes_of
+
+    return outcomes_of(folder)
+
+
+def test_an_optimizer_whose_trials_all_diverge_stays_in_the_table(tmp_path):
+    found = compare(
+        TWO[:1] + ["sgd"],
+        spaces={"sgd_2.learning_rate": "log(1e20, 1e25)", "sgd_2.momentum": [0.0]},
+        workdir=tmp_path / "it",
+    )
+    rows = {row.optimizer: row for row in found.tables[0].rows}
+    assert rows["sgd"].num_diverged == 2 and rows["sgd"].interval is None
+    assert rows["sgd"].verdict.word == "diverges"
+    assert found.tables[0].rows[-1].optimizer == "sgd"
+
+
+def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
+    pytest.importorskip("jinja2")
+    flags = [
+        "--optimizers=[sgd(momentum=0.9), sam(sgd(momentum=0.9))]",
+        f"--problems=[{PROBLEM}]",
+        *("--gradients=12", "--trials=3", "--seeds=2", "--workdir=it"),
+    ]
+    done = typed("scripts.compare", *flags)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    for part in (
+        "2 optimizers on 1 problems: 2 programs, 6 trials and 4 fresh seeds",
+        "  sgd(momentum=0.9): learning_rate=log(0.001, 10)",
+        "gradients per step: sam(sgd(momentum=0.9)) 2, the others 1",
+        "is found with probability 0.8",
+        "10 trials and fresh seeds are left: about ",
+        f"{PROBLEM}, 12 gradients: train loss, lower is better, 2 fresh seeds",
+        "us a gradient, baseline",
+        "report.html",
+    ):
+        assert part in said, said
+    assert (tmp_path / "it" / "report" / "report.html").is_file()
+    listed = json.loads((tmp_path / "it" / "comparison.json").read_text())
+    assert listed["asked"]["command"].startswith("python -m scripts.compare ")
+    again = typed("scripts.compare", *flags)
+    assert "everything is stored already" in again.stdout
+    assert said.partition("train loss")[2] == again.stdout.partition("train loss")[2]
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "more", "said"),
+    [
+        (["sgd"], {}, "only sgd; a comparison needs two or more"),
+        (["sgd", "sgd"], {}, "sgd is given twice"),
+        (["sgd", "lbfgs"], {}, "lbfgs: the number of gradients of its steps varies"),
+        (TWO, {"problems": "toi"}, "unknown suite 'toi'; did you mean 'toy'"),
+        (TWO, {"problems": []}, "problems is empty"),
+        (TWO, {"problems": [3]}, "problem 3: expected the name of a problem"),
+        (TWO, {"num_gradients": None}, "it has no budget: give num_gradients"),
+        (TWO, {"num_gradients": 1}, "sam.* computes 2 gradients in a step"),
+        (TWO, {"num_seeds": 1}, "num_seeds=1: must be a whole number, at least 2"),
+        (TWO, {"baseline": "adam"}, "baseline=adam: expected one of sgd"),
+        (TWO, {"search": "tpe"}, "search='tpe': expected random, halton, sobol"),
+        (TWO, {"horizons": [0]}, "horizons=.0.: expected a list of positive numbers"),
+        (TWO, {"spaces": {"steps": [3]}}, "space: steps is the same for all"),
+        (TWO, {"spaces": {"sgd.momentun": [3]}}, "sgd: unknown argument 'momentun'"),
+        (TWO, {"spaces": {"adam.b1": [3]}}, "space: unknown name 'adam.<argument>'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(optimizers, more, said):
+    with pytest.raises(gradjax.Refusal, match=said) as caught:
+        gradjax.compare(optimizers, **{"problems": [PROBLEM], **ASKED} | more)
+    assert "--" not in str(caught.value)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(gradjax.Refusal, match=r"holds 'mine.txt' and no comparison"):
+        compare(TWO, workdir=tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["mine.txt"]
