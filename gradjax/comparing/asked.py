@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gradjax import expressions, problems, suites
+from gradjax import expressions, problems
 from gradjax.errors import Refusal
-from gradjax.suites import Workload
+from gradjax.suites import SUITES, Workload, problem_of
 from gradjax.sweeps import given
 from gradjax.tuning.arguments import count, listed
 from gradjax.types import Problem, Space
@@ -56,7 +56,7 @@ def tasks_of(
         Refusal: an unknown name, or a problem without a budget.
     """
     if isinstance(asked, str):
-        asked = expressions.lookup(asked, suites.SUITES, "suite")
+        asked = expressions.lookup(asked, SUITES, "suite")
     pairs = asked.items() if isinstance(asked, Mapping) else [(None, x) for x in asked]
     found = [_task(name, one, num_gradients, batch_size) for name, one in pairs]
     names = [one.name for one in found]
@@ -131,12 +131,10 @@ def _task(
 ) -> Task:
     if isinstance(one, str):
         text = expressions.unparse(expressions.parse(one))
-        known = {
-            entry.problem: entry for suite in suites.SUITES.values() for entry in suite
-        }
+        known = {entry.problem: entry for suite in SUITES.values() for entry in suite}
         one = known.get(text, text)
     if isinstance(one, Workload):
-        made, label = suites.problem_of(one), name or one.problem
+        made, label = problem_of(one), name or one.problem
         budget, size = num_gradients or one.num_steps, batch_size or one.batch_size
         size = size if made.data else None
         return Task(label, made, budget, size, one.problem)

@@ -1,5 +1,6 @@
 """Lines about the progress of a comparison: one for each cell, and some within."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -49,7 +50,9 @@ def _watch(name: str, label: str, num_trials: int, say: Say) -> _Watch:
             words = announce.words_of(label)
             say(f"  {name}: {words}: {ended[0]:,} of {num_trials:,} trials{more}")
 
-    return _Watch(lambda *of: seen(*of, True), lambda *of: seen(*of, False))
+    return _Watch(
+        functools.partial(seen, is_said=True), functools.partial(seen, is_said=False)
+    )
 
 
 def cell_line(cell: Cell, found: Found, target: Target) -> str:
