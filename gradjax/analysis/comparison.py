@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.analysis.arrivals import Arrival, Target, arrivals, is_in_steps, target_of
+from gradjax.analysis.departures import Rule, doubts, resolution_step, rules
+from gradjax.analysis.interquartile import LEAST_VALUES, interquartile_interval
 from gradjax.analysis.ranks import worst_if_diverged
+from gradjax.analysis.searches import Searched, searched
 from gradjax.analysis.statistics import Interval, student_interval
+from gradjax.analysis.threshold import ThresholdTest, below_threshold
+from gradjax.analysis.tuned_verdicts import TunedVerdict, tuned_verdicts
 from gradjax.analysis.verdicts import Verdict, verdicts
 from gradjax.errors import Refusal
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
-
-_FEW_SEEDS = 5
 
 
 class Row(NamedTuple):
@@ -27,11 +31,23 @@ class Row(NamedTuple):
     verdict: Verdict | None  # against the baseline; None for the baseline itself, and
     # where the seeds are not common
     doubts: tuple[str, ...]
+    tuned: TunedVerdict | None = None  # of the optimizers, each with its search; None
+    # without a baseline, or without the trials of both searches
+    interquartile: Interval | None = None  # from 20 seeds on
+    resolution: float | None = None  # the standard error of an accuracy that comes from
+    # the number of test examples; None of another metric
+    arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target
+    passes: ThresholdTest | None = None  # that the mean end is better than the target
 
     @property
     def num_diverged(self) -> int:
         """The number of fresh seeds that diverged."""
         return int(np.isnan(self.values).sum())
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation over seeds; NaN if one diverged, or of one seed."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else np.nan
 
 
 class Table(NamedTuple):
@@ -42,6 +58,15 @@ class Table(NamedTuple):
     baseline: str | None
     rows: tuple[Row, ...]
     outcomes: tuple[Outcome, ...]  # the trials that were compared, and of the search
+    searches: dict[str, Searched] = {}  # of each optimizer that was tuned
+    target: Target | None = None
+    rules: tuple[Rule, ...] = ()  # of a fair comparison, and whether they are kept
+
+    @property
+    def unit(self) -> str:
+        """The unit of times to target: "gradients", or "steps" if these are unknown."""
+        fresh = [one for one in self.outcomes if one.role == "fresh"]
+        return "steps" if is_in_steps(fresh) else "gradients"
 
 
 def compare(
@@ -75,13 +100,27 @@ def compare(
         raise Refusal(f"baseline={baseline!r}: there are {', '.join(fresh)}")
     found = {name: sorted(own, key=lambda one: one.seed) for name, own in fresh.items()}
     said = _verdicts(found, metric.direction, baseline, confidence)
+    tried = searched(outcomes)
+    tuned = _tuned(tried, metric.direction, baseline, confidence)
+    target = target_of(outcomes, metric, baseline)
     rows = [
-        _row(own, said.get(name), metric, outcomes, confidence)
+        _row(own, said.get(name), metric, outcomes, confidence)._replace(
+            tuned=tuned.get(name), **_at_target(own, target, metric.direction)
+        )
         for name, own in found.items()
     ]
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
-    return Table(outcomes[0].problem, metric, baseline, tuple(rows), tuple(outcomes))
+    return Table(
+        outcomes[0].problem,
+        metric,
+        baseline,
+        tuple(rows),
+        tuple(outcomes),
+        tried,
+        target,
+        tuple(rules(outcomes, metric)),
+    )
 
 
 def thin(curve: Series, max_points: int = 200) -> Series:
@@ -119,6 +158,40 @@ def _verdicts(
     return {one.first: one for one in verdicts(paired, pairs, direction, confidence)}
 
 
+def _tuned(
+    tried: Mapping[str, Searched],
+    direction: str,
+    baseline: str | None,
+    confidence: float,
+) -> dict[str, TunedVerdict]:
+    """Returns optimizer -> the verdict on it as tuned, against the baseline."""
+    if baseline not in tried:
+        return {}
+    values = {name: one.values for name, one in tried.items()}
+    pairs = [(name, str(baseline)) for name in tried if name != baseline]
+    told = tuned_verdicts(values, pairs, direction, confidence)
+    return {one.first: one for one in told}
+
+
+def _at_target(
+    own: Sequence[Outcome], target: Target | None, direction: str
+) -> dict[str, Any]:
+    """Returns when fresh seeds reach the target, and whether their mean end passes it.
+
+    Only a target that was given before the runs is tested against.
+    """
+    if target is None or not all(len(one.curve.values) for one in own):
+        return {}
+    found: dict[str, Any] = {}
+    found["arrivals"] = tuple(arrivals(own, target, direction))
+    ends = np.array([one.curve.values[-1] for one in own], np.float64)
+    ends[[bool(one.diverged_step) for one in own]] = np.nan
+    if target.is_given and len(own) > 1 and np.isfinite(ends).all():
+        sign = 1.0 if direction == "min" else -1.0
+        found["passes"] = below_threshold(sign * ends, sign * target.value)
+    return found
+
+
 def _row(
     own: list[Outcome],
     verdict: Verdict | None,
@@ -144,46 +217,17 @@ def _row(
         student_interval(values, confidence) if whole else None,
         float(np.median(worst_if_diverged(values, metric.direction))),
         verdict,
-        tuple(_doubts(own, values, metric, outcomes)),
+        tuple(doubts(own, metric, outcomes)),
+        interquartile=interquartile_interval([values], confidence)
+        if whole and len(values) >= LEAST_VALUES
+        else None,
+        resolution=_resolution(values, metric) if whole else None,
     )
 
 
-def _doubts(
-    own: list[Outcome],
-    values: np.ndarray,
-    metric: Metric,
-    outcomes: Sequence[Outcome],
-) -> list[str]:
-    """Returns what limits the statement of a row, each as one sentence."""
-    found = []
-    diverged = int(np.isnan(values).sum())
-    if diverged:
-        found.append(
-            f"{diverged} of {len(values)} seeds diverged, so there is no mean."
-        )
-    if len(values) < _FEW_SEEDS:
-        found.append(f"There are only {len(values)} seeds.")
-    if metric.num_examples and len(values) > 1 and not diverged:
-        resolution = 1 / metric.num_examples
-        if np.ptp(values) < resolution:
-            found.append(
-                f"The values differ by less than one of {metric.num_examples:,} "
-                f"examples ({resolution:.2g}), so the interval is too narrow."
-            )
-    tried = [one for one in outcomes if one.role == "search"]
-    tried = [one for one in tried if one.optimizer == own[0].optimizer]
-    for name in _at_edge(own[0].setting, tried):
-        found.append(f"The best {name} lies at the edge of what was tried.")
-    return found
-
-
-def _at_edge(setting: Mapping[str, Any], tried: list[Outcome]) -> list[str]:
-    """Returns the numbers of a setting that are the extreme ones of the search."""
-    names = []
-    for name, value in setting.items():
-        values: list[Any] = [one.setting.get(name) for one in tried]
-        if not all(isinstance(one, int | float) for one in [value, *values]):
-            continue
-        if len(set(values)) > 1 and value in (min(values), max(values)):
-            names.append(name)
-    return names
+def _resolution(values: np.ndarray, metric: Metric) -> float | None:
+    """Returns sqrt(p (1 - p) / n) of an accuracy p on n examples."""
+    if (step := resolution_step(metric)) is None:
+        return None
+    share = float(np.clip(values.mean(), 0, 1))
+    return float(np.sqrt(share * (1 - share) * step))

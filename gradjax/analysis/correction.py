@@ -33,3 +33,27 @@ def holm(p_values: Any) -> np.ndarray:
     found = np.empty_like(adjusted)
     found[order] = adjusted
     return found
+
+
+def step_levels(p_values: np.ndarray, level: float) -> np.ndarray:
+    """Computes the level that Holm's method compares each p-value with.
+
+    The i-th smallest of m is compared with level / (m - i + 1) while all earlier ones
+    are rejected. From the first one that is not, its level holds for all later ones.
+
+    Args:
+      p_values: f64[m]; a NaN is not rejected.
+      level: the level of the family.
+
+    Returns:
+      f64[m], in the order given.
+    """
+    order = np.argsort(p_values, kind="stable")
+    count = len(p_values)
+    steps = level / (count - np.arange(count))
+    kept = np.flatnonzero(~(p_values[order] <= steps))
+    if kept.size:
+        steps[kept[0] :] = steps[kept[0]]
+    levels = np.empty(count)
+    levels[order] = steps
+    return levels

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.analysis.correction import holm
+from gradjax.analysis.correction import holm, step_levels
+from gradjax.analysis.digits import significant
 from gradjax.analysis.pairs import PairedDifference, paired_difference
 from gradjax.analysis.power import seeds_needed
 from gradjax.analysis.ranks import worst_if_diverged
-from gradjax.analysis.statistics import check_probability
+from gradjax.analysis.statistics import Interval, check_probability
 from gradjax.errors import Refusal
 
 BETTER, WORSE, EQUAL = "better", "worse", "cannot be told apart"
@@ -78,29 +79,42 @@ def verdicts(
     return [_verdict(pair, ranked, found.get(pair)) for pair in pairs]
 
 
-def describe(verdict: Verdict, digits: int = 4) -> str:
+def describe(verdict: Verdict, digits: int = 3) -> str:
     """Returns the verdict as one clause about its first setting.
 
     Args:
       verdict: a comparison.
-      digits: digits after the point of the difference.
+      digits: significant digits of the difference and its bounds.
     """
     if verdict.word == DIVERGES:
         return _describe_divergence(verdict)
     if verdict.difference is None or np.isnan(verdict.p_value):
         return f"{EQUAL}: one seed has no spread"
-    estimate, low, high = verdict.difference.interval
-    if verdict.word == BETTER:
-        return f"better by {estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    if verdict.word == WORSE:
-        bounds = f"[{-high:.{digits}f}, {-low:.{digits}f}]"
-        return f"worse by {-estimate:.{digits}f} {bounds}"
+    interval = verdict.difference.interval
+    if verdict.word != EQUAL:
+        return f"{verdict.word} {by(verdict.word, interval, digits)}"
     needed = verdict.seeds_needed
     seeds = "more than a million" if needed is None else f"about {needed:,}"
+    estimate, low, high = (significant(one, digits, "+") for one in interval)
     return (
-        f"{EQUAL}: {estimate:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]; a "
-        f"difference of this size would need {seeds} seeds"
+        f"{EQUAL}: {estimate} [{low}, {high}]; a difference of this size would need "
+        f"{seeds} seeds"
     )
+
+
+def by(word: str, interval: Interval, digits: int = 3) -> str:
+    """Returns "by x [low, high]" for a difference that is positive where it is better.
+
+    Args:
+      word: "better", or "worse", which turns the signs.
+      interval: the difference.
+      digits: significant digits.
+    """
+    estimate, low, high = interval
+    if word == WORSE:
+        estimate, low, high = -estimate, -high, -low
+    said = [significant(one, digits) for one in (estimate, low, high)]
+    return f"by {said[0]} [{said[1]}, {said[2]}]"
 
 
 def _describe_divergence(verdict: Verdict) -> str:
@@ -121,28 +135,11 @@ def _family(
     is_tested = np.isfinite(p_values)  # one seed has no p-value
     adjusted = np.full(len(pairs), np.nan)
     adjusted[is_tested] = holm(p_values[is_tested])
-    levels = _step_levels(p_values, level)
+    levels = step_levels(p_values, level)
     return [
         (paired_difference(ranked[a], ranked[b], 1 - at), p, bool(p <= level))
         for (a, b), p, at in zip(pairs, adjusted, levels, strict=True)
     ]
-
-
-def _step_levels(p_values: np.ndarray, level: float) -> np.ndarray:
-    """Returns the level that Holm's method compares each p-value with.
-
-    The i-th smallest of m is compared with level / (m - i + 1) while all earlier ones
-    are rejected. From the first one that is not, its level holds for all later ones.
-    """
-    order = np.argsort(p_values, kind="stable")
-    count = len(p_values)
-    steps = level / (count - np.arange(count))
-    kept = np.flatnonzero(~(p_values[order] <= steps))
-    if kept.size:
-        steps[kept[0] :] = steps[kept[0]]
-    levels = np.empty(count)
-    levels[order] = steps
-    return levels
 
 
 def _verdict(

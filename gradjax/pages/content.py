@@ -1,18 +1,20 @@
 """The content of a report as JSON values: what the page's script draws."""
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gradjax.analysis.comparison import Row, Table, thin
-from gradjax.analysis.tuning_curves import median_best_of
-from gradjax.analysis.verdicts import describe
-from gradjax.types.comparisons import Metric, Outcome
+from gradjax.analysis.comparison import Table, thin
+from gradjax.pages import sentences
+from gradjax.pages.cells import columns, command_of, number, words
+from gradjax.pages.profiles import profiles
+from gradjax.pages.searches import basins, best_of, overtakings
+from gradjax.types.comparisons import Outcome
 
-_FEWEST_TRIALS = 2  # for a curve over the number of trials
+_MOST_POINTS = 100_000  # of all curves together: 0.53 MB
+_MOST_OF_A_CURVE, _FEWEST_OF_A_CURVE = 200, 20
 
 
 def content(
@@ -28,75 +30,72 @@ def content(
       facts: names and texts of the closing section, such as versions and commands.
 
     Returns:
-      {"title", "facts", "problems": [{"name", "metric", "chosenBy", "direction",
-      "baseline", "rows", "notes", "trials", "axes", "bestOf"}]}. A number that is not
-      finite is null. Curves are little-endian float32 as base64, with NaN after the end
-      of a run.
+      {"title", "facts", "across", "problems": [{"name", "metric", "chosenBy",
+      "direction", "baseline", "optimizers", "answer", "caption", "columns", "rows",
+      "notes", "rules", "departures", "target", "trials", "axes", "bestOf",
+      "overtakings", "basins"}]}. A number that is not finite is null. Curves are
+      little-endian float32 as base64, with NaN after the end of a run.
     """
     return {
         "title": title,
         "facts": dict(facts),
-        "problems": [_problem(table) for table in tables],
+        "across": profiles(tables),
+        "problems": [_problem(table, _points_of_each(tables)) for table in tables],
     }
 
 
-def number(value: float) -> float | None:
-    """Returns a finite number, or None, because JSON has no NaN."""
-    return float(value) if math.isfinite(value) else None
+def _points_of_each(tables: Sequence[Table]) -> int:
+    """Returns how many points of a curve the page keeps, so that it stays small."""
+    fresh = [one for table in tables for one in table.outcomes if one.role == "fresh"]
+    return min(
+        max(_MOST_POINTS // max(len(fresh), 1), _FEWEST_OF_A_CURVE), _MOST_OF_A_CURVE
+    )
 
 
-def _problem(table: Table) -> dict[str, Any]:
+def _problem(table: Table, num_points: int) -> dict[str, Any]:
     axes: list[str] = []  # the steps of curves, which many trials share
+    target = table.target
     return {
         "name": table.problem,
         "metric": words(table.metric.name),
         "chosenBy": words(table.metric.chosen_by or table.metric.name),
         "direction": table.metric.direction,
         "baseline": table.baseline,
-        "rows": [row_cells(row) for row in table.rows],
+        "optimizers": [row.optimizer for row in table.rows],
+        "answer": sentences.answer(table),
+        "caption": sentences.caption(table),
+        "columns": columns(table),
+        "rows": [_row(table, k) for k in range(len(table.rows))],
         "notes": sorted({doubt for row in table.rows for doubt in row.doubts}),
-        "trials": [_trial(one, axes) for one in table.outcomes],
+        "rules": [rule._asdict() for rule in table.rules],
+        "departures": [rule._asdict() for rule in table.rules if rule.is_kept is False],
+        "target": None if target is None else target._asdict(),
+        "trials": [_trial(one, axes, num_points) for one in table.outcomes],
         "axes": axes,
-        "bestOf": _best_of(table.outcomes, table.metric),
+        "bestOf": best_of(table),
+        "overtakings": overtakings(table),
+        "basins": basins(table),
     }
 
 
-def row_cells(row: Row) -> dict[str, Any]:
-    """Returns the cells of a row of the main table."""
-    interval = row.interval
+def _row(table: Table, k: int) -> dict[str, Any]:
+    row = table.rows[k]
+    command, source = command_of(row, table)
     return {
         "optimizer": row.optimizer,
-        "setting": {name: shown(value) for name, value in row.setting.items()},
-        "median": number(row.median),
-        "mean": None if interval is None else number(interval.estimate),
-        "low": None if interval is None else number(interval.low),
-        "high": None if interval is None else number(interval.high),
-        "diverged": row.num_diverged,
-        "seeds": len(row.seeds),
-        "verdict": None if row.verdict is None else describe(row.verdict),
-        "word": None if row.verdict is None else row.verdict.word,
-        "p": None if row.verdict is None else number(row.verdict.p_value),
         "doubts": list(row.doubts),
+        "command": command,
+        "source": source,
     }
 
 
-def words(name: str) -> str:
-    """Returns the words of a name: "test_accuracy" is "test accuracy"."""
-    return name.replace("_", " ")
+def _trial(one: Outcome, axes: list[str], num_points: int) -> dict[str, Any]:
+    """Returns a trial, a fresh seed with its curve.
 
-
-def shown(value: Any) -> str:
-    """Returns a setting as a person writes it."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _trial(one: Outcome, axes: list[str]) -> dict[str, Any]:
-    """Returns a trial; its steps are added to the axes if no other trial has them."""
-    steps, values = thin(one.curve)
-    axis = _packed(steps)
-    if axis not in axes:
-        axes.append(axis)
-    return {
+    The steps of the curve are added to the axes if no other trial has them.
+    """
+    drawn = _curve(one, axes, num_points) if one.role == "fresh" else {}
+    return drawn | {
         "optimizer": one.optimizer,
         "role": one.role,
         "seed": one.seed,
@@ -107,31 +106,22 @@ def _trial(one: Outcome, axes: list[str]) -> dict[str, Any]:
         "value": number(one.value),
         "divergedStep": one.diverged_step,
         "source": one.source,
+    }
+
+
+def _curve(one: Outcome, axes: list[str], num_points: int) -> dict[str, Any]:
+    steps, values = thin(one.curve, num_points)
+    axis = _packed(steps)
+    if axis not in axes:
+        axes.append(axis)
+    per_step = 1 / max(one.steps, 1)
+    return {
         "axis": axes.index(axis),
         "values": _packed(values),
+        "gradientsPerStep": one.num_gradients * per_step or None,
+        "secondsPerStep": number(one.seconds * per_step),
     }
 
 
 def _packed(values: np.ndarray) -> str:
     return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode("ascii")
-
-
-def _best_of(outcomes: Sequence[Outcome], metric: Metric) -> list[dict[str, Any]]:
-    """Returns the median best of k settings of each optimizer that was tuned.
-
-    A setting with several seeds counts with their mean.
-    """
-    tried: dict[str, dict[Any, list[float]]] = {}
-    for one in outcomes:
-        if one.role == "search":
-            settings = tried.setdefault(one.optimizer, {})
-            settings.setdefault(str(one.setting), []).append(one.value)
-    found = []
-    for optimizer, settings in tried.items():
-        values = [float(np.mean(seeds)) for seeds in settings.values()]
-        if len(values) < _FEWEST_TRIALS:
-            continue
-        counts = np.arange(1, len(values) + 1)
-        best = median_best_of(values, counts, metric.direction)
-        found.append({"optimizer": optimizer, "median": [number(v) for v in best]})
-    return found

@@ -23,6 +23,9 @@ LIBRARIES = {
     ),
 }
 
+# The scripts of the page, in their order; each uses those before it.
+SCRIPTS = ("core.js", "table.js", "curves.js", "search.js", "across.js", "start.js")
+
 
 def page(content: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Returns the complete page.
@@ -44,7 +47,9 @@ def page(content: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
             'a report needs the package jinja2: pip install "gradjax[report]"'
         ) from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    scripts = [*(library(name) for name in LIBRARIES), _static("page.js")]
+    scripts = [library(name) for name in LIBRARIES] + [
+        _static(name) for name in SCRIPTS
+    ]
     return environment.from_string(_static("page.html")).render(
         content=content,
         policy=_policy(scripts),

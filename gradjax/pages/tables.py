@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from gradjax.analysis.comparison import Row, Table
-from gradjax.pages.content import row_cells, words
+from gradjax.pages.cells import command_of, figure, row_cells, words
 
 COLUMNS = (
     "problem",
@@ -21,6 +21,21 @@ COLUMNS = (
     "p",
     "verdict",
     "doubts",
+    "interquartile_mean",
+    "interquartile_low",
+    "interquartile_high",
+    "deviation",
+    "resolution",
+    "tuned_verdict",
+    "tuned_p",
+    "target",
+    "to_target",
+    "unit",
+    "reached",
+    "seconds_to_target",
+    "target_p",
+    "command",
+    "source",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet recognises a formula
 _LATEX = {
@@ -51,11 +66,16 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer.writerow(COLUMNS)
     for table in tables:
         for row in table.rows:
+            command, source = command_of(row, table)
             cells = row_cells(row) | {
                 "problem": table.problem,
                 "metric": table.metric.name,
                 "setting": _setting(row),
                 "doubts": " ".join(row.doubts),
+                "target": None if table.target is None else table.target.value,
+                "unit": table.unit if row.arrivals else None,
+                "command": command,
+                "source": source,
             }
             writer.writerow([_csv_cell(cells[name]) for name in COLUMNS])
     return out.getvalue()
@@ -103,10 +123,8 @@ def _latex_row(row: Row) -> str:
     if row.interval is None:
         value = f"diverged in {row.num_diverged} of {len(row.seeds)}"
     else:
-        value = (
-            f"{row.interval.estimate:.4f} "
-            f"[{row.interval.low:.4f}, {row.interval.high:.4f}]"
-        )
+        estimate, low, high = map(figure, row.interval)
+        value = f"{estimate} [{low}, {high}]"
     verdict = row_cells(row)["verdict"] or "baseline"
     cells = [row.optimizer, _setting(row), value, str(len(row.seeds)), verdict]
     return " & ".join(latex(cell) for cell in cells) + r" \\"

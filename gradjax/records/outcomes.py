@@ -1,5 +1,7 @@
 """Reads finished runs and sweeps as the outcomes that a comparison needs."""
 
+import json
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,17 +41,18 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
     summary = summary_of(folder)
     store = opening.open_to_read(folder, say=warnings.warn)
     rows = [row for row in reading.rows(store).values() if row["status"] in _ENDED]
-    metric = _metric(summary["metric"], store.plan, rows)
+    metric = _metric(summary, rows)
     found = [_outcome(store, row, summary, metric, str(folder)) for row in rows]
     return metric, _with_curves(store, found, [row["trial"] for row in rows], metric)
 
 
-def _metric(chosen: str, plan: dict[str, Any], rows: list[dict[str, Any]]) -> Metric:
+def _metric(summary: dict[str, Any], rows: list[dict[str, Any]]) -> Metric:
     """Returns the metric on the test split, or else the one that chose the setting."""
+    chosen = summary["metric"]
     split, _, name = chosen.partition("_")
     if any(np.isfinite(row.get(f"test_{name}", np.nan)) for row in rows):
         split = "test"
-    counts = (plan.get("data") or {}).get("num_examples") or {}
+    counts = summary.get("num_examples") or {}
     return Metric(f"{split}_{name}", direction(name), counts.get(split), chosen)
 
 
@@ -83,7 +86,24 @@ def _outcome(
         steps=row["steps"],
         diverged_step=row["diverged_step"],
         source=f"{folder}, trial {row['trial']}",
+        num_gradients=row["num_gradients"],
+        search=_search(store.plan),
+        command=_command(folder, row["trial"]),
     )
+
+
+def _search(plan: dict[str, Any]) -> str:
+    """Returns the method of the search; successive halving makes it another one."""
+    if not plan["space"]:
+        return ""
+    return plan["search"] + (", halving" if plan["halving"] else "")
+
+
+def _command(folder: str, trial: str) -> str:
+    """Returns a command of a shell that prints the curves of a trial."""
+    named = json.dumps(folder, ensure_ascii=False)  # also a literal of Python
+    code = f'import gradjax; print(gradjax.load({named}, trial="{trial}").trace)'
+    return f"python -c {shlex.quote(code)}"
 
 
 def _budget(settings: dict[str, Any]) -> str:

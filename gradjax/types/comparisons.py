@@ -19,6 +19,10 @@ class Outcome(NamedTuple):
     steps: int = 0  # steps taken
     diverged_step: int = 0  # 0: it did not diverge
     source: str = ""  # the folder or file that holds it, and the trial
+    num_gradients: int = 0  # gradients computed; 0: not known
+    seconds: float = float("nan")  # of training alone; NaN: not known
+    search: str = ""  # the method that chose the setting, as in "random"; "": not known
+    command: str = ""  # the command that shows the trial
 
 
 class Metric(NamedTuple):
@@ -29,3 +33,4 @@ class Metric(NamedTuple):
     num_examples: int | None = None  # of the split; an accuracy has steps of 1 / this
     chosen_by: str = ""  # the metric of the trials of a search and of the curves, as in
     # "validation_accuracy"; "": the same
+    target: float | None = None  # the value of `chosen_by` that counts as solved

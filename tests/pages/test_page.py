@@ -2,8 +2,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -98,27 +96,3 @@ def test_a_damaged_library_is_refused(monkeypatch):
     monkeypatch.setitem(pages.LIBRARIES, "d3-7.9.2.min.js", "0" * 64)
     with pytest.raises(pages.Refusal, match="is damaged"):
         pages.library("d3-7.9.2.min.js")
-
-
-@pytest.mark.slow
-def test_a_browser_draws_every_chart_without_an_error(tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("no chromium on this machine")
-    names = [f"optimizer_{k}" for k in range(10)]
-    _, _, html = _page(names, num_seeds=50, num_points=200)
-    (tmp_path / "report.html").write_text(html, encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    options += ["--virtual-time-budget=10000", "--dump-dom"]
-    found = subprocess.run(
-        [browser, *options, f"--user-data-dir={tmp_path}/user", "report.html"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert 'data-ready="yes"' in found.stdout
-    assert found.stdout.count('class="panel"') == 3
-    assert found.stdout.count('aria-label="tip"') >= 3
-    assert "CONSOLE" not in found.stderr

@@ -1,0 +1,104 @@
+"""When the learning curves of trials reach a target."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradjax.analysis.time_to_target import TimeToTarget, time_to_target
+from gradjax.types.comparisons import Metric, Outcome
+
+
+class Target(NamedTuple):
+    """The value that counts as solved, and where it comes from."""
+
+    value: float  # of the metric that chooses
+    origin: str  # a clause, as in "the target of the problem"
+    is_given: bool  # known before the runs, so that a test against it is valid
+
+
+class Arrival(NamedTuple):
+    """Whether and when one trial reached the target."""
+
+    gradients: float  # until then, or until the end of the longest run
+    seconds: float  # NaN: not known
+    is_reached: bool
+
+
+def target_of(
+    outcomes: Sequence[Outcome], metric: Metric, baseline: str | None
+) -> Target | None:
+    """Returns the target of a problem: the given one, or what the baseline reaches.
+
+    Args:
+      outcomes: trials of one problem.
+      metric: has the given target.
+      baseline: the optimizer whose median end is the target if none is given.
+
+    Returns:
+      The target; None without a given one, without a baseline, or if half of the seeds
+      of the baseline diverged.
+    """
+    if metric.target is not None:
+        return Target(metric.target, "the given target", True)
+    ends = [
+        float(one.curve.values[-1])
+        if len(one.curve.values) and not one.diverged_step
+        else np.nan
+        for one in outcomes
+        if one.role == "fresh" and one.optimizer == baseline
+    ]
+    ranked = np.nan_to_num(ends, nan=np.inf if metric.direction == "min" else -np.inf)
+    if not len(ends) or not np.isfinite(value := float(np.median(ranked))):
+        return None
+    return Target(value, f"the median end of {baseline}", False)
+
+
+def arrivals(
+    trials: Sequence[Outcome], target: Target, direction: str
+) -> list[Arrival]:
+    """Finds when each of some trials reached a target.
+
+    The gradients and the seconds of a run are spread equally over its steps. A run that
+    diverged or stopped before it reached the target counts as if it had gone on until
+    the end of the longest run, and not arrived.
+
+    Args:
+      trials: with their curves. Where the gradients of one are not known, all are
+        measured in steps.
+      target: a value of the metric of the curves.
+      direction: "min" or "max".
+
+    Returns:
+      One arrival per trial.
+    """
+    longest = max((one.steps for one in trials), default=0)
+    return [
+        _arrival(one, longest, target.value, direction, is_in_steps(trials))
+        for one in trials
+    ]
+
+
+def is_in_steps(trials: Sequence[Outcome]) -> bool:
+    """Returns whether the gradients of a trial are not known."""
+    return any(one.num_gradients <= 0 for one in trials)
+
+
+def summary(found: Sequence[Arrival], unit: str = "gradients") -> TimeToTarget | None:
+    """Summarises arrivals in "gradients" or "seconds"; None if one is not known."""
+    times = [getattr(one, unit) for one in found]
+    if not times or not all(np.isfinite(time) and time > 0 for time in times):
+        return None
+    return time_to_target(times, [one.is_reached for one in found])
+
+
+def _arrival(
+    one: Outcome, longest: int, target: float, direction: str, in_steps: bool
+) -> Arrival:
+    values = np.asarray(one.curve.values, np.float64)
+    is_met = values <= target if direction == "min" else values >= target
+    is_reached = bool(is_met.any())
+    step = float(one.curve.steps[is_met.argmax()]) if is_reached else float(longest)
+    steps = max(one.steps, 1)
+    per_step = 1.0 if in_steps else one.num_gradients / steps
+    return Arrival(step * per_step, step * one.seconds / steps, is_reached)

@@ -1,0 +1,180 @@
+"""What limits the statements of a comparison: doubts, and rules that were not kept."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradjax.analysis.searches import searched
+from gradjax.types.comparisons import Metric, Outcome
+
+FEWEST_SEEDS = 5
+_TOLERANCE = 0.02  # of the gradients of a run, beside the gradients of one step
+
+
+class Rule(NamedTuple):
+    """A rule of a fair comparison, and whether the trials keep it."""
+
+    text: str
+    is_kept: bool | None  # None: not known
+    detail: str  # what departs from the rule, or what is not known; "": nothing
+
+
+def doubts(
+    own: Sequence[Outcome],
+    metric: Metric,
+    outcomes: Sequence[Outcome],
+) -> list[str]:
+    """Returns what limits the statement on one optimizer, each as one sentence.
+
+    Args:
+      own: its fresh seeds.
+      metric: what `value` is.
+      outcomes: all trials of the problem.
+    """
+    values = np.array([one.value for one in own], np.float64)
+    found = []
+    diverged = int(np.isnan(values).sum())
+    if diverged:
+        found.append(
+            f"{diverged} of {len(values)} seeds diverged, so there is no mean."
+        )
+    if len(values) < FEWEST_SEEDS:
+        found.append(f"There are only {len(values)} seeds.")
+    step = resolution_step(metric)
+    if step is not None and len(values) > 1 and not diverged and np.ptp(values) < step:
+        found.append(
+            f"The values differ by less than one of {metric.num_examples:,} examples "
+            f"({step:.2g}), so the interval is too narrow."
+        )
+    tried = [one for one in outcomes if one.role == "search"]
+    tried = [one for one in tried if one.optimizer == own[0].optimizer]
+    for name in _at_edge(own[0].setting, tried):
+        found.append(f"The best {name} lies at the edge of what was tried.")
+    return found
+
+
+def resolution_step(metric: Metric) -> float | None:
+    """Returns the least difference of two accuracies; None of another metric."""
+    if "accuracy" not in metric.name or not metric.num_examples:
+        return None
+    return 1 / metric.num_examples
+
+
+def rules(outcomes: Sequence[Outcome], metric: Metric) -> list[Rule]:
+    """Checks the rules of a fair comparison against the trials of one problem."""
+    fresh: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        if one.role == "fresh":
+            fresh.setdefault(one.optimizer, []).append(one)
+    sizes = {name: len(one.settings) for name, one in searched(outcomes).items()}
+    return [
+        _equal_gradients(fresh),
+        _equal_trials(fresh, sizes),
+        _inside(fresh, outcomes, sizes),
+        _on_validation(metric),
+        _enough_seeds(fresh),
+        _common_seeds(fresh),
+        _unused_seeds(fresh, outcomes),
+    ]
+
+
+def _equal_gradients(fresh: Mapping[str, list[Outcome]]) -> Rule:
+    text = "The runs of all optimizers compute as many gradients (within 2 % or a step)"
+    ended = {
+        name: [one for one in own if not one.diverged_step]
+        for name, own in fresh.items()
+    }
+    if any(one.num_gradients <= 0 for own in ended.values() for one in own):
+        return Rule(text, None, "the gradients of a run are not known")
+    spent = {
+        name: float(np.median([one.num_gradients for one in own]))
+        for name, own in ended.items()
+        if own
+    }
+    steps = [
+        one.num_gradients / max(one.steps, 1) for own in ended.values() for one in own
+    ]
+    if not spent:
+        return Rule(text, None, "every run diverged")
+    low, high = min(spent.values()), max(spent.values())
+    if high - low <= max(_TOLERANCE * high, max(steps)):
+        return Rule(text, True, "")
+    said = "; ".join(f"{name} {count:,.0f}" for name, count in spent.items())
+    return Rule(
+        text, False, f"the budgets are equal in steps, not in gradients: {said}"
+    )
+
+
+def _equal_trials(fresh: Mapping[str, Any], sizes: Mapping[str, int]) -> Rule:
+    text = "The search of each optimizer tries as many settings"
+    if not sizes:
+        return Rule(text, None, "there are no trials of a search")
+    counts = {name: sizes.get(name, 0) for name in fresh}
+    if len(set(counts.values())) == 1:
+        return Rule(text, True, "")
+    return Rule(text, False, "; ".join(f"{name} {n}" for name, n in counts.items()))
+
+
+def _inside(
+    fresh: Mapping[str, list[Outcome]],
+    outcomes: Sequence[Outcome],
+    sizes: Mapping[str, int],
+) -> Rule:
+    text = "The best setting does not lie at the edge of what was tried"
+    if not sizes:
+        return Rule(text, None, "there are no trials of a search")
+    edges = {
+        name: _at_edge(
+            own[0].setting,
+            [one for one in outcomes if (one.role, one.optimizer) == ("search", name)],
+        )
+        for name, own in fresh.items()
+    }
+    said = [f"{name}: {', '.join(found)}" for name, found in edges.items() if found]
+    return Rule(text, not said, "; ".join(said))
+
+
+def _on_validation(metric: Metric) -> Rule:
+    text = "Settings are chosen on the validation split, and compared on the test split"
+    chosen = metric.chosen_by or metric.name
+    if chosen.startswith("validation_") and metric.name.startswith("test_"):
+        return Rule(text, True, "")
+    said = f"chosen by {chosen}, compared by {metric.name}"
+    return Rule(text, False, said.replace("_", " "))
+
+
+def _enough_seeds(fresh: Mapping[str, list[Outcome]]) -> Rule:
+    text = f"Each chosen setting runs on at least {FEWEST_SEEDS} fresh seeds"
+    few = [
+        f"{name} {len(own)}" for name, own in fresh.items() if len(own) < FEWEST_SEEDS
+    ]
+    return Rule(text, not few, "; ".join(few))
+
+
+def _common_seeds(fresh: Mapping[str, list[Outcome]]) -> Rule:
+    text = "All optimizers run on the same fresh seeds"
+    seeds = {name: {one.seed for one in own} for name, own in fresh.items()}
+    common = set.intersection(*seeds.values())
+    other = [name for name, own in seeds.items() if own != common]
+    said = f"not common to all: those of {', '.join(other)}" if other else ""
+    return Rule(text, not other, said)
+
+
+def _unused_seeds(fresh: Mapping[str, list[Outcome]], outcomes: Any) -> Rule:
+    text = "No fresh seed was used in a search"
+    used = {one.seed for one in outcomes if one.role == "search"}
+    again = sorted(used & {one.seed for own in fresh.values() for one in own})
+    return Rule(text, not again, ", ".join(map(str, again[:5])))
+
+
+def _at_edge(setting: Mapping[str, Any], tried: list[Outcome]) -> list[str]:
+    """Returns the numbers of a setting that are the extreme ones of the search."""
+    names = []
+    for name, value in setting.items():
+        values: list[Any] = [one.setting.get(name) for one in tried]
+        if not all(isinstance(one, int | float) for one in [value, *values]):
+            continue
+        if len(set(values)) > 1 and value in (min(values), max(values)):
+            names.append(name)
+    return names

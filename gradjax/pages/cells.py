@@ -1,0 +1,228 @@
+"""The cells of the main table of a report, as values and as texts."""
+
+import math
+from typing import Any
+
+from gradjax.analysis.arrivals import summary
+from gradjax.analysis.comparison import Row, Table
+from gradjax.analysis.digits import significant
+from gradjax.analysis.statistics import Interval
+from gradjax.analysis.tuned_verdicts import describe_tuned
+from gradjax.analysis.verdicts import describe
+from gradjax.types.comparisons import Outcome
+
+_DIGITS = 4  # significant digits of a metric
+
+
+def number(value: float) -> float | None:
+    """Returns a finite number, or None, because JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def words(name: str) -> str:
+    """Returns the words of a name: "test_accuracy" is "test accuracy"."""
+    return name.replace("_", " ")
+
+
+def shown(value: Any) -> str:
+    """Returns a setting as a person writes it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def figure(value: float | None) -> str:
+    """Returns a metric with four significant digits; "none" if there is none."""
+    return "none" if value is None else significant(value, _DIGITS)
+
+
+def row_cells(row: Row) -> dict[str, Any]:
+    """Returns the values of a row of the main table; None where there is none."""
+    verdict, passes = row.verdict, row.passes
+    return {
+        "optimizer": row.optimizer,
+        "setting": {name: shown(value) for name, value in row.setting.items()},
+        "median": number(row.median),
+        **_interval(row.interval, "mean", "low", "high"),
+        **_interval(
+            row.interquartile,
+            "interquartile_mean",
+            "interquartile_low",
+            "interquartile_high",
+        ),
+        "deviation": number(row.deviation),
+        "resolution": row.resolution,
+        "diverged": row.num_diverged,
+        "seeds": len(row.seeds),
+        "verdict": None if verdict is None else describe(verdict),
+        "word": None if verdict is None else verdict.word,
+        "p": None if verdict is None else number(verdict.p_value),
+        "tuned_verdict": None if row.tuned is None else describe_tuned(row.tuned),
+        "tuned_p": None if row.tuned is None else number(row.tuned.p_value),
+        **_arrival(row),
+        "target_p": None if passes is None else number(passes.p_value),
+        "doubts": list(row.doubts),
+    }
+
+
+def command_of(row: Row, table: Table) -> tuple[str, str]:
+    """Returns the command that shows the first fresh seed of a row, and its source."""
+    own = [one for one in _fresh(table) if one.optimizer == row.optimizer]
+    return own[0].command, own[0].source
+
+
+def _fresh(table: Table) -> list[Outcome]:
+    return [one for one in table.outcomes if one.role == "fresh"]
+
+
+def _interval(interval: Interval | None, *names: str) -> dict[str, float | None]:
+    values = (None,) * len(names) if interval is None else map(number, interval)
+    return dict(zip(names, values, strict=True))
+
+
+def _arrival(row: Row) -> dict[str, Any]:
+    """Returns the median time to target, and how many seeds reached the target."""
+    found, seconds = summary(row.arrivals), summary(row.arrivals, "seconds")
+    return {
+        "to_target": None if found is None else number(found.median),
+        "seconds_to_target": None if seconds is None else number(seconds.median),
+        "reached": None if found is None else found.num_reached,
+    }
+
+
+def columns(table: Table) -> list[dict[str, Any]]:
+    """Returns the columns of the main table that have content, without the optimizer.
+
+    Returns:
+      [{"head", "title", "cells"}]: what a column holds, and for each row {"text",
+      "value", "word"}: the text, the number by which it sorts (None: last), and the
+      word of a verdict, which decides the colour.
+    """
+    cells = [row_cells(row) for row in table.rows]
+    return [
+        {"head": head, "title": title, "cells": [make(one, table) for one in cells]}
+        for head, title, make, is_there in _COLUMNS
+        if is_there is None or any(one[is_there] is not None for one in cells)
+    ]
+
+
+def _cell(text: str, value: Any = "", word: str = "") -> dict[str, Any]:
+    """Returns a cell; without a value it sorts by its text."""
+    return {"text": text, "value": value, "word": word}
+
+
+def _setting_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    said = [f"{words(name)} {value}" for name, value in one["setting"].items()]
+    return _cell(", ".join(said) or "its defaults")
+
+
+def _mean_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    mean, low, high = one["mean"], one["low"], one["high"]
+    bounds = "" if low is None else f" [{figure(low)}, {figure(high)}]"
+    return _cell(figure(mean) + bounds, mean)
+
+
+def _interquartile_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    value = one["interquartile_mean"]
+    if value is None:
+        return _cell("none", None)
+    low, high = one["interquartile_low"], one["interquartile_high"]
+    return _cell(f"{figure(value)} [{figure(low)}, {figure(high)}]", value)
+
+
+def _median_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    value = one["median"]
+    return _cell("diverged" if value is None else figure(value), value)
+
+
+def _deviation_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    value, resolution = one["deviation"], one["resolution"]
+    said = "none" if value is None else significant(value, 2)
+    if resolution is not None:
+        said += f"; test set {significant(resolution, 2)}"
+    return _cell(said, value)
+
+
+def _diverged_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    word = "diverges" if one["diverged"] else ""
+    return _cell(f"{one['diverged']} of {one['seeds']}", one["diverged"], word)
+
+
+def _verdict_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
+    if one["verdict"] is None:
+        is_base = one["optimizer"] == table.baseline
+        return _cell("baseline" if is_base else "not compared")
+    return _cell(one["verdict"], word=one["word"])
+
+
+def _tuned_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
+    if one["tuned_verdict"] is None:
+        is_base = one["optimizer"] == table.baseline
+        return _cell("baseline" if is_base else "not compared")
+    methods = {of.method for of in table.searches.values() if not of.is_uniform}
+    method = next(iter(methods - {""}), "this")
+    note = f" (approximate: {method} search)" if methods else ""
+    row = next(row for row in table.rows if row.optimizer == one["optimizer"])
+    assert row.tuned is not None
+    return _cell(one["tuned_verdict"] + note, word=row.tuned.word)
+
+
+def _target_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
+    if one["reached"] is None:
+        return _cell("not known", None)
+    value, seconds = one["to_target"], one["seconds_to_target"]
+    said = f"reached by {one['reached']} of {one['seeds']}"
+    if value is not None:
+        time = f" ({significant(seconds, 3)} s)" if seconds is not None else ""
+        said = f"{value:,.0f} {table.unit}{time}; {said}"
+    return _cell(said, value)
+
+
+def _p_cell(name: str) -> Any:
+    def cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+        value = one[name]
+        return _cell("" if value is None else f"{value:.3g}", value)
+
+    return cell
+
+
+# The head, the explanation, the function that makes a cell, and the value without which
+# the column is left out.
+_COLUMNS = (
+    ("setting", "chosen by the search", _setting_cell, None),
+    ("mean", "over the fresh seeds, with Student's 95 % interval", _mean_cell, None),
+    (
+        "interquartile mean",
+        "with a stratified bootstrap interval",
+        _interquartile_cell,
+        "interquartile_mean",
+    ),
+    ("median", "a diverged seed is the worst value", _median_cell, None),
+    (
+        "spread",
+        "standard deviation over seeds, and the part that the size of the test set "
+        "explains: the standard error of an accuracy on so many examples",
+        _deviation_cell,
+        "deviation",
+    ),
+    ("diverged", "seeds that diverged", _diverged_cell, None),
+    (
+        "settings",
+        "the verdict on the chosen settings, on fresh seeds",
+        _verdict_cell,
+        None,
+    ),
+    ("p", "after Holm's correction", _p_cell("p"), "p"),
+    (
+        "optimizers",
+        "the verdict on the optimizers: whether another search would have decided "
+        "otherwise",
+        _tuned_cell,
+        "tuned_verdict",
+    ),
+    ("to target", "median over fresh seeds", _target_cell, "reached"),
+    (
+        "p of the target",
+        "one-sided t test that the mean end is better than the target",
+        _p_cell("target_p"),
+        "target_p",
+    ),
+)

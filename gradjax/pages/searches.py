@@ -1,0 +1,142 @@
+"""What the searches of a comparison show: basins of the rate, and the best of k."""
+
+from typing import Any
+
+import numpy as np
+
+from gradjax.analysis.comparison import Row, Table
+from gradjax.analysis.digits import significant
+from gradjax.analysis.searches import Searched
+from gradjax.analysis.sensitivity import Basin, basin
+from gradjax.analysis.tuning_curves import best_of_band, median_best_of, overtaking
+from gradjax.pages.cells import number
+
+_FEWEST_TRIALS = 2  # for a curve over the number of trials
+_MOST_IN_BAND = 200  # trials; the exact band of more takes minutes
+_RATE = "learning_rate"
+
+
+def best_of(table: Table) -> list[dict[str, Any]]:
+    """Returns the median best of k settings of each optimizer that was tuned.
+
+    Returns:
+      [{"optimizer", "method", "median", "low", "high"}], f64[k] each. The band is None
+      where the settings were not drawn independently, where it would be only
+      approximate, and its bounds are None where the trials bound nothing.
+    """
+    found = []
+    for optimizer, of in table.searches.items():
+        if of.values.size < _FEWEST_TRIALS:
+            continue
+        counts = np.arange(1, of.values.size + 1)
+        median = median_best_of(of.values, counts, table.metric.direction)
+        one = {"optimizer": optimizer, "method": of.method, "low": None, "high": None}
+        if of.is_uniform and of.values.size <= _MOST_IN_BAND:
+            band = best_of_band(of.values, counts, table.metric.direction)
+            one |= {"low": _numbers(band.low), "high": _numbers(band.high)}
+        found.append(one | {"median": _numbers(median)})
+    return found
+
+
+def overtakings(table: Table) -> list[dict[str, Any]]:
+    """Returns from which number of trials on an optimizer is ahead of another one.
+
+    Returns:
+      [{"first", "second", "trials"}] for the pairs in which the first one is behind
+      with fewer trials.
+    """
+    found = []
+    for first, ours in table.searches.items():
+        for second, theirs in table.searches.items():
+            if min(ours.values.size, theirs.values.size) < _FEWEST_TRIALS:
+                continue
+            at = overtaking(ours.values, theirs.values, table.metric.direction)
+            if first != second and at is not None and at > 1:
+                found.append({"first": first, "second": second, "trials": at})
+    return found
+
+
+def basins(table: Table) -> list[dict[str, Any]]:
+    """Returns the learning rates of each optimizer that are nearly as good as its best.
+
+    Good is what lies within one standard error of the fresh seeds.
+
+    Returns:
+      [{"optimizer", "best", "value", "low", "high", "isLowOpen", "isHighOpen",
+      "decades", "tolerance", "text"}]. Without two fresh seeds that ended there is no
+      tolerance, and the optimizer is left out.
+    """
+    rows = {row.optimizer: row for row in table.rows}
+    found = []
+    for optimizer, of in table.searches.items():
+        row = rows.get(optimizer)
+        rates, values = _by_rate(of, table.metric.direction)
+        error = np.nan if row is None else _standard_error(row)
+        if rates.size < 2 or not np.isfinite(values).any() or not np.isfinite(error):
+            continue
+        one = basin(rates, values, error, table.metric.direction)
+        found.append(
+            {
+                "optimizer": optimizer,
+                "best": one.best_rate,
+                "value": _best(values, table.metric.direction),
+                "low": float(one.low),
+                "high": float(one.high),
+                "isLowOpen": one.is_low_open,
+                "isHighOpen": one.is_high_open,
+                "decades": one.decades,
+                "tolerance": error,
+                "text": _basin_text(optimizer, one, error, varies=_others_vary(of)),
+            }
+        )
+    return found
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [number(value) for value in values.tolist()]
+
+
+def _best(values: np.ndarray, direction: str) -> float:
+    return float(np.nanmin(values) if direction == "min" else np.nanmax(values))
+
+
+def _standard_error(row: Row) -> float:
+    return row.deviation / np.sqrt(len(row.values))
+
+
+def _by_rate(of: Searched, direction: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the positive rates that were tried, and the best value at each."""
+    best: dict[float, float] = {}
+    is_low = direction == "min"
+    for setting, value in zip(of.settings, of.values.tolist(), strict=True):
+        rate = setting.get(_RATE)
+        if not isinstance(rate, int | float) or rate <= 0:
+            continue
+        old = best.get(rate, np.nan)
+        best[rate] = float(np.fmin(old, value) if is_low else np.fmax(old, value))
+    return np.array(list(best)), np.array(list(best.values()))
+
+
+def _others_vary(of: Searched) -> bool:
+    """Returns whether a setting of the search differs in more than its rate."""
+    others = [{k: v for k, v in one.items() if k != _RATE} for one in of.settings]
+    return any(one != others[0] for one in others)
+
+
+def _basin_text(optimizer: str, one: Basin, error: float, *, varies: bool) -> str:
+    ends = [
+        name
+        for name, is_open in (("low", one.is_low_open), ("high", one.is_high_open))
+        if is_open
+    ]
+    least = "at least " if ends else ""
+    said = (
+        f"{optimizer}: {least}{one.decades:.2f} decades, from "
+        f"{significant(one.low, 2)} to {significant(one.high, 2)}, are within one "
+        f"standard error ({significant(error, 2)}) of the best value"
+    )
+    if ends:
+        said += f"; the {' and the '.join(ends)} end was not reached"
+    if varies:
+        said += "; other numbers vary too, so a tuned basin may be wider"
+    return said + "."

@@ -1,0 +1,89 @@
+"""The sentences of a report: the answer of a problem, and what its table shows."""
+
+from collections.abc import Sequence
+
+from gradjax.analysis.comparison import Row, Table
+from gradjax.analysis.digits import significant
+from gradjax.analysis.verdicts import BETTER, DIVERGES, EQUAL, WORSE, by, describe
+from gradjax.pages.cells import figure, words
+
+_ORDER = (BETTER, EQUAL, WORSE, DIVERGES)
+
+
+def answer(table: Table) -> str:
+    """Returns what the fresh seeds of one problem say, in one sentence."""
+    if table.baseline is None:
+        return _best(table)
+    told = [row for row in table.rows if row.verdict is not None]
+    clauses = [clause for word in _ORDER for clause in _clauses(word, told)]
+    if not clauses:
+        return f"Nothing is compared with {table.baseline}, because the seeds differ."
+    return f"Compared with {table.baseline}: {'; '.join(clauses)}."
+
+
+def caption(table: Table) -> str:
+    """Returns what the figures of the main table are."""
+    better = "smaller" if table.metric.direction == "min" else "larger"
+    said = [
+        f"{words(table.metric.name)} at the end of the run on fresh seeds; {better} is "
+        "better."
+    ]
+    if table.baseline is not None:
+        said.append(
+            f"Verdicts on the settings compare with {table.baseline} over common seeds,"
+            " corrected by Holm's method; their intervals speak of the two chosen"
+            " settings."
+        )
+    if any(row.tuned for row in table.rows):
+        chosen = words(table.metric.chosen_by or table.metric.name)
+        said.append(
+            f"Verdicts on the optimizers compare the best {chosen} of each search, and"
+            " ask whether another search of the same size would have decided"
+            " otherwise."
+        )
+    count = table.metric.num_examples
+    if count and "accuracy" in table.metric.name:
+        said.append(
+            f"The test metric has steps of {significant(1 / count, 2)}, one of"
+            f" {count:,} examples."
+        )
+    if table.target is not None:
+        chosen = words(table.metric.chosen_by or table.metric.name)
+        said.append(
+            f"The target is a {chosen} of {figure(table.target.value)}:"
+            f" {table.target.origin}. The time to it is measured at the stored"
+            " evaluations."
+        )
+    return " ".join(said)
+
+
+def _best(table: Table) -> str:
+    row = table.rows[0]
+    value = "diverged" if row.median in _INFINITE else significant(row.median, 4)
+    metric = words(table.metric.name)
+    if len(table.rows) == 1:
+        return f"The median {metric} of {row.optimizer} is {value}."
+    return (
+        f"{row.optimizer} has the best median {metric} of {len(table.rows)} optimizers,"
+        f" {value}; without a baseline there is no verdict."
+    )
+
+
+_INFINITE = (float("inf"), float("-inf"))
+
+
+def _clauses(word: str, told: Sequence[Row]) -> list[str]:
+    """Returns the clauses on all optimizers with one word of verdict."""
+    own = [row for row in told if row.verdict and row.verdict.word == word]
+    if word == EQUAL and own:
+        names = ", ".join(row.optimizer for row in own)
+        return [f"{names} cannot be told apart from it"]
+    return [_clause(row) for row in own]
+
+
+def _clause(row: Row) -> str:
+    verdict = row.verdict
+    if verdict is None or verdict.difference is None:
+        return f"{row.optimizer}: {describe(verdict)}" if verdict else row.optimizer
+    said = by(verdict.word, verdict.difference.interval)
+    return f"{row.optimizer} is {verdict.word} {said}"

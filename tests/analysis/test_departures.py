@@ -1,0 +1,60 @@
+import numpy as np
+
+from gradjax.analysis.departures import doubts, rules
+from gradjax.types import Series
+from gradjax.types.comparisons import Metric, Outcome
+
+EMPTY = Series(np.empty(0), np.empty(0))
+ACCURACY = Metric("test_accuracy", "max", 360, "validation_accuracy")
+
+
+def _runs(optimizer, gradients, seeds=range(10, 15), rate=0.1, tried=(0.01, 0.1, 1.0)):
+    fresh = [
+        Outcome("p", optimizer, "fresh", seed, {"learning_rate": rate}, 0.9, EMPTY, 100)
+        for seed in seeds
+    ]
+    search = [
+        Outcome("p", optimizer, "search", 0, {"learning_rate": one}, 0.9, EMPTY, 100)
+        for one in tried
+    ]
+    return [one._replace(num_gradients=gradients) for one in (*fresh, *search)]
+
+
+def _kept(outcomes, metric=ACCURACY):
+    return [(one.is_kept, one.detail) for one in rules(outcomes, metric)]
+
+
+def test_a_fair_comparison_keeps_every_rule():
+    fair = [*_runs("adam", 100), *_runs("sgd", 101)]
+    assert _kept(fair) == [(True, "")] * 7
+
+
+def test_each_departure_is_named_with_its_figures():
+    unfair = [
+        *_runs("adam", 100, seeds=[0, 11, 12], rate=1.0),
+        *_runs("sam", 200, tried=(0.01, 0.1, 1.0, 2.0)),
+    ]
+    found = _kept(unfair, Metric("validation_loss", "min"))
+    assert [kept for kept, _ in found] == [False] * 7
+    said = [detail for _, detail in found]
+    equal = "the budgets are equal in steps, not in gradients"
+    assert said[0] == f"{equal}: adam 100; sam 200"
+    assert said[1] == "adam 3; sam 4"
+    assert said[2] == "adam: learning_rate"
+    assert said[3] == "chosen by validation loss, compared by validation loss"
+    assert said[4] == "adam 3"
+    assert said[5] == "not common to all: those of adam, sam"
+    assert said[6] == "0"
+
+
+def test_what_is_not_known_is_said():
+    runs = [one for one in _runs("adam", 0) if one.role == "fresh"]
+    assert [kept for kept, _ in _kept(runs)][:3] == [None, None, None]
+
+
+def test_steps_of_one_example_concern_accuracies_alone():
+    runs = _runs("adam", 100)
+    fresh = [one for one in runs if one.role == "fresh"]
+    assert "less than one of 360 examples" in " ".join(doubts(fresh, ACCURACY, runs))
+    loss = Metric("test_loss", "min", 360)
+    assert doubts(fresh, loss, runs) == []

@@ -1,0 +1,159 @@
+import pytest
+
+from gradjax.pages.content import content
+from gradjax.pages.page import page
+from tests.pages import browser as browsers
+from tests.pages.comparisons import table
+
+NAMES = [f"optimizer_{k}" for k in range(10)]
+HEADS = [
+    "Performance profiles",
+    *2
+    * [
+        "Learning curves of the fresh seeds",
+        "Trials of the search",
+        "Parallel coordinates of the trials",
+        "Basins of the learning rate",
+        "The best of k trials",
+    ],
+]
+FIRST = "document.querySelector('#p0')"
+MOST_LOAD_MS = 1_000
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if browsers.path() is None:
+        pytest.skip("no chromium on this machine")
+    found = browsers.Browser(tmp_path_factory.mktemp("user"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """A page with 500 curves of fresh seeds on one problem, and few on another."""
+    tables = [
+        table(NAMES, num_seeds=50, num_points=200, num_trials=20),
+        table(NAMES, num_trials=20, problem="wine"),
+    ]
+    html = page(content("A title", tables, {}), {})
+    assert len(html) < 1_500_000
+    found = tmp_path_factory.mktemp("page") / "report.html"
+    found.write_text(html, encoding="utf-8")
+    return found
+
+
+def _panel(heading):
+    panels = f"[...{FIRST}.querySelectorAll('.panel')]"
+    return f"{panels}.find((e) => e.querySelector('h3').textContent === '{heading}')"
+
+
+def _column(head):
+    heads = f"[...{FIRST}.querySelectorAll('thead th')]"
+    return f"{heads}.findIndex((e) => e.textContent === '{head}')"
+
+
+def _values(browser, head):
+    rows = f"[...{FIRST}.querySelectorAll('tbody tr')]"
+    return browser.evaluate(
+        f"(() => {{ const k = {_column(head)};"
+        f" return {rows}.map((row) => row.cells[k].dataset.value); }})()"
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_chart_is_drawn_without_an_error_or_a_request(browser, file, width, dark):
+    browser.events.clear()
+    browser.open(file, width, dark=dark)
+    headings = "[...document.querySelectorAll('.panel h3')].map((e) => e.textContent)"
+    assert browser.evaluate(headings) == HEADS
+    drawn = (
+        "[...document.querySelectorAll('.panel')].every((e) => e.querySelector('path'))"
+    )
+    assert browser.evaluate(drawn)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.complaints() == []
+    assert set(browser.requests()) == {f"file://{file}"}
+
+
+def test_500_curves_load_in_less_than_a_second(browser, file):
+    times = []
+    for _ in range(3):  # other processes may hold up one of them
+        browser.open(file)
+        times.append(int(browser.evaluate("document.documentElement.dataset.loadMs")))
+    assert min(times) < MOST_LOAD_MS
+
+
+def test_a_column_is_sorted_by_the_mouse_and_by_the_keyboard(browser, file):
+    browser.open(file)
+    button = f"{FIRST}.querySelectorAll('thead th')[{_column('median')}]"
+    button += ".querySelector('button')"
+    browser.click(button)
+    values = list(map(float, _values(browser, "median")))
+    assert values == sorted(values)
+    browser.evaluate(f"{button}.focus()")
+    browser.press("Enter")
+    values = list(map(float, _values(browser, "median")))
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_row_opens_its_curves(browser, file):
+    browser.open(file)
+    browser.click(f"{FIRST}.querySelectorAll('button.open')[3]")
+    chosen = browser.evaluate(
+        f"{FIRST}.querySelectorAll('button.open')[3].dataset.optimizer"
+    )
+    curves = _panel(HEADS[1])
+    assert browser.evaluate(f"{curves}.querySelector('select:focus').value") == chosen
+    lines = f"{curves}.querySelectorAll('g[aria-label=line] path').length"
+    assert browser.evaluate(lines) == 50
+
+
+def test_ranges_filter_the_trials_by_the_keyboard(browser, file):
+    browser.open(file)
+    parallel = _panel(HEADS[3])
+    status = f"{parallel}.querySelector('[role=status]').textContent"
+    assert browser.evaluate(status).startswith(
+        "20 of 20 trials pass; 1 of them diverged"
+    )
+    browser.evaluate(f"{parallel}.querySelector('input[data-end=largest]').focus()")
+    for _ in range(30):
+        browser.press("ArrowLeft")
+    assert browser.evaluate(status).startswith("14 of 20 trials pass; 0 of them")
+    pale = '[stroke-opacity="0.12"]'
+    faded = f"{_panel(HEADS[2])}.querySelectorAll('svg[aria-label] {pale}').length"
+    assert browser.evaluate(faded) == 6
+    browser.click(f"{parallel}.querySelector('.sliders button')")
+    assert browser.evaluate(status).startswith("20 of 20")
+
+
+def test_hovering_shows_a_value(browser, file):
+    browser.open(file)
+    for heading in HEADS[1:6]:
+        svg = f"{_panel(heading)}.querySelector('svg[aria-label]')"
+        x, y = browser.place(svg)
+        browser.mouse("mouseMoved", x, y)
+        browser.wait(f"{svg}.querySelector('[aria-label=tip] text') !== null", 5)
+        said = browser.evaluate(f"{svg}.querySelector('[aria-label=tip]').textContent")
+        assert "optimizer_" in said
+
+
+def test_axes_change_their_unit_and_scale(browser, file):
+    browser.open(file)
+    curves = _panel(HEADS[1])
+    label = f"{curves}.querySelector('svg[aria-label]').textContent"
+    assert "gradients" in browser.evaluate(label)
+    select = f"{curves}.querySelector('select')"
+    browser.evaluate(f"{select}.value = 'seconds'")
+    browser.evaluate(f"{select}.dispatchEvent(new Event('change'))")
+    assert "seconds" in browser.evaluate(label)
+    browser.click(f"[...{curves}.querySelectorAll('input')][1]")
+    assert "1e" in browser.evaluate(label)
+
+
+def test_the_page_prints(browser, file):
+    browser.open(file)
+    assert browser.pdf().startswith(b"%PDF")

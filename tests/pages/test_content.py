@@ -1,0 +1,185 @@
+import base64
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from gradjax.analysis import tuning_curves
+from gradjax.analysis.comparison import compare
+from gradjax.pages import sentences
+from gradjax.pages.cells import columns
+from gradjax.pages.content import content
+from gradjax.pages.page import page
+from gradjax.pages.searches import basins, best_of, overtakings
+from gradjax.pages.tables import to_csv, to_latex
+from gradjax.types.comparisons import Metric
+from tests.pages.comparisons import ACCURACY, outcomes, table
+
+HOSTILE = ("</script><script>alert(1)</script>", "=cmd()", r"\input{x} $y_1$ 50%")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    names = ("adam", "sgd(momentum=0.9)")
+    problems = ("digits", "wine")
+    return [table(names, problem=one, num_trials=15) for one in problems]
+
+
+def _cells(one, head):
+    return next(column["cells"] for column in columns(one) if column["head"] == head)
+
+
+def test_the_table_says_both_verdicts_the_spread_and_the_time_to_target(tables):
+    one = tables[0]
+    heads = [column["head"] for column in columns(one)]
+    assert heads == [
+        "setting",
+        "mean",
+        "median",
+        "spread",
+        "diverged",
+        "settings",
+        "p",
+        "optimizers",
+        "to target",
+        "p of the target",
+    ]
+    said = [cell["text"] for cell in _cells(one, "optimizers")]
+    assert said[0] == "baseline"
+    assert said[1].startswith("cannot be told apart: -0.0")
+    assert said[1].endswith("] (approximate: halton search)")
+    assert "; test set 0.01" in _cells(one, "spread")[0]["text"]
+    time = _cells(one, "to target")[0]["text"]
+    assert time == "80 gradients (0.800 s); reached by 6 of 6"
+    assert _cells(one, "p of the target")[0]["value"] < 0.05
+
+
+def test_the_interquartile_mean_appears_from_twenty_seeds_on():
+    few, many = (table(("adam",), num_seeds=n) for n in (19, 20))
+    heads = [[column["head"] for column in columns(one)] for one in (few, many)]
+    assert ["interquartile mean" in one for one in heads] == [False, True]
+    cell = _cells(many, "interquartile mean")[0]
+    assert cell["text"].count(",") == 1
+    low, high = (
+        float(text) for text in cell["text"].strip("]").split("[")[1].split(",")
+    )
+    assert low < cell["value"] < high
+
+
+def test_the_answer_is_one_sentence_with_intervals_and_counts():
+    found = list(outcomes(("adam", "sgd", "wild"), num_trials=0))
+    found = [
+        one._replace(value=np.nan, diverged_step=50)
+        if one.optimizer == "wild" and one.seed < 2
+        else one._replace(value=one.value - 0.1 * (one.optimizer == "sgd"))
+        for one in found
+    ]
+    said = sentences.answer(compare(found, ACCURACY, "adam"))
+    assert said.startswith("Compared with adam: sgd is worse by 0.1")
+    assert said.endswith("; wild: diverges in 2 of 6.")
+    said = sentences.answer(compare(found, ACCURACY))
+    assert said == (
+        "adam has the best median test accuracy of 3 optimizers, 0.9403; without a "
+        "baseline there is no verdict."
+    )
+
+
+def test_a_basin_has_its_width_in_decades_and_says_what_else_varies(tables):
+    found = basins(tables[0])[0]
+    assert found["optimizer"] == "adam"
+    assert 0.01 < found["low"] <= found["best"] <= found["high"] < 1
+    assert found["decades"] == pytest.approx(np.log10(found["high"] / found["low"]))
+    assert f"adam: {found['decades']:.2f} decades, from" in found["text"]
+    assert "other numbers vary too" in found["text"]
+
+
+def test_best_of_k_has_a_band_only_if_the_trials_are_independent(tables, monkeypatch):
+    assert {one["low"] for one in best_of(tables[0])} == {None}
+
+    def shares(count, _):  # the band of opda takes seconds
+        share = np.arange(count + 1) / count
+        return np.maximum(share - 0.3, 0), np.minimum(share + 0.3, 1)
+
+    monkeypatch.setattr(tuning_curves, "_band_shares", shares)
+    drawn = [one._replace(search="random") for one in tables[0].outcomes]
+    found = best_of(compare(drawn, ACCURACY))[0]
+    assert found["low"][0] < found["median"][0]
+    tried = [one.value for one in drawn if one.role == "search"]
+    assert found["median"][-1] == np.nanmax(tried[:15])
+    assert None in found["high"]  # the best trials do not bound the best of many
+
+
+def test_the_number_of_trials_from_which_one_is_ahead_is_listed():
+    values = {"steady": [0.5, 0.5, 0.5, 0.5], "lucky": [0.1, 0.1, 0.1, 0.9]}
+    trials = [
+        one._replace(role="search", setting={"x": k}, value=values[one.optimizer][k])
+        for one in outcomes(("steady", "lucky"), num_seeds=4, num_trials=0)
+        for k in [one.seed]
+    ]
+    fresh = list(outcomes(("steady", "lucky"), num_trials=0))
+    found = overtakings(compare([*trials, *fresh], ACCURACY))
+    assert [(one["first"], one["second"]) for one in found] == [("lucky", "steady")]
+    assert found[0]["trials"] == 3  # the median best of 3 of 4 is the best
+
+
+def test_departures_and_the_rules_that_were_kept_are_on_the_page(tables):
+    html = page(content("A title", tables[:1], {}), {})
+    assert "Departures from the protocol:" in html
+    assert "Not kept: adam: momentum" in html
+    assert "<strong>kept</strong>: The runs of all optimizers compute" in html
+    command = "python -c &#39;show 0&#39;"
+    assert f"<code>{command}</code>" in html
+    assert 'data-optimizer="adam">curves</button>' in html
+
+
+def test_several_problems_have_profiles_scores_and_ranks(tables):
+    found = content("A title", tables, {})["across"]
+    assert found["heads"] == [
+        "optimizer",
+        "mean rank",
+        "integral of the profile",
+        "AlgoPerf's score",
+        "5 x 3 rule: integral of the profile",
+        "5 x 3 rule: AlgoPerf's score",
+    ]
+    assert [one["name"] for one in found["profiles"]] == [
+        "tuned settings on fresh seeds",
+        "AlgoPerf's rule",
+    ]
+    few = [table(("adam", "sgd"), problem=one) for one in ("digits", "wine")]
+    notes = content("A title", few, {})["across"]["notes"]
+    assert "AlgoPerf's rule does not apply: it needs 15 trials" in " ".join(notes)
+    assert content("A title", tables[:1], {})["across"] is None
+
+
+def test_hostile_names_are_inert_in_every_part():
+    found = [
+        one._replace(
+            setting={HOSTILE[0]: HOSTILE[1], HOSTILE[1]: one.setting["learning_rate"]},
+            source=HOSTILE[0],
+            command=HOSTILE[1],
+            search=HOSTILE[0],
+        )
+        if one.role == "search"
+        else one._replace(setting={HOSTILE[2]: HOSTILE[0]}, command=HOSTILE[1])
+        for one in outcomes(HOSTILE, problem=HOSTILE[0])
+    ]
+    other = [one._replace(problem=HOSTILE[2]) for one in found]
+    metric = Metric(HOSTILE[0], "max", target=0.5)
+    made = [compare(own, metric, HOSTILE[0]) for own in (found, other)]
+    html = page(content(HOSTILE[0], made, {HOSTILE[0]: HOSTILE[0]}), {})
+    assert "<script>alert" not in html
+    rows = list(csv.reader(io.StringIO(to_csv(made))))
+    assert not [cell for row in rows for cell in row if cell.startswith("=")]
+    assert r"\input" not in to_latex(made)
+
+
+def test_many_curves_have_fewer_points_each():
+    many = table(("adam",), num_seeds=600, num_points=300, num_trials=0)
+    trials = content("A title", [many], {})["problems"][0]["trials"]
+    assert len(base64.b64decode(trials[0]["values"])) == 4 * (100_000 // 600)
+    few = table(("adam",), num_points=300)
+    trials = content("A title", [few], {})["problems"][0]["trials"]
+    assert len(base64.b64decode(trials[0]["values"])) == 4 * 200
+    assert "values" not in trials[-1]  # no chart shows the curves of a search
