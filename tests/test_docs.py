@@ -133,7 +133,7 @@ def test_entries_named_as_examples_say_so():
 
     known = {**OPTIMIZERS, **WRAPPERS}
     rows = re.findall(r"^\| `(\w+)` \|.*\| (`.*?) \|$", ADDING, re.MULTILINE)
-    assert len(rows) == 7
+    assert len(rows) == 8
     for field, examples in rows:
         default = type(known["adam"])._field_defaults[field]
         for name in set(re.findall(r"`(\w+)`", examples)) & known.keys():

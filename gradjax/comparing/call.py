@@ -1,5 +1,6 @@
 """`gradjax.compare`, and the steps of a comparison that a command shares."""
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -8,16 +9,16 @@ from typing import Any, NamedTuple
 
 from gradjax import expressions
 from gradjax.comparing import asked as asking
-from gradjax.comparing import forecast, progress, result, spaces, timing
+from gradjax.comparing import forecast, progress, result, spaces, stored, timing
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, cells_of, listing, prepare
+from gradjax.comparing.cells import Cell, cells_of, listing
 from gradjax.comparing.result import Comparison
+from gradjax.comparing.stored import Stored
 from gradjax.comparing.timing import Trained
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
 from gradjax.records import comparisons
-from gradjax.records import store as stored
-from gradjax.sweeps import given, points, rounds
+from gradjax.sweeps import given, points
 from gradjax.tuning import arguments, outcome, planned, searched
 from gradjax.tuning.arguments import count
 from gradjax.tuning.planned import Prepared
@@ -193,14 +194,24 @@ def run(
         for line in forecast.size_lines(asked, cells):
             hooks.say(line)
         hooks.say(forecast.power_line(asked))
-        changes = (accept_changes, overwrite, hooks.may_restart)
-        made = [prepare(cell, asked, folder, *changes) for cell in cells]
+        changes = (accept_changes, overwrite)
+        found = [stored.look(cell, asked, folder, *changes) for cell in cells]
+        made = [_maker(one, overwrite, hooks.may_restart) for one in found]
+        for one, make in zip(found, made, strict=True):
+            if one.summary is None:
+                make()  # refuses what cannot be trained before anything is written
         _create(asked, cells, folder, hooks.command)
-        trained = _train(cells, made, folder, hooks)
+        trained = _train(found, made, overwrite, hooks)
         for label in dict.fromkeys(cell.label for cell in cells):
             own = [one for one in trained if one.cell.label == label]
             timing.measure(folder, own, hooks.warn)
     return result.read(asked, cells, folder, is_stored=True)
+
+
+def _maker(one: Stored, overwrite: bool, may_restart: bool) -> Callable[[], Prepared]:
+    """Returns a function that makes the programs of a cell, once."""
+    make = functools.partial(stored.prepare, one, overwrite, may_restart)
+    return functools.cache(make)
 
 
 def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None:
@@ -225,39 +236,35 @@ def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None
 
 
 def _train(
-    cells: list[Cell], made: list[tuple[Prepared, bool]], folder: Path, hooks: Hooks
+    cells: list[Stored],
+    made: list[Callable[[], Prepared]],
+    overwrite: bool,
+    hooks: Hooks,
 ) -> list[Trained]:
-    """Trains the cells one after another."""
-    left = [
-        forecast.Left(cell.num_trials, cell.num_seeds)
-        if is_replaced
-        else forecast.left_of(cell, folder)
-        for cell, (_, is_replaced) in zip(cells, made, strict=True)
-    ]
-    estimated = forecast.announce(cells, [one for one, _ in made], left, hooks.say)
+    """Trains the cells one after another; those that are whole are only read."""
+    left = [forecast.left_of(one, overwrite) for one in cells]
+    estimated = forecast.announce(made, left, hooks.say)
     clock, trained = progress.Clock(estimated, time.monotonic()), []
-    for k, (cell, (plan, is_replaced)) in enumerate(zip(cells, made, strict=True)):
-        reporter = progress.reporter(cell.name, hooks.say)
-        with searched.opened(plan, hooks.warn, is_replaced) as store:
-            _check_trials(store, cell)
-            found = searched.run(plan, store, reporter, hooks.stop_requested)
-            about = {"experiment": "compare", "command": hooks.command}
-            outcome.summarize(plan, store, found, about | {"problem": cell.task.name})
-        target = cell.task.problem.target
+    for k, (one, make) in enumerate(zip(cells, made, strict=True)):
+        if one.summary is not None:
+            trained.append(Trained(one.cell, make, one.best))
+            continue
+        found = _train_one(one, make(), overwrite and one.is_other, hooks)
         if left[k].num_runs:
             more = f", about {forecast.spoken(clock.left(k + 1))} left"
-            line = progress.cell_line(cell, found, target)
+            line = progress.cell_line(one.cell, found, one.work.problem.target)
             hooks.say(f"{k + 1} of {len(cells)}  {line}{more}")
-        trained.append(Trained(cell, plan, timing.best_point(found)))
+        trained.append(Trained(one.cell, make, timing.best_point(found)))
     return trained
 
 
-def _check_trials(store: Any, cell: Cell) -> None:
-    """Refuses fewer trials than are stored, because all optimizers get the same."""
-    events = rounds.rounds(stored.events(store), "search")
-    num_stored = sum(len(event["ids"]) for event in events)
-    if num_stored > cell.num_trials > 0:
-        raise Refusal(
-            f"--trials={cell.num_trials}: {store.folder} holds {num_stored} trials of"
-            f" {cell.optimizer}; give as many, or another --workdir"
-        )
+def _train_one(
+    one: Stored, made: Prepared, is_replaced: bool, hooks: Hooks
+) -> searched.Found:
+    cell = one.cell
+    reporter = progress.reporter(cell.name, hooks.say)
+    with searched.opened(made, hooks.warn, is_replaced) as store:
+        found = searched.run(made, store, reporter, hooks.stop_requested)
+        about = {"experiment": "compare", "command": hooks.command}
+        outcome.summarize(made, store, found, about | {"problem": cell.task.name})
+    return found

@@ -4,7 +4,6 @@ Each cell has a record of its own, made by the functions of `gradjax.tune`. Its 
 has a digest of all that decides its results, so a cell does not depend on the others.
 """
 
-import functools
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +12,10 @@ from gradjax import optimizers
 from gradjax.comparing.asked import Asked, Task
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
-from gradjax.records import comparisons, inspection, journal
-from gradjax.records.plan import check_same
-from gradjax.sweeps import names, planning, points
+from gradjax.records import comparisons
+from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
-from gradjax.tuning import planned
-from gradjax.tuning.planned import Prepared, Work
-from gradjax.types import Settings, Space, Sweep
+from gradjax.types import Settings, Space
 
 
 class Cell(NamedTuple):
@@ -55,48 +51,6 @@ def cells_of(asked: Asked) -> list[Cell]:
         for horizon in asked.horizons
         for optimizer in asked.optimizers
     ]
-
-
-def prepare(
-    cell: Cell,
-    asked: Asked,
-    folder: Path,
-    accept_changes: bool,
-    overwrite: bool,
-    may_restart: bool,
-) -> tuple[Prepared, bool]:
-    """Plans the trials of a cell; nothing is written.
-
-    Args:
-      cell: of the comparison.
-      asked: the arguments of the comparison.
-      folder: of the comparison.
-      accept_changes: continue although versions, sources or the device have changed.
-      overwrite: replace a record with another plan.
-      may_restart: see `planned.prepare`.
-
-    Returns:
-      The plan, and whether the record has to be replaced.
-
-    Raises:
-        Refusal: what `gradjax.tune` refuses, or a record with more trials.
-    """
-    objects = {path: one for path, one in asked.objects.items() if _names(cell, path)}
-    problem = cell.task.problem
-    parts = {} if cell.task.expression else planned.parts_of(problem)
-    wanted = Sweep(
-        search=cell.search if cell.space.dimensions else "grid",
-        trials=cell.num_trials if cell.space.dimensions else None,
-        fresh_seeds=cell.num_seeds,
-        keep_params="none",
-        accept_changes=accept_changes,
-    )
-    work = Work(problem, cell.space, cell.settings, wanted, objects)
-    place = folder / cell.folder
-    plan = functools.partial(planned.plan_of, parts | objects)
-    known = planning.known_plan(place)
-    made = planned.prepare(work, place, plan, known=known, may_restart=may_restart)
-    return made, overwrite and bool(known) and _is_other(made, known)
 
 
 def listing(cells: list[Cell]) -> list[dict[str, Any]]:
@@ -173,22 +127,6 @@ def _gradients_per_step(optimizer: str) -> int:
             " number of steps for a budget in gradients; it cannot be compared yet"
         )
     return optimizers.num_gradients(spec)
-
-
-def _names(cell: Cell, path: str) -> bool:
-    """Returns whether a cell has an object that was given without an import path."""
-    return path in cell.optimizer or path in cell.settings.schedule
-
-
-def _is_other(made: Prepared, known: dict[str, Any]) -> bool:
-    """Returns whether a record is of another plan or environment."""
-    before = inspection.accepted_environments(made.folder)
-    wanted = journal.plain(made.plan, "the plan")
-    try:
-        check_same(made.folder, known, before, wanted, accept_changes=False)
-    except Refusal:
-        return True
-    return False
 
 
 def gradients(cell: Cell) -> int:

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.analysis.power import seeds_needed, smallest_effect
 from gradjax.comparing import spaces
 from gradjax.comparing.asked import Asked
 from gradjax.comparing.cells import Cell, gradients
+from gradjax.comparing.stored import Stored
 from gradjax.records import opening, reading
 from gradjax.report.terminal import join_words
-from gradjax.sweeps import planning, points
+from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import FRESH_SEED, trials_of
 from gradjax.training.blocks import num_blocks
@@ -74,12 +74,14 @@ def power_line(asked: Asked) -> str:
     )
 
 
-def left_of(cell: Cell, folder: Path) -> Left:
+def left_of(one: Stored, overwrite: bool) -> Left:
     """Returns how many trials and fresh seeds of a cell are not stored yet."""
-    place = folder / cell.folder
-    if not planning.known_plan(place):
+    cell = one.cell
+    if one.summary is not None:
+        return Left(0, 0)
+    if not one.known or (overwrite and one.is_other):
         return Left(cell.num_trials, cell.num_seeds)
-    store = opening.open_to_read(place, say=lambda _: None)
+    store = opening.open_to_read(one.folder, say=lambda _: None)
     rows = [r for r in reading.rows(store).values() if r["status"] in _ENDED]
     num_tried = sum(row["round"] == "search" for row in rows)
     wanted = range(FRESH_SEED, FRESH_SEED + cell.num_seeds)
@@ -132,12 +134,14 @@ def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:
 
 
 def announce(
-    cells: list[Cell],
-    made: list[Prepared],
-    left: list[Left],
-    say: Callable[[str], None],
+    made: list[Callable[[], Prepared]], left: list[Left], say: Callable[[str], None]
 ) -> list[float]:
     """Compiles and times the programs that have something left; says how long it takes.
+
+    Args:
+      made: of each cell, a function that makes its programs.
+      left: of each cell, what is left.
+      say: is called with each line.
 
     Returns:
       The estimated seconds of each cell, 0 where nothing is left.
@@ -145,11 +149,11 @@ def announce(
     num_left = sum(one.num_runs > 0 for one in left)
     if not num_left:
         say("everything is stored already")
-        return [0.0] * len(cells)
+        return [0.0] * len(left)
     say(f"compiling {num_left} programs, and timing the first steps of each")
     found = [
-        measured(plan, one) if one.num_runs else (0.0, 0)
-        for plan, one in zip(made, left, strict=True)
+        measured(make(), one) if one.num_runs else (0.0, 0)
+        for make, one in zip(made, left, strict=True)
     ]
     estimated = [seconds for seconds, _ in found]
     num_runs = sum(one.num_runs for one in left)

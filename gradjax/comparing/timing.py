@@ -1,5 +1,6 @@
 """The time of a gradient, measured once for each cell after its training."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ class Trained(NamedTuple):
     """A cell whose trials are stored."""
 
     cell: Cell
-    made: Prepared
+    made: Callable[[], Prepared]  # made once
     best: dict[str, Any] | None  # the chosen point; None: every trial diverged
 
 
@@ -36,21 +37,19 @@ def measure(folder: Path, trained: list[Trained], say: Any) -> None:
         return
     found = interleaved_step_seconds([_run(one) for one in new])
     for one, step_s in zip(new, found, strict=True):
-        with searched.opened(one.made, say) as store:
+        with searched.opened(one.made(), say) as store:
             event = {"seconds_per_gradient": step_s / one.cell.gradients_per_step}
             stored.append(store, event)
 
 
 def _run(one: Trained) -> tuple[Program, Hparams]:
     """Returns the program of the chosen setting, and its numbers."""
-    base = one.made.work.settings
-    point = one.best
+    made, point = one.made(), one.best
+    base = made.work.settings
     if point is None:
-        _, (point,) = one.made.method.ask(
-            one.made.method.init(one.made.space, base.seed), 1
-        )
+        _, (point,) = made.method.ask(made.method.init(made.space, base.seed), 1)
     (trial,) = trials_of(base, [point], range(base.seed, base.seed + 1))
-    return one.made.lanes(trial.settings).program, trial.numbers
+    return made.lanes(trial.settings).program, trial.numbers
 
 
 def best_point(found: searched.Found) -> dict[str, Any] | None:

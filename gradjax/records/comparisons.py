@@ -111,7 +111,9 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
     fresh = [
         one
         for one in found
-        if one.role == "fresh" and one.seed in seeds and _is_at(one.setting, best)
+        if one.role == "fresh"
+        and one.seed in seeds
+        and (not cell["num_trials"] or _is_at(one.setting, best))
     ]
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
@@ -119,7 +121,7 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
 
 
 def _is_at(setting: dict[str, Any], best: dict[str, Any] | None) -> bool:
-    """Returns whether a setting is the best one; all are of a cell without a search."""
+    """Returns whether a setting is the best one of the search."""
     return best is not None and all(
         setting.get(name) == value for name, value in best.items()
     )

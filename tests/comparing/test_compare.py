@@ -2,8 +2,10 @@
 
 import functools
 import json
+import sys
 
 import numpy as np
+import optax
 import pytest
 
 import gradjax
@@ -186,3 +188,73 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(gradjax.Refusal, match=r"holds 'mine.txt' and no comparison"):
         compare(TWO, workdir=tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == ["mine.txt"]
+
+
+MINE = """
+import optax
+def mine(learning_rate, momentum=0.9):
+    return optax.chain(optax.trace(momentum), optax.scale(-1.0 * learning_rate))
+"""
+
+
+@pytest.mark.slow
+def test_an_edited_optimizer_is_refused_and_alone_is_trained_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    name, folder = "edited_rule", tmp_path / "it"
+    (tmp_path / f"{name}.py").write_text(MINE)
+    both = ["sgd(momentum=0.9)", f"{name}:mine(momentum=0.8)"]
+    first = compare(both, workdir=folder)
+    before = journals(folder)
+    (tmp_path / f"{name}.py").write_text(MINE.replace("-1.0", "-0.5"))
+    sys.modules.pop(name)
+    with pytest.raises(gradjax.Refusal, match=f"{name}.py"):
+        compare(both, workdir=folder)
+    assert journals(folder) == before
+    again = compare(both, workdir=folder, overwrite=True)
+    after = journals(folder)
+    assert [one for one, of in before.items() if after[one] == of] == [
+        one for one in before if "/sgd-momentum" in one
+    ]
+    assert outcomes(again)[:5] == outcomes(first)[:5] != outcomes(again)[5:]
+    assert outcomes(again)[5:] != outcomes(first)[5:]
+
+
+@pytest.mark.slow
+def test_objects_of_a_notebook_and_hostile_names_are_compared_at_two_horizons(
+    tmp_path, typed
+):
+    pytest.importorskip("jinja2")
+
+    def rule(learning_rate):
+        return optax.sgd(learning_rate)
+
+    def loss(w, _batch, _key):
+        return (w**2).sum(), {}
+
+    name = "../<script>alert(1)</script> \\input{x} =cmd()"
+    problems = {name: gradjax.problem(loss, np.ones(3, np.float32))}
+    asked = ASKED | {"num_trials": 2, "num_gradients": 4}
+    found = gradjax.compare(
+        [rule, "sgd(0.1)"], problems, horizons=[2, 1], workdir=tmp_path / "it", **asked
+    )
+    labels = [table.problem for table in found.tables]
+    assert labels == [f"{name}, 4 gradients", f"{name}, 8 gradients"]
+    assert found.baseline == "given:rule"
+    inside = {
+        one.relative_to(tmp_path / "it").parts[0] for one in found.workdir.rglob("*")
+    }
+    assert inside == {"comparison.json", "script-alert-1-script-input-x-cmd"}
+    done = typed("scripts.report", "it")
+    assert done.returncode == 0, done.stderr
+    assert "<script>alert" not in (tmp_path / "report" / "report.html").read_text()
+    own = problems[name]._replace(loss=lambda w, _batch, _key: ((w**4).sum(), {}))
+    with pytest.raises(gradjax.Refusal, match="problem.loss"):
+        gradjax.compare(
+            [rule, "sgd(0.1)"],
+            {name: own},
+            horizons=[2, 1],
+            workdir=tmp_path / "it",
+            **asked,
+        )
