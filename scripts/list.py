@@ -40,6 +40,9 @@ def optimizer(name: str, entry: Entry) -> Iterator[str]:
         spent = "more than one gradient a step, counted as they are spent"
     if entry.num_gradients != 1:
         yield spent
+    if entry.space:
+        ranges = ", ".join(f"{argument}={text}" for argument, text in entry.space)
+        yield f"a comparison tunes {ranges}"
     if entry.step_size is not None:
         yield "its own step size is in the trace: step_size"
     if entry.eval_params is not None:

@@ -60,7 +60,7 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
             "problem": cell.label,
             "optimizer": cell.optimizer,
             "folder": cell.folder,
-            "gradients_per_step": cell.gradients_per_step,
+            "target": cell.task.problem.target.value,
             "num_trials": cell.num_trials,
             "seeds": [FRESH_SEED, FRESH_SEED + cell.num_seeds],
         }

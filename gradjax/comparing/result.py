@@ -1,9 +1,13 @@
 """What a comparison gives: a table for each problem, and lines that show it."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gradjax.analysis.arrivals import summary
 from gradjax.analysis.comparison import Row, Table, compare
+from gradjax.analysis.digits import significant
+from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
 from gradjax.comparing.asked import Asked
 from gradjax.comparing.cells import Cell, seconds_per_gradient
@@ -66,16 +70,21 @@ def _shown(
     name = metric.name.replace("_", " ")
     title = f"{table.problem}: {name}, {better} is better, {count} fresh seeds"
     own = times.get(table.problem, {})
-    rows = [
-        (
-            row.optimizer,
-            ", ".join(
-                filter(None, (_value(row), _time(own, row), _verdict(row, table)))
-            ),
-        )
-        for row in table.rows
-    ]
+    rows = [one for row in table.rows for one in _rows(row, table, own)]
     return title, rows + _notes(table)
+
+
+def _rows(row: Row, table: Table, times: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the lines of an optimizer: its value, its verdicts, its times."""
+    is_baseline = row.optimizer == table.baseline
+    value = _value(row) + (", baseline" if is_baseline else "")
+    said = [(row.optimizer, value)]
+    if row.verdict is not None:
+        said.append(("", f"the chosen setting: {describe(row.verdict)}"))
+    if row.tuned is not None:
+        said.append(("", f"the optimizer, tuned again: {describe_tuned(row.tuned)}"))
+    spent = list(filter(None, (_arrival(row, table), _time(times, row))))
+    return [*said, ("", "; ".join(spent))] if spent else said
 
 
 def _notes(table: Table) -> list[tuple[str, str]]:
@@ -100,10 +109,17 @@ def _value(row: Row) -> str:
     return f"{number(mean)} [{number(low)}, {number(high)}]"
 
 
-def _verdict(row: Row, table: Table) -> str:
-    if row.optimizer == table.baseline:
-        return "baseline"
-    return "" if row.verdict is None else describe(row.verdict)
+def _arrival(row: Row, table: Table) -> str:
+    """Returns how many gradients the seeds needed to reach the target."""
+    found, seconds = summary(row.arrivals), summary(row.arrivals, "seconds")
+    if found is None or table.target is None:
+        return ""
+    target = f"{significant(table.target.value)} reached by {found.num_reached}"
+    said = f"{target} of {found.num_runs} seeds"
+    if not math.isfinite(found.median):
+        return said
+    time = f", {significant(seconds.median)} s" if seconds is not None else ""
+    return f"{said}, median after {found.median:,.0f} {table.unit}{time}"
 
 
 def _time(times: dict[str, Any], row: Row) -> str:

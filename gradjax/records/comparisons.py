@@ -22,6 +22,7 @@ from gradjax.types.comparisons import Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
+_EXACT = 1e-6  # relative precision that a float32 always has
 
 
 def check_folder(folder: Path) -> None:
@@ -46,8 +47,8 @@ def write(folder: Path, asked: dict[str, Any], cells: list[dict[str, Any]]) -> N
     Args:
       folder: of the comparison; it exists.
       asked: what was asked for, for readers.
-      cells: for each cell problem, optimizer, folder (relative), gradients_per_step,
-        num_trials and seeds, the seeds of its fresh round.
+      cells: for each cell problem, optimizer, folder (relative), target (a value or
+        None), num_trials and seeds, the range of its fresh seeds.
     """
     write_json(folder / FILE, {"format": FORMAT, "asked": asked, "cells": cells})
 
@@ -79,7 +80,7 @@ def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:
     """Reads a finished run or sweep, or all cells of a finished comparison.
 
     Args:
-      folder: of a record, or of a comparison. The steps of a comparison are gradients.
+      folder: of a record, or of a comparison.
 
     Returns:
       Of a record its metric and outcomes; of a comparison those of each problem.
@@ -117,7 +118,9 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
     ]
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
-    return metric, [_in_gradients(one, cell) for one in [*tried, *fresh]]
+    per_gradient = event(place, "seconds_per_gradient")
+    known = [_of_cell(one, cell, per_gradient) for one in [*tried, *fresh]]
+    return metric._replace(target=_eased(cell["target"], metric)), known
 
 
 def _is_at(setting: dict[str, Any], best: dict[str, Any] | None) -> bool:
@@ -138,21 +141,25 @@ def _never_run(tried: Outcome, seed: int) -> Outcome:
         setting={},
         value=float("nan"),
         curve=Series(np.empty(0), np.empty(0)),
-        steps=0,
-        diverged_step=tried.diverged_step or 1,
         source=f"{tried.source.rpartition(',')[0]}: every trial of the search diverged",
+        command="",
     )
 
 
-def _in_gradients(one: Outcome, cell: dict[str, Any]) -> Outcome:
-    per_step = cell["gradients_per_step"]
+def _of_cell(one: Outcome, cell: dict[str, Any], per_gradient: float | None) -> Outcome:
+    seconds = float("nan") if per_gradient is None else per_gradient
     return one._replace(
         problem=cell["problem"],
         optimizer=cell["optimizer"],
-        curve=one.curve._replace(steps=one.curve.steps * per_step),
-        steps=one.steps * per_step,
-        diverged_step=one.diverged_step * per_step,
+        seconds=seconds * one.num_gradients,
     )
+
+
+def _eased(target: float | None, metric: Metric) -> float | None:
+    """Returns a target that a value measured in float32 meets where it is equal."""
+    if target is None:
+        return None
+    return target + (_EXACT if metric.direction == "min" else -_EXACT) * abs(target)
 
 
 def _joined(

@@ -48,8 +48,11 @@ def test_all_get_the_same_trials_gradients_and_seeds(whole):
     assert rows.keys() == set(TWO) and rows[TWO[0]].verdict is None
     assert rows[TWO[1]].verdict.second == TWO[0]
     assert all(row.seeds == (2**31, 2**31 + 1) for row in rows.values())
-    steps = {one.steps for one in table.outcomes if not one.diverged_step}
-    assert steps == {12}  # in gradients: half as many steps of SAM
+    ended = [one for one in table.outcomes if not one.diverged_step]
+    assert {one.num_gradients for one in ended} == {12}
+    assert {(one.optimizer, one.steps) for one in ended} == {(TWO[0], 12), (TWO[1], 6)}
+    assert all(one.seconds > 0 and one.search == "random" for one in table.outcomes)
+    assert all(rule.is_kept for rule in table.rules if "gradients" in rule.text)
     roles = [(one.optimizer, one.role) for one in table.outcomes]
     assert all(roles.count((name, "search")) == 3 for name in TWO)
     assert len(repr(whole)) < 300
@@ -144,7 +147,10 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
         "is found with probability 0.8",
         "10 trials and fresh seeds are left: about ",
         f"\n{PROBLEM}, 12 gradients: train loss, lower is better, 2 fresh seeds\n",
-        "us a gradient, baseline",
+        ", baseline\n",
+        "the chosen setting: ",
+        "the optimizer, tuned again: ",
+        " us a gradient\n",
         "report.html",
     ):
         assert part in said, said
