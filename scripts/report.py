@@ -1,17 +1,21 @@
 """Writes a report of finished runs and sweeps: one HTML page, CSV and LaTeX.
 
 usage: python -m scripts.report FOLDER... [--csv=FILE] [--baseline=OPTIMIZER]
-           [--out=report] [--title=TEXT]
+           [--target=VALUE] [--out=report] [--title=TEXT]
 
 The page needs no network and no server: it holds its data, its charts and its tables.
 Folders of one problem and one budget are compared with each other. `--csv` adds
-anyone's results, with the columns optimizer, problem, seed, step, metric and value.
-Verdicts compare each optimizer with the baseline over common seeds; without
-`--baseline` there are none.
+anyone's results, with the columns optimizer, problem, seed, step, metric and value, and
+perhaps gradients and seconds. Verdicts compare each optimizer with the baseline over
+common seeds; without `--baseline` there are none. Times to target need a target: that
+of the suite with the same budget, or `--target=0.97`, or for one of several problems
+`--target='digits_mlp=0.97'`; without any, it is what the baseline reaches.
 """
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +30,7 @@ from gradjax.plots.comparison import learning_curves
 from gradjax.records.comparisons import outcomes_of
 from gradjax.records.outcomes_csv import outcomes_csv
 from gradjax.report import terminal
+from gradjax.suites import known
 from gradjax.types.comparisons import Metric, Outcome
 from scripts import parsing
 
@@ -46,17 +51,57 @@ def gather(
 
 
 def tables_of(
-    found: dict[tuple[str, Metric], list[Outcome]], baseline: str | None
+    found: dict[tuple[str, Metric], list[Outcome]],
+    baseline: str | None,
+    targets: Sequence[str] = (),
 ) -> list[Table]:
-    """Returns the table of each problem; the baseline counts where it was run."""
+    """Returns the table of each problem; the baseline counts where it was run.
+
+    Args:
+      found: what `gather` returns.
+      baseline: the optimizer that others are compared with; None: no verdicts.
+      targets: "0.97" for the only problem, or "digits_mlp=0.97" for one of several.
+        Without one, that of the suite counts.
+    """
     tables = []
-    known = {one.optimizer for own in found.values() for one in own}
-    if baseline is not None and baseline not in known:
-        raise Refusal(f"--baseline={baseline}: there are {', '.join(sorted(known))}")
-    for (_, metric), own in found.items():
+    optimizers = {one.optimizer for own in found.values() for one in own}
+    if baseline is not None and baseline not in optimizers:
+        there = ", ".join(sorted(optimizers))
+        raise Refusal(f"--baseline={baseline}: there are {there}")
+    given = _targets(targets, [problem for problem, _ in found])
+    for (problem, metric), own in found.items():
+        target = given.get(problem, metric.target)
+        if target is None:
+            target = known.target_of(problem, metric.chosen_by or metric.name)
+        metric = metric._replace(target=target)
         names = {one.optimizer for one in own if one.role == "fresh"}
         tables.append(compare(own, metric, baseline if baseline in names else None))
     return tables
+
+
+def _targets(texts: Sequence[str], problems: list[str]) -> dict[str, float]:
+    """Reads the targets: problem with its budget -> value."""
+    found = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        named = [one for one in problems if one == name or one.startswith(f"{name}, ")]
+        named = dict.fromkeys(named if name else problems)
+        if len(named) != 1:
+            there = ", ".join(dict.fromkeys(problems))
+            raise Refusal(f"--target={text}: say of which problem; there are {there}")
+        (problem,) = named
+        found[problem] = _number(text, value)
+    return found
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise Refusal(f"--target={text}: {value!r} is not a finite number")
+    return found
 
 
 def main(arguments: list[str]) -> int:
@@ -72,7 +117,7 @@ def main(arguments: list[str]) -> int:
 def write(arguments: list[str]) -> None:
     """Writes report.html, report.csv, report.tex and the curves of each problem."""
     asked = _parser().parse_args(arguments)
-    tables = tables_of(gather(asked.folders, asked.csv), asked.baseline)
+    tables = tables_of(gather(asked.folders, asked.csv), asked.baseline, asked.target)
     facts = {
         "Sources": "\n".join([*asked.folders, *([asked.csv] if asked.csv else [])]),
         "Intervals": "Student's interval of the mean over fresh seeds, at 95 %",
@@ -102,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", help="the optimizer that others are compared with"
     )
+    help_ = "the value that counts as solved, perhaps as problem=value"
+    parser.add_argument("--target", action="append", default=[], help=help_)
     parser.add_argument("--out", type=Path, default=Path("report"), help="a folder")
     title = "Comparison of optimizers"
     parser.add_argument("--title", default=title, help=f"of the page; {title}")

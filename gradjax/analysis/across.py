@@ -116,7 +116,7 @@ def _study_times(
 def _study_time(trials: Sequence[Outcome], table: Table) -> float:
     assert table.target is not None
     found = arrivals(trials, table.target, table.metric.direction)
-    reached = [one.gradients if one.is_reached else np.inf for one in found]
+    reached = [one.time if one.is_reached else np.inf for one in found]
     return study_time(reached, _TRIALS, _STUDIES)
 
 

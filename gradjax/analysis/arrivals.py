@@ -20,8 +20,7 @@ class Target(NamedTuple):
 class Arrival(NamedTuple):
     """Whether and when one trial reached the target."""
 
-    gradients: float  # until then, or until the end of the longest run
-    seconds: float  # NaN: not known
+    time: float  # until then, or until the end of the longest run; NaN: not known
     is_reached: bool
 
 
@@ -55,7 +54,11 @@ def target_of(
 
 
 def arrivals(
-    trials: Sequence[Outcome], target: Target, direction: str
+    trials: Sequence[Outcome],
+    target: Target,
+    direction: str,
+    horizon: int = 0,
+    unit: str = "gradients",
 ) -> list[Arrival]:
     """Finds when each of some trials reached a target.
 
@@ -68,15 +71,24 @@ def arrivals(
         measured in steps.
       target: a value of the metric of the curves.
       direction: "min" or "max".
+      horizon: steps of a run, for trials of which none took a step.
+      unit: of the times, "gradients" or "seconds".
 
     Returns:
       One arrival per trial.
     """
-    longest = max((one.steps for one in trials), default=0)
-    return [
-        _arrival(one, longest, target.value, direction, is_in_steps(trials))
-        for one in trials
-    ]
+    longest = max((one.steps for one in trials), default=0) or horizon
+    found = []
+    for one in trials:
+        values = np.asarray(one.curve.values, np.float64)
+        is_met = (
+            values <= target.value if direction == "min" else values >= target.value
+        )
+        is_reached = bool(is_met.any())
+        step = one.curve.steps[is_met.argmax()] if is_reached else longest
+        spent = _per_step(one, unit, is_in_steps(trials))
+        found.append(Arrival(float(step) * spent, is_reached))
+    return found
 
 
 def is_in_steps(trials: Sequence[Outcome]) -> bool:
@@ -84,21 +96,15 @@ def is_in_steps(trials: Sequence[Outcome]) -> bool:
     return any(one.num_gradients <= 0 for one in trials)
 
 
-def summary(found: Sequence[Arrival], unit: str = "gradients") -> TimeToTarget | None:
-    """Summarises arrivals in "gradients" or "seconds"; None if one is not known."""
-    times = [getattr(one, unit) for one in found]
+def summary(found: Sequence[Arrival]) -> TimeToTarget | None:
+    """Summarises arrivals; None if there are none, or if a time is not known."""
+    times = [one.time for one in found]
     if not times or not all(np.isfinite(time) and time > 0 for time in times):
         return None
     return time_to_target(times, [one.is_reached for one in found])
 
 
-def _arrival(
-    one: Outcome, longest: int, target: float, direction: str, in_steps: bool
-) -> Arrival:
-    values = np.asarray(one.curve.values, np.float64)
-    is_met = values <= target if direction == "min" else values >= target
-    is_reached = bool(is_met.any())
-    step = float(one.curve.steps[is_met.argmax()]) if is_reached else float(longest)
-    steps = max(one.steps, 1)
-    per_step = 1.0 if in_steps else one.num_gradients / steps
-    return Arrival(step * per_step, step * one.seconds / steps, is_reached)
+def _per_step(one: Outcome, unit: str, in_steps: bool) -> float:
+    if unit == "seconds":
+        return one.seconds / max(one.steps, 1)
+    return 1.0 if in_steps else one.num_gradients / max(one.steps, 1)

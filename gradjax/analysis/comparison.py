@@ -36,7 +36,8 @@ class Row(NamedTuple):
     interquartile: Interval | None = None  # from 20 seeds on
     resolution: float | None = None  # the standard error of an accuracy that comes from
     # the number of test examples; None of another metric
-    arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target
+    arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target, in
+    # gradients, or in steps where these are not known
     passes: ThresholdTest | None = None  # that the mean end is better than the target
 
     @property
@@ -58,9 +59,18 @@ class Table(NamedTuple):
     baseline: str | None
     rows: tuple[Row, ...]
     outcomes: tuple[Outcome, ...]  # the trials that were compared, and of the search
-    searches: dict[str, Searched] = {}  # of each optimizer that was tuned
     target: Target | None = None
     rules: tuple[Rule, ...] = ()  # of a fair comparison, and whether they are kept
+
+    @property
+    def searches(self) -> dict[str, Searched]:
+        """The settings that were tried, of each optimizer that was tuned."""
+        return searched(self.outcomes)
+
+    @property
+    def horizon(self) -> int:
+        """The steps of the longest run."""
+        return max(one.steps for one in self.outcomes)
 
     @property
     def unit(self) -> str:
@@ -100,12 +110,12 @@ def compare(
         raise Refusal(f"baseline={baseline!r}: there are {', '.join(fresh)}")
     found = {name: sorted(own, key=lambda one: one.seed) for name, own in fresh.items()}
     said = _verdicts(found, metric.direction, baseline, confidence)
-    tried = searched(outcomes)
-    tuned = _tuned(tried, metric.direction, baseline, confidence)
+    tuned = _tuned(searched(outcomes), metric.direction, baseline, confidence)
     target = target_of(outcomes, metric, baseline)
+    horizon = max(one.steps for one in outcomes)
     rows = [
         _row(own, said.get(name), metric, outcomes, confidence)._replace(
-            tuned=tuned.get(name), **_at_target(own, target, metric.direction)
+            tuned=tuned.get(name), **_at_target(own, target, metric, horizon)
         )
         for name, own in found.items()
     ]
@@ -117,7 +127,6 @@ def compare(
         baseline,
         tuple(rows),
         tuple(outcomes),
-        tried,
         target,
         tuple(rules(outcomes, metric)),
     )
@@ -174,21 +183,23 @@ def _tuned(
 
 
 def _at_target(
-    own: Sequence[Outcome], target: Target | None, direction: str
+    own: Sequence[Outcome], target: Target | None, metric: Metric, horizon: int
 ) -> dict[str, Any]:
     """Returns when fresh seeds reach the target, and whether their mean end passes it.
 
     Only a target that was given before the runs is tested against.
     """
-    if target is None or not all(len(one.curve.values) for one in own):
+    if not all(len(one.curve.values) or one.diverged_step for one in own):
+        return {}
+    if target is None:
         return {}
     found: dict[str, Any] = {}
-    found["arrivals"] = tuple(arrivals(own, target, direction))
-    ends = np.array([one.curve.values[-1] for one in own], np.float64)
-    ends[[bool(one.diverged_step) for one in own]] = np.nan
-    if target.is_given and len(own) > 1 and np.isfinite(ends).all():
-        sign = 1.0 if direction == "min" else -1.0
-        found["passes"] = below_threshold(sign * ends, sign * target.value)
+    found["arrivals"] = tuple(arrivals(own, target, metric.direction, horizon))
+    if target.is_given and len(own) > 1 and not any(one.diverged_step for one in own):
+        sign = 1.0 if metric.direction == "min" else -1.0
+        ends = np.array([one.curve.values[-1] for one in own], np.float64)
+        if np.isfinite(ends).all():
+            found["passes"] = below_threshold(sign * ends, sign * target.value)
     return found
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from gradjax.analysis.arrivals import summary
+from gradjax.analysis.arrivals import arrivals, summary
 from gradjax.analysis.comparison import Row, Table
 from gradjax.analysis.digits import significant
 from gradjax.analysis.statistics import Interval
@@ -34,7 +34,7 @@ def figure(value: float | None) -> str:
     return "none" if value is None else significant(value, _DIGITS)
 
 
-def row_cells(row: Row) -> dict[str, Any]:
+def row_cells(row: Row, table: Table) -> dict[str, Any]:
     """Returns the values of a row of the main table; None where there is none."""
     verdict, passes = row.verdict, row.passes
     return {
@@ -57,7 +57,7 @@ def row_cells(row: Row) -> dict[str, Any]:
         "p": None if verdict is None else number(verdict.p_value),
         "tuned_verdict": None if row.tuned is None else describe_tuned(row.tuned),
         "tuned_p": None if row.tuned is None else number(row.tuned.p_value),
-        **_arrival(row),
+        **_arrival(row, table),
         "target_p": None if passes is None else number(passes.p_value),
         "doubts": list(row.doubts),
     }
@@ -78,13 +78,18 @@ def _interval(interval: Interval | None, *names: str) -> dict[str, float | None]
     return dict(zip(names, values, strict=True))
 
 
-def _arrival(row: Row) -> dict[str, Any]:
+def _arrival(row: Row, table: Table) -> dict[str, Any]:
     """Returns the median time to target, and how many seeds reached the target."""
-    found, seconds = summary(row.arrivals), summary(row.arrivals, "seconds")
+    found = summary(row.arrivals)
+    if found is None or table.target is None:
+        return {"to_target": None, "seconds_to_target": None, "reached": None}
+    own = [one for one in _fresh(table) if one.optimizer == row.optimizer]
+    direction, horizon = table.metric.direction, table.horizon
+    seconds = summary(arrivals(own, table.target, direction, horizon, "seconds"))
     return {
-        "to_target": None if found is None else number(found.median),
+        "to_target": number(found.median),
         "seconds_to_target": None if seconds is None else number(seconds.median),
-        "reached": None if found is None else found.num_reached,
+        "reached": found.num_reached,
     }
 
 
@@ -96,7 +101,7 @@ def columns(table: Table) -> list[dict[str, Any]]:
       "value", "word"}: the text, the number by which it sorts (None: last), and the
       word of a verdict, which decides the colour.
     """
-    cells = [row_cells(row) for row in table.rows]
+    cells = [row_cells(row, table) for row in table.rows]
     return [
         {"head": head, "title": title, "cells": [make(one, table) for one in cells]}
         for head, title, make, is_there in _COLUMNS
@@ -149,39 +154,41 @@ def _diverged_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
 def _verdict_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     if one["verdict"] is None:
         is_base = one["optimizer"] == table.baseline
-        return _cell("baseline" if is_base else "not compared")
-    return _cell(one["verdict"], word=one["word"])
+        return _cell("baseline" if is_base else "not compared", None)
+    return _cell(one["verdict"] + _p(one["p"]), one["p"], one["word"])
 
 
 def _tuned_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     if one["tuned_verdict"] is None:
         is_base = one["optimizer"] == table.baseline
-        return _cell("baseline" if is_base else "not compared")
+        return _cell("baseline" if is_base else "not compared", None)
     methods = {of.method for of in table.searches.values() if not of.is_uniform}
     method = next(iter(methods - {""}), "this")
     note = f" (approximate: {method} search)" if methods else ""
     row = next(row for row in table.rows if row.optimizer == one["optimizer"])
     assert row.tuned is not None
-    return _cell(one["tuned_verdict"] + note, word=row.tuned.word)
+    said = one["tuned_verdict"] + _p(one["tuned_p"]) + note
+    return _cell(said, one["tuned_p"], row.tuned.word)
 
 
 def _target_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     if one["reached"] is None:
         return _cell("not known", None)
     value, seconds = one["to_target"], one["seconds_to_target"]
-    said = f"reached by {one['reached']} of {one['seeds']}"
-    if value is not None:
-        time = f" ({significant(seconds, 3)} s)" if seconds is not None else ""
-        said = f"{value:,.0f} {table.unit}{time}; {said}"
-    return _cell(said, value)
+    said = f"{one['reached']} of {one['seeds']}"
+    if value is None:
+        return _cell(f"reached by {said}", None)
+    time = f" ({significant(seconds, 3)} s)" if seconds is not None else ""
+    return _cell(f"{value:,.0f} {table.unit}{time}, {said}", value)
 
 
-def _p_cell(name: str) -> Any:
-    def cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
-        value = one[name]
-        return _cell("" if value is None else f"{value:.3g}", value)
+def _p(value: float | None) -> str:
+    return "" if value is None else f" (p = {value:.2g})"
 
-    return cell
+
+def _target_p_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    value = one["target_p"]
+    return _cell("" if value is None else f"{value:.2g}", value)
 
 
 # The head, the explanation, the function that makes a cell, and the value without which
@@ -210,7 +217,6 @@ _COLUMNS = (
         _verdict_cell,
         None,
     ),
-    ("p", "after Holm's correction", _p_cell("p"), "p"),
     (
         "optimizers",
         "the verdict on the optimizers: whether another search would have decided "
@@ -218,11 +224,16 @@ _COLUMNS = (
         _tuned_cell,
         "tuned_verdict",
     ),
-    ("to target", "median over fresh seeds", _target_cell, "reached"),
+    (
+        "to target",
+        "the median time over fresh seeds, and how many reached the target",
+        _target_cell,
+        "reached",
+    ),
     (
         "p of the target",
         "one-sided t test that the mean end is better than the target",
-        _p_cell("target_p"),
+        _target_p_cell,
         "target_p",
     ),
 )

@@ -67,10 +67,10 @@ def to_csv(tables: Sequence[Table]) -> str:
     for table in tables:
         for row in table.rows:
             command, source = command_of(row, table)
-            cells = row_cells(row) | {
+            cells = row_cells(row, table) | {
                 "problem": table.problem,
                 "metric": table.metric.name,
-                "setting": _setting(row),
+                "setting": _setting(row, table),
                 "doubts": " ".join(row.doubts),
                 "target": None if table.target is None else table.target.value,
                 "unit": table.unit if row.arrivals else None,
@@ -100,8 +100,8 @@ def _csv_cell(value: object) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _setting(row: Row) -> str:
-    return ", ".join(f"{k}={v}" for k, v in row_cells(row)["setting"].items())
+def _setting(row: Row, table: Table) -> str:
+    return ", ".join(f"{k}={v}" for k, v in row_cells(row, table)["setting"].items())
 
 
 def _latex_table(table: Table) -> str:
@@ -112,19 +112,19 @@ def _latex_table(table: Table) -> str:
         rf"optimizer & setting & {latex(words(table.metric.name))} {arrow} & seeds & "
         r"verdict \\",
         r"\midrule",
-        *(_latex_row(row) for row in table.rows),
+        *(_latex_row(row, table) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join([f"% {latex(table.problem)}", *lines])
 
 
-def _latex_row(row: Row) -> str:
+def _latex_row(row: Row, table: Table) -> str:
     if row.interval is None:
         value = f"diverged in {row.num_diverged} of {len(row.seeds)}"
     else:
         estimate, low, high = map(figure, row.interval)
         value = f"{estimate} [{low}, {high}]"
-    verdict = row_cells(row)["verdict"] or "baseline"
-    cells = [row.optimizer, _setting(row), value, str(len(row.seeds)), verdict]
+    verdict = row_cells(row, table)["verdict"] or "baseline"
+    cells = [row.optimizer, _setting(row, table), value, str(len(row.seeds)), verdict]
     return " & ".join(latex(cell) for cell in cells) + r" \\"

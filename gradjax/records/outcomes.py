@@ -10,6 +10,7 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.records import opening, reading
+from gradjax.records import store as stored
 from gradjax.records.load import summary_of
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
@@ -42,7 +43,13 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
     store = opening.open_to_read(folder, say=warnings.warn)
     rows = [row for row in reading.rows(store).values() if row["status"] in _ENDED]
     metric = _metric(summary, rows)
-    found = [_outcome(store, row, summary, metric, str(folder)) for row in rows]
+    gradient_s = _seconds_per_gradient(store)
+    found = [
+        _outcome(store, row, summary, metric, str(folder))._replace(
+            seconds=row["num_gradients"] * gradient_s
+        )
+        for row in rows
+    ]
     return metric, _with_curves(store, found, [row["trial"] for row in rows], metric)
 
 
@@ -90,6 +97,13 @@ def _outcome(
         search=_search(store.plan),
         command=_command(folder, row["trial"]),
     )
+
+
+def _seconds_per_gradient(store: Any) -> float:
+    """Returns the time that was measured last after training; NaN without."""
+    name = "seconds_per_gradient"
+    found = [event[name] for event in stored.events(store) if name in event]
+    return float(found[-1]) if found else float("nan")
 
 
 def _search(plan: dict[str, Any]) -> str:

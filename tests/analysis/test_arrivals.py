@@ -17,26 +17,36 @@ def _run(values, steps=30, **more):
 
 
 def test_a_run_arrives_at_the_first_evaluation_that_meets_the_target():
-    (found,) = arrivals([_run([0.9, 0.4, 0.6], seconds=60.0)], TARGET, "min")
-    assert found == (40.0, 40.0, True)
+    run = _run([0.9, 0.4, 0.6], seconds=60.0)
+    (found,) = arrivals([run], TARGET, "min")
+    assert found == (40.0, True)
+    (found,) = arrivals([run], TARGET, "min", unit="seconds")
+    assert found == (40.0, True)
     (found,) = arrivals([_run([0.1, 0.4, 0.6])], TARGET, "max")
-    assert (found.gradients, found.is_reached) == (60.0, True)
+    assert (found.time, found.is_reached) == (60.0, True)
 
 
 def test_a_diverged_run_counts_as_not_arrived_at_the_end_of_the_longest():
     lost = _run([0.9], steps=12, diverged_step=12)
     found = arrivals([_run([0.9, 0.8, 0.7]), lost], TARGET, "min")
     assert [one.is_reached for one in found] == [False, False]
-    assert [one.gradients for one in found] == [60.0, 60.0]
+    assert [one.time for one in found] == [60.0, 60.0]
     told = summary(found)
     assert told is not None
     assert (told.num_reached, told.num_runs, told.median) == (0, 2, np.inf)
 
 
+def test_trials_that_took_no_step_count_until_the_horizon():
+    never = _run([0.9])._replace(steps=0, diverged_step=1, num_gradients=1)
+    never = never._replace(curve=Series(np.empty(0), np.empty(0)))
+    (found,) = arrivals([never], TARGET, "min", horizon=30)
+    assert (found.time, found.is_reached) == (30, False)
+
+
 def test_without_gradients_times_are_steps_and_without_seconds_not_known():
     found = arrivals([_run([0.4], num_gradients=0)], TARGET, "min")
-    assert found[0].gradients == 10
-    assert summary(found, "seconds") is None
+    assert found[0].time == 10
+    assert summary(arrivals([_run([0.4])], TARGET, "min", unit="seconds")) is None
     assert summary([]) is None
 
 

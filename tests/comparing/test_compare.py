@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 import gradjax
+from gradjax.pages.content import content
 from gradjax.records import faults
 
 PROBLEM = "quadratic(condition=10)"
@@ -58,6 +60,21 @@ def test_all_get_the_same_trials_gradients_and_seeds(whole):
     assert len(repr(whole)) < 300
     for times in whole.seconds_per_gradient.values():
         assert all(value > 0 for value in times.values()) and times.keys() == {*TWO}
+
+
+def test_a_report_knows_times_searches_and_a_command_for_each_row(whole, capsys):
+    (table,) = whole.tables
+    times = whole.seconds_per_gradient[table.problem]
+    for one in table.outcomes:
+        assert np.isclose(one.seconds, times[one.optimizer] * one.num_gradients)
+        assert one.search == "random"
+    assert table.searches.keys() == {*TWO}
+    (problem,) = content("A title", [table], {})["problems"]
+    assert problem["trials"][-1]["secondsPerStep"] > 0
+    command = shlex.split(problem["rows"][0]["command"])
+    assert command[:2] == ["python", "-c"]
+    exec(command[2], {})
+    assert "'loss': Series(" in capsys.readouterr().out
 
 
 def test_an_optimizer_that_is_added_is_the_only_one_that_trains(whole):

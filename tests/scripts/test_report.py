@@ -3,6 +3,7 @@ import csv
 import numpy as np
 import pytest
 
+from gradjax.analysis.arrivals import summary
 from gradjax.errors import Refusal
 from gradjax.records.outcomes_csv import outcomes_csv
 from scripts import report
@@ -63,6 +64,35 @@ def test_a_value_that_is_not_finite_means_that_the_run_diverged(tmp_path):
     assert found.diverged_step == 20
 
 
+def test_gradients_and_seconds_may_be_in_the_file(tmp_path):
+    path = tmp_path / "spent.csv"
+    lines = "adam,p,0,10,loss,1.0,20,0.5\nadam,p,0,20,loss,0.5,40,1.5\n"
+    path.write_text(HEADER.strip() + ",gradients,seconds\n" + lines)
+    ((_, (found,)),) = outcomes_csv(path)
+    assert (found.num_gradients, found.seconds) == (40, 1.5)
+    path.write_text(path.read_text() + "adam,p,0,30,loss,0.1,-1,\n")
+    with pytest.raises(Refusal, match="line 4: .* must be at least 0"):
+        outcomes_csv(path)
+
+
+def test_the_target_is_given_by_a_flag_or_by_the_suite(tmp_path):
+    named = "digits_mlp, 500 steps, batch size 32"
+    lines = "".join(
+        f'adam,"{problem}",{seed},10,validation_accuracy,0.{seed + 8}\n'
+        for problem in (named, "p")
+        for seed in (0, 1)
+    )
+    found = report.gather([], str(_results(tmp_path, lines)))
+    tables = report.tables_of(found, None)
+    assert [table.metric.target for table in tables] == [0.972, None]
+    tables = report.tables_of(found, None, ["p=0.85", "digits_mlp=0.5"])
+    assert [table.metric.target for table in tables] == [0.5, 0.85]
+    told = [summary(table.rows[0].arrivals) for table in tables]
+    assert [one and one.num_reached for one in told] == [2, 1]
+    tables = report.tables_of({key: found[key] for key in [*found][1:]}, None, ["0.9"])
+    assert tables[0].metric.target == 0.9
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -87,6 +117,8 @@ def test_wrong_requests_are_refused_in_one_line(tmp_path, capsys):
         ([f"--csv={tmp_path / 'none.csv'}"], "cannot be read"),
         ([f"--csv={path}", "--out=/proc/none"], "cannot write in /proc/none"),
         ([f"--csv={path}", "--baseline=sgd"], "--baseline=sgd: there are adam"),
+        ([f"--csv={path}", "--target=q=1"], "say of which problem; there are p"),
+        ([f"--csv={path}", "--target=p=one"], "'one' is not a finite number"),
     ):
         assert report.main(arguments) == 2
         error = capsys.readouterr().err

@@ -1,15 +1,18 @@
 // Learning curves of the fresh seeds.
 "use strict";
 report.learningCurves = (() => {
-  const { unpack, note, panel, check, select, spans, shared, axis, divergedOf } = report;
+  const { unpack, note, shown, panel, check, select, spans, shared, axis, divergedOf } = report;
   const EVERY = "all optimizers";
   const MOST_POINTS = 20000; // that the pointer looks through while the mouse moves
 
   // The factor from steps to the unit of the axis; null: it is not known.
   const factorOf = (trial, unit) =>
     unit === "steps" ? 1 : unit === "gradients" ? trial.gradientsPerStep : trial.secondsPerStep;
-  const units = (fresh) => ["steps", "gradients", "seconds"]
-    .filter((unit) => fresh.every((trial) => factorOf(trial, unit) !== null));
+  const units = (fresh) => {
+    const known = ["steps", "gradients", "seconds"].filter((unit) => fresh.every((trial) => factorOf(trial, unit) !== null));
+    const areAlike = fresh.every((trial) => trial.gradientsPerStep === 1);
+    return areAlike ? known.filter((unit) => unit !== "steps") : known;
+  };
 
   const pointsOf = (problem, trials, unit) => trials.flatMap((trial, index) => {
     const values = unpack(trial.values);
@@ -65,7 +68,7 @@ report.learningCurves = (() => {
   });
 
   const told = (d, unit) => {
-    const at = unit === "steps" ? `step ${d.step}` : `step ${d.step}, ${d3.format(".3s")(d.x)} ${unit}`;
+    const at = unit === "steps" ? `step ${d.step}` : `${shown(d.x)} ${unit}`;
     if ("seed" in d) return `${d.optimizer}, seed ${d.seed}\n${at}: ${d.value.toPrecision(4)}`;
     const lost = d.diverged ? `, ${d.diverged} diverged` : "";
     const median = Number.isFinite(d.median) ? d.median.toPrecision(4) : "half of the seeds are lost";
@@ -79,7 +82,7 @@ report.learningCurves = (() => {
     const optimizers = problem.optimizers;
     const ends = fresh.filter((trial) => trial.value !== null).map((trial) => trial.value);
     const controls = [
-      select("unit", "axis", units(fresh), units(fresh).includes("gradients") ? "gradients" : "steps"),
+      select("unit", "axis", units(fresh), units(fresh).includes("gradients") ? "gradients" : units(fresh)[0]),
       select("of", "show", [EVERY, ...optimizers]),
       check("logY", "logarithmic values", spans(ends)),
       check("logX", "logarithmic axis"),
@@ -100,8 +103,10 @@ report.learningCurves = (() => {
         ? [Plot.lineY(points, { x: "x", y: "value", z: "trial", stroke: "optimizer", strokeWidth: 1, strokeOpacity: 0.7 })]
         : [Plot.areaY(median, { x: "x", y1: "low", y2: "high", fill: "optimizer", fillOpacity: 0.15 }),
            Plot.lineY(median, { x: "x", y: "median", stroke: "optimizer", strokeWidth: 2 })];
-      const counts = divergedOf(own).map(([optimizer, gone, total]) =>
-        `${optimizer} diverged in ${gone.length} of ${total}, at step ${gone.map((trial) => trial.divergedStep).sort(d3.ascending).slice(0, 8).join(", ")}${gone.length > 8 ? ", ..." : ""}.`);
+      const counts = divergedOf(own).map(([optimizer, gone, total]) => {
+        const at = gone.map((trial) => trial.divergedStep * factorOf(trial, state.unit)).sort(d3.ascending);
+        return `${optimizer} diverged in ${gone.length} of ${total}, after ${at.slice(0, 8).map(shown).join(", ")}${at.length > 8 ? ", ..." : ""} ${state.unit}.`;
+      });
       return [Plot.plot({
         ...shared(heading, optimizers, width),
         x: { label: state.unit, ...axis(state.logX, median.map((d) => d.x)) },
