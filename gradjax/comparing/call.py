@@ -204,7 +204,7 @@ def run(
         trained = _train(found, made, overwrite, hooks)
         for label in dict.fromkeys(cell.label for cell in cells):
             own = [one for one in trained if one.cell.label == label]
-            timing.measure(folder, own, hooks.warn)
+            timing.measure(folder, own, hooks.say, hooks.warn)
     return result.read(asked, cells, folder, is_stored=True)
 
 

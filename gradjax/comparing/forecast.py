@@ -18,9 +18,11 @@ from gradjax.training.blocks import num_blocks
 from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
+from gradjax.trials.timing import AT_LEAST_S as TIMED_S
 from gradjax.tuning.planned import Prepared
 
 _LEVEL, _POWER = 0.05, 0.8
+_WARM_S = 0.5  # a shorter measurement is repeated
 _ENDED = ("finished", "diverged", "stopped early")
 
 
@@ -90,13 +92,18 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     return Left(max(0, cell.num_trials - num_tried), cell.num_seeds - num_fresh)
 
 
-def measured(made: Prepared, left: Left) -> tuple[float, int]:
+class Cost(NamedTuple):
+    """What a cell will take."""
+
+    run_s: float
+    compile_s: float
+    bytes: int  # of memory
+
+
+def measured(made: Prepared, left: Left) -> Cost:
     """Measures how long a cell will take, up to the first evaluation of some trials.
 
     The program is compiled, and stays so for the training. Nothing is stored.
-
-    Returns:
-      (seconds without compiling, bytes of memory).
     """
     base, varied = made.work.settings, made.space
     num_tried = max(1, left.num_trials) if varied.dimensions else 1
@@ -105,22 +112,33 @@ def measured(made: Prepared, left: Left) -> tuple[float, int]:
     seeds = range(base.seed, base.seed + num_seeds)
     groups = points.group(trials_of(base, tried, seeds)).values()
     found = [_measured_group(made.lanes, own, left, len(groups)) for own in groups]
-    return sum(one for one, _ in found), max(size for _, size in found)
+    return Cost(
+        sum(one.run_s for one in found),
+        max(one.compile_s for one in found),
+        max(one.bytes for one in found),
+    )
 
 
 def _measured_group(
     lanes_of_group: Any, own: list[Trial], left: Left, num_groups: int
-) -> tuple[float, int]:
+) -> Cost:
     lanes = lanes_of_group(own[0].settings)
     ready, plan = lanes.ready(), lanes.program.plan
     own = own[: lanes.width * ready.in_flight]
-    active = batches.start(lanes, [x.numbers for x in own], [x.seed for x in own], 0)
     count = min(-(-plan.eval_every // plan.block_steps), lanes.form.capacity)
+    took = _seconds(lanes, own, count)
+    if took < _WARM_S:  # the first call of a program is slower
+        took = _seconds(lanes, own, count)
+    run_s = took * num_blocks(plan) / count * _turns(lanes, left, num_groups)
+    return Cost(run_s, ready.compile_s, ready.bytes * ready.in_flight)
+
+
+def _seconds(lanes: Lanes, own: list[Trial], num_blocks: int) -> float:
+    """Returns the seconds of the first blocks of some trials."""
+    active = batches.start(lanes, [x.numbers for x in own], [x.seed for x in own], 0)
     started = time.perf_counter()
-    batches.advance(lanes, active, (0, count))
-    took = time.perf_counter() - started
-    share = count / num_blocks(plan)
-    return took / share * _turns(lanes, left, num_groups), ready.bytes * ready.in_flight
+    batches.advance(lanes, active, (0, num_blocks))
+    return time.perf_counter() - started
 
 
 def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:
@@ -152,15 +170,17 @@ def announce(
         return [0.0] * len(left)
     say(f"compiling {num_left} programs, and timing the first steps of each")
     found = [
-        measured(make(), one) if one.num_runs else (0.0, 0)
+        measured(make(), one) if one.num_runs else Cost(0.0, 0.0, 0)
         for make, one in zip(made, left, strict=True)
     ]
-    estimated = [seconds for seconds, _ in found]
+    estimated = [one.run_s for one in found]
     num_runs = sum(one.num_runs for one in left)
-    megabytes = max(1, *(size / 1e6 for _, size in found))
+    megabytes = max(1, *(one.bytes / 1e6 for one in found))
+    timing_s = sum(one.compile_s + TIMED_S for one in found if one.run_s)
     say(
         f"{num_runs:,} trials and fresh seeds are left: about"
-        f" {spoken(sum(estimated))} to run, in up to {megabytes:,.0f} MB"
+        f" {spoken(sum(estimated))} to run, in up to {megabytes:,.0f} MB, and then"
+        f" about {spoken(timing_s)} to time the gradients"
     )
     return estimated
 

@@ -13,6 +13,8 @@ from gradjax.tuning import searched
 from gradjax.tuning.planned import Prepared
 from gradjax.types import Hparams, Program
 
+Say = Callable[[str], None]
+
 
 class Trained(NamedTuple):
     """A cell whose trials are stored."""
@@ -22,7 +24,7 @@ class Trained(NamedTuple):
     best: dict[str, Any] | None  # the chosen point; None: every trial diverged
 
 
-def measure(folder: Path, trained: list[Trained], say: Any) -> None:
+def measure(folder: Path, trained: list[Trained], say: Say, warn: Say) -> None:
     """Measures the cells that have no time yet, and adds it to their journals.
 
     The programs of one problem run alone and take turns.
@@ -30,14 +32,16 @@ def measure(folder: Path, trained: list[Trained], say: Any) -> None:
     Args:
       folder: of the comparison.
       trained: the cells of one problem and one budget.
-      say: is called with a line about a repaired record.
+      say: is called with a line before the measurement.
+      warn: is called with a line about a repaired record.
     """
     new = [one for one in trained if seconds_per_gradient(one.cell, folder) is None]
     if not new:
         return
+    say(f"timing the gradients on {new[0].cell.label}")
     found = interleaved_step_seconds([_run(one) for one in new])
     for one, step_s in zip(new, found, strict=True):
-        with searched.opened(one.made(), say) as store:
+        with searched.opened(one.made(), warn) as store:
             event = {"seconds_per_gradient": step_s / one.cell.gradients_per_step}
             stored.append(store, event)
 

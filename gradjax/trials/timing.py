@@ -11,6 +11,7 @@ from gradjax.types import Hparams, Program
 _BLOCK_STEPS = 10
 _NUM_BLOCKS = 10_000  # of the run whose first blocks are timed
 _MAX_CALLS = 20
+AT_LEAST_S = 0.3  # after which no further block is timed
 
 
 class _Timed(NamedTuple):
@@ -23,7 +24,7 @@ class _Timed(NamedTuple):
 
 
 def step_seconds(
-    program: Program, hparams: Hparams, seed: int = 0, at_least_s: float = 0.3
+    program: Program, hparams: Hparams, seed: int = 0, at_least_s: float = AT_LEAST_S
 ) -> float:
     """Measures the seconds of one step of a single run, as the fastest of some blocks.
 
@@ -44,7 +45,7 @@ def step_seconds(
 
 
 def interleaved_step_seconds(
-    runs: list[tuple[Program, Hparams]], seed: int = 0, at_least_s: float = 0.3
+    runs: list[tuple[Program, Hparams]], seed: int = 0, at_least_s: float = AT_LEAST_S
 ) -> list[float]:
     """Measures the seconds of one step of several programs, each running alone.
 
