@@ -80,6 +80,7 @@ def train_or_replay(
 ) -> dict[str, Any]:
     """Trains a model; with --online, also replays the later ratings."""
     own = dict(settings.own)
+    _check_learner(own)
     if not own["online"]:
         return train(what, settings, asked, options, may_restart)
     _check_online(settings, asked)
@@ -119,17 +120,25 @@ def _check_online(settings: Settings, asked: Sweep) -> None:
         raise Refusal("--init_from: --online trains from new parameters")
 
 
-def _learner(own: dict[str, Any], made: Problem) -> tuple[Program, Hparams]:
-    """Returns the program of the online training, and its numbers."""
-    size = arguments.whole("--online_chunk", own["online_chunk"], 1, 4096)
-    program = gradjax.program(
-        made, own["online_optimizer"], num_steps=1, batch_size=size
-    )
-    if optimizers.RATE not in program.hparams:
-        return program, checked_hparams(program, {})
+def _check_learner(own: dict[str, Any]) -> None:
+    """Refuses flags of the online training that are wrong, or need --online."""
+    for flag in ONLINE:
+        value = own[flag.name]
+        if value != flag.default and not own["online"]:
+            raise Refusal(f"--{flag.name}={value}: is of the online training: --online")
+    optimizers.split(own["online_optimizer"])
     rate = own["online_learning_rate"]
     bounds.check("learning_rate", rate, "--online_learning_rate")
-    return program, checked_hparams(program, {optimizers.RATE: rate})
+    arguments.whole("--online_chunk", own["online_chunk"], 1, 4096)
+
+
+def _learner(own: dict[str, Any], made: Problem) -> tuple[Program, Hparams]:
+    """Returns the program of the online training, and its numbers."""
+    size, rule = own["online_chunk"], own["online_optimizer"]
+    program = gradjax.program(made, rule, num_steps=1, batch_size=size)
+    has_rate = optimizers.RATE in program.hparams
+    rate = {optimizers.RATE: own["online_learning_rate"]} if has_rate else {}
+    return program, checked_hparams(program, rate)
 
 
 def _find(

@@ -27,7 +27,7 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
-from scripts import pages
+from scripts import pages, parsing
 from scripts.baselines import Settings, worker
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
@@ -185,15 +185,6 @@ def _names(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
     return names
 
 
-def _count(low: int, high: int) -> Callable[[str], int]:
-    def count(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: must be from {low} to {high}")
-        return int(text)
-
-    return count
-
-
 def _parser() -> argparse.ArgumentParser:
     quiet: dict[str, Any] = {  # a bad flag is refused in one line
         "usage": argparse.SUPPRESS,
@@ -205,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
         " flax, Keras and PyTorch. `single --help` and `sweep --help` list the flags.",
         **quiet,
     )
-    what = parser.add_subparsers(dest="what", required=True)
+    what = parser.add_subparsers(dest="what", required=True, prog="benchmark")
     single = what.add_parser("single", help="one training run", **quiet)
     sweep = what.add_parser("sweep", help="many learning rates", **quiet)
     single.add_argument(
@@ -214,7 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         default=list(CASES),
         help=",".join(CASES),
     )
-    single.add_argument("--rounds", type=_count(1, 1000), default=7, help="timed; 7")
+    single.add_argument(
+        "--rounds", type=parsing.count(1, 1000), default=7, help="timed; 7"
+    )
     _add_sweep_flags(sweep)
     for parser_, name in ((single, "single"), (sweep, "sweep")):
         usual = pages.place(f"benchmark-{name}.md")
@@ -229,12 +222,12 @@ def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         "--case", type=_names(SWEEPS, "case"), default=list(SWEEPS), help=f"of {known}"
     )
     for flag, type_, help_ in (
-        ("rounds", _count(1, 1000), "how often everyone runs"),
+        ("rounds", parsing.count(1, 1000), "how often everyone runs"),
         # Two processes share the rates. In each process the first rate also pays for
         # the set-up, so at least two rates show the cost of one more.
-        ("rates", _count(4, 64), "learning rates that a rival of the MLP runs"),
-        ("steps", _count(10, 100_000), "of each trial of the MLP"),
-        ("trials", _count(1, 2**20), "of each cell of the width table"),
+        ("rates", parsing.count(4, 64), "learning rates that a rival of the MLP runs"),
+        ("steps", parsing.count(10, 100_000), "of each trial of the MLP"),
+        ("trials", parsing.count(1, 2**20), "of each cell of the width table"),
     ):
         number = Sizes._field_defaults[flag]
         help_ = f"{help_}; {number}"

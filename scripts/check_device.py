@@ -258,12 +258,15 @@ def main(arguments: list[str]) -> int:
             print(f"check_device: {argument!r} is no flag", file=sys.stderr)
             return 2
     try:
+        minutes = float(flags["--minutes"])
+        if not 0 < minutes <= 1_000:
+            raise Refusal(f"--minutes={minutes}: must be above 0, and at most 1000")
         if flags["--losses"]:
             known = cases("--small" in arguments)
             case = expressions.lookup(flags["--losses"], known, "network")
             _say(json.dumps(losses(case)))
             return 0
-        name, page = report(float(flags["--minutes"]))
+        name, page = report(minutes)
         short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         given = Path(flags["--out"]) if flags["--out"] else None
         out = pages.place(f"device-{short}.md", given, "--write" in arguments)

@@ -199,14 +199,15 @@ def main(arguments: list[str]) -> int:
     """
     parser = parsing.parser("check_statistics", __doc__)
     parser.add_argument(
-        "--studies", type=int, default=2_000, help="of each check; 2000"
+        "--studies",
+        type=parsing.count(1, 10**7),
+        default=2_000,
+        help="of each check; 2000",
     )
     parser.add_argument("--out", type=Path, help="the file of the table")
     parser.add_argument("--write", action="store_true", help=pages.HELP)
     asked = parser.parse_args(arguments)
     try:
-        if asked.studies < 1:
-            raise Refusal(f"--studies={asked.studies}: must be at least 1")
         out = pages.place("statistics.md", asked.out, asked.write)
         parts = (of_intervals, of_verdicts, of_bands, of_speedups)
         checks = [check for part in parts for check in part(asked.studies)]

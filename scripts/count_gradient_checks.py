@@ -8,24 +8,20 @@ checks of the column "planted" the gradient of one leaf, another one in each che
 multiplied by 1.01 (1.00003 in float64); the column says how many of these are found.
 """
 
+import argparse
+import sys
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
 
 from gradjax import problems
 from gradjax.derivatives.check import GradientCheck, check_gradient
 from gradjax.errors import Refusal
 from gradjax.report import terminal
 from gradjax.types import Problem
-
-_PROBLEMS = flags.DEFINE_list("problems", ["digits_mlp"], "Names of problems.")
-_CHECKS = flags.DEFINE_integer("checks", 200, "Checks of each problem.")
-_PLANTED = flags.DEFINE_integer("planted", 10, "Checks with a planted mistake.")
-_DIRECTIONS = flags.DEFINE_integer("num_directions", 16, "As check_gradient takes it.")
-_X64 = flags.DEFINE_bool("x64", False, "Compute in float64.")
+from scripts import parsing
 
 BATCH_SIZE = 64
 
@@ -111,23 +107,42 @@ def _batch(problem: Problem, seed: int) -> Any:
     return source.take(source.arrays, jnp.asarray(chosen, jnp.uint32))
 
 
-def main(_: list[str]) -> None:
-    """Prints a line for each problem."""
-    jax.config.update("jax_enable_x64", _X64.value)
+def main(arguments: list[str]) -> int:
+    """Prints a line for each problem; returns 2 after one line on stderr."""
+    asked = _parser().parse_args(arguments)
+    jax.config.update("jax_enable_x64", asked.x64)
+    try:
+        made = {name: problems.make(name) for name in asked.problems.split(",")}
+    except Refusal as error:
+        print(f"count_gradient_checks: --problems: {error}", file=sys.stderr)
+        return 2
     heads = f"{'right':>7} {'not decided':>12} {'wrong':>6}  planted"
     terminal.say(f"{'problem':24} {heads}")
-    for name in _PROBLEMS.value:
-        try:
-            problem = problems.make(name)
-        except Refusal as refusal:
-            raise SystemExit(f"{name}: {refusal}") from None
-        found = count(problem, _CHECKS.value, _PLANTED.value, _DIRECTIONS.value)
+    for name, problem in made.items():
+        found = count(problem, asked.checks, asked.planted, asked.num_directions)
         mistakes = f"{found.found} of {found.planted} found"
         terminal.say(
             f"{name:24} {found.right:7} {found.undecided:12} {found.wrong:6}  "
             f"{mistakes}"
         )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = parsing.parser("count_gradient_checks", __doc__)
+    parser.add_argument("--problems", default="digits_mlp", help="a,b; digits_mlp")
+    for name, low, usual, text in (
+        ("checks", 1, 200, "of each problem"),
+        ("planted", 0, 10, "checks with a planted mistake"),
+        ("num_directions", 1, 16, "as check_gradient takes it"),
+    ):
+        kind = parsing.count(low, 100_000)
+        parser.add_argument(
+            f"--{name}", type=kind, default=usual, help=f"{text}; {usual}"
+        )
+    parser.add_argument("--x64", action="store_true", help="compute in float64")
+    return parser
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(sys.argv[1:]))

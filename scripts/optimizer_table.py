@@ -26,7 +26,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from gradjax.types import Program, Result
-from scripts import pages
+from scripts import pages, parsing
 
 SOLVED = 0.90  # test accuracy
 _PROBLEM, _STEPS, _BATCH = "digits_mlp", 1_200, 32  # 30 epochs, as in the experiment
@@ -215,12 +215,6 @@ def _names(text: str) -> list[str]:
     return sorted({expressions.unparse(call) for call in calls})
 
 
-def _seeds(text: str) -> int:
-    if not text.isdecimal() or not 2 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be from 2 to 100")
-    return int(text)
-
-
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
     parser = argparse.ArgumentParser(
@@ -231,7 +225,9 @@ def main(arguments: list[str]) -> int:
     )
     every = sorted(optimizers.OPTIMIZERS)
     parser.add_argument("--optimizers", type=_names, default=every, help="a,b; all")
-    parser.add_argument("--seeds", type=_seeds, default=3, help="fresh ones; 3")
+    parser.add_argument(
+        "--seeds", type=parsing.count(2, 100), default=3, help="fresh ones; 3"
+    )
     usual = pages.place("optimizers.md")
     parser.add_argument("--out", type=Path, help=f"{usual}, of all")
     parser.add_argument("--write", action="store_true", help=f"{pages.HELP}, of all")

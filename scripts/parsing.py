@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 
 
 def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -26,3 +27,16 @@ def command(name: str) -> str:
     is_console = sys.argv[0] == f"gradjax {name}"
     start = ["gradjax", name] if is_console else ["python", "-m", f"scripts.{name}"]
     return shlex.join([*start, *sys.argv[1:]])
+
+
+def count(low: int, high: int) -> Callable[[str], int]:
+    """Returns the type of a flag that takes a whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        is_whole = text.isdecimal() and len(text) <= 20
+        if not is_whole or not low <= int(text) <= high:
+            said = text if len(text) <= 40 else f"{text[:37]}..."
+            raise argparse.ArgumentTypeError(f"{said!r}: must be from {low} to {high}")
+        return int(text)
+
+    return read

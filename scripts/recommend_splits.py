@@ -16,19 +16,39 @@ from experiments.recommend import EXPERIMENT
 from gradjax.analysis.statistics import student_interval
 from gradjax.commands import experiment
 from gradjax.data import ratings
+from gradjax.data.ratings import Ratings
+from gradjax.errors import Refusal
 from gradjax.problems import bias_baseline, recommendation
 from gradjax.report import terminal
+from scripts import parsing
 
 _DATASET = "movielens/latest-small-ratings"
 
 
-def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
+def main(arguments: list[str]) -> int:
+    """Runs the command; returns its exit code: 2 after one line on stderr."""
+    parser = parsing.parser("recommend_splits", __doc__)
+    parser.add_argument("dataset", nargs="?", default=_DATASET, help=_DATASET)
+    parser.add_argument(
+        "splits", nargs="?", type=parsing.count(2, 1_000), default=5, help="5"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        compare(asked.dataset, asked.splits)
+    except Refusal as error:
+        print(f"recommend_splits: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(dataset: str, num_splits: int) -> None:
     """Prints a line per split, then the mean difference with Student's interval."""
+    loaded = ratings.load(dataset)
     terminal.say("| split | factorisation | user and item biases | difference |")
     terminal.say("|---|---|---|---|")
     pairs = []
-    for index in range(int(num_splits)):
-        ours, theirs = _score(dataset, index)
+    for index in range(num_splits):
+        ours, theirs = _score(dataset, loaded, index)
         pairs.append((ours, theirs))
         terminal.say(f"| {index} | {ours:.4f} | {theirs:.4f} | {ours - theirs:+.4f} |")
     ours, theirs = np.array(pairs).T
@@ -39,9 +59,8 @@ def main(dataset: str = _DATASET, num_splits: str = "5") -> None:
     )
 
 
-def _score(dataset: str, index: int) -> tuple[float, float]:
+def _score(dataset: str, loaded: Ratings, index: int) -> tuple[float, float]:
     """Returns the test RMSE of factorisation and of biases on one split."""
-    loaded = ratings.load(dataset)
     task = recommendation.task(loaded, split_index=index)
     problem = recommendation.recommendation(task)
     given = experiment.settings_of(EXPERIMENT, dataset=dataset, split_index=index)
@@ -56,4 +75,4 @@ def _score(dataset: str, index: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 
-from gradjax import expressions
+from gradjax import expressions, optimizers
 from gradjax.errors import Refusal
 from gradjax.report import terminal
 from gradjax.suites import SUITES, Workload, problem_of, rule
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--optimizer", help="replaces the settings of the targets")
     seed = rule.OTHER_SEEDS[0]
     help_ = f"the seed of the runs; default {seed}"
-    parser.add_argument("--seed", type=int, default=seed, help=help_)
+    parser.add_argument(
+        "--seed", type=parsing.count(0, 2**32 - 1), default=seed, help=help_
+    )
     return parser
 
 
@@ -63,6 +65,8 @@ def main(arguments: list[str]) -> int:
     flags = _parser().parse_args(arguments)
     began, met, num_left = time.monotonic(), [], 0
     try:
+        if flags.optimizer is not None:
+            optimizers.split(flags.optimizer)
         suites = [
             expressions.lookup(name, SUITES, "suite") for name in flags.suite or SUITES
         ]

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from gradjax import optimizers, schedules
 from gradjax.commands import flags
 from gradjax.commands.flags import Flag, Groups
-from gradjax.data import sizes
+from gradjax.data import prepared, sizes
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
+from gradjax.training import selection
 from gradjax.training.program import program as make_program
 from gradjax.types import Options, Problem, Program, Settings
 
@@ -120,8 +121,13 @@ def check(settings: Settings) -> None:
         count = getattr(settings, name)
         if count is not None and not 1 <= count < 2**31:
             raise Refusal(f"--{name}={count}: must be a positive whole number, < 2**31")
-    if settings.trace_every < 0:
-        raise Refusal(f"--trace_every={settings.trace_every}: must not be negative")
+    if not 0 <= settings.trace_every < 2**31:
+        said = f"--trace_every={settings.trace_every}"
+        raise Refusal(f"{said}: must be a whole number, not negative, < 2**31")
+    selection.check_keep(settings.keep)
+    folder = dict(settings.own).get("data_dir")
+    if folder is not None:
+        prepared.find("digits", folder)  # refuses a folder that does not exist
     last = settings.seed + settings.seeds - 1
     if settings.seed < 0 or last >= 2**32:
         raise Refusal(f"--seed={settings.seed}: seeds must lie from 0 to {2**32 - 1}")

@@ -39,8 +39,16 @@ def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
         raise Refusal(
             f"{rest[0]!r} is no flag; did you mean --{rest[0].lstrip('-')}=...?"
         )
-    found = {name: values[name].value for name in (*names, "help")}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+    return {name: _checked(name, values[name].value) for name in (*names, "help")}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Returns the value of a flag, a list as a tuple; refuses one without a text."""
+    if isinstance(value, list):
+        return tuple(_checked(name, one) for one in value)
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise Refusal(f"--{name}={value!r}: the value is empty, or not a text")
+    return value
 
 
 def help_text(doc: str, name: str, groups: Groups) -> str:

@@ -259,8 +259,8 @@ def _check_finite(said: str, number: int | float) -> None:
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise Refusal(
-            f"{_short(name)} is no name; expected one such as learning_rate or"
-            " optimizer.b2"
+            f"{_short(name)} is no name for --sweep; expected one such as learning_rate"
+            " or optimizer.b2"
         )
     return name
 
@@ -296,5 +296,5 @@ def _constant(text: str) -> None:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = expressions.unparse(value) if isinstance(value, Call) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -38,6 +38,12 @@ def criterion(target: Target, names: Any) -> tuple[str, float]:
     return "loss", -1.0
 
 
+def check_keep(keep: Any) -> None:
+    """Refuses a word that does not say which parameters are kept."""
+    if not isinstance(keep, str) or keep not in KEEP:
+        raise Refusal(f"keep={keep!r}: expected {' or '.join(map(repr, KEEP))}")
+
+
 def check(plan: Plan, names: Any) -> None:
     """Refuses a selection for which the problem has no evaluations.
 
@@ -49,8 +55,7 @@ def check(plan: Plan, names: Any) -> None:
         Refusal: an unknown word, a patience that is not positive, no validation split,
             or neither the target's metric nor a loss among the metrics.
     """
-    if not isinstance(plan.keep, str) or plan.keep not in KEEP:
-        raise Refusal(f"keep={plan.keep!r}: expected {' or '.join(map(repr, KEEP))}")
+    check_keep(plan.keep)
     is_count = type(plan.patience) is int and 1 <= plan.patience < 2**31
     if plan.patience is not None and not is_count:
         raise Refusal(f"patience={plan.patience!r}: must be a positive whole number")

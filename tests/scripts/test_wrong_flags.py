@@ -1,0 +1,95 @@
+"""Every script refuses wrong flags in one line, and writes nothing."""
+
+import importlib
+
+import pytest
+
+NUMBERS = ("-1", "0", "1.5", "nan", "1e400", "many", "", "9" * 30)
+LEARNING_RATES = "--sweep=learning_rate=[1]"
+
+
+def with_numbers(*flags):
+    return [[f"{flag}={value}"] for flag in flags for value in NUMBERS]
+
+
+WRONG = {
+    "benchmark": [
+        ["nope"],
+        ["single", "--model=mpl"],
+        ["single", "--model="],
+        ["sweep", "--case=mpl"],
+        *(["single", *flag] for flag in with_numbers("--rounds")),
+        *(["sweep", *flag] for flag in with_numbers("--rates", "--steps", "--trials")),
+    ],
+    "check_device": [["nope"], ["--steps=1"], ["--minutes=many"], ["--minutes=nan"]],
+    "check_statistics": [["nope"], ["--nope"], *with_numbers("--studies")],
+    "compare_traces": [["HEAD", "nope"], ["--nope"]],
+    "count_gradient_checks": [
+        ["nope"],
+        ["--problems=quadratc"],
+        ["--problems="],
+        *with_numbers("--checks", "--num_directions"),
+    ],
+    "export_tensorboard": [[], [""], ["{missing}"], ["{file}"], ["."], ["--nope"]],
+    "list": [["nope"], [""], ["--nope"], ["optimizer"], ["optimizers", "nope"]],
+    "optimizer_table": [
+        ["nope"],
+        ["--optimizers=adma"],
+        ["--optimizers="],
+        *with_numbers("--seeds"),
+    ],
+    "prepare_data": [[], [""], ["--nope"], ["a", "b"], ["../secret"]],
+    "recommend_splits": [["nope"], ["--nope"], *(["nope", one] for one in NUMBERS)],
+    "report": [[], [""], ["{missing}"], ["{file}"], ["."], ["--csv={missing}"]],
+    "run_suite": [
+        ["nope"],
+        [""],
+        ["--nope"],
+        ["--optimizer=adma"],
+        ["--optimizer="],
+        *(one for one in with_numbers("--seed") if one != ["--seed=0"]),
+    ],
+    "set_targets": [["nope"], [""], ["--nope"]],
+    "show_schedule": [
+        ["cosin"],
+        [""],
+        ["--nope"],
+        ["linear(nan)"],
+        ["[1e400]"],
+        *(["cosine", *flag] for flag in with_numbers("--steps")),
+    ],
+    "sweep": [
+        ["nope"],
+        ["--nope"],
+        ["--experiment=", LEARNING_RATES],
+        ["--experiment=mnits", LEARNING_RATES],
+        *(["--workdir={missing}", one] for one in ("status", "verify", "table")),
+        *(["--workdir={file}", one] for one in ("status", "verify", "table")),
+        *(["--workdir=.", one] for one in ("status", "table")),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_each_wrong_flag_is_refused_in_one_line(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "file").write_bytes(bytes(range(256)))
+    monkeypatch.chdir(tmp_path / "cwd")
+    places = {"missing": "no/such", "file": str(tmp_path / "file")}
+    main = importlib.import_module(f"scripts.{name}").main
+    failed = []
+    for arguments in WRONG[name]:
+        given = [one.format(**places) for one in arguments]
+        try:
+            code = main(given)
+        except SystemExit as stopped:
+            code = stopped.code
+        except Exception as error:
+            code = f"{type(error).__name__}: {error}"
+        said = capsys.readouterr().err
+        if code != 2 or said.count("\n") != 1 or not said.startswith(name):
+            failed.append(f"{given}: {code}, {said[:200]!r}")
+    assert not failed, "\n".join(failed)
+    assert not list((tmp_path / "cwd").iterdir())
