@@ -30,6 +30,7 @@ WRONG = {
         ["--problems="],
         *with_numbers("--checks", "--num_directions"),
     ],
+    "export_params": [[], [""], ["{missing}"], ["{file}"], ["."], ["--nope"]],
     "export_tensorboard": [[], [""], ["{missing}"], ["{file}"], ["."], ["--nope"]],
     "list": [["nope"], [""], ["--nope"], ["optimizer"], ["optimizers", "nope"]],
     "optimizer_table": [
