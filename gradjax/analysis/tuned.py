@@ -64,9 +64,9 @@ def tuning_interval(
     """
     check_probability("confidence", confidence)
     ours, theirs = _losses(first, second, direction)
-    estimate = float(ours.min() - theirs.min())
-    if not np.isfinite(estimate):
+    if not np.isfinite([ours.min(), theirs.min()]).all():  # a search without an end
         return Interval(np.nan, -np.inf, np.inf)
+    estimate = float(ours.min() - theirs.min())
     shifts = _candidates(ours, theirs)
     accepted = [
         shift for shift in shifts if _p_value(ours - shift, theirs) > 1 - confidence

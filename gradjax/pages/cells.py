@@ -162,12 +162,9 @@ def _tuned_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     if one["tuned_verdict"] is None:
         is_base = one["optimizer"] == table.baseline
         return _cell("baseline" if is_base else "not compared", None)
-    methods = {of.method for of in table.searches.values() if not of.is_uniform}
-    method = next(iter(methods - {""}), "this")
-    note = f" (approximate: {method} search)" if methods else ""
     row = next(row for row in table.rows if row.optimizer == one["optimizer"])
     assert row.tuned is not None
-    said = one["tuned_verdict"] + _p(one["tuned_p"]) + note
+    said = one["tuned_verdict"] + _p(one["tuned_p"])
     return _cell(said, one["tuned_p"], row.tuned.word)
 
 

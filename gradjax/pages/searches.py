@@ -86,7 +86,7 @@ def basins(table: Table) -> list[dict[str, Any]]:
                 "isHighOpen": one.is_high_open,
                 "decades": one.decades,
                 "tolerance": error,
-                "text": _basin_text(optimizer, one, error, varies=_others_vary(of)),
+                "text": _basin_text(optimizer, one),
             }
         )
     return found
@@ -117,26 +117,14 @@ def _by_rate(of: Searched, direction: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(list(best)), np.array(list(best.values()))
 
 
-def _others_vary(of: Searched) -> bool:
-    """Returns whether a setting of the search differs in more than its rate."""
-    others = [{k: v for k, v in one.items() if k != _RATE} for one in of.settings]
-    return any(one != others[0] for one in others)
-
-
-def _basin_text(optimizer: str, one: Basin, error: float, *, varies: bool) -> str:
+def _basin_text(optimizer: str, one: Basin) -> str:
     ends = [
         name
         for name, is_open in (("low", one.is_low_open), ("high", one.is_high_open))
         if is_open
     ]
-    least = "at least " if ends else ""
     said = (
-        f"{optimizer}: {least}{one.decades:.2f} decades, from "
-        f"{significant(one.low, 2)} to {significant(one.high, 2)}, are within one "
-        f"standard error ({significant(error, 2)}) of the best value"
+        f"{optimizer}: {'at least ' if ends else ''}{one.decades:.2f} decades, from "
+        f"{significant(one.low, 2)} to {significant(one.high, 2)}"
     )
-    if ends:
-        said += f"; the {' and the '.join(ends)} end was not reached"
-    if varies:
-        said += "; other numbers vary too, so a tuned basin may be wider"
-    return said + "."
+    return f"{said}; still good at the {' and the '.join(ends)} end" if ends else said

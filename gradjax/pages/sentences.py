@@ -41,6 +41,7 @@ def caption(table: Table) -> str:
             " ask whether another search of the same size would have decided"
             " otherwise."
         )
+        said += _approximation(table)
     count = table.metric.num_examples
     if count and "accuracy" in table.metric.name:
         said.append(
@@ -55,6 +56,15 @@ def caption(table: Table) -> str:
             " evaluations."
         )
     return " ".join(said)
+
+
+def _approximation(table: Table) -> list[str]:
+    """Returns a sentence if a search did not draw its settings independently."""
+    methods = {one.method for one in table.searches.values() if not one.is_uniform}
+    if not methods:
+        return []
+    named = ", ".join(sorted(one or "unknown" for one in methods))
+    return [f"They are approximate, because trials are not independent ({named})."]
 
 
 def _best(table: Table) -> str:

@@ -37,3 +37,5 @@ def test_a_search_without_a_trial_that_ended_has_no_difference():
     (found,) = tuned_verdicts(values, [("a", "b")], "min")
     assert found.word == "worse"
     assert describe_tuned(found) == "worse: a search has no trial that ended"
+    (found,) = tuned_verdicts({"a": [np.nan], "b": [np.nan]}, [("a", "b")], "max")
+    assert found.word == "cannot be told apart"

@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 
+from gradjax.analysis.comparison import compare
 from gradjax.pages.content import content
 from gradjax.pages.page import page
+from gradjax.plots.comparison import learning_curves
+from gradjax.types import Series
 from tests.pages import browser as browsers
-from tests.pages.comparisons import table
+from tests.pages.comparisons import ACCURACY, outcomes, table
 
 NAMES = [f"optimizer_{k}" for k in range(10)]
 HEADS = [
@@ -157,3 +161,84 @@ def test_axes_change_their_unit_and_scale(browser, file):
 def test_the_page_prints(browser, file):
     browser.open(file)
     assert browser.pdf().startswith(b"%PDF")
+
+
+def _all_diverged(one):
+    return one._replace(value=np.nan, diverged_step=50)
+
+
+def _half_diverged(one):
+    return _all_diverged(one) if one.seed % 2 and one.role == "fresh" else one
+
+
+def _seven_decades(one):
+    scale = 10.0 ** (one.seed % 8)
+    curve = one.curve._replace(values=np.exp(one.curve.values) * scale)
+    return one._replace(value=float(np.exp(one.value) * scale), curve=curve)
+
+
+def _with_gaps(one):
+    values = np.where(np.arange(len(one.curve.values)) % 3, one.curve.values, np.nan)
+    return one._replace(curve=one.curve._replace(values=values))
+
+
+def _without_curves(one):
+    return one._replace(curve=Series(np.empty(0), np.empty(0)), setting={"b": "text"})
+
+
+CASES = {
+    "names of 40 letters": (["a" * 40, "b" * 40], {}, None),
+    "one optimizer": (["adam"], {}, None),
+    "one seed": (["adam", "sgd"], {"num_seeds": 1}, None),
+    "one trial": (["adam", "sgd"], {"num_trials": 1}, None),
+    "no search": (["adam", "sgd"], {"num_trials": 0}, None),
+    "all diverged": (["adam", "sgd"], {}, _all_diverged),
+    "half of the seeds diverged": (["adam", "sgd"], {}, _half_diverged),
+    "seven decades": (["adam", "sgd"], {"num_seeds": 8}, _seven_decades),
+    "gaps": (["adam", "sgd"], {}, _with_gaps),
+    "no curves": (["adam", "sgd"], {}, _without_curves),
+    "hostile names": (["</script><script>alert(1)</script>", "=cmd()"], {}, None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_unusual_results_are_shown_without_an_error(browser, tmp_path, case):
+    names, sizes, change = CASES[case]
+    made = []
+    for problem in ("digits", "wine"):
+        found = list(outcomes(names, problem=problem, **sizes))
+        found = [change(one) for one in found] if change else found
+        made.append(compare(found, ACCURACY, names[0]))
+    file = tmp_path / "report.html"
+    html = page(content(case, made, {}), learning_curves(made))
+    file.write_text(html, encoding="utf-8")
+    browser.events.clear()
+    browser.open(file, 390)
+    assert browser.complaints() == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in names:
+        assert name in browser.evaluate("document.querySelector('main').innerText")
+    assert "NaN" not in browser.evaluate("document.querySelector('main').innerText")
+    broken = "[...document.querySelectorAll('svg [d*=NaN], svg [transform*=NaN]')]"
+    assert browser.evaluate(f"{broken}.length") == 0
+
+
+def test_without_scripts_there_are_the_table_and_pictures(browser, tmp_path):
+    made = [table(["adam", "sgd"])]
+    file = tmp_path / "report.html"
+    html = page(content("A title", made, {}), learning_curves(made))
+    file.write_text(html, encoding="utf-8")
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.call("Page.navigate", url=f"file://{file}")
+    size = "(document.querySelector('noscript img') ?? {}).naturalWidth ?? 0"
+    browser.wait(f"{size} > 100")
+    assert browser.evaluate("document.querySelectorAll('tbody tr').length") == 2
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_command_is_copied_or_selected(browser, file):
+    browser.open(file)
+    browser.click(f"{FIRST}.querySelector('summary')")
+    button = f"{FIRST}.querySelector('button.copy')"
+    browser.click(button)
+    browser.wait(f"['copied', 'selected'].includes({button}.textContent)", 5)

@@ -108,8 +108,14 @@ report.searchPanels = (() => {
     return [...fields, reset];
   };
 
+  // The names of axes: the last part of a path such as adamw.weight_decay, if it is unique.
+  const labelsOf = (scales) => {
+    const ends = scales.map((scale) => scale.name.split(".").pop());
+    return scales.map((scale, k) => words(ends.filter((end) => end === ends[k]).length > 1 ? scale.name : ends[k]));
+  };
+
   const lineOf = (trial, scales, valueScale) => {
-    const points = scales.map((scale) => ({ trial, axis: words(scale.name), y: scale.place(trial.setting[scale.name]) }));
+    const points = scales.map((scale) => ({ trial, axis: scale.label, y: scale.place(trial.setting[scale.name]) }));
     const end = trial.value === null ? -0.12 : valueScale.place(trial.value);
     return [...points, { trial, axis: valueScale.label, y: end }].filter((d) => Number.isFinite(d.y));
   };
@@ -123,10 +129,11 @@ report.searchPanels = (() => {
     let shownOf;
     const made = panel(place, heading, [select("of", "optimizer", optimizers)], (state, width) => {
       const own = tried.filter((trial) => trial.optimizer === state.of);
-      const scales = filter.scales.get(state.of);
+      const labelled = labelsOf(filter.scales.get(state.of));
+      const scales = filter.scales.get(state.of).map((scale, k) => ({ ...scale, label: labelled[k] }));
       const seen = finite(own);
       const valueScale = { ...scaleOf("value", seen.map((trial) => trial.value)), label: problem.chosenBy };
-      const all = [...scales.map((scale) => ({ ...scale, label: words(scale.name) })), valueScale];
+      const all = [...scales, valueScale];
       if (shownOf !== state.of) {
         shownOf = state.of;
         const changed = (isReset) => {
@@ -148,7 +155,7 @@ report.searchPanels = (() => {
         : d3.interpolatePlasma(isDark() ? 0.25 + 0.7 * goodness(trial) : 0.85 - 0.8 * goodness(trial));
       const drawn = own.sort((a, b) => (a.value === null ? -1 : goodness(a)) - (b.value === null ? -1 : goodness(b)))
         .flatMap((trial) => lineOf(trial, scales, valueScale));
-      const labels = all.flatMap((scale) => [0, 0.25, 0.5, 0.75, 1].map((t) => ({ axis: scale.label, y: t, text: shown(Number.isFinite(scale.at(t)) ? Number(scale.at(t).toPrecision(2)) : scale.at(t)) }))
+      const labels = (seen.length ? all : all.slice(0, -1)).flatMap((scale) => [0, 0.25, 0.5, 0.75, 1].map((t) => ({ axis: scale.label, y: t, text: shown(Number.isFinite(scale.at(t)) ? Number(scale.at(t).toPrecision(2)) : scale.at(t)) }))
         .filter((d, k, list) => k === 0 || d.text !== list[k - 1].text));
       const line = (isOn, isLost) => Plot.line(drawn.filter((d) => filter.passes(d.trial) === isOn && (d.trial.value === null) === isLost), {
         x: "axis", y: "y", z: (d) => own.indexOf(d.trial), stroke: (d) => color(d.trial), curve: "bump-x",
@@ -189,7 +196,7 @@ report.searchPanels = (() => {
         x: { label: "learning rate", ...axis(true, points.map((d) => d.rate)) },
         y: { label: problem.chosenBy, ...axis(state.logY, seen.map((d) => d.value)) },
         marks: [
-          Plot.rectY(problem.basins, { x1: "low", x2: "high", fill: "optimizer", fillOpacity: 0.1 }),
+          Plot.rect(problem.basins, { x1: "low", x2: "high", fill: "optimizer", fillOpacity: 0.1 }),
           Plot.lineY(points, { x: "rate", y: "value", stroke: "optimizer" }),
           Plot.dot(seen, { x: "rate", y: "value", stroke: "optimizer", r: 3 }),
           Plot.dot(points.filter((d) => !Number.isFinite(d.value)), { x: "rate", y: () => worst, stroke: "optimizer", symbol: "times" }),
@@ -197,8 +204,8 @@ report.searchPanels = (() => {
           Plot.dot(problem.basins, { x: "best", y: "value", fill: "optimizer", symbol: "star", r: 6 }),
           Plot.tip(seen, Plot.pointer({ maxRadius: 200, x: "rate", y: "value", title: (d) => `${d.optimizer}\nlearning rate ${shown(d.rate)}: ${d.value.toPrecision(4)}` })),
         ],
-      }), note("A point is the best trial at a rate. The thick line is the basin, and a cross is a rate at which every trial diverged."),
-      ...problem.basins.map((one) => note(one.text))];
+      }), note("A point is the best trial at a rate, and a cross is a rate at which every trial diverged. The thick line is the basin: the rates whose value is within one standard error, over the fresh seeds, of the best value. Where other numbers vary too, a tuned basin may be wider."),
+      element("ul", { class: "note" }, ...problem.basins.map((one) => element("li", {}, one.text)))];
     });
   };
 
