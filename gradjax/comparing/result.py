@@ -83,7 +83,7 @@ def _rows(row: Row, table: Table, times: dict[str, Any]) -> list[tuple[str, str]
         said.append(("", f"the chosen setting: {describe(row.verdict)}"))
     if row.tuned is not None:
         said.append(("", f"the optimizer, tuned again: {describe_tuned(row.tuned)}"))
-    spent = list(filter(None, (_arrival(row, table), _time(times, row))))
+    spent = list(filter(None, (_arrival(row, table, times), _time(times, row))))
     return [*said, ("", "; ".join(spent))] if spent else said
 
 
@@ -109,16 +109,17 @@ def _value(row: Row) -> str:
     return f"{number(mean)} [{number(low)}, {number(high)}]"
 
 
-def _arrival(row: Row, table: Table) -> str:
+def _arrival(row: Row, table: Table, times: dict[str, Any]) -> str:
     """Returns how many gradients the seeds needed to reach the target."""
-    found, seconds = summary(row.arrivals), summary(row.arrivals, "seconds")
+    found, per_gradient = summary(row.arrivals), times.get(row.optimizer)
     if found is None or table.target is None:
         return ""
     target = f"{significant(table.target.value)} reached by {found.num_reached}"
     said = f"{target} of {found.num_runs} seeds"
     if not math.isfinite(found.median):
         return said
-    time = f", {significant(seconds.median)} s" if seconds is not None else ""
+    is_timed = per_gradient is not None and table.unit == "gradients"
+    time = f", {significant(found.median * per_gradient)} s" if is_timed else ""
     return f"{said}, median after {found.median:,.0f} {table.unit}{time}"
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell
+from gradjax.comparing.cells import Cell, listing
 from gradjax.errors import Refusal
-from gradjax.records import inspection, journal, opening
+from gradjax.records import comparisons, inspection, journal, opening
 from gradjax.records.load import summary_of
 from gradjax.records.plan import check_same
 from gradjax.sweeps import planning, rounds
-from gradjax.sweeps.rounds import FRESH_SEED
 from gradjax.tuning import planned
 from gradjax.tuning.planned import Prepared, Work
 from gradjax.types import Space, Sweep
@@ -106,20 +105,10 @@ def _summary(cell: Cell, place: Path) -> dict[str, Any] | None:
     """Returns the summary of a record that holds exactly what a cell asks for."""
     with contextlib.suppress(Refusal):  # there is none, or it is damaged
         found = summary_of(place)
-        if _has_all(cell, found) and _is_whole(place):
+        (listed,) = listing([cell])
+        if comparisons.has_all(listed, found) and _is_whole(place):
             return found
     return None
-
-
-def _has_all(cell: Cell, found: dict[str, Any]) -> bool:
-    """Returns whether a summary is of all trials and seeds of a cell."""
-    if not cell.num_trials:
-        return found["num_trials"] >= cell.num_seeds
-    (own,) = found["optimizers"].values()
-    known = {*own.get("fresh", {}).get("seeds", ())}
-    seeds = {*range(FRESH_SEED, FRESH_SEED + cell.num_seeds)}
-    is_fresh = own["best"] is None or seeds <= known
-    return found["num_trials"] == cell.num_trials and is_fresh
 
 
 def _is_whole(place: Path) -> bool:

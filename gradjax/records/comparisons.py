@@ -97,25 +97,38 @@ def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:
     return [_joined(cells) for cells in found.values()]
 
 
+def has_all(cell: dict[str, Any], summary: dict[str, Any]) -> bool:
+    """Returns whether a summary is of all trials and seeds that a cell asks for.
+
+    Args:
+      cell: as `write` takes it.
+      summary: of the record of the cell.
+    """
+    seeds = {*range(*cell["seeds"])}
+    if not cell["num_trials"]:
+        return summary["num_trials"] >= len(seeds)
+    (own,) = summary["optimizers"].values()
+    known = {*own.get("fresh", {}).get("seeds", ())}
+    is_tried = summary["num_trials"] == cell["num_trials"]
+    return is_tried and (own["best"] is None or seeds <= known)
+
+
 def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]]:
     """Returns the trials of a cell that belong to the comparison."""
     place = folder / cell["folder"]
-    if inspection.is_empty(place) or not (place / "summary.json").is_file():
+    is_there = not inspection.is_empty(place) and (place / "summary.json").is_file()
+    if not is_there or not has_all(cell, summary := summary_of(place)):
         raise Refusal(
             f"{folder}: {cell['optimizer']} on {cell['problem']} is not finished: the"
             " command of the comparison continues it"
         )
     metric, found = outcomes(place)
-    (best,) = (one["best"] for one in summary_of(place)["optimizers"].values())
-    seeds = range(*cell["seeds"])
+    (best,) = (one["best"] for one in summary["optimizers"].values())
     tried = [one for one in found if one.role == "search"][: cell["num_trials"]]
-    fresh = [
-        one
-        for one in found
-        if one.role == "fresh"
-        and one.seed in seeds
-        and (not cell["num_trials"] or _is_at(one.setting, best))
-    ]
+    seeds = range(*cell["seeds"])
+    fresh = [one for one in found if one.role == "fresh" and one.seed in seeds]
+    if cell["num_trials"]:  # an earlier search may have chosen another setting
+        fresh = [one for one in fresh if _is_at(one.setting, best)]
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
     per_gradient = event(place, "seconds_per_gradient")
