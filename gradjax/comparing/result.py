@@ -118,8 +118,9 @@ def _arrival(row: Row, table: Table, times: dict[str, Any]) -> str:
     said = f"{target} of {found.num_runs} seeds"
     if not math.isfinite(found.median):
         return said
-    is_timed = per_gradient is not None and table.unit == "gradients"
-    time = f", {significant(found.median * per_gradient)} s" if is_timed else ""
+    time = ""
+    if per_gradient is not None and table.unit == "gradients":
+        time = f", {significant(found.median * per_gradient)} s"
     return f"{said}, median after {found.median:,.0f} {table.unit}{time}"
 
 

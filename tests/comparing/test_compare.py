@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import gradjax
+from gradjax.comparing import result
 from gradjax.pages.content import content
 from gradjax.records import faults
 
@@ -58,6 +59,12 @@ def test_all_get_the_same_trials_gradients_and_seeds(whole):
     roles = [(one.optimizer, one.role) for one in table.outcomes]
     assert all(roles.count((name, "search")) == 3 for name in TWO)
     assert len(repr(whole)) < 300
+    ((title, shown),) = result.shown_tables(whole)
+    assert title.endswith("train loss, lower is better, 2 fresh seeds")
+    said = " ".join(text for _, text in shown)
+    for part in (", baseline", "the chosen setting: ", "tuned again: ", "reached by "):
+        assert part in said
+    assert said.count(" us a gradient") == 2
     for times in whole.seconds_per_gradient.values():
         assert all(value > 0 for value in times.values()) and times.keys() == {*TWO}
 
