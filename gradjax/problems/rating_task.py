@@ -75,12 +75,13 @@ def catalogue(what: Task) -> bytes:
     return json.dumps(lists | {"mean": what.mean}).encode()
 
 
-def from_catalogue(content: str, model: str) -> Task:
+def from_catalogue(content: str, model: str, own: Any = None) -> Task:
     """Makes the task of a stored model; its ratings are those of the train split.
 
     Args:
       content: of the file that `catalogue` makes.
       model: the expression of the model.
+      own: what its import path names; None: it is imported.
 
     Raises:
         Refusal: what `task` refuses, or the content is damaged.
@@ -110,7 +111,7 @@ def from_catalogue(content: str, model: str) -> Task:
     )
     nothing = np.zeros(0, np.int64)
     parts = Parts(np.arange(count), nothing, nothing)
-    return _task(known, parts, "", model, mean)
+    return _task(known, parts, "", model, mean, own=own)
 
 
 def predictor(what: Task) -> Callable[..., np.ndarray]:
@@ -188,6 +189,7 @@ def _task(
     model: str,
     mean: float,
     precision: str = "float32",
+    own: Any = None,
 ) -> Task:
     from gradjax import models
     from gradjax.models import recommender as interface
@@ -199,7 +201,7 @@ def _task(
         all_ratings.genres,
     )
     registry: Any = models.RECOMMENDERS
-    made: Any = network(model, registry, properties, precision=precision)
+    made: Any = network(model, registry, properties, own=own, precision=precision)
     return Task(
         all_ratings,
         parts,

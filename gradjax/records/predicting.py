@@ -55,8 +55,8 @@ def functions(
     base = config["settings"]["own"]
     if varied := [flag for flag in _OF_DATA if own.get(flag) != base.get(flag)]:
         return _unable(varied[0], own[varied[0]]), None
-    if ":" in name and (model is None or "num_items" in data):
-        return _without_model(name, is_of_ratings="num_items" in data), None
+    if ":" in name and model is None:
+        return _without_model(name), None
     make = _maker(folder, data, own, state, model)
     if make is None:
         return None, None
@@ -81,11 +81,9 @@ def _unable(flag: str, value: Any) -> Function:
     return predict
 
 
-def _without_model(name: str, is_of_ratings: bool) -> Function:
+def _without_model(name: str) -> Function:
     path = name.partition("(")[0].replace(":", ".")
     how = f"give it by gradjax.load(folder, model={path})"
-    if is_of_ratings:
-        how = "models of ratings are not given by gradjax.load"
 
     def predict(_inputs: Any, **_options: Any) -> Any:
         raise Refusal(
@@ -113,7 +111,7 @@ def _maker(
     if "columns" in data:
         return functools.partial(_of_rows, data, own["model"], model)
     if "num_items" in data:
-        return functools.partial(_of_ratings, folder, own["model"])
+        return functools.partial(_of_ratings, folder, own["model"], model)
     return None
 
 
@@ -162,10 +160,11 @@ def _of_rows(data: dict[str, Any], name: str, given: Any) -> tuple[Function]:
     return (own_table.predictor(model, data),)
 
 
-def _of_ratings(folder: Path, name: str) -> tuple[Function, Function]:
+def _of_ratings(folder: Path, name: str, given: Any) -> tuple[Function, Function]:
     path = folder / rating_task.CATALOGUE
     try:
-        what = rating_task.from_catalogue(path.read_text(encoding="utf-8"), name)
+        content = path.read_text(encoding="utf-8")
+        what = rating_task.from_catalogue(content, name, given)
     except OSError as error:
         raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
     except ValueError as error:

@@ -71,6 +71,20 @@ def hide(folder):
     (folder / "experiments" / "mine.py").write_text(RULE)
 
 
+def files_in(folder):
+    """The files of our packages, without what Python and pip write beside them."""
+    found = [
+        path
+        for name in ("gradjax", *console.FOLDERS)
+        for path in (folder / name).rglob("*")
+    ]
+    return {
+        path.relative_to(folder).as_posix()
+        for path in found
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
 RULE = (
     "import optax\ndef rule(learning_rate=0.1):\n    return optax.sgd(learning_rate)\n"
 )
@@ -103,6 +117,8 @@ def test_an_installed_gradjax_runs_where_experiments_is_the_users_own(tmp_path):
     user = tmp_path / "user"
     user.mkdir()
     hide(user)
+    assert files_in(place) == files_in(source), "the wheel has every file of ours"
+    assert {"gradjax/py.typed", "gradjax/pages/static/page.html"} <= files_in(place)
     packages = sysconfig.get_path("purelib")
     env = os.environ | {"PYTHONPATH": f"{place}{os.pathsep}{packages}"}
     done = subprocess.run(

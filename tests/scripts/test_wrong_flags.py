@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+from gradjax.commands import compilation_cache
+
 NUMBERS = ("-1", "0", "1.5", "nan", "1e400", "many", "", "9" * 30)
 LEARNING_RATES = "--sweep=learning_rate=[1]"
 
@@ -23,6 +25,42 @@ WRONG = {
     ],
     "check_device": [["nope"], ["--steps=1"], ["--minutes=many"], ["--minutes=nan"]],
     "check_statistics": [["nope"], ["--nope"], *with_numbers("--studies")],
+    "compare": [
+        ["nope"],
+        ["--optimizers=adma,sgd"],
+        ["--optimizers="],
+        ["--optimizers=sgd"],
+        *(
+            ["--optimizers=sgd,adam", flag]
+            for flag in (
+                "--suite=smal",
+                "--suite=",
+                "--problems=quadratc",
+                "--problems=",
+                "--baseline=lion",
+                "--baseline=",
+                "--space=learning_rate",
+                "--space=",
+                "--search=randm",
+                "--search=",
+                "--schedule=cosin",
+                "--schedule=",
+                "--horizons=0",
+                "--horizons=many",
+                "--horizons=",
+                "--workdir={file}",
+                "--workdir=",
+                "--workdir={missing}/run",
+            )
+        ),
+        *(
+            ["--optimizers=sgd,adam", "--problems=ridge", *flag]
+            for flag in with_numbers(
+                "--trials", "--seeds", "--gradients", "--batch_size"
+            )
+        ),
+        *(["--optimizers=sgd,adam", f"--seed={v}"] for v in NUMBERS if v != "0"),
+    ],
     "compare_traces": [["HEAD", "nope"], ["--nope"]],
     "count_gradient_checks": [
         ["nope"],
@@ -71,10 +109,17 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+SLOW = ("compare",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in WRONG],
+)
 def test_each_wrong_flag_is_refused_in_one_line(name, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(compilation_cache, "keep", lambda _: None)
     (tmp_path / "cwd").mkdir()
     (tmp_path / "file").write_bytes(bytes(range(256)))
     monkeypatch.chdir(tmp_path / "cwd")
