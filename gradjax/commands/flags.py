@@ -70,7 +70,12 @@ _TRAINING = {
         SCHEDULE,
         Flag("batch_size", "integer", "{examples} in a batch. Unset: {batch}"),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
-        Flag("steps", "integer", "steps of a run, of one batch each; replaces epochs"),
+        Flag(
+            "steps",
+            "integer",
+            "steps of a run, of one batch each; replaces epochs. More of them, or more"
+            " epochs, with the --workdir of a finished run make this run longer",
+        ),
         Flag(
             "init_from",
             "string",

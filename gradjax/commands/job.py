@@ -11,7 +11,8 @@ from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
 from gradjax.records import sources
 from gradjax.records.initial import read, split, started
-from gradjax.sweeps import planning, points, space
+from gradjax.sweeps import longer, planning, points, space
+from gradjax.sweeps.longer import Longer
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
@@ -34,6 +35,7 @@ class Job(NamedTuple):
     plan: dict[str, Any]
     folder: Path
     notes: list[str]  # what was understood of files, and chosen for the data
+    extension: Longer | None = None  # how the run of the folder is extended
 
 
 def job_of(
@@ -70,7 +72,6 @@ def job_of(
         own = group._replace(batch_size=None) if is_fitted else group
         return started(experiment.program_of(what, make(group), own), initial)
 
-    groups = planning.first_groups(settings, asked, varied, method, program)
     plan = _plan(what, settings, asked, varied, problem)
     if initial is not None:
         plan["init_from"] = initial.source
@@ -79,6 +80,12 @@ def job_of(
     if initial is not None and split(initial.source)[0].absolute() == folder:
         raise Refusal(f"--init_from={initial.source}: is the folder of this command")
     known = {} if options.overwrite else planning.known_plan(folder)
+    settings = longer.resumed(settings, known, planning.is_extended(folder, known))
+    extension = longer.of_record(settings, plan, known, program, options.workdir)
+    if extension is not None:
+        settings, notes = extension.settings, [*notes, extension.words]
+    plan = longer.with_settings(plan, settings)
+    groups = planning.first_groups(settings, asked, varied, method, program)
     execution = planning.executed(
         asked, varied, settings.seeds, known, groups, may_restart
     )
@@ -97,6 +104,7 @@ def job_of(
         plan,
         folder,
         notes,
+        extension,
     )
 
 

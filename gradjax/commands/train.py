@@ -33,7 +33,7 @@ from gradjax.report import (
     trained,
 )
 from gradjax.report.trained import Trained
-from gradjax.sweeps import choose, rounds
+from gradjax.sweeps import choose, extended, longer, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
 from gradjax.types import Options, Settings, Sweep, Target
@@ -72,12 +72,14 @@ def train(
         job.folder.parent.mkdir(parents=True, exist_ok=True)
     store = stored.create_or_open(
         job.folder,
-        job.plan,
+        longer.plan_before(job.plan, job.extension),
         say=terminal.say,
         accept_changes=asked.accept_changes,
         overwrite=options.overwrite,
     )
     try:
+        if job.extension is not None:
+            store = extended.begin(store, job.plan)
         with signals.heard() as stop_requested:
             return _run(job, store, options, stop_requested)
     finally:

@@ -6,6 +6,7 @@ A run is a sweep of one trial, and both have the same format.
     journal.jsonl   a line for everything that is committed: rounds, segments, ...
     segments/       the curves and the results of trials, a file per segment
     params/         the kept parameters of trials
+    states/         the states of a run from which a longer one goes on
     snapshots/      the states of trials, from which a killed process resumes
     catalogue.json  only for ratings: names of users and items, and who rated what
     tokenizer.json  only for texts: the tokenizer, in the format of `tokenizers`

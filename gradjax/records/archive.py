@@ -10,7 +10,12 @@ import numpy as np
 
 from gradjax.errors import Refusal
 
-FOLDERS = {"segment": "segments", "params": "params", "snapshot": "snapshots"}
+FOLDERS = {
+    "segment": "segments",
+    "params": "params",
+    "snapshot": "snapshots",
+    "states": "states",
+}
 MAX_NAME = 200  # file systems allow 255 bytes, and the store adds some to a name
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _KINDS = "biufcSU"  # of dtypes that an .npz preserves

@@ -25,7 +25,9 @@ from gradjax.records.durable import write_all
 
 FILE = "journal.jsonl"
 _LINE = re.compile(rb'\{"check":"([0-9a-f]{64})",(.*)', re.DOTALL)
-_NAME = re.compile(rb'"kind":"(segment|params|snapshot)","name":"([A-Za-z0-9._-]+)"')
+_NAME = re.compile(
+    rb'"kind":"(segment|params|snapshot|states)","name":"([A-Za-z0-9._-]+)"'
+)
 
 
 class Damaged(NamedTuple):

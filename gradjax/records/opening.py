@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, sync_folder
-from gradjax.records import archive, faults, inspection, journal, lock
+from gradjax.records import archive, extension, faults, inspection, journal, lock
 from gradjax.records.durable import open_to_append
 from gradjax.records.folder import checked_path
 from gradjax.records.inspection import JOURNAL
@@ -86,6 +86,7 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
     plan, found = read_plan(path, say), inspection.inspect(path)
     for line in found.problems:
         say(line)
+    plan = extension.extended(plan, found.events)
     return Store(path, plan, *found[:4], say, None, None)
 
 
@@ -133,7 +134,8 @@ def _open_locked(
         write_plan(path, wanted)
         faults.reach("open:after_plan")
     plan, accepted = read_plan(path, say), inspection.accepted_environments(path)
-    is_new = check_same(path, plan, accepted, wanted, accept_changes)
+    now = extension.extended(plan, extension.events_of(path))
+    is_new = check_same(path, now, accepted, wanted, accept_changes)
     for name in archive.FOLDERS.values():
         (path / name).mkdir(exist_ok=True)
     file = open_to_append(path / JOURNAL)
@@ -152,7 +154,7 @@ def _open_locked(
             write_plan(path, plan)
         if not found.has_plan:
             journal.append(file, line_of(plan), "plan")
-        store = Store(path, plan, *found[:4], say, held, file)
+        store = Store(path, now, *found[:4], say, held, file)
         if is_new:
             _accept(store, wanted["environment"])
     except BaseException:

@@ -136,13 +136,7 @@ def check_same(
     """
     if accepted:
         there = {**there, "environment": accepted[-1]}
-    old, new = _flat(there), _flat(asked)
-    differing = [
-        key
-        for key in {**old, **new}
-        if key not in old or key not in new or old[key] != new[key]
-    ]
-    differing = [key for key in differing if key not in _HINTS]
+    old, new, differing = _flat(there), _flat(asked), differences(there, asked)
     has_both = "environment" in there and "environment" in asked
     others = [
         key
@@ -166,6 +160,16 @@ def check_same(
             f"{folder} holds trials of another plan ({'; '.join(listed)}); {fix}"
         )
     return bool(differing)
+
+
+def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Returns the dotted names of what decides and differs in two plans."""
+    old, new = _flat(there), _flat(asked)
+    return [
+        key
+        for key in {**old, **new}
+        if old.get(key) != new.get(key) and key not in _HINTS
+    ]
 
 
 def _difference(key: str, old: dict[str, str], new: dict[str, str]) -> str:

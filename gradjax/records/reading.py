@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.records import extension
 from gradjax.records import store as stored
 from gradjax.types import Series
 
@@ -82,8 +83,21 @@ def trace_of(store: Any, trial: str) -> dict[str, Series]:
 
 def segments(store: Any) -> Iterator[tuple[str, Row, dict[str, np.ndarray]]]:
     """Yields (cohort, record, arrays) of each committed segment, ordered by name."""
-    for name, record in sorted(stored.committed_segments(store).items()):
+    for name, record in sorted(segment_records(store).items()):
         yield name.rpartition("-")[0], record, stored.read(store, name)
+
+
+def segment_records(store: Any) -> dict[str, Row]:
+    """Returns name -> record of each segment; those that a longer run has are left out.
+
+    A run that was extended has a copy of its first segments.
+    """
+    continued = extension.continued(stored.events(store))
+    return {
+        name: record
+        for name, record in stored.committed_segments(store).items()
+        if _label(name) not in continued
+    }
 
 
 _MEASURED = ("train_", "validation_", "test_")
@@ -92,11 +106,12 @@ _MEASURED = ("train_", "validation_", "test_")
 def trial_records(store: Any) -> dict[str, Row]:
     """Returns trial id -> what the journal holds of the trial, in order."""
     found: dict[str, Row] = {}
+    continued = extension.continued(stored.events(store))
     for event in stored.events(store):
-        if "round" not in event:
+        label = f"{event.get('round')}-{event.get('number')}"
+        if "round" not in event or label in continued:
             continue
         for trial, one in zip(event["ids"], event["trials"], strict=True):
-            label = f"{event['round']}-{event['number']}"
             about = {"trial": trial, "round": event["round"], "group": one["group"]}
             about["label"] = label
             about |= {name: one[name] for name in ("seed", "optimizer", "schedule")}

@@ -5,6 +5,7 @@
                           committed, in order
     segments/<name>.npz   the results of a segment of some trials
     params/<name>.npz     the kept parameters of some trials
+    states/<name>.npz     the states from which a longer run goes on
     snapshots/<name>.npz  the states of trials, from which they resume; the last two
 
 A file is committed in this order: temporary file, fsync, rename, fsync of the folder,
@@ -32,8 +33,10 @@ __all__ = [
     "close",
     "commit",
     "commit_params",
+    "commit_states",
     "committed_segments",
     "committed_params",
+    "committed_states",
     "create_or_open",
     "events",
     "latest_snapshot",
@@ -87,6 +90,22 @@ def commit_params(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
         Refusal: see `commit`.
     """
     _commit(store, "params", name, arrays, {})
+
+
+def commit_states(
+    store: Store, name: str, arrays: Mapping[str, Any], /, **metadata: Any
+) -> None:
+    """Stores the states of trials for a longer run, as `commit` stores a segment.
+
+    Raises:
+        Refusal: see `commit`.
+    """
+    _commit(store, "states", name, arrays, metadata)
+
+
+def committed_states(store: Store) -> dict[str, dict[str, Any]]:
+    """Returns the committed states for a longer run, by name."""
+    return _of_kind(store, "states")
 
 
 def committed_params(store: Store) -> dict[str, dict[str, Any]]:

@@ -40,7 +40,8 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
             " state that the network collected at the parameters that are not averaged"
         )
     committed = stored.committed_segments(store).values()
-    done = max((one["steps"] for one in committed), default=0)
+    own = [one for one in committed if one["num_steps"] == plan.num_steps]
+    done = max((one["steps"] for one in own), default=0)
     if 0 < done < plan.num_steps:
         terminal.say(
             f"an unfinished run is here, with {done:,} of {plan.num_steps:,} steps: it"

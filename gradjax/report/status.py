@@ -67,7 +67,7 @@ def _how_far(trials: list[dict[str, Any]]) -> str:
 
 def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
     """Returns the recorded time, and the estimate of what is left."""
-    records = stored.committed_segments(store).values()
+    records = reading.segment_records(store).values()
     spent = sum(one["run_s"] for one in records)
     taken = sum(one.get("steps") or 0 for one in trials)
     total = max((one["num_steps"] for one in records), default=0)

@@ -23,7 +23,7 @@ from gradjax.trials import batches, collect
 from gradjax.trials import results as results_of
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
-from gradjax.trials.results import BlockRange
+from gradjax.trials.results import BlockRange, Results
 from gradjax.types import Trials
 
 Halve = Callable[[Active, BlockRange], None]  # writes stopped_step
@@ -42,6 +42,7 @@ class Hooks(NamedTuple):
     round_hash: str = ""  # of the list of trials, for the journal
     stops: tuple[int, ...] = ()  # blocks after which `halve` must be called
     halve: Halve = lambda *_: None  # called after each segment
+    trunk: int = 0  # blocks after which the states are stored for a longer run; 0: none
     on_segment: batches.OnSegment = lambda *_: None  # after each computed segment
     on_read: batches.OnSegment = lambda *_: None  # after each segment that was read
     on_ready: Callable[[], None] = lambda: None  # when the program is compiled
@@ -84,7 +85,8 @@ def run_cohort(
     )
     found = _find_committed(store, prefix)
     due = time.monotonic() + _SNAPSHOT_S
-    for k, blocks in enumerate(_block_ranges(lanes, hooks.stops, found)):
+    stops = (*hooks.stops, hooks.trunk)
+    for k, blocks in enumerate(_block_ranges(lanes, stops, found)):
         rows, name = active.rows, f"{prefix}-{blocks[0]:06d}"
         if k < found.num_known:
             results_of.from_arrays(active.results, blocks, stored.read(store, name))
@@ -104,12 +106,11 @@ def run_cohort(
                 params_of.commit(
                     store, prefix, ids, _collect(active), hooks.keep, cohort
                 )
-            arrays = results_of.to_arrays(active.results, rows, blocks)
-            about = {"interval": list(blocks), "steps": steps}
-            about |= {"num_steps": plan.num_steps, "run_s": run_s}
-            about |= {"ranked_by": choose.ranking_curve(active.results)}
-            arrays |= {"trial": np.asarray(ids)[rows]}
-            stored.commit(store, name, arrays, **about, round=hooks.round_hash)
+            if sum(blocks) == hooks.trunk and len(active.rows):
+                own = states_of(active) | {"trial": np.asarray(ids)}
+                stored.commit_states(store, f"{prefix}-states", own, blocks=hooks.trunk)
+            at_end = Segment(rows, blocks, run_s, hooks.round_hash)
+            commit_segment(store, name, ids, active.results, at_end)
         hooks.halve(active, blocks)
         active = batches.survivors(active)
         is_over = sum(blocks) * plan.block_steps >= plan.num_steps
@@ -117,7 +118,7 @@ def run_cohort(
         is_due = number is not None or time.monotonic() > due
         if k >= found.num_known and len(active.rows) and not is_over and is_due:
             started = time.monotonic()
-            stored.snapshot(store, name, _states(active))
+            stored.snapshot(store, name, states_of(active))
             now = time.monotonic()
             due = now + max(_SNAPSHOT_S, _SNAPSHOT_PART * (now - started))
         if number is not None:
@@ -127,6 +128,41 @@ def run_cohort(
         if not len(active.rows):
             break
     return collect.collect(active.results, active.own, (times[0], times[1]))
+
+
+class Segment(NamedTuple):
+    """A segment of some trials of a cohort, to be committed."""
+
+    rows: np.ndarray  # i64[...], the trials that were active in it
+    blocks: BlockRange
+    run_s: float
+    round_hash: str
+
+
+def commit_segment(
+    store: Any, name: str, ids: list[str], results: Results, segment: Segment
+) -> None:
+    """Commits what the results hold of a segment.
+
+    Args:
+      store: open to write.
+      name: of the segment.
+      ids: of all trials of the cohort.
+      results: of all trials of the cohort.
+      segment: the trials and blocks.
+    """
+    plan, (rows, blocks, run_s, round_hash) = results.plan, segment
+    arrays = results_of.to_arrays(results, rows, blocks)
+    about = {
+        "interval": list(blocks),
+        "steps": min(sum(blocks) * plan.block_steps, plan.num_steps),
+        "num_steps": plan.num_steps,
+        "run_s": run_s,
+        "ranked_by": choose.ranking_curve(results),
+        "round": round_hash,
+    }
+    arrays |= {"trial": np.asarray(ids)[rows]}
+    stored.commit(store, name, arrays, **about)
 
 
 def _collect(active: Active) -> Trials:
@@ -186,7 +222,7 @@ def _block_ranges(
             yield start, first + count - start
 
 
-def _states(active: Active) -> dict[str, np.ndarray]:
+def states_of(active: Active) -> dict[str, np.ndarray]:
     """Returns the states of all trials, as named arrays.
 
     The trials that have ended are among them, because their parameters are stored with
@@ -198,7 +234,7 @@ def _states(active: Active) -> dict[str, np.ndarray]:
 
 
 def _put_states(active: Active, arrays: dict[str, np.ndarray]) -> None:
-    """Restores the states that `_states` returned."""
+    """Restores the states that `states_of` returned."""
     if not np.array_equal(active.rows, arrays["rows"]):
         raise RuntimeError("a snapshot of other trials than the active ones")
     leaves = jax.tree.leaves(_carried(active))

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from gradjax import search
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
-from gradjax.records import inspection
-from gradjax.records.plan import read_plan
+from gradjax.records import extension, inspection
 from gradjax.sweeps import names, points, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
@@ -149,7 +148,12 @@ def plan_of(
 def known_plan(folder: Path) -> dict[str, Any]:
     """Returns the plan of an existing record; an empty one if there is none."""
     with named_disk_errors(folder):
-        return {} if inspection.is_empty(folder) else read_plan(folder)
+        return {} if inspection.is_empty(folder) else extension.current_plan(folder)
+
+
+def is_extended(folder: Path, known: dict[str, Any]) -> bool:
+    """Returns whether a record with this plan was extended to more steps."""
+    return bool(known) and extension.last_of(folder) is not None
 
 
 def executed(

@@ -13,11 +13,13 @@ import jax
 import numpy as np
 
 from gradjax.records import store as stored
-from gradjax.sweeps import choose, halving, points
+from gradjax.sweeps import choose, extended, halving, listing, points
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
+from gradjax.sweeps.listing import numbered, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
+from gradjax.training.trunk import trunk_blocks
 from gradjax.trials.lane_width import cohort_size
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Point, Search, Series, Settings, Space, Sweep, Target, Trials
@@ -97,11 +99,6 @@ def learns(asked: Sweep) -> bool:
     return asked.search.partition("(")[0] == "tpe"
 
 
-def rounds(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Returns the rounds of a name in the journal, in order."""
-    return [event for event in events if event.get("round") == name]
-
-
 def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     """Runs new trials, and reads the results of the others.
 
@@ -109,49 +106,31 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     """
     store = context.store
     before = rounds(stored.events(store), name)
+    for label, going_on in extended.continuing(context.base, store, before):
+        _append(context, name, going_on, {"continues": label})
+    before = rounds(stored.events(store), name)
     known = {id for event in before for id in event["ids"]}
     new = [one for one in made if one.id not in known]
     if new:
-        ids, listed = (
-            [one.id for one in new],
-            [_trial_record(context, one) for one in new],
-        )
-        stored.append(store, _numbered(store, name, {"ids": ids, "trials": listed}))
+        _append(context, name, new)
     wanted, done = {one.id for one in made}, []
     for event in rounds(stored.events(store), name):
-        if wanted & set(event["ids"]):
+        if wanted & set(event["ids"]) or extended.goes_on(store, event):
             again = [
                 points.trial(context.base, one["point"], one["seed"])
                 for one in event["trials"]
             ]
-            done += _run(context, f"{name}-{event['number']}", again, event["hash"])
+            done += _run(context, again, event)
     return done
 
 
-def _numbered(store: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
-    """Returns the event of a new round, with a number that no other round has.
-
-    If the journal has lost the line of an earlier round, the files of this round remain
-    in the folder. The number of these files is used again if they are of the same list
-    of trials, which their digest says.
-    """
-    of_files: dict[int, set[str]] = {}  # number -> digests of lists of trials
-    for file, record in {**store.lost, **store.files}.items():
-        of, number, _ = file.split("-", 2)
-        if of == name:
-            of_files.setdefault(int(number), set()).add(record.get("round", ""))
-    taken = {one["number"] for one in rounds(stored.events(store), name)}
-    following = max({*taken, *of_files}, default=-1) + 1
-    for number in sorted({*of_files} - taken):
-        event = _event(name, number, listed)
-        if event["hash"] in of_files[number]:
-            return event
-    return _event(name, following, listed)
-
-
-def _event(name: str, number: int, listed: dict[str, Any]) -> dict[str, Any]:
-    event = {"round": name, "number": number, **listed}
-    return event | {"hash": points.digest(event)}
+def _append(
+    context: Context, name: str, new: list[Trial], more: dict[str, Any] | None = None
+) -> None:
+    """Appends a list of trials to the journal, as a round of its own."""
+    listed = [_trial_record(context, one) for one in new]
+    event = {"ids": [one.id for one in new], "trials": listed, **(more or {})}
+    stored.append(context.store, numbered(context.store, name, event))
 
 
 def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
@@ -174,10 +153,10 @@ def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
 
 
 def _run(
-    context: Context, label: str, made: list[Trial], round_hash: str
+    context: Context, made: list[Trial], event: dict[str, Any]
 ) -> list[GroupResult]:
     """Runs the groups of a round, one after another."""
-    groups = points.group(made)
+    groups, label = points.group(made), listing.label(event)
     context.reporter.announce(label, groups)
     done, watch, keep = [], None, _keep(context, label)
     for number, (group, own) in enumerate(groups.items(), 1):
@@ -189,7 +168,8 @@ def _run(
         estimate = functools.partial(estimate, lanes, len(own), name)
         hooks = Hooks(
             keep=functools.partial(keep, target),
-            round_hash=round_hash,
+            round_hash=event["hash"],
+            trunk=_trunk(context, lanes, own),
             on_segment=watch.computed,
             on_read=watch.read,
             on_ready=functools.cache(estimate),
@@ -199,15 +179,26 @@ def _run(
             eta = context.asked.halving
             halve = halving.halve(plan, eta, own)
             hooks = hooks._replace(stops=halving.rungs(plan, eta), halve=halve)
-        parts = [
-            run_cohort(
-                context.store, f"{label}-{group}-{place:04d}", lanes, part, hooks
-            )
-            for place, part in enumerate(_cohorts(context, lanes, own, hooks))
-        ]
+        parts = []
+        for place, part in enumerate(_cohorts(context, lanes, own, hooks)):
+            prefix = f"{label}-{group}-{place:04d}"
+            if "continues" in event:
+                extended.adopt(context.store, prefix, lanes, part, event)
+            parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
         found = _join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
+
+
+def _trunk(context: Context, lanes: Lanes, own: list[Trial]) -> int:
+    """Returns the blocks after which the states of a run are stored; 0: they are not.
+
+    They are not stored in a sweep, whose states together are large.
+    """
+    if context.space.dimensions or context.asked.keep_params == "none":
+        return 0
+    program = lanes.program
+    return trunk_blocks(program.plan, checked_hparams(program, own[0].numbers))
 
 
 def _name_of(first: Trial, number: int, num_groups: int) -> str:

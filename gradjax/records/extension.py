@@ -1,0 +1,63 @@
+"""Extensions of a run to more steps: events of the journal, as the plan never changes.
+
+    {"extended": {"from": {"steps": 100, ...}, "to": {"steps": 200, ...}}}
+    {"round": "run", "number": 1, "continues": "run-0", ...}
+
+The first event says that the plan now has the settings `to`. The second one lists the
+trials of the longer run. Their first blocks are those of the trials of another round,
+which are no longer listed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from gradjax.records import inspection, journal
+from gradjax.records.plan import read_plan
+
+NAMES = ("steps", "epochs", "eval_every", "trace_every")  # settings that may change
+
+
+def event(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Returns the event of an extension, from the plans before and after it."""
+    parts = {"from": before["settings"], "to": after["settings"]}
+    return {
+        "extended": {
+            name: {key: settings[key] for key in NAMES}
+            for name, settings in parts.items()
+        }
+    }
+
+
+def last(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]] | None:
+    """Returns the settings "from" and "to" of the last extension, if there is one."""
+    found = [one["extended"] for one in events if "extended" in one]
+    return found[-1] if found else None
+
+
+def last_of(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """Returns the last extension of a store that is not open."""
+    return last(events_of(folder))
+
+
+def extended(plan: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the plan with the settings of the last extension."""
+    found = last(events)
+    if found is None:
+        return plan
+    return plan | {"settings": plan["settings"] | found["to"]}
+
+
+def current_plan(folder: Path) -> dict[str, Any]:
+    """Reads the plan of a store that is not open, with its extension."""
+    return extended(read_plan(folder), events_of(folder))
+
+
+def continued(events: list[dict[str, Any]]) -> set[str]:
+    """Returns the rounds, such as "run-0", whose trials a longer run continues."""
+    return {one["continues"] for one in events if "continues" in one}
+
+
+def events_of(folder: Path) -> list[dict[str, Any]]:
+    """Returns the events of a store that is not open."""
+    records = journal.read(folder / journal.FILE).records
+    return inspection.sorted_by_kind(records)["event"]

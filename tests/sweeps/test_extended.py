@@ -1,0 +1,196 @@
+"""A finished run that is extended to more steps has the bits of a long run."""
+
+import shutil
+
+import jax
+import numpy as np
+import pandas
+import pytest
+
+import gradjax
+from experiments.minimize import EXPERIMENT
+from gradjax import Refusal
+from gradjax.commands.experiment import settings_of
+from gradjax.commands.train import train
+from gradjax.records import faults, plan, store
+from gradjax.types import Options, Sweep
+
+ADAM = {"learning_rate": 0.03}
+
+
+def trained(folder, asked=None, **flags):
+    own = {"problem": "ridge", "batch_size": 32} | ADAM | flags
+    options = Options(workdir=str(folder), plot=False)
+    return train(EXPERIMENT, settings_of(EXPERIMENT, **own), asked or Sweep(), options)
+
+
+def check_same(found, expected):
+    """Compares everything that a reader sees of two records, but the times."""
+    for ours, theirs in zip(
+        gradjax.frames(found)[:2], gradjax.frames(expected)[:2], strict=True
+    ):
+        keys = [name for name in ("trial", "name", "step") if name in ours]
+        ours, theirs = (
+            one.sort_values(keys).reset_index(drop=True) for one in (ours, theirs)
+        )
+        pandas.testing.assert_frame_equal(ours, theirs, check_exact=True)
+    for trial in gradjax.frames(found).trials.trial:
+        ours, theirs = (gradjax.load(one, trial=trial) for one in (found, expected))
+        jax.tree.map(np.testing.assert_array_equal, ours.params, theirs.params)
+        assert ours.config["settings"] == theirs.config["settings"]
+    assert store.verify(found) == []
+
+
+def test_a_run_goes_on_from_its_last_state(tmp_path, capsys):
+    trained(tmp_path / "run", steps=100)
+    losses = gradjax.load(tmp_path / "run").trace["loss"].values
+    capsys.readouterr()
+    long = trained(tmp_path / "run", steps=200)
+    said = capsys.readouterr().out
+    assert "the run of 100 steps goes on from step 100, with evaluations as" in said
+    assert "unfinished" not in said
+    run = gradjax.load(tmp_path / "run")
+    assert run.config["settings"]["steps"] == 200
+    loss = run.trace["loss"]
+    assert loss.steps[-1] == 200 and len(loss.values) == 2 * len(losses)
+    np.testing.assert_array_equal(loss.values[: len(losses)], losses)
+    np.testing.assert_array_equal(
+        run.trace["validation_loss"].steps, np.arange(10, 201, 10)
+    )
+    (trial,) = gradjax.frames(tmp_path / "run").trials.itertuples()
+    assert trial.steps == 200 and trial.status == "finished"
+    assert store.verify(tmp_path / "run") == []
+    assert trained(tmp_path / "run", steps=200)["request"] == long["request"]
+    assert "is finished already" in capsys.readouterr().out
+    with pytest.raises(Refusal, match=r"settings.steps 200 there, 100 asked"):
+        trained(tmp_path / "run", steps=100)
+
+
+def whole(folder, extended, **flags):
+    """A run that was as long as the extended one from the start."""
+    settings = gradjax.load(extended).config["settings"]
+    kept = {name: settings[name] for name in ("eval_every", "trace_every")}
+    trained(folder, **flags | kept)
+    return folder
+
+
+CASES = {
+    "best of three seeds": (
+        {"eval_every": 50, "keep": "best", "patience": 4, "seeds": 3},
+        (130, 310, 450),
+    ),
+    "warmup in steps": ({"schedule": "wsd(warmup=20, decay=0.3)"}, (100, 200)),
+    "accumulated": (
+        {
+            "optimizer": "multi_steps(adamw(weight_decay=constant(peak=0.1)), every=3)",
+            "schedule": "wsd(warmup=0)",
+        },
+        (100, 160),
+    ),
+    "diverged": ({"optimizer": "sgd", "learning_rate": 1e4}, (100, 150)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_it_has_the_bits_of_a_run_that_was_long_from_the_start(case, tmp_path):
+    flags, lengths = CASES[case]
+    asked = Sweep(lane_width=2) if "seeds" in flags else None
+    for steps in lengths:
+        trained(tmp_path / "run", asked, **flags, steps=steps)
+    flags = flags | {"steps": lengths[-1], "asked": asked}
+    check_same(tmp_path / "run", whole(tmp_path / "whole", tmp_path / "run", **flags))
+
+
+@pytest.mark.slow
+def test_seeds_may_be_added_with_the_steps(tmp_path):
+    trained(tmp_path / "run", steps=100)
+    trained(tmp_path / "run", steps=200, seeds=3)
+    trained(tmp_path / "run", steps=300)  # all seeds that are there go on
+    own = {"steps": 300, "seeds": 3}
+    check_same(tmp_path / "run", whole(tmp_path / "whole", tmp_path / "run", **own))
+
+
+POINTS = (
+    "event:before_journal:1",  # the extension
+    "event:after_journal:1",
+    "event:after_journal:2",  # the list of the longer trials
+    "snapshot:after_journal:1",
+    "commit:after_journal:1",  # the trunk
+    "commit:after_journal:2",
+)
+
+
+@pytest.mark.slow
+def test_it_may_be_killed_at_any_point(tmp_path, monkeypatch):
+    own = {"problem": "rosenbrock", "batch_size": None, "seeds": 2}
+    trained(tmp_path / "short", **own, steps=100)
+    own |= {"steps": 200}
+    shutil.copytree(tmp_path / "short", tmp_path / "kept")
+    trained(tmp_path / "kept", **own)
+    for point in POINTS:
+        folder = tmp_path / point.replace(":", "-")
+        shutil.copytree(tmp_path / "short", folder)
+        faults.forget()
+        monkeypatch.setenv(faults.VARIABLE, f"{point}:raise")
+        with pytest.raises(RuntimeError, match="fault at"):
+            trained(folder, **own)
+        monkeypatch.delenv(faults.VARIABLE)
+        trained(folder, **own)
+        check_same(folder, tmp_path / "kept")
+
+
+def refused(folder, asked=None, **flags):
+    before = {path: path.read_bytes() for path in sorted(folder.glob("*.json*"))}
+    with pytest.raises(Refusal) as found:
+        trained(folder, asked, **flags)
+    assert before == {path: path.read_bytes() for path in before}
+    return str(found.value)
+
+
+def test_another_shape_is_refused_with_the_way_on(tmp_path):
+    folder, own = tmp_path / "run", {"problem": "rosenbrock", "batch_size": None}
+    trained(folder, steps=20, schedule="cosine", **own)
+    said = refused(folder, steps=40, schedule="cosine", **own)
+    assert "the schedule cosine depends on the number of steps" in said
+    assert f"--init_from={folder} with another --workdir starts at its" in said
+    assert said.count("\n") == 0
+
+
+@pytest.mark.slow
+def test_what_cannot_go_on_is_refused_with_the_reason(tmp_path, monkeypatch):
+    rates = Sweep(("learning_rate=[0.01, 0.1]",), fresh_seeds=0)
+    trained(tmp_path / "sweep", rates, steps=20)
+    said = refused(tmp_path / "sweep", rates, steps=40)
+    assert "holds a sweep, whose steps cannot be raised; --init_from=" in said
+    bare = Sweep(keep_params="none")
+    trained(tmp_path / "bare", bare, steps=20)
+    assert not list((tmp_path / "bare" / "states").iterdir())
+    assert "does not hold the states" in refused(tmp_path / "bare", bare, steps=40)
+    trained(tmp_path / "run", steps=20)
+    assert "optimizer" in refused(tmp_path / "run", steps=40, optimizer="sgd")
+    assert "eval_every" in refused(tmp_path / "run", steps=40, eval_every=5)
+    trained(tmp_path / "seldom", steps=20, eval_every=50)
+    said = refused(tmp_path / "seldom", steps=40, eval_every=50)
+    assert "a run of 20 steps has no evaluation after --eval_every=50 steps" in said
+    (states,) = (tmp_path / "run" / "states").iterdir()
+    states.write_bytes(b"damaged")
+    assert "does not hold the states" in refused(tmp_path / "run", steps=40)
+    monkeypatch.setenv(faults.VARIABLE, "segment:begun:2:raise")
+    faults.forget()
+    with pytest.raises(RuntimeError, match="fault at"):
+        trained(tmp_path / "killed", steps=200)
+    monkeypatch.delenv(faults.VARIABLE)
+    assert "has not finished its steps" in refused(tmp_path / "killed", steps=400)
+
+
+@pytest.mark.slow
+def test_epochs_may_be_raised_and_the_plan_never_changes(tmp_path):
+    trained(tmp_path / "run", epochs=1)
+    before = (tmp_path / "run" / plan.PLAN).read_bytes()
+    trained(tmp_path / "run", epochs=3)
+    assert (tmp_path / "run" / plan.PLAN).read_bytes() == before
+    (tmp_path / "run" / plan.PLAN).unlink()
+    trained(tmp_path / "run", epochs=3)  # restored from the journal
+    own = {"epochs": 3}
+    check_same(tmp_path / "run", whole(tmp_path / "whole", tmp_path / "run", **own))
