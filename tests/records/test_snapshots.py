@@ -115,11 +115,11 @@ def assert_same_bits(found, expected, names):
             assert a.dtype == b.dtype and a.tobytes() == b.tobytes(), name
 
 
-def params_in(folder):
+def params_in(folder, dtype="float32"):
     """The stored w of each trial, and its running mean."""
     it = store.open_to_read(folder, say=pytest.fail)
     found = [params.leaves_of(it, one.id) for one in COHORT]
-    assert {own["w"].dtype for own, _ in found} == {np.dtype(np.float32)}
+    assert {own["w"].dtype for own, _ in found} == {np.dtype(dtype)}
     return [(own["w"].item(), state["mean"].item()) for own, state in found]
 
 
@@ -172,7 +172,7 @@ def test_stopped_after_every_segment_it_ends_with_the_same_bits(cases, keep, tmp
     assert is_best.all() if keep == "best" else not is_best.any()
 
 
-def test_parameters_of_a_narrow_type_are_stored_with_their_values(cases, tmp_path):
+def test_parameters_of_a_narrow_type_keep_their_type_and_values(cases, tmp_path):
     own, _ = cases("best", "bfloat16", tmp_path)
     found, *_ = run(own, tmp_path / "run")
-    assert params_in(tmp_path / "run") == params_of(found)
+    assert params_in(tmp_path / "run", "bfloat16") == params_of(found)
