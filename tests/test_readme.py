@@ -154,3 +154,13 @@ def test_every_experiment_has_its_row():
     assert files
     for name in files:
         assert f"`experiments.{name}`" in README
+
+
+@pytest.mark.slow
+def test_a_comparison_compares(capsys):
+    names = {}
+    exec(snippet_with("gradjax.compare("), names)
+    (table,) = names["found"].tables
+    assert {row.optimizer for row in table.rows} == {"sgd(momentum=0.9)", "adam"}
+    assert all(len(row.values) == 3 for row in table.rows)
+    assert "Verdict(first=" in capsys.readouterr().out

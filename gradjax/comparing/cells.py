@@ -91,7 +91,8 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
     )
     search = "" if is_fixed else asked.search
     batch = "" if task.batch_size is None else f", batch size {task.batch_size}"
-    deciding = [settings._replace(seeds=1)._asdict(), names.record(space), search]
+    kept = points.deciding(settings._replace(seeds=1))
+    deciding = [kept, names.record(space), search]
     folder = (
         f"{readable(task.name)}/{readable(optimizer)}-{points.digest(deciding)[:8]}"
     )

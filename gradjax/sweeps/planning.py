@@ -182,7 +182,12 @@ def executed(
     num_devices = _num_devices(asked, varied, num_seeds)
     threads = _threads(asked, known, programs, may_restart)
     num_devices = _num_used(asked, num_devices, threads, programs)
-    threads = _start_backend(threads, num_devices, may_restart)
+    started = _start_backend(threads, num_devices, may_restart)
+    # A record of small programs keeps its number, with which the bits are the same.
+    is_kept = threads == known.get("num_threads") and all(
+        map(devices.is_small, programs)
+    )
+    threads = threads if is_kept else started
     num_trials = max(len(own) for _, own in groups)
     width = _width(asked, varied, known, num_trials, num_devices)
     return Execution(programs, num_devices, threads, width)

@@ -185,6 +185,12 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
     assert "everything is stored already" in again.stdout
     shown = [one.stdout.partition("fresh seeds\n")[2] for one in (done, again)]
     assert shown[0] and shown[0] == shown[1]
+    plans = [one.read_text() for one in (tmp_path / "it").rglob("plan.json")]
+    more = gradjax.compare(
+        TWO, [PROBLEM], workdir=tmp_path / "it", **ASKED | {"num_seeds": 3}
+    )
+    assert all(len(row.seeds) == 3 for row in more.tables[0].rows)
+    assert plans == [one.read_text() for one in (tmp_path / "it").rglob("plan.json")]
 
 
 @pytest.mark.parametrize(
