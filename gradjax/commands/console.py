@@ -9,11 +9,10 @@ optimizers`. `gradjax` alone lists all names.
 import ast
 import importlib.util
 import os
-import signal
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import NoReturn
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +22,6 @@ _REFUSED = 2
 
 def main() -> NoReturn:
     """Runs the experiment or the script that the first argument names, and exits."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _exit)  # while jax is imported
     name, *flags = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h", "help"):
         from gradjax.report import terminal
@@ -99,8 +96,3 @@ def _import_package(folder: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[folder] = module
     spec.loader.exec_module(module)
-
-
-def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
-    print("interrupted", file=sys.stderr, flush=True)
-    os._exit(130)

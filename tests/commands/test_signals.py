@@ -151,6 +151,36 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
     assert (started.returncode, said) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("/bin/gradjax", 130, "interrupted\n"),
+        ("my_program.py", -signal.SIGINT, "KeyboardInterrupt\n"),
+    ],
+)
+def test_ctrl_c_while_the_command_gradjax_imports_jax_is_one_line(
+    name, code, said, tmp_path
+):
+    """Another program that imports gradjax keeps its own Ctrl-C."""
+    (tmp_path / "jax.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
+    start = f"import sys; sys.argv[0] = {name!r}; import gradjax.commands.console"
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "importing\n"
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=60)
+    assert started.returncode == code
+    assert errors.endswith(said) and (code != 130 or errors == said)
+
+
 def test_imported_by_another_program_an_experiment_leaves_ctrl_c_alone():
     code = "import signal, experiments; print(signal.getsignal(signal.SIGINT))"
     done = subprocess.run(
