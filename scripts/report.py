@@ -14,12 +14,14 @@ of the suite with the same budget, or `--target=0.97`, or for one of several pro
 
 import argparse
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from gradjax.analysis.across import across
 from gradjax.analysis.comparison import Table, compare
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
@@ -27,6 +29,7 @@ from gradjax.pages.content import content
 from gradjax.pages.page import page
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.plots.comparison import learning_curves
+from gradjax.plots.profiles import performance_profiles
 from gradjax.records.comparisons import outcomes_of
 from gradjax.records.outcomes_csv import outcomes_csv
 from gradjax.report import terminal
@@ -115,28 +118,43 @@ def main(arguments: list[str]) -> int:
 
 
 def write(arguments: list[str]) -> None:
-    """Writes report.html, report.csv, report.tex and the curves of each problem."""
+    """Writes report.html, .csv and .tex, the curves of each problem, and profiles."""
     asked = _parser().parse_args(arguments)
     tables = tables_of(gather(asked.folders, asked.csv), asked.baseline, asked.target)
+    trials = [one for table in tables for one in table.outcomes]
+    spent = sum(one.num_gradients for one in trials)
     facts = {
         "Sources": "\n".join([*asked.folders, *([asked.csv] if asked.csv else [])]),
         "Intervals": "Student's interval of the mean over fresh seeds, at 95 %",
+        "Rules": "docs/protocol.md states the rules of a comparison. Each problem lists"
+        " those that its trials keep and those that they do not keep.",
+        "Cost": f"{len(trials):,} trials" + (f", {spent:,} gradients" if spent else ""),
+        "Command": shlex.join(["python", "-m", "scripts.report", *arguments]),
         "Made by": f"gradjax {version('gradjax')} on {date.today():%Y-%m-%d}",
     }
-    pictures = learning_curves(tables)
-    html = page(content(asked.title, tables, facts), pictures)
+    curves, profiles = learning_curves(tables), _profiles(tables)
+    html = page(content(asked.title, tables, facts), {**curves, **profiles})
     files = {
         "report.html": html,
         "report.csv": to_csv(tables),
         "report.tex": to_latex(tables),
     }
-    for k, svg in enumerate(pictures.values()):
+    for k, svg in enumerate(curves.values()):
         files[f"curves-{k}.svg"] = svg
+    for svg in profiles.values():
+        files["profiles.svg"] = svg
     with named_disk_errors(asked.out):
         asked.out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             write_bytes(asked.out / name, text.encode())
     terminal.say(f"{asked.out / 'report.html'}: {len(html) / 1e6:.2f} MB")
+
+
+def _profiles(tables: Sequence[Table]) -> dict[str, str]:
+    """Returns the picture of the profiles by its heading, if there are any."""
+    found = across(tables)
+    svg = performance_profiles(found) if found else None
+    return {} if svg is None else {"Performance profiles": svg}
 
 
 def _parser() -> argparse.ArgumentParser:

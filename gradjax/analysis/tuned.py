@@ -67,26 +67,27 @@ def tuning_interval(
     if not np.isfinite([ours.min(), theirs.min()]).all():  # a search without an end
         return Interval(np.nan, -np.inf, np.inf)
     estimate = float(ours.min() - theirs.min())
-    shifts = _candidates(ours, theirs)
-    accepted = [
-        shift for shift in shifts if _p_value(ours - shift, theirs) > 1 - confidence
-    ]
-    low = -np.inf if shifts[0] in accepted else min(accepted, default=estimate)
-    high = np.inf if shifts[-1] in accepted else max(accepted, default=estimate)
-    low, high = min(low, estimate), max(high, estimate)
+    lead = _critical_lead(ours.size, theirs.size, 1 - confidence)
+    # The p-value depends only on how many trials of one search are better than all of
+    # the other. The bounds are the shifts beyond which this lead is rejected.
+    low, high = ours.min() - _ranked(theirs, lead), _ranked(ours, lead) - theirs.min()
     if direction == "min":
-        return Interval(estimate, low, high)
-    return Interval(-estimate, -high, -low)
+        return Interval(estimate, float(low), float(high))
+    return Interval(-estimate, float(-high), float(-low))
 
 
-def _candidates(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Returns the shifts at which an order changes, those between them, and outside."""
-    ours, theirs = ours[np.isfinite(ours)], theirs[np.isfinite(theirs)]
-    changes = np.unique(ours[:, None] - theirs[None, :])
-    between = (changes[1:] + changes[:-1]) / 2
-    width = max(np.ptp(changes), 1e-12)
-    outside = [changes[0] - width, changes[-1] + width]
-    return np.unique(np.concatenate([changes, between, outside]))
+def _critical_lead(first: int, second: int, level: float) -> int:
+    """Returns the least lead that is rejected; one more than all trials if none is."""
+    total = first + second
+    runs = _run_lengths(first, total) + _run_lengths(second, total)
+    tails = np.cumsum(runs[::-1])[::-1]  # of a lead of 1, 2, ...
+    rejected = np.flatnonzero(tails <= level)
+    return int(rejected[0]) + 1 if rejected.size else total
+
+
+def _ranked(losses: np.ndarray, rank: int) -> float:
+    """Returns the loss of a rank, 1 being the best; inf beyond the number of trials."""
+    return float(np.sort(losses)[rank - 1]) if rank <= losses.size else np.inf
 
 
 def _p_value(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from gradjax.analysis.comparison import Row, Table
 from gradjax.pages.cells import command_of, figure, row_cells, words
+from gradjax.pages.profiles import profiles
 
 COLUMNS = (
     "problem",
@@ -82,8 +84,11 @@ def to_csv(tables: Sequence[Table]) -> str:
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    r"""Returns one table per problem for \usepackage{booktabs}."""
-    return "\n\n".join(_latex_table(table) for table in tables) + "\n"
+    r"""Returns one table per problem for \usepackage{booktabs}, and one over all."""
+    found = [_latex_table(table) for table in tables]
+    if (scores := profiles(tables)) is not None:
+        found.append(_latex_scores(scores))
+    return "\n\n".join(found) + "\n"
 
 
 def latex(text: str) -> str:
@@ -117,6 +122,25 @@ def _latex_table(table: Table) -> str:
         r"\end{tabular}",
     ]
     return "\n".join([f"% {latex(table.problem)}", *lines])
+
+
+def _latex_scores(scores: dict[str, Any]) -> str:
+    """Returns the table of ranks and integrals over several problems."""
+    rows = [
+        [row["optimizer"], *(f"{value:.4f}" for value in row["values"])]
+        for row in scores["rows"]
+    ]
+    lines = [
+        "% all problems",
+        rf"\begin{{tabular}}{{{'l' * len(scores['heads'])}}}",
+        r"\toprule",
+        " & ".join(map(latex, scores["heads"])) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(latex, row)) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
 
 
 def _latex_row(row: Row, table: Table) -> str:

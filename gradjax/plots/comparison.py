@@ -12,7 +12,7 @@ from gradjax.types import Series
 from gradjax.types.comparisons import Outcome
 
 # Colour-blind safe colours (Wong 2011).
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def learning_curves(tables: Sequence[Table]) -> dict[str, str]:
@@ -44,7 +44,7 @@ def _draw(table: Table, fresh: list[Outcome]) -> str:
         curves = [thin(one.curve) for one in fresh if one.optimizer == row.optimizer]
         if not curves:
             continue
-        color = _COLORS[k % len(_COLORS)]
+        color = COLORS[k % len(COLORS)]
         steps, low, median, high = _band_of(curves)
         axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
         axes.plot(steps, median, color=color, label=plain(row.optimizer))

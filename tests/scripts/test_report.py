@@ -64,6 +64,26 @@ def test_a_value_that_is_not_finite_means_that_the_run_diverged(tmp_path):
     assert found.diverged_step == 20
 
 
+def test_several_problems_have_a_picture_and_a_table_of_profiles(tmp_path, capsys):
+    lines = "".join(
+        f"{name},{problem},{seed},{step},loss,{1 / step + (name == 'b') / 100}\n"
+        for name in ("=a()", "b")
+        for problem in ("p", "q")
+        for seed in (0, 1)
+        for step in (1, 2, 3)
+    )
+    out = tmp_path / "report"
+    path = _results(tmp_path, lines)
+    asked = ["--target=p=0.5", "--target=q=0.4", f"--out={out}"]
+    assert report.main([f"--csv={path}", *asked]) == 0
+    capsys.readouterr()
+    assert (out / "profiles.svg").read_text().startswith("<?xml")
+    scores = (out / "report.tex").read_text().split("% all problems")[1]
+    assert "optimizer & mean rank & integral of the profile" in scores
+    assert "=a() & 1.0000 & 1.0000 & 1.0000" in scores
+    assert (out / "report.html").read_text().count("data:image/svg+xml") == 3
+
+
 def test_gradients_and_seconds_may_be_in_the_file(tmp_path):
     path = tmp_path / "spent.csv"
     lines = "adam,p,0,10,loss,1.0,20,0.5\nadam,p,0,20,loss,0.5,40,1.5\n"
