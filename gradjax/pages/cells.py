@@ -115,7 +115,10 @@ def _cell(text: str, value: Any = "", word: str = "") -> dict[str, Any]:
 
 
 def _setting_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
-    said = [f"{words(name)} {value}" for name, value in one["setting"].items()]
+    said = [
+        f"{words(name.removeprefix('optimizer.'))} {value}"
+        for name, value in one["setting"].items()
+    ]
     return _cell(", ".join(said) or "its defaults")
 
 

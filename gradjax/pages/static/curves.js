@@ -80,11 +80,11 @@ report.learningCurves = (() => {
     if (!fresh.length) return null;
     const heading = "Learning curves of the fresh seeds";
     const optimizers = problem.optimizers;
-    const ends = fresh.filter((trial) => trial.value !== null).map((trial) => trial.value);
+    const extents = fresh.flatMap((trial) => d3.extent(unpack(trial.values))).filter(Number.isFinite);
     const controls = [
       select("unit", "axis", units(fresh), units(fresh).includes("gradients") ? "gradients" : units(fresh)[0]),
       select("of", "show", [EVERY, ...optimizers]),
-      check("logY", "logarithmic values", spans(ends)),
+      check("logY", "logarithmic values", spans(extents, 30)),
       check("logX", "logarithmic axis"),
       check("all", "every seed"),
     ];

@@ -196,7 +196,7 @@ report.searchPanels = (() => {
         x: { label: "learning rate", ...axis(true, points.map((d) => d.rate)) },
         y: { label: problem.chosenBy, ...axis(state.logY, seen.map((d) => d.value)) },
         marks: [
-          Plot.rect(problem.basins, { x1: "low", x2: "high", fill: "optimizer", fillOpacity: 0.1 }),
+          Plot.rect(problem.basins, { x1: "low", x2: "high", fill: "optimizer", fillOpacity: 0.06 }),
           Plot.lineY(points, { x: "rate", y: "value", stroke: "optimizer" }),
           Plot.dot(seen, { x: "rate", y: "value", stroke: "optimizer", r: 3 }),
           Plot.dot(points.filter((d) => !Number.isFinite(d.value)), { x: "rate", y: () => worst, stroke: "optimizer", symbol: "times" }),
@@ -214,8 +214,10 @@ report.searchPanels = (() => {
       median.map((value, k) => ({ optimizer, trials: k + 1, value, low: low ? low[k] : null, high: high ? high[k] : null, hasBand: low !== null })));
     if (!points.length) return;
     const heading = "The best of k trials";
+    const hasBand = points.some((d) => d.hasBand);
     const seen = points.filter((d) => d.value !== null);
-    const controls = [check("logY", "logarithmic values", spans(seen.map((d) => d.value), 1000)), check("band", "bands", true)];
+    const controls = [check("logY", "logarithmic values", spans(seen.map((d) => d.value), 1000)),
+      ...(hasBand ? [check("band", "bands", true)] : [])];
     panel(place, heading, controls, (state, width) => {
       const values = seen.map((d) => d.value);
       const inside = state.band ? points.filter((d) => d.hasBand) : [];
@@ -234,7 +236,8 @@ report.searchPanels = (() => {
           Plot.tip(seen, Plot.pointer({ maxRadius: 200, x: "trials", y: "value", title: (d) => `${d.optimizer}, best of ${d.trials}\n${d.value.toPrecision(4)}` +
             (d.hasBand ? `\nband ${d.low === null ? "no bound" : d.low.toPrecision(4)} to ${d.high === null ? "no bound" : d.high.toPrecision(4)}` : "") })),
         ],
-      }), note("What a search of k trials would have found in half of the cases. A band holds for all k at once with 95 %; where it reaches the edge of the chart there is no nearer bound."),
+      }), note("What a search of k trials would have found in half of the cases." +
+        (hasBand ? " A band holds for all k at once with 95 %; where it reaches the edge of the chart there is no nearer bound." : "")),
       ...problem.overtakings.map(({ first, second, trials }) => note(`${first} is ahead of ${second} from ${trials} trials on.`)),
       ...(rough.length ? [note(`Approximate and without a band, because the settings were not drawn independently: ${rough.join(", ")}.`)] : [])];
     });
