@@ -113,6 +113,7 @@ def check_frames(folder, summary):
     assert curves[curves.trial == dead.trial].step.max() <= dead.diverged_step
 
 
+@pytest.mark.slow
 def test_a_long_sweep_goes_in_cohorts_and_its_curves_are_thinned(sweep, tmp_path):
     rates = "--sweep=learning_rate=log(1e-4, 0.1, 70)"
     flags = (*QUICK, rates, "--lane_width=1", "--fresh_seeds=0", "--trace_every=7")

@@ -347,7 +347,10 @@ def test_what_has_no_finite_gradient_is_noticed(expression):
         pytest.param(
             "soap(update_interval=2)", True, 1e-3, 1e-6, marks=pytest.mark.slow
         ),
-        ("multi_steps(adam(eps_root=1e-16), every=2)", False, 1e-2, 1e-3),
+        pytest.param(
+            *("multi_steps(adam(eps_root=1e-16), every=2)", False, 1e-2, 1e-3),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "chain(sgd, scale_by_backtracking_linesearch(max_backtracking_steps=3))",
             False,

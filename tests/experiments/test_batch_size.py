@@ -96,6 +96,7 @@ def test_the_rate_follows_its_rule_from_the_smallest_batch(lesson, rule, power):
     assert large == pytest.approx(0.01 * 4.0**power)
 
 
+@pytest.mark.slow
 def test_seeds_are_trials_and_what_diverged_is_named(lesson):
     run = lesson(
         problem="bare", batch_size=("4,full",), learning_rate=1e6, epochs=30, seeds=2

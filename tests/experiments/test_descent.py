@@ -69,7 +69,7 @@ def test_it_runs_out_of_steps_across_blocks():
     [
         "noisy_sgd(1e-4)",
         "lookahead(sgd(1e-4))",
-        "lbfgs",
+        pytest.param("lbfgs", marks=pytest.mark.slow),
         pytest.param("sam(momo)", marks=pytest.mark.slow),
     ],
 )
@@ -87,6 +87,7 @@ def test_the_steps_are_those_of_a_run(optimizer):
     assert seen.num_gradients[:num_steps].sum() == result.num_gradients
 
 
+@pytest.mark.slow
 def test_keeps_what_it_found_and_shows_it_again(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     chosen = ("sgd(0.05)", "schedule_free_adamw(0.1)", "sgd(1.0)")

@@ -203,6 +203,7 @@ def test_reads_flags_from_a_file(command, tmp_path):
     assert gradjax.load(only_run(tmp_path)).config["settings"]["seed"] == 7
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_the_users_own(command, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import optax\n"

@@ -61,6 +61,7 @@ def test_trains_reports_and_recommends(command, tmp_path):
     assert run.params["user"]["vector"].shape == (30, 32)
 
 
+@pytest.mark.slow
 def test_learns_on_and_draws_it(command, tmp_path):
     done = command("--online", "--steps=40", "--online_chunk=2")
     assert (done.returncode, done.stderr) == (0, "")

@@ -45,6 +45,7 @@ def expected_loss(peak, values):
     return 0.5 * (h * functools.reduce(step, rates, np.ones(DIM))).sum()
 
 
+@pytest.mark.slow
 def test_what_it_learned_is_near_the_best_that_there_is(found):
     """The best for the mean over all seeds; the descent saw 64 of them."""
     schedules = found[0].summary["schedules"]

@@ -148,9 +148,8 @@ def test_every_contest_names_modules_there_are_and_gradjax_first():
             assert one.num_measured // max(1, one.num_pinned) >= 2
 
 
-@pytest.mark.parametrize(
-    "is_evaluated", [True, pytest.param(False, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("is_evaluated", [True, False])
 def test_evaluation_is_left_out_only_where_it_is_said(is_evaluated):
     dataset, is_random = load("digits")
     assert not is_random
