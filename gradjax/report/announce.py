@@ -18,7 +18,8 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
     """Prints the data, optimizer and steps of a run, and the step where it resumes."""
     about, own, plan = problem.about or {}, dict(settings.own), program.plan
     data, what = problem.data, own.get("problem") or about.get("name", "the data")
-    origin = f" ({about['origin']})" if "origin" in about else ""
+    origin = about.get("origin", what)  # of a file it is the name again
+    origin = "" if origin == what else f" ({origin})"
     parts = [] if data is None else zip(data._fields, data, strict=True)
     sizes = [f"{part.num_examples:,} {split}" for split, part in parts if part]
     terminal.say(f"{what}{origin}: {', '.join(sizes) or 'no data'}")

@@ -76,7 +76,7 @@ def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
     if not taken:
         return "no segment is stored yet"
     if not left:
-        return f"{_seconds(spent)}; nothing of these trials is left"
+        return f"{_seconds(spent)}; all of these trials have ended"
     return f"{_seconds(spent)} so far, about {_seconds(spent / taken * left)} left"
 
 

@@ -26,6 +26,7 @@ def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
     flags = ("--model=bag(width=16)", "--steps=60", f"--tokenizer={tokenizer}")
     done = command(*QUICK, *flags, "--learning_rate=0.05", "--workdir=here")
     assert done.returncode == 0, done.stderr
+    assert "mine.tsv (mine.tsv)" not in done.stdout
     assert done.stderr == ""
     run = gradjax.load(tmp_path / "here")
     assert run.summary["test_accuracy"] == 1.0, "the label is a word of the text"

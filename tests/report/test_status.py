@@ -42,7 +42,7 @@ def test_the_status_says_how_far_how_long_and_what_was_best(tmp_path, monkeypatc
     best = tune(tmp_path).optimizers["sgd"]
     found = dict(status.rows(tmp_path, print))
     assert found["trials"].endswith("; 1 of 1 of the fresh seeds have ended")
-    assert found["time"].endswith("nothing of these trials is left")
+    assert found["time"].endswith("all of these trials have ended")
     assert f"learning_rate {best.point['learning_rate']:.4g}" in found["best so far"]
     assert max(map(len, found.values())) < 120
 
