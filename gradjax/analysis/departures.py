@@ -72,7 +72,7 @@ def rules(outcomes: Sequence[Outcome], metric: Metric) -> list[Rule]:
         _equal_gradients(fresh),
         _equal_trials(fresh, sizes),
         _inside(fresh, outcomes, sizes),
-        _on_validation(metric),
+        _on_validation(metric, sizes),
         _enough_seeds(fresh),
         _common_seeds(fresh),
         _unused_seeds(fresh, outcomes),
@@ -135,9 +135,13 @@ def _inside(
     return Rule(text, not said, "; ".join(said))
 
 
-def _on_validation(metric: Metric) -> Rule:
+def _on_validation(metric: Metric, sizes: Mapping[str, int]) -> Rule:
     text = "Settings are chosen on the validation split, and compared on the test split"
     chosen = metric.chosen_by or metric.name
+    if not sizes:
+        return Rule(text, None, "there are no trials of a search")
+    if chosen.startswith("train_") and metric.name == chosen:
+        return Rule(text, None, "the problem has no other split than train")
     if chosen.startswith("validation_") and metric.name.startswith("test_"):
         return Rule(text, True, "")
     said = f"chosen by {chosen}, compared by {metric.name}"

@@ -55,6 +55,11 @@ def caption(table: Table) -> str:
             f" {table.target.origin}. The time to it is measured at the stored"
             " evaluations."
         )
+    if any(row.passes for row in table.rows):
+        said.append(
+            "The p of the target is that of a one-sided t test, as for records of"
+            " training speed: that the mean end is better than the target."
+        )
     return " ".join(said)
 
 

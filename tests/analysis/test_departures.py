@@ -49,7 +49,9 @@ def test_each_departure_is_named_with_its_figures():
 
 def test_what_is_not_known_is_said():
     runs = [one for one in _runs("adam", 0) if one.role == "fresh"]
-    assert [kept for kept, _ in _kept(runs)][:3] == [None, None, None]
+    assert [kept for kept, _ in _kept(runs)][:4] == [None] * 4
+    searched = _kept(_runs("adam", 100), Metric("train_loss", "min"))
+    assert searched[3] == (None, "the problem has no other split than train")
 
 
 def test_steps_of_one_example_concern_accuracies_alone():

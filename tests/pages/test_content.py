@@ -54,6 +54,8 @@ def test_the_table_says_both_verdicts_the_spread_and_the_time_to_target(tables):
     time = _cells(one, "to target")[0]["text"]
     assert time == "80 gradients (0.800 s), 6 of 6"
     assert _cells(one, "p of the target")[0]["value"] < 0.05
+    assert "one-sided t test" in sentences.caption(one)
+    assert "t test" not in sentences.caption(table(("a", "b"), Metric("loss", "min")))
 
 
 def test_the_interquartile_mean_appears_from_twenty_seeds_on():
