@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradjax.analysis.comparison import Table, thin
+from gradjax.analysis.horizons import speedups
 from gradjax.pages import sentences
 from gradjax.pages.cells import columns, command_of, number, words
 from gradjax.pages.profiles import profiles
@@ -30,16 +31,17 @@ def content(
       facts: names and texts of the closing section, such as versions and commands.
 
     Returns:
-      {"title", "facts", "across", "problems": [{"name", "metric", "chosenBy",
-      "direction", "baseline", "optimizers", "answer", "caption", "columns", "rows",
-      "notes", "rules", "departures", "target", "trials", "axes", "bestOf",
-      "overtakings", "basins"}]}. A number that is not finite is null. Curves are
+      {"title", "facts", "across", "speedups", "problems": [{"name", "metric",
+      "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
+      "columns", "rows", "notes", "rules", "departures", "target", "trials", "axes",
+      "bestOf", "overtakings", "basins"}]}. A number that is not finite is null. Curves are
       little-endian float32 as base64, with NaN after the end of a run.
     """
     return {
         "title": title,
         "facts": dict(facts),
         "across": profiles(tables),
+        "speedups": [sentences.speedup(one) for one in speedups(tables)],
         "problems": [_problem(table, _points_of_each(tables)) for table in tables],
     }
 

@@ -1,9 +1,11 @@
 """The sentences of a report: the answer of a problem, and what its table shows."""
 
+import math
 from collections.abc import Sequence
 
 from gradjax.analysis.comparison import Row, Table
 from gradjax.analysis.digits import significant
+from gradjax.analysis.horizons import HorizonSpeedup
 from gradjax.analysis.verdicts import BETTER, DIVERGES, EQUAL, WORSE, by, describe
 from gradjax.pages.cells import figure, words
 
@@ -61,6 +63,23 @@ def caption(table: Table) -> str:
             " training speed: that the mean end is better than the target."
         )
     return " ".join(said)
+
+
+def speedup(one: HorizonSpeedup) -> str:
+    """Returns how much shorter the runs of an optimizer can be, in one sentence."""
+    estimate, low, high = one.speedup
+    against = f"{one.baseline} with {one.horizon:,} {one.unit}"
+    bounds = f"[{significant(low)}, {significant(high)}]"
+    if math.isnan(estimate):
+        tried = f"{one.horizons[0]:,} and {one.horizons[-1]:,}"
+        return (
+            f"{one.problem}: {one.optimizer} does not meet the end of {against} between"
+            f" {tried} {one.unit}; the speed-up lies in {bounds}."
+        )
+    return (
+        f"{one.problem}: {one.optimizer} is {significant(estimate)} {bounds} times as"
+        f" fast as {against}."
+    )
 
 
 def _approximation(table: Table) -> list[str]:

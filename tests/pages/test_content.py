@@ -196,3 +196,33 @@ def test_many_curves_have_fewer_points_each():
     trials = content("A title", [few], {})["problems"][0]["trials"]
     assert len(base64.b64decode(trials[0]["values"])) == 4 * 200
     assert "values" not in trials[-1]  # no chart shows the curves of a search
+
+
+def test_horizons_give_a_speed_up_in_a_sentence():
+    made = [
+        table(("adam", "sgd"), problem=f"p, {n} gradients", num_points=points)
+        for n, points in ((100, 10), (1_600, 160))
+    ]
+    (said,) = content("A title", made, {})["speedups"]
+    start = "p: sgd does not meet the end of adam with 1,600 gradients between 100 to"
+    assert said.startswith(start.replace(" to", " and"))
+    (said,) = content("A title", _swapped(made), {})["speedups"]
+    assert re.match(r"p: sgd is \d\.\d+ \[\d.*\] times as fast as adam with", said)
+    html = page(content("A title", _swapped(made), {}), {})
+    assert f"<li>{said}</li>" in html
+
+
+def _swapped(tables):
+    """The same comparisons with the names of the two optimizers exchanged."""
+    other = {"adam": "sgd", "sgd": "adam"}
+    return [
+        compare(
+            [
+                one._replace(optimizer=other[one.optimizer])
+                for one in sorted(of.outcomes, key=lambda one: one.optimizer)
+            ],
+            ACCURACY,
+            "adam",
+        )
+        for of in tables
+    ]
