@@ -34,8 +34,8 @@ def content(
       {"title", "facts", "across", "speedups", "problems": [{"name", "metric",
       "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
       "columns", "rows", "notes", "rules", "departures", "target", "trials", "axes",
-      "bestOf", "overtakings", "basins"}]}. A number that is not finite is null. Curves are
-      little-endian float32 as base64, with NaN after the end of a run.
+      "bestOf", "overtakings", "basins"}]}. A number that is not finite is
+      null. Curves are little-endian float32 as base64, with NaN after the end of a run.
     """
     return {
         "title": title,

@@ -68,18 +68,20 @@ def caption(table: Table) -> str:
 def speedup(one: HorizonSpeedup) -> str:
     """Returns how much shorter the runs of an optimizer can be, in one sentence."""
     estimate, low, high = one.speedup
-    against = f"{one.baseline} with {one.horizon:,} {one.unit}"
-    bounds = f"[{significant(low)}, {significant(high)}]"
-    if math.isnan(estimate):
-        tried = f"{one.horizons[0]:,} and {one.horizons[-1]:,}"
-        return (
-            f"{one.problem}: {one.optimizer} does not meet the end of {against} between"
-            f" {tried} {one.unit}; the speed-up lies in {bounds}."
-        )
-    return (
-        f"{one.problem}: {one.optimizer} is {significant(estimate)} {bounds} times as"
-        f" fast as {against}."
-    )
+    against = f"{one.baseline} at {one.horizon:,} {one.unit}"
+    name, first, last = one.optimizer, one.horizons[0], one.horizons[-1]
+    if not math.isnan(estimate):
+        bounds = f"[{significant(low)}, {significant(high)}]"
+        said = f"{name} is {significant(estimate)} {bounds} times as fast as {against}"
+    elif math.isinf(high) and low > 0:
+        said = f"{name} reaches the end of {against} at {first:,} {one.unit} already"
+        said += f"; it is at least {significant(low)} times as fast"
+    elif low == 0 and math.isfinite(high):
+        said = f"{name} does not reach the end of {against} within {last:,} {one.unit}"
+        said += f"; it is at most {significant(high)} times as fast"
+    else:
+        said = f"the speed-up of {name} over {against} cannot be bounded on both sides"
+    return f"{one.problem}: {said}."
 
 
 def _approximation(table: Table) -> list[str]:

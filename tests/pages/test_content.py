@@ -8,6 +8,8 @@ import pytest
 
 from gradjax.analysis import tuning_curves
 from gradjax.analysis.comparison import compare
+from gradjax.analysis.horizons import HorizonSpeedup
+from gradjax.analysis.speedup import Speedup
 from gradjax.pages import sentences
 from gradjax.pages.cells import columns
 from gradjax.pages.content import content
@@ -204,12 +206,23 @@ def test_horizons_give_a_speed_up_in_a_sentence():
         for n, points in ((100, 10), (1_600, 160))
     ]
     (said,) = content("A title", made, {})["speedups"]
-    start = "p: sgd does not meet the end of adam with 1,600 gradients between 100 to"
-    assert said.startswith(start.replace(" to", " and"))
+    start = "p: sgd does not reach the end of adam at 1,600 gradients within 1,600"
+    assert said.startswith(f"{start} gradients; it is at most ")
     (said,) = content("A title", _swapped(made), {})["speedups"]
-    assert re.match(r"p: sgd is \d\.\d+ \[\d.*\] times as fast as adam with", said)
+    assert re.match(r"p: sgd is \d\.\d+ \[\d.*\] times as fast as adam at", said)
     html = page(content("A title", _swapped(made), {}), {})
     assert f"<li>{said}</li>" in html
+
+
+def test_a_speed_up_beyond_the_horizons_is_bounded_on_one_side():
+    about = ("p", "sgd", "adam", 400, "gradients", (100, 400))
+    said = sentences.speedup(HorizonSpeedup(*about, Speedup(np.nan, 3.5, np.inf)))
+    assert said == (
+        "p: sgd reaches the end of adam at 400 gradients at 100 gradients already; "
+        "it is at least 3.50 times as fast."
+    )
+    said = sentences.speedup(HorizonSpeedup(*about, Speedup(np.nan, 0.0, np.inf)))
+    assert said.endswith("cannot be bounded on both sides.")
 
 
 def _swapped(tables):
