@@ -76,7 +76,8 @@ def compare(
         which curves of the best of k trials are approximate.
       schedule: as `gradjax.program` takes it, the same for all.
       num_gradients: the budget of a trial; None: the number of steps of the suite. An
-        optimizer that computes two gradients in a step gets half the steps.
+        optimizer that computes two gradients in a step gets half the steps, and one
+        whose number varies, such as lbfgs, stops when it has spent them.
       batch_size: examples; None: the number of the suite.
       horizons: multiples of the budget; each is tuned and compared by itself.
       seed: of the search, and of the initial parameters and batches of its trials.
@@ -92,9 +93,8 @@ def compare(
       A Comparison, with a table for each problem.
 
     Raises:
-        Refusal: what `gradjax.tune` refuses; a problem without a budget; an optimizer
-            whose number of gradients varies from step to step; fewer trials than the
-            folder holds.
+        Refusal: what `gradjax.tune` refuses; a problem without a budget; fewer trials
+            than the folder holds.
     """
     objects: given.Objects = {}
     points.forget()

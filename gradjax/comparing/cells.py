@@ -17,6 +17,10 @@ from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
 from gradjax.types import Settings, Space
 
+_EVALUATIONS = (
+    40  # in as many steps as gradients; a step of a line search has 2 or more
+)
+
 
 class Cell(NamedTuple):
     """An optimizer on a problem with a budget."""
@@ -24,7 +28,8 @@ class Cell(NamedTuple):
     task: Task
     label: str  # of the problem with its budget
     optimizer: str
-    gradients_per_step: int
+    num_gradients: int  # of one trial
+    gradients_per_step: int | None  # None: it varies
     space: Space  # without dimensions: nothing is tuned
     settings: Settings  # of the record
     num_trials: int  # of the search
@@ -42,8 +47,7 @@ def cells_of(asked: Asked) -> list[Cell]:
     """Returns the cells of a comparison: problem by problem, then horizon by horizon.
 
     Raises:
-        Refusal: an optimizer whose number of gradients per step varies, or more
-            gradients per step than the budget.
+        Refusal: more gradients per step than the budget.
     """
     return [
         _cell(asked, task, horizon, optimizer)
@@ -61,6 +65,7 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
             "optimizer": cell.optimizer,
             "folder": cell.folder,
             "target": cell.task.problem.target.value,
+            "is_varying": cell.gradients_per_step is None,
             "num_trials": cell.num_trials,
             "seeds": [FRESH_SEED, FRESH_SEED + cell.num_seeds],
         }
@@ -71,12 +76,17 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
 def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
     budget = max(1, round(task.num_gradients * horizon))
     per_step = _gradients_per_step(optimizer)
-    num_steps = budget // per_step
+    num_steps = budget // (per_step or 1)
     if num_steps < 1:
         raise Refusal(
             f"{optimizer} computes {per_step} gradients in a step; the budget of"
             f" {task.name} is {budget}"
         )
+    own: tuple[tuple[str, Any], ...] = (("problem", task.expression or task.name),)
+    eval_every = None
+    if per_step is None:  # it stops when it has spent the budget
+        own = (*own, ("max_gradients", budget))
+        eval_every = -(-budget // _EVALUATIONS)
     space = asked.spaces[optimizer]
     is_fixed = not space.dimensions
     settings = Settings(
@@ -87,7 +97,8 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
         batch_size=task.batch_size,
         seed=FRESH_SEED if is_fixed else asked.seed,
         seeds=asked.num_seeds if is_fixed else 1,
-        own=(("problem", task.expression or task.name),),
+        eval_every=eval_every,
+        own=own,
     )
     search = "" if is_fixed else asked.search
     batch = "" if task.batch_size is None else f", batch size {task.batch_size}"
@@ -100,6 +111,7 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
         task,
         f"{task.name}, {budget:,} gradients{batch}",
         optimizer,
+        budget,
         per_step,
         space,
         settings,
@@ -115,25 +127,20 @@ def readable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", name)[:40].strip("-.") or "unnamed"
 
 
-def _gradients_per_step(optimizer: str) -> int:
-    """Returns the number of gradients of a step.
-
-    Raises:
-        Refusal: it is not the same in every step.
-    """
+def _gradients_per_step(optimizer: str) -> int | None:
+    """Returns the number of gradients of a step; None if it varies."""
     spec, _ = optimizers.split(optimizer)
     if any(callable(node.entry.num_gradients) for node in nodes(spec)):
-        raise Refusal(
-            f"{optimizer}: the number of gradients of its steps varies, so it has no"
-            " number of steps for a budget in gradients; it cannot be compared yet"
-        )
+        return None
     return optimizers.num_gradients(spec)
 
 
 def gradients(cell: Cell) -> int:
     """Returns the gradients of all trials and seeds of a cell."""
-    num_runs = cell.num_trials + cell.num_seeds
-    return num_runs * (cell.settings.steps or 0) * cell.gradients_per_step
+    per_step = cell.gradients_per_step
+    num_steps = cell.settings.steps or 0
+    own = cell.num_gradients if per_step is None else num_steps * per_step
+    return (cell.num_trials + cell.num_seeds) * own
 
 
 def seconds_per_gradient(cell: Cell, folder: Path) -> float | None:

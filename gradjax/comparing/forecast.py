@@ -60,7 +60,11 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
     lines += [f"  {name}: {spaces.shown(asked.spaces[name])}" for name in tuned]
     lines += [f"  {name}: nothing to tune" for name in fixed]
     counts = {cell.optimizer: cell.gradients_per_step for cell in cells}
-    several = [f"{name} {count}" for name, count in counts.items() if count > 1]
+    several = [
+        f"{name} {count or 'as many as it needs'}"
+        for name, count in counts.items()
+        if count != 1
+    ]
     if several:
         lines.append(f"gradients per step: {join_words(several)}, the others 1")
     return lines
@@ -130,20 +134,26 @@ def _measured_group(
     ready, plan = lanes.ready(), lanes.program.plan
     own = own[: lanes.width * ready.in_flight]
     count = min(-(-plan.eval_every // plan.block_steps), lanes.form.capacity)
-    times = [_seconds(lanes, own, count)]
-    while sum(times) < _ENOUGH_S and len(times) < _MOST_TIMES:
-        times.append(_seconds(lanes, own, count))
+    times, share = [], 0.0
+    while len(times) < _MOST_TIMES and sum(times) < _ENOUGH_S:
+        seconds, share = _first_blocks(lanes, own, count)
+        times.append(seconds)
     took = min(times[0], float(np.median(times[1:] or times)))  # the first is slower
-    run_s = took * num_blocks(plan) / count * _turns(lanes, left, num_groups)
+    run_s = took / share * _turns(lanes, left, num_groups)
     return Cost(run_s, ready.compile_s, ready.bytes * ready.in_flight)
 
 
-def _seconds(lanes: Lanes, own: list[Trial], num_blocks: int) -> float:
-    """Returns the seconds of the first blocks of some trials."""
+def _first_blocks(lanes: Lanes, own: list[Trial], count: int) -> tuple[float, float]:
+    """Returns the seconds of the first blocks of some trials, and their part of all."""
+    plan = lanes.program.plan
     active = batches.start(lanes, [x.numbers for x in own], [x.seed for x in own], 0)
     started = time.perf_counter()
-    batches.advance(lanes, active, (0, num_blocks))
-    return time.perf_counter() - started
+    batches.advance(lanes, active, (0, count))
+    seconds = time.perf_counter() - started
+    if plan.max_gradients is None:
+        return seconds, count / num_blocks(plan)
+    spent = float(active.results.num_gradients.mean())
+    return seconds, min(1.0, max(1.0, spent) / plan.max_gradients)
 
 
 def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.comparing.cells import Cell, seconds_per_gradient
+from gradjax.records import reading
 from gradjax.records import store as stored
 from gradjax.sweeps import choose
 from gradjax.sweeps.rounds import trials_of
@@ -42,8 +43,15 @@ def measure(folder: Path, trained: list[Trained], say: Say, warn: Say) -> None:
     found = interleaved_step_seconds([_run(one) for one in new])
     for one, step_s in zip(new, found, strict=True):
         with searched.opened(one.made(), warn) as store:
-            event = {"seconds_per_gradient": step_s / one.cell.gradients_per_step}
+            per_step = one.cell.gradients_per_step or _mean_gradients(store)
+            event = {"seconds_per_gradient": step_s / per_step}
             stored.append(store, event)
+
+
+def _mean_gradients(store: Any) -> float:
+    """Returns the mean number of gradients of a step, over all stored trials."""
+    rows = [row for row in reading.rows(store).values() if row.get("steps")]
+    return sum(row["num_gradients"] for row in rows) / sum(row["steps"] for row in rows)
 
 
 def _run(one: Trained) -> tuple[Program, Hparams]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.files import write_json
-from gradjax.records import inspection, opening
+from gradjax.records import inspection, opening, spending
 from gradjax.records.load import summary_of
 from gradjax.records.outcomes import outcomes
 from gradjax.records.plan import PLAN
@@ -48,7 +48,8 @@ def write(folder: Path, asked: dict[str, Any], cells: list[dict[str, Any]]) -> N
       folder: of the comparison; it exists.
       asked: what was asked for, for readers.
       cells: for each cell problem, optimizer, folder (relative), target (a value or
-        None), num_trials and seeds, the range of its fresh seeds.
+        None), is_varying (whether its steps differ in their number of gradients),
+        num_trials and seeds, the range of its fresh seeds.
     """
     write_json(folder / FILE, {"format": FORMAT, "asked": asked, "cells": cells})
 
@@ -132,6 +133,11 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
     per_gradient = event(place, "seconds_per_gradient")
+    if cell["is_varying"]:
+        spent = spending.of_trials(place)
+        tried, fresh = (
+            [spending.in_gradients(one, spent) for one in of] for of in (tried, fresh)
+        )
     known = [_of_cell(one, cell, per_gradient) for one in [*tried, *fresh]]
     return metric._replace(target=_eased(cell["target"], metric)), known
 

@@ -27,6 +27,7 @@ def program(
     eval_every: int | None = None,
     keep: str = "last",
     patience: int | None = None,
+    max_gradients: int | None = None,
 ) -> Program:
     """Makes the program of a run: all but its hyperparameters and its seed.
 
@@ -45,6 +46,11 @@ def program(
         value of the target's metric on validation (of equal values the earlier one).
       patience: evaluations without improvement after which a run stops; None: a run
         always continues to its end.
+      max_gradients: a run stops after the first step at which it has computed so many
+        gradients, and its schedule ends there. It is for an optimizer whose number of
+        gradients varies from step to step; `num_steps` then is a number of steps that
+        it does not reach. The status of the run is "stopped early", at the evaluation
+        that follows. None: there is no limit.
 
     Returns:
       A Program. Its `hparams` are the numbers that `run` may replace.
@@ -78,6 +84,7 @@ def program(
         block_length(interval),
         keep,
         patience,
+        None if max_gradients is None else _count("max_gradients", max_gradients),
     )
     hparams = {**numbers, **schedule_numbers}
     info = steps.check(plan, hparams)

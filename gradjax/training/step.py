@@ -20,34 +20,41 @@ from gradjax import optimizers, schedules
 from gradjax.data.order import order
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
-from gradjax.training import form, gradients
+from gradjax.training import form, gradients, limit
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
 
 
-def at(plan: Plan, hparams: Hparams, i: jax.Array) -> Hparams:
+def at(
+    plan: Plan, hparams: Hparams, i: jax.Array, spent: jax.Array | None = None
+) -> Hparams:
     """Returns the hyperparameters at step i.
 
     Each learning rate is multiplied by the schedule's shape at i / num_steps. A
     hyperparameter with its own schedule is its peak times the shape of that schedule.
-    Inside `multi_steps`, update k of n is at k / n in place of i / num_steps.
+    Inside `multi_steps`, update k of n is at k / n in place of i / num_steps. In a run
+    with a limit of gradients the progress is the part of them that is spent.
     """
     every = optimizers.steps_per_update(plan.optimizer)
     numbers = {}
     for path in plan.optimizer.rates:
-        progress = _progress(plan, i, every.get(path, 1))
+        progress = _progress(plan, i, every.get(path, 1), spent)
         shape = schedules.shape_at(plan.schedule, hparams, progress)
         numbers[path] = hparams[path] * shape
     for path, schedule in plan.optimizer.scheduled:
-        progress = _progress(plan, i, every.get(path, 1))
+        progress = _progress(plan, i, every.get(path, 1), spent)
         own = schedules.shape_at(schedule, hparams, progress)
         numbers[path] = hparams[f"{path}.peak"] * own
     return {**hparams, **numbers}
 
 
-def _progress(plan: Plan, i: jax.Array, every: int) -> jax.Array:
+def _progress(
+    plan: Plan, i: jax.Array, every: int, spent: jax.Array | None
+) -> jax.Array:
     """Returns the part of a run before step i, or before the update of which it is."""
+    if spent is not None and plan.max_gradients is not None:
+        return jnp.minimum(spent.astype(float) / plan.max_gradients, 1.0)
     num_updates = max(1, plan.num_steps // every)
     update = i if every == 1 else jnp.minimum(i // every, num_updates - 1)
     return update.astype(float) / num_updates
@@ -65,12 +72,13 @@ def init(
     given, model_state = (None, None) if start is None else start
     params = plan.problem.init(init_key) if start is None else given
     params = jax.tree.map(jnp.asarray, params)
-    numbers = at(plan, hparams, jnp.uint32(0))
+    spent = None if plan.max_gradients is None else jnp.float32(0.0)
+    numbers = at(plan, hparams, jnp.uint32(0), spent)
     optimizer_key = jax.random.fold_in(root_key, gradients.OPTIMIZER)
     opt_state = optimizers.build(plan.optimizer, numbers, optimizer_key).init(params)
     if model_state is None:
         model_state = model_states.init(plan.problem, init_key)
-    state = TrainState(params, opt_state, jnp.bool(True), model_state)
+    state = TrainState(params, opt_state, jnp.bool(True), model_state, spent)
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
@@ -100,7 +108,7 @@ def step(
       search, does this with the state of the network before the step; the new state is
       that of the first evaluation, at the parameters of the step.
     """
-    numbers = at(plan, hparams, i)
+    numbers = at(plan, hparams, i, state.num_gradients)
 
     def loss(params: Params) -> tuple[jax.Array, Any]:
         old = state.model_state
@@ -122,6 +130,9 @@ def step(
     )
     goes_on, tolerated = _goes_on(plan, value, updates)
     alive = state.alive & goes_on
+    figures, limited = limit.limited(plan, state, opt_state)
+    if limited is not None:
+        alive, opt_state = alive & limited.goes_on, limited.opt_state
     # Selecting the update alone costs nothing; selecting the complete state costs 8 to
     # 12 % of a step.
     updates = jax.tree.map(lambda u: jnp.where(alive, u, jnp.zeros_like(u)), updates)
@@ -131,11 +142,11 @@ def step(
         lambda new, old: jnp.where(is_sound, new, old), model_state, state.model_state
     )
     rate = numbers[plan.optimizer.rates[0]] if plan.optimizer.rates else jnp.nan
-    figures = optimizers.figures(plan.optimizer, opt_state)
     aux = jax.tree.map(_as_float, aux)
     seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
     info = StepInfo(value, jnp.asarray(rate, float), seen)
-    return TrainState(params, opt_state, alive, model_state), info
+    spent = None if limited is None else limited.num_gradients
+    return TrainState(params, opt_state, alive, model_state, spent), info
 
 
 def _as_float(value: jax.Array) -> jax.Array:

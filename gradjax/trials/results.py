@@ -124,6 +124,7 @@ def record(
     for name, values in report.validation.items():
         results.validation[name][rows, first : first + count] = values[:, :count]
     early = _early_steps(state)
+    early = np.where(early > 0, early, _limit_steps(plan, flat, start))
     is_bad = ~np.isfinite(flat["loss"]) & ~(flat.get("tolerated", 0.0) == 1.0)
     is_diverged = is_bad.any(axis=1)
     taken = np.where(is_diverged, is_bad.argmax(axis=1) + 1, num_steps)
@@ -219,6 +220,21 @@ def _early_steps(state: TrialState) -> np.ndarray:
     if kept:
         return np.asarray(kept.stopped_step, np.int64)
     return np.zeros(len(state.train.alive), np.int64)
+
+
+def _limit_steps(plan: Plan, flat: dict[str, np.ndarray], start: int) -> np.ndarray:
+    """Returns the evaluation at which the limit of gradients ended a trial: i64[width].
+
+    It is the first one after the last step that counts, 0 if that is not in the
+    segment. Nothing changes between the two.
+    """
+    num_trials, num_steps = flat["loss"].shape
+    if plan.max_gradients is None:
+        return np.zeros(num_trials, np.int64)
+    is_over = flat["num_gradients"] == 0.0
+    stopped = start + np.where(is_over.any(axis=1), is_over.argmax(axis=1), num_steps)
+    due = -(-stopped // plan.eval_every) * plan.eval_every
+    return np.where(is_over.any(axis=1) & (due <= start + num_steps), due, 0)
 
 
 def _num_gradients(

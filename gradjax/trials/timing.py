@@ -73,7 +73,10 @@ def interleaved_step_seconds(
 def _start(program: Program, hparams: Hparams, seed: int) -> _Timed:
     num_steps = _BLOCK_STEPS * _NUM_BLOCKS
     plan = program.plan._replace(
-        num_steps=num_steps, eval_every=num_steps, block_steps=_BLOCK_STEPS
+        num_steps=num_steps,
+        eval_every=num_steps,
+        block_steps=_BLOCK_STEPS,
+        max_gradients=None,
     )
     lanes = lanes_of.lanes(programs.of_plan(plan, program.hparams), num_devices=1)
     own = lanes_of.stack(lanes.program, [hparams], [seed])

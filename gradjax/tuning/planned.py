@@ -83,6 +83,7 @@ def program_of(work: Work, group: Settings) -> Program:
         eval_every=min(interval, num_steps),
         keep=group.keep,
         patience=group.patience,
+        max_gradients=dict(group.own).get("max_gradients"),
     )
     return started(made, work.initial)
 

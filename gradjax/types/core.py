@@ -31,10 +31,14 @@ class TrainState(NamedTuple):
     opt_state: Any
     alive: jax.Array
     model_state: ModelState = None
+    num_gradients: jax.Array | None = None  # f32[], so far; None: there is no limit
 
     def __repr__(self) -> str:
         """Returns the sizes of the state in one line."""
-        sizes = {name: shown.sizes(part) for name, part in self._asdict().items()}
+        parts = self._asdict()
+        if self.num_gradients is None:
+            del parts["num_gradients"]
+        sizes = {name: shown.sizes(part) for name, part in parts.items()}
         return shown.of(self, **sizes)
 
 
@@ -136,6 +140,8 @@ class Plan(NamedTuple):
     keep: str = "last"  # which parameters are kept: "last", or "best" on validation
     patience: int | None = None
     # evaluations without improvement after which a run stops; None: it does not stop
+    max_gradients: int | None = None
+    # gradients after which a run and its schedule end; None: there is no limit
 
 
 class Program(NamedTuple):

@@ -198,7 +198,6 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
     [
         (["sgd"], {}, "only sgd; a comparison needs two or more"),
         (["sgd", "sgd"], {}, "sgd is given twice"),
-        (["sgd", "lbfgs"], {}, "lbfgs: the number of gradients of its steps varies"),
         (TWO, {"problems": "toi"}, "unknown suite 'toi'; did you mean 'toy'"),
         (TWO, {"problems": []}, "problems is empty"),
         (TWO, {"problems": [3]}, "problem 3: expected the name of a problem"),
@@ -294,3 +293,24 @@ def test_objects_of_a_notebook_and_hostile_names_are_compared_at_two_horizons(
             workdir=tmp_path / "it",
             **asked,
         )
+
+
+@pytest.mark.slow
+def test_a_line_search_spends_as_many_gradients_as_the_others(tmp_path):
+    three = ["sgd(0.1)", "sam(sgd(0.1))", "lbfgs"]
+    asked = {"num_gradients": 40, "num_trials": 1, "num_seeds": 2}
+    found = gradjax.compare(
+        three, ["least_squares"], batch_size=32, workdir=tmp_path / "it", **asked
+    )
+    (table,) = found.tables
+    spent = {one.optimizer: one.num_gradients for one in table.outcomes}
+    assert spent["sgd(0.1)"] == spent["sam(sgd(0.1))"] == 40
+    assert 40 <= spent["lbfgs"] <= 40 + 10  # within the gradients of its last step
+    (rule,) = [one for one in table.rules if "as many gradients" in one.text]
+    assert rule.is_kept, rule
+    (one, _) = [one for one in table.outcomes if one.optimizer == "lbfgs"]
+    assert one.steps == one.num_gradients  # its steps are gradients
+    assert (np.diff(one.curve.steps) >= 0).all() and one.curve.steps[-1] <= one.steps
+    assert all(
+        value > 0 for of in found.seconds_per_gradient.values() for value in of.values()
+    )
