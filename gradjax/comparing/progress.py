@@ -16,12 +16,12 @@ from gradjax.trials.results import BlockRange
 from gradjax.tuning.searched import Found
 from gradjax.types import Target
 
-_SAY_EVERY_S = 10.0
+_SAY_EVERY_S = 30.0
 Say = Callable[[str], None]
 
 
 def reporter(name: str, say: Say) -> Reporter:
-    """Returns what prints a line at most every ten seconds while a cell trains."""
+    """Returns what prints a line at most every thirty seconds while a cell trains."""
     return Reporter(
         announce=lambda *_: None,
         estimate=lambda *_: None,
