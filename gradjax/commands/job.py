@@ -81,7 +81,10 @@ def job_of(
         raise Refusal(f"--init_from={initial.source}: is the folder of this command")
     known = {} if options.overwrite else planning.known_plan(folder)
     settings = longer.resumed(settings, known, planning.is_extended(folder, known))
-    extension = longer.of_record(settings, plan, known, program, options.workdir)
+    trials = functools.partial(planning.first_trials, asked, varied, method)
+    extension = longer.of_record(
+        settings, plan, known, (trials, program), options.workdir
+    )
     if extension is not None:
         settings, notes = extension.settings, [*notes, extension.words]
     plan = longer.with_settings(plan, settings)

@@ -3,9 +3,12 @@
     {"extended": {"from": {"steps": 100, ...}, "to": {"steps": 200, ...}}}
     {"round": "run", "number": 1, "continues": "run-0", ...}
 
+    {"round": "fresh", "number": 1, "replaces": ["fresh-0"], ...}
+
 The first event says that the plan now has the settings `to`. The second one lists the
 trials of the longer run. Their first blocks are those of the trials of another round,
-which are no longer listed.
+which are no longer listed. The last one lists fresh seeds in place of those of the
+shorter trials.
 """
 
 from pathlib import Path
@@ -53,8 +56,9 @@ def current_plan(folder: Path) -> dict[str, Any]:
 
 
 def continued(events: list[dict[str, Any]]) -> set[str]:
-    """Returns the rounds, such as "run-0", whose trials a longer run continues."""
-    return {one["continues"] for one in events if "continues" in one}
+    """Returns the rounds, such as "run-0", whose trials a longer run has in its own."""
+    replaced = [label for one in events for label in one.get("replaces", [])]
+    return {one["continues"] for one in events if "continues" in one} | {*replaced}
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:

@@ -42,11 +42,16 @@ def begin(store: Any, plan: dict[str, Any]) -> Any:
         stored.read(store, name)["trial"] for name in stored.committed_states(store)
     ]
     known = set(np.concatenate(there).tolist()) if there else set()
-    going = [id for id, row in rows.items() if row["status"] == "finished"]
+    going = [
+        id
+        for id, row in rows.items()
+        if row["status"] == "finished" and row["round"] != "fresh"
+    ]
     if not set(going) <= known:
         raise Refusal(
             f"{store.folder} does not hold the states from which its trials could go on"
-            f" (--keep_params=none, damage, or an older version of gradjax); {fix}"
+            " (--keep_params=none, a sweep without --keep_params=all, damage, or an"
+            f" older version of gradjax); {fix}"
         )
     with named_disk_errors(store.folder):  # it is not finished any more
         (store.folder / "summary.json").unlink(missing_ok=True)
@@ -60,6 +65,8 @@ def continuing(
 ) -> list[tuple[str, list[Trial]]]:
     """Returns (round, trials that continue its trials) for each round that goes on.
 
+    Fresh seeds do not go on, because other settings may be the best ones now.
+
     Args:
       base: the settings of the longer run.
       store: open to write.
@@ -72,9 +79,23 @@ def continuing(
         pairs = [(one["point"], one["seed"]) for one in event["trials"]]
         label = listing.label(event)
         ids = [points.trial(before, *pair).id for pair in pairs]
-        if label not in done and ids == event["ids"]:
+        is_fresh = event["round"] == "fresh"
+        if label not in done and ids == event["ids"] and not is_fresh:
             found.append((label, [points.trial(base, *pair) for pair in pairs]))
     return found
+
+
+def outdated(base: Settings, rounds: list[dict[str, Any]]) -> list[str]:
+    """Returns the rounds whose trials have other settings than those of a command.
+
+    They are fresh seeds of the shorter trials.
+    """
+    return [
+        listing.label(event)
+        for event in rounds
+        if event["ids"]
+        != [points.trial(base, one["point"], one["seed"]).id for one in event["trials"]]
+    ]
 
 
 def goes_on(store: Any, event: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@ evaluations and the points of its curves stay as they are, and so does everythin
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gradjax.errors import Refusal
 from gradjax.records import extension, journal
 from gradjax.records.plan import differences
@@ -15,9 +17,12 @@ from gradjax.sweeps.points import Trial
 from gradjax.training import trunk
 from gradjax.training.numbers import checked_hparams
 from gradjax.training.traces import default_every
-from gradjax.types import Program, Settings
+from gradjax.types import Plan, Program, Settings
+
+Trials = Callable[[Settings], list[Trial]]
 
 _UNSET = {"eval_every": None, "trace_every": 0}
+_INTERVALS = {"eval_every": lambda plan: plan.eval_every, "trace_every": default_every}
 _LATER = ("environment", "num_threads", "lane_width")  # parts of a plan that are
 # compared when the record is opened
 
@@ -34,8 +39,8 @@ class Longer(NamedTuple):
     def words(self) -> str:
         """Returns the line that says where the longer run begins."""
         return (
-            f"the run of {self.num_steps:,} steps goes on from step"
-            f" {self.trunk_steps:,}, with evaluations as before"
+            f"goes on from step {self.trunk_steps:,} of {self.num_steps:,}, with"
+            " evaluations as before"
         )
 
 
@@ -68,7 +73,7 @@ def of_record(
     settings: Settings,
     plan: dict[str, Any],
     known: dict[str, Any],
-    program: Callable[[Settings], Program],
+    make: tuple[Trials, Callable[[Settings], Program]],
     source: Any,
 ) -> Longer | None:
     """Returns how the run of a record is extended; None if it is not asked for.
@@ -77,12 +82,11 @@ def of_record(
       settings: of the command.
       plan: of the command.
       known: the plan of the record, or an empty one.
-      program: settings of a group -> its program.
+      make: settings -> the trials of the first round; settings of a group -> program.
       source: the folder of the record, for messages.
 
     Raises:
-        Refusal: the longer run does not begin as the shorter one, or the record holds a
-            sweep.
+        Refusal: the longer run does not begin as the shorter one.
     """
     there = known.get("settings", {})
     if known.get("kind") != "trials" or _length(settings) == _length_of(there):
@@ -92,31 +96,65 @@ def of_record(
     differing = differences(known, journal.plain(with_settings(plan, before), "plan"))
     if any(key.split(".")[0] not in _LATER for key in differing):
         return None  # the record is of another run
-    first, second = _trial(before), _trial(wanted)
-    short, long = program(first.settings), program(second.settings)
-    if long.plan.num_steps <= short.plan.num_steps:
+    pairs = _pairs(before, wanted, *make)
+    if any(long.num_steps <= short.num_steps for short, long in _plans(pairs)):
         return None
-    fix = f"--init_from={source} with another --workdir starts at its parameters"
-    if known["space"]:
-        raise Refusal(f"{source} holds a sweep, whose steps cannot be raised; {fix}")
     try:
-        wanted = _as_before(before, wanted, program)
-        second = _trial(wanted)
-        long = program(second.settings)
-        numbers = (
-            checked_hparams(short, first.numbers),
-            checked_hparams(long, second.numbers),
-        )
-        trunk.check(short.plan, long.plan, numbers)
+        _check_sweep(known)
+        wanted = _as_before(before, wanted, _plans(pairs))
+        pairs = _pairs(before, wanted, *make)
+        for short, long in pairs:
+            trunk.check(short.plan, long.plan, (short.hparams, long.hparams))
     except Refusal as refusal:
-        raise Refusal(f"{source}: {refusal}; {fix}") from refusal
-    num_steps = trunk.trunk_blocks(short.plan, numbers[0]) * short.plan.block_steps
-    return Longer(
-        wanted,
-        short.plan.num_steps,
-        min(num_steps, short.plan.num_steps),
-        before,
-    )
+        raise Refusal(
+            f"{source}: {refusal}; --init_from={source} with another --workdir starts"
+            " at its parameters"
+        ) from refusal
+    ends = [
+        trunk.trunk_blocks(short.plan, short.hparams) * short.plan.block_steps
+        for short, _ in pairs
+    ]
+    num_steps = max(short.num_steps for short, _ in _plans(pairs))
+    return Longer(wanted, num_steps, min([*ends, num_steps]), before)
+
+
+def _pairs(
+    before: Settings,
+    wanted: Settings,
+    trials: Trials,
+    program: Callable[[Settings], Program],
+) -> list[tuple[Program, Program]]:
+    """Returns the programs of each trial before and after, with its numbers.
+
+    Trials that differ only in their seed or their rate have one pair.
+    """
+    found = {}
+    for pair in zip(trials(before), trials(wanted), strict=True):
+        made = [(program(one.settings), one.numbers) for one in pair]
+        programs = [
+            one._replace(hparams=checked_hparams(one, numbers)) for one, numbers in made
+        ]
+        shape = {
+            name: np.asarray(value).tolist()
+            for name, value in programs[0].hparams.items()
+            if name not in programs[0].plan.optimizer.rates
+        }
+        found[points.digest([pair[0].group, shape])] = (programs[0], programs[1])
+    return list(found.values())
+
+
+def _plans(pairs: list[tuple[Program, Program]]) -> list[tuple[Plan, Plan]]:
+    return [(short.plan, long.plan) for short, long in pairs]
+
+
+def _check_sweep(known: dict[str, Any]) -> None:
+    """Refuses a sweep that would have tried other points, or stopped them elsewhere."""
+    if {"steps", "epochs"} & {one["name"] for one in known["space"]}:
+        raise Refusal("the sweep varies the number of steps")
+    if known["halving"] is not None:
+        raise Refusal("--halving stops trials at parts of the number of steps")
+    if known["search"].startswith("tpe"):
+        raise Refusal("tpe has chosen its points by the results of the shorter trials")
 
 
 def _length(settings: Settings) -> tuple[int | None, int | None]:
@@ -127,10 +165,6 @@ def _length_of(there: dict[str, Any]) -> tuple[int | None, int | None]:
     return there.get("steps"), there.get("epochs")
 
 
-def _trial(settings: Settings) -> Trial:
-    return points.trial(settings, {}, settings.seed)
-
-
 def _with_intervals(settings: Settings, there: dict[str, Any]) -> Settings:
     """Returns settings with the intervals of a record, where they were not given."""
     unset = [k for k, value in _UNSET.items() if getattr(settings, k) == value]
@@ -138,22 +172,23 @@ def _with_intervals(settings: Settings, there: dict[str, Any]) -> Settings:
 
 
 def _as_before(
-    before: Settings, wanted: Settings, program: Callable[[Settings], Program]
+    before: Settings, wanted: Settings, plans: list[tuple[Plan, Plan]]
 ) -> Settings:
     """Returns the settings with evaluations and points of the curves as before.
 
     Their usual intervals follow from the number of steps.
     """
-    short, long = (program(_trial(one).settings).plan for one in (before, wanted))
-    if before.eval_every is not None and long.eval_every != short.eval_every:
-        raise Refusal(
-            f"a run of {short.num_steps:,} steps has no evaluation after"
-            f" --eval_every={before.eval_every} steps, as a longer one has"
-        )
-    if long.eval_every != short.eval_every:
-        wanted = wanted._replace(eval_every=short.eval_every)
-        long = program(_trial(wanted).settings).plan
-    every = before.trace_every or default_every(short)
-    if (wanted.trace_every or default_every(long)) != every:
-        wanted = wanted._replace(trace_every=every)
+    intervals = [
+        {name: of(plan) for name, of in _INTERVALS.items()}
+        for pair in plans
+        for plan in pair
+    ]
+    for name in _INTERVALS:
+        given = getattr(before, name)
+        old, new = ([one[name] for one in intervals[k::2]] for k in (0, 1))
+        if given and name == "trace_every" or old == new:
+            continue
+        if given or len(set(old)) > 1:
+            raise Refusal(f"a longer run would have another {name} than {old[0]} steps")
+        wanted = wanted._replace(**{name: old[0]})
     return wanted

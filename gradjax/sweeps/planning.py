@@ -92,6 +92,15 @@ def check_devices(asked: Sweep, varied: Space, num_seeds: int) -> None:
         )
 
 
+def first_trials(
+    asked: Sweep, varied: Space, method: Search, base: Settings
+) -> list[Trial]:
+    """Returns the trials of the first round of a search, or those of a run."""
+    count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
+    _, found = method.ask(method.init(varied, base.seed), count)
+    return rounds.trials_of(base, found, range(base.seed, base.seed + base.seeds))
+
+
 def first_groups(
     base: Settings,
     asked: Sweep,
@@ -111,10 +120,7 @@ def first_groups(
     Raises:
         Refusal: a point without a program, or with an impossible number.
     """
-    count = rounds.ROUND if rounds.learns(asked) else asked.trials or rounds.MAX_POINTS
-    _, found = method.ask(method.init(varied, base.seed), count)
-    seeds = range(base.seed, base.seed + base.seeds)
-    groups = points.group(rounds.trials_of(base, found, seeds)).values()
+    groups = points.group(first_trials(asked, varied, method, base)).values()
     for group in groups:
         for one in group:
             checked_hparams(program(one.settings), one.numbers)

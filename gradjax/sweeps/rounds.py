@@ -112,7 +112,8 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     known = {id for event in before for id in event["ids"]}
     new = [one for one in made if one.id not in known]
     if new:
-        _append(context, name, new)
+        old = extended.outdated(context.base, before) if name == "fresh" else []
+        _append(context, name, new, {"replaces": old} if old else {})
     wanted, done = {one.id for one in made}, []
     for event in rounds(stored.events(store), name):
         if wanted & set(event["ids"]) or extended.goes_on(store, event):
@@ -169,7 +170,7 @@ def _run(
         hooks = Hooks(
             keep=functools.partial(keep, target),
             round_hash=event["hash"],
-            trunk=_trunk(context, lanes, own),
+            trunk=_trunk(context, label, lanes, own),
             on_segment=watch.computed,
             on_read=watch.read,
             on_ready=functools.cache(estimate),
@@ -190,15 +191,18 @@ def _run(
     return done
 
 
-def _trunk(context: Context, lanes: Lanes, own: list[Trial]) -> int:
-    """Returns the blocks after which the states of a run are stored; 0: they are not.
+def _trunk(context: Context, label: str, lanes: Lanes, own: list[Trial]) -> int:
+    """Returns the blocks after which states are stored for longer trials; 0: never.
 
-    They are not stored in a sweep, whose states together are large.
+    The states of a sweep are large, so they are stored only with all its parameters.
     """
-    if context.space.dimensions or context.asked.keep_params == "none":
+    asked, program = context.asked, lanes.program
+    kept = ("all",) if context.space.dimensions else ("all", "best")
+    if asked.keep_params not in kept or asked.halving or label.startswith("fresh"):
         return 0
-    program = lanes.program
-    return trunk_blocks(program.plan, checked_hparams(program, own[0].numbers))
+    return min(
+        trunk_blocks(program.plan, checked_hparams(program, one.numbers)) for one in own
+    )
 
 
 def _name_of(first: Trial, number: int, num_groups: int) -> str:

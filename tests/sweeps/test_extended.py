@@ -47,7 +47,7 @@ def test_a_run_goes_on_from_its_last_state(tmp_path, capsys):
     capsys.readouterr()
     long = trained(tmp_path / "run", steps=200)
     said = capsys.readouterr().out
-    assert "the run of 100 steps goes on from step 100, with evaluations as" in said
+    assert "goes on from step 100 of 100, with evaluations as before" in said
     assert "unfinished" not in said
     run = gradjax.load(tmp_path / "run")
     assert run.config["settings"]["steps"] == 200
@@ -100,6 +100,19 @@ def test_it_has_the_bits_of_a_run_that_was_long_from_the_start(case, tmp_path):
         trained(tmp_path / "run", asked, **flags, steps=steps)
     flags = flags | {"steps": lengths[-1], "asked": asked}
     check_same(tmp_path / "run", whole(tmp_path / "whole", tmp_path / "run", **flags))
+
+
+@pytest.mark.slow
+def test_a_sweep_with_all_parameters_goes_on_and_chooses_again(tmp_path):
+    varied = ("optimizer=[adam, sgd]", "learning_rate=[0.0003, 0.03]")
+    asked = Sweep(varied, keep_params="all", fresh_seeds=1, lane_width=2)
+    own = {"asked": asked, "schedule": "wsd(warmup=0)", "learning_rate": None}
+    for steps in (40, 100):
+        trained(tmp_path / "sweep", **own, steps=steps, seeds=2)
+    own |= {"steps": 100, "seeds": 2}
+    check_same(tmp_path / "sweep", whole(tmp_path / "whole", tmp_path / "sweep", **own))
+    trials = gradjax.frames(tmp_path / "sweep").trials
+    assert (trials.steps == 100).all() and len(trials) == 10
 
 
 @pytest.mark.slow
@@ -161,8 +174,17 @@ def test_another_shape_is_refused_with_the_way_on(tmp_path):
 def test_what_cannot_go_on_is_refused_with_the_reason(tmp_path, monkeypatch):
     rates = Sweep(("learning_rate=[0.01, 0.1]",), fresh_seeds=0)
     trained(tmp_path / "sweep", rates, steps=20)
-    said = refused(tmp_path / "sweep", rates, steps=40)
-    assert "holds a sweep, whose steps cannot be raised; --init_from=" in said
+    assert "a sweep without --keep" in refused(tmp_path / "sweep", rates, steps=40)
+    for more, words in (
+        ({"halving": 2}, "--halving stops trials at parts of the number of steps"),
+        ({"search": "tpe", "trials": 2}, "tpe has chosen its points by the results"),
+    ):
+        if "search" in more:
+            pytest.importorskip("optuna")
+        own = rates._replace(**more)
+        folder = tmp_path / next(iter(more))
+        trained(folder, own, steps=20)
+        assert words in refused(folder, own, steps=40)
     bare = Sweep(keep_params="none")
     trained(tmp_path / "bare", bare, steps=20)
     assert not list((tmp_path / "bare" / "states").iterdir())
@@ -172,7 +194,7 @@ def test_what_cannot_go_on_is_refused_with_the_reason(tmp_path, monkeypatch):
     assert "eval_every" in refused(tmp_path / "run", steps=40, eval_every=5)
     trained(tmp_path / "seldom", steps=20, eval_every=50)
     said = refused(tmp_path / "seldom", steps=40, eval_every=50)
-    assert "a run of 20 steps has no evaluation after --eval_every=50 steps" in said
+    assert "a longer run would have another eval_every than 20 steps" in said
     (states,) = (tmp_path / "run" / "states").iterdir()
     states.write_bytes(b"damaged")
     assert "does not hold the states" in refused(tmp_path / "run", steps=40)
