@@ -92,6 +92,7 @@ def _end(lanes: Lanes, active: Active, blocks: BlockRange) -> Active:
     if sum(blocks) < num_blocks(plan) and len(rows):
         _call_all(lanes, active, rows, (sum(blocks), 0, True))
         results.early_step[rows] = sum(blocks) * plan.block_steps
+        _compare_with_start(lanes, active, is_end=True)
     return survivors(active)
 
 
@@ -129,7 +130,24 @@ def advance(lanes: Lanes, active: Active, blocks: BlockRange) -> Active:
     early = active.rows[results.early_step[active.rows] > 0]
     if len(early) and not is_last:
         _call_all(lanes, active, early, (sum(blocks), 0, True))
+    _compare_with_start(lanes, active, is_last)
     return survivors(active)
+
+
+def _compare_with_start(lanes: Lanes, active: Active, is_end: bool) -> None:
+    """Compares the parameters of ended trials with the initial ones, if need be.
+
+    A trial whose parameters changed between two segments has learned. Of the others,
+    which are few unless a run is one segment, the initial parameters are made again.
+    """
+    results = active.results
+    has_ended = is_end | results_of.has_ended(results)
+    is_open = has_ended & (results.diverged_step == 0) & ~results.has_learned
+    for group in _groups(active.rows[is_open[active.rows]], lanes.width):
+        rows_of = functools.partial(np.take, indices=group, axis=0)
+        own = jax.tree.map(rows_of, active.own)
+        start, _ = lanes.ready().calls[0](None, own, 0, 0, False)
+        results_of.record_learning(results, group, start)
 
 
 def survivors(active: Active) -> Active:
@@ -182,13 +200,10 @@ def _call_groups(
 
     def take(call: Call, group: np.ndarray) -> None:
         rows_of = functools.partial(np.take, indices=group, axis=0)
-        own = jax.tree.map(rows_of, active.own)
+        state = None if is_start else jax.tree.map(rows_of, results.state)
         try:
-            if is_start:  # no block, so the results hold the initial parameters
-                found = call(None, own, 0, 0, False)
-                results_of.record(results, group, (0, 0), *found)
-            state = jax.tree.map(rows_of, results.state)
-            found = call(state, own._replace(start=None), *which)
+            own = active.own if is_start else active.own._replace(start=None)
+            found = call(state, jax.tree.map(rows_of, own), *which)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

@@ -10,12 +10,12 @@ from gradjax.types import Trials
 def notes(found: Trials) -> list[str | None]:
     """Returns for each trial the line that nothing was learned, or None.
 
-    Of a trial that diverged or was set aside there is no line.
+    There is a line only of a trial that came to its end.
     """
     has_learned = np.broadcast_to(found.has_learned, len(found.status))
     return [
         None
-        if learned or status in ("diverged", "set aside")
+        if learned or status not in ("finished", "stopped early")
         else _line(found, k, int(found.num_steps[k]))
         for k, (learned, status) in enumerate(
             zip(has_learned, found.status, strict=True)

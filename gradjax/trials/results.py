@@ -10,7 +10,7 @@ from gradjax import optimizers
 from gradjax.training.blocks import num_blocks
 from gradjax.training.segment import SegmentReport, TrialState
 from gradjax.training.traces import window_ends, window_means, window_starts
-from gradjax.types import Plan, TrainState
+from gradjax.types import Plan
 
 BlockRange = tuple[int, int]  # (first block, number of blocks) of a segment
 
@@ -103,8 +103,9 @@ def record(
     def put(old: np.ndarray, new: np.ndarray) -> None:
         old[rows] = new
 
-    if count and not results.has_learned[rows].all():
-        results.has_learned[rows] |= _learns(results, rows, state.train)
+    if first and count and not results.has_learned[rows].all():
+        before = jax.tree.map(lambda x: x[rows], results.state)
+        results.has_learned[rows] |= _learns(before, state)
     kept = (report.params, report.model_state)
     jax.tree.map(
         put, (results.state, results.params, results.model_state), (state, *kept)
@@ -135,6 +136,12 @@ def record(
     results.num_gradients[rows] += _num_gradients(plan, flat, taken)
     kept: Any = state.kept
     results.kept_step[rows] = kept.step if kept else start + taken
+
+
+def record_learning(results: Results, rows: np.ndarray, start: TrialState) -> None:
+    """Records whether trials have learned, from the states before their first step."""
+    now = jax.tree.map(lambda x: x[rows], results.state)
+    results.has_learned[rows] |= _learns(start, now)
 
 
 def to_arrays(
@@ -248,15 +255,15 @@ def _num_gradients(
     return np.where(is_before, spent, 0).sum(axis=1).astype(np.int64)
 
 
-def _learns(results: Results, rows: np.ndarray, train: TrainState) -> np.ndarray:
-    """Returns which trials a gradient has changed in a segment: bool[rows].
+def _learns(before: TrialState, after: TrialState) -> np.ndarray:
+    """Returns which trials a gradient has changed between two states: bool[rows].
 
-    A parameter must differ from its value before the segment. Weight decay changes it
-    without a gradient; then the moments of the optimizer remain exactly zero.
+    A parameter must differ. Weight decay changes it without a gradient; then the
+    moments of the optimizer remain exactly zero.
     """
-    before = jax.tree.map(lambda x: x[rows], results.state.train.params)
-    differs = jax.tree.map(np.not_equal, before, train.params)
-    moments = optax.tree_utils.tree_get_all_with_path(train.opt_state, "mu")
+    params = before.train.params, after.train.params
+    differs = jax.tree.map(np.not_equal, *params)
+    moments = optax.tree_utils.tree_get_all_with_path(after.train.opt_state, "mu")
     moments = jax.tree.leaves([moment for _, moment in moments])
     if len(moments) != len(jax.tree.leaves(differs)):  # not one for each parameter
         return _any(differs)

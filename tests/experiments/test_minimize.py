@@ -27,6 +27,7 @@ def test_a_surface_to_its_minimum(tmp_path, capsys):
     assert "above the minimum" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_the_gap_of_a_noisy_problem_is_of_its_mean(tmp_path):
     summary, _ = minimized(
         tmp_path, problem="noisy_quadratic(dim=10)", optimizer="sgd", learning_rate=0.0

@@ -195,6 +195,7 @@ def test_an_own_entry_gets_what_it_needs():
 SCHEDULED = "adamw(weight_decay=cosine(peak=0.1, end=0.5))"
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_weight_decay_follows_its_schedule():
     problem = Problem(lambda _: jnp.ones(1), lambda p, *_: (0.0 * p.sum(), {}))
     program = gradjax.program(problem, SCHEDULED, num_steps=8)

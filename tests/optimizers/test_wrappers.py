@@ -173,6 +173,7 @@ def test_a_mask_by_name_is_of_those_leaves(expression, decayed, regression):
     assert {name for name in "wb" if (plain[name] != other[name]).any()} == decayed
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_apply_if_finite_leaves_out_a_gradient_that_is_not():
     """The loss at 1 is finite and its gradient is not."""
 

@@ -55,6 +55,7 @@ def test_a_value_a_step_and_one_for_the_end(quadratic):
     np.testing.assert_allclose(rates.values, 0.5 * values[:-1], atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_other_values_need_no_compilation():
     traces = []
 

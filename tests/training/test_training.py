@@ -178,6 +178,7 @@ def test_a_lane_that_diverged_stays_frozen_when_its_loss_is_finite_again():
     assert result.params == 1 - 0.125 * (result.diverged_step - 1)
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_every_step_has_a_key_of_its_own():
     problem = problem_of(lambda params, _, key: params + jax.random.uniform(key))
     program = gradjax.program(problem, "sgd(0.0)", num_steps=20)
@@ -341,6 +342,7 @@ def test_the_step_gets_the_batch_the_order_says(regression):
     np.testing.assert_array_equal(first, indices[:, 0])
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_without_a_batch_size_every_step_sees_everything():
     problem = problem_of(
         lambda params, batch, _: params + batch["index"].sum(),
@@ -514,6 +516,7 @@ def test_seeds_at_their_bounds(regression):
     assert_same_bits(gradjax.run(program, seed=np.int64(0)).params, ends[0])
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")
 def test_number_types_that_are_numbers(parabola):
     program = gradjax.program(parabola, "sgd", num_steps=2)
     expected = gradjax.run(program, {"learning_rate": 0.5}).params
