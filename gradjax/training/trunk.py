@@ -32,7 +32,7 @@ def trunk_blocks(plan: Plan, hparams: Hparams) -> int:
     """
     ends = [_end(one, hparams) for one in _schedules(plan)]
     part = min((end for end in ends if end is not None), default=1.0)
-    if None in ends:
+    if None in ends or plan.max_gradients is not None:
         return 0
     steps = plan.num_steps
     if part < 1.0:

@@ -10,10 +10,15 @@ from gradjax.training import trunk
 MULTI = "multi_steps(sgd, every=3)"
 
 
-def made(schedule, num_steps, optimizer="sgd", eval_every=10):
+def made(schedule, num_steps, optimizer="sgd", eval_every=10, max_gradients=None):
     problem = gradjax.problems.make("quadratic")
     return gradjax.program(
-        problem, optimizer, schedule, num_steps=num_steps, eval_every=eval_every
+        problem,
+        optimizer,
+        schedule,
+        num_steps=num_steps,
+        eval_every=eval_every,
+        max_gradients=max_gradients,
     )
 
 
@@ -30,6 +35,7 @@ def made(schedule, num_steps, optimizer="sgd", eval_every=10):
         ("constant", {"optimizer": "adamw(weight_decay=cosine(peak=0.1))"}, 0),
         ("cosine", {"optimizer": optax.sgd(0.1)}, 10),  # it has no rate
         (lambda progress: 1.0 - progress, {}, 0),
+        ("constant", {"max_gradients": 50}, 0),  # it ends with its gradients
     ],
 )
 def test_the_trunk_ends_where_a_longer_run_may_differ(schedule, more, blocks):
