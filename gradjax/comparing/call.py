@@ -14,8 +14,8 @@ from gradjax.comparing.asked import Asked
 from gradjax.comparing.cells import Cell, cells_of, listing
 from gradjax.comparing.result import Comparison
 from gradjax.comparing.stored import Stored
-from gradjax.comparing.timing import Trained
-from gradjax.errors import Refusal
+from gradjax.comparing.timing import Maker, Trained
+from gradjax.errors import Interrupted, Refusal
 from gradjax.files import named_disk_errors
 from gradjax.records import comparisons
 from gradjax.sweeps import given, points
@@ -32,6 +32,11 @@ class Hooks(NamedTuple):
     stop_requested: Callable[[], int | None] = lambda: None
     may_restart: bool = False
     command: str = "gradjax.compare"
+
+    def pause(self, after: str) -> None:
+        """Ends the comparison if a signal has requested a stop."""
+        if (number := self.stop_requested()) is not None:
+            raise Interrupted(number, after)
 
 
 _NO_HOOKS = Hooks()
@@ -201,14 +206,11 @@ def run(
             if one.summary is None:
                 make()  # refuses what cannot be trained before anything is written
         _create(asked, cells, folder, hooks.command)
-        trained = _train(found, made, overwrite, hooks)
-        for label in dict.fromkeys(cell.label for cell in cells):
-            own = [one for one in trained if one.cell.label == label]
-            timing.measure(folder, own, hooks.say, hooks.warn)
+        _train(found, made, overwrite, hooks)
     return result.read(asked, cells, folder, is_stored=True)
 
 
-def _maker(one: Stored, overwrite: bool, may_restart: bool) -> Callable[[], Prepared]:
+def _maker(one: Stored, overwrite: bool, may_restart: bool) -> Maker:
     """Returns a function that makes the programs of a cell, once."""
     make = functools.partial(stored.prepare, one, overwrite, may_restart)
     return functools.cache(make)
@@ -236,26 +238,31 @@ def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None
 
 
 def _train(
-    cells: list[Stored],
-    made: list[Callable[[], Prepared]],
-    overwrite: bool,
-    hooks: Hooks,
-) -> list[Trained]:
-    """Trains the cells one after another; those that are whole are only read."""
+    cells: list[Stored], made: list[Maker], overwrite: bool, hooks: Hooks
+) -> None:
+    """Trains the cells one after another; those that are whole are only read.
+
+    When all cells of a problem are trained, the time of their gradients is measured,
+    and their programs are forgotten, because many programs fill the memory.
+    """
     left = [forecast.left_of(one, overwrite) for one in cells]
-    estimated = forecast.announce(made, left, hooks.say)
+    estimated = forecast.announce(made, left, hooks.say, hooks.pause)
     clock, trained = progress.Clock(estimated, time.monotonic()), []
     for k, (one, make) in enumerate(zip(cells, made, strict=True)):
-        if one.summary is not None:
-            trained.append(Trained(one.cell, make, one.best))
-            continue
-        found = _train_one(one, make(), overwrite and one.is_other, hooks)
-        if left[k].num_runs:
+        best = one.best if one.summary is not None else None
+        if one.summary is None:
+            found = _train_one(one, make(), overwrite and one.is_other, hooks)
+            best = timing.best_point(found)
+        if left[k].num_runs and one.summary is None:
             more = f", about {forecast.spoken(clock.left(k + 1))} left"
             line = progress.cell_line(one.cell, found, one.work.problem.target)
             hooks.say(f"{k + 1} of {len(cells)}  {line}{more}")
-        trained.append(Trained(one.cell, make, timing.best_point(found)))
-    return trained
+        trained.append(Trained(one, make, best))
+        if [of.cell.label for of in cells[k + 1 : k + 2]] != [one.cell.label]:
+            timing.measure(trained, hooks.say, hooks.warn, hooks.pause)
+            for of in trained:
+                of.made.cache_clear()
+            trained = []
 
 
 def _train_one(

@@ -145,4 +145,4 @@ def gradients(cell: Cell) -> int:
 
 def seconds_per_gradient(cell: Cell, folder: Path) -> float | None:
     """Returns the measured time of a gradient; None if it was not measured yet."""
-    return comparisons.event(folder / cell.folder, "seconds_per_gradient")
+    return comparisons.event(folder / cell.folder, comparisons.SECONDS)

@@ -167,7 +167,10 @@ def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:
 
 
 def announce(
-    made: list[Callable[[], Prepared]], left: list[Left], say: Callable[[str], None]
+    made: list[Callable[[], Prepared]],
+    left: list[Left],
+    say: Callable[[str], None],
+    pause: Callable[[str], None],
 ) -> list[float]:
     """Compiles and times the programs that have something left; says how long it takes.
 
@@ -175,29 +178,30 @@ def announce(
       made: of each cell, a function that makes its programs.
       left: of each cell, what is left.
       say: is called with each line.
+      pause: is called with what was done, and may end the comparison.
 
     Returns:
-      The estimated seconds of each cell, 0 where nothing is left.
+      The estimated seconds of each cell with its timing, 0 where nothing is left.
     """
     num_left = sum(one.num_runs > 0 for one in left)
     if not num_left:
         say("everything is stored already")
         return [0.0] * len(left)
     say(f"compiling {num_left} programs, and timing the first steps of each")
-    found = [
-        measured(make(), one) if one.num_runs else Cost(0.0, 0.0, 0)
-        for make, one in zip(made, left, strict=True)
-    ]
-    estimated = [one.run_s for one in found]
+    found = []
+    for make, one in zip(made, left, strict=True):
+        found.append(measured(make(), one) if one.num_runs else Cost(0.0, 0.0, 0))
+        pause("compiling")
     num_runs = sum(one.num_runs for one in left)
     megabytes = max(1, *(one.bytes / 1e6 for one in found))
-    timing_s = sum(one.compile_s + TIMED_S for one in found if one.run_s)
+    run_s = sum(one.run_s for one in found)
+    timing_s = [one.compile_s + TIMED_S if one.run_s else 0.0 for one in found]
     say(
-        f"{num_runs:,} trials and fresh seeds are left: about"
-        f" {spoken(sum(estimated))} to run, in up to {megabytes:,.0f} MB, and then"
-        f" about {spoken(timing_s)} to time the gradients"
+        f"{num_runs:,} trials and fresh seeds are left: about {spoken(run_s)} to run,"
+        f" in up to {megabytes:,.0f} MB, and about {spoken(sum(timing_s))} to time the"
+        " gradients"
     )
-    return estimated
+    return [one.run_s + more for one, more in zip(found, timing_s, strict=True)]
 
 
 def spoken(seconds: float) -> str:

@@ -1,51 +1,52 @@
 """The time of a gradient, measured once for each cell after its training."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradjax.comparing.cells import Cell, seconds_per_gradient
+from gradjax.comparing.stored import Stored
 from gradjax.records import reading
 from gradjax.records import store as stored
+from gradjax.records.comparisons import SECONDS as FIELD
+from gradjax.records.comparisons import event
 from gradjax.sweeps import choose
 from gradjax.sweeps.rounds import trials_of
 from gradjax.trials.timing import interleaved_step_seconds
 from gradjax.tuning import searched
-from gradjax.tuning.planned import Prepared
 from gradjax.types import Hparams, Program
 
 Say = Callable[[str], None]
+Maker = Any  # () -> Prepared, made once; `cache_clear` forgets it
 
 
 class Trained(NamedTuple):
     """A cell whose trials are stored."""
 
-    cell: Cell
-    made: Callable[[], Prepared]  # made once
+    of: Stored
+    made: Maker
     best: dict[str, Any] | None  # the chosen point; None: every trial diverged
 
 
-def measure(folder: Path, trained: list[Trained], say: Say, warn: Say) -> None:
+def measure(trained: list[Trained], say: Say, warn: Say, pause: Say) -> None:
     """Measures the cells that have no time yet, and adds it to their journals.
 
-    The programs of one problem run alone and take turns.
+    Their programs run alone and take turns.
 
     Args:
-      folder: of the comparison.
       trained: the cells of one problem and one budget.
       say: is called with a line before the measurement.
       warn: is called with a line about a repaired record.
+      pause: is called with what was done, and may end the comparison.
     """
-    new = [one for one in trained if seconds_per_gradient(one.cell, folder) is None]
+    new = [one for one in trained if event(one.of.folder, FIELD) is None]
     if not new:
         return
-    say(f"timing the gradients on {new[0].cell.label}")
+    pause("the training")
+    say(f"timing the gradients on {new[0].of.cell.label}")
     found = interleaved_step_seconds([_run(one) for one in new])
     for one, step_s in zip(new, found, strict=True):
         with searched.opened(one.made(), warn) as store:
-            per_step = one.cell.gradients_per_step or _mean_gradients(store)
-            event = {"seconds_per_gradient": step_s / per_step}
-            stored.append(store, event)
+            per_step = one.of.cell.gradients_per_step or _mean_gradients(store)
+            stored.append(store, {FIELD: step_s / per_step})
 
 
 def _mean_gradients(store: Any) -> float:

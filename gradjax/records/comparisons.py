@@ -22,6 +22,7 @@ from gradjax.types.comparisons import Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
+SECONDS = "seconds_per_gradient"  # the field of the event with the measured time
 _EXACT = 1e-6  # relative precision that a float32 always has
 
 
@@ -132,7 +133,7 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
         fresh = [one for one in fresh if _is_at(one.setting, best)]
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
-    per_gradient = event(place, "seconds_per_gradient")
+    per_gradient = event(place, SECONDS)
     if cell["is_varying"]:
         spent = spending.of_trials(place)
         tried, fresh = (

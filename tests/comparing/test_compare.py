@@ -3,6 +3,7 @@
 import functools
 import json
 import shlex
+import shutil
 import sys
 
 import numpy as np
@@ -10,7 +11,8 @@ import optax
 import pytest
 
 import gradjax
-from gradjax.comparing import result
+from gradjax.comparing import call, forecast, result
+from gradjax.errors import Interrupted
 from gradjax.pages.content import content
 from gradjax.records import faults
 
@@ -314,3 +316,25 @@ def test_a_line_search_spends_as_many_gradients_as_the_others(tmp_path):
     assert all(
         value > 0 for of in found.seconds_per_gradient.values() for value in of.values()
     )
+
+
+def test_a_signal_stops_a_comparison_between_its_parts(whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole.workdir, tmp_path / "it")
+    asked = call.request(
+        {},
+        TWO,
+        [PROBLEM],
+        ranges=None,
+        batch_size=None,
+        baseline=None,
+        search="random",
+        schedule="cosine",
+        seed=0,
+        horizons=[1],
+        **ASKED | {"num_seeds": 3},
+    )
+    monkeypatch.setattr(forecast, "measured", lambda *_: forecast.Cost(1.0, 0.0, 0))
+    before = journals(folder)
+    with pytest.raises(Interrupted, match="after compiling; the same command") as stop:
+        call.run(asked, folder, hooks=call.Hooks(stop_requested=lambda: 15))
+    assert stop.value.number == 15 and journals(folder) == before
