@@ -47,6 +47,11 @@ def doubts(
             f"The values differ by less than one of {metric.num_examples:,} examples "
             f"({step:.2g}), so the interval is too narrow."
         )
+    elif len(values) > 1 and not diverged and np.ptp(values) == 0.0:
+        found.append(
+            "All seeds gave the same value: the run does not depend on its seed, so "
+            "these seeds are one run."
+        )
     tried = [one for one in outcomes if one.role == "search"]
     tried = [one for one in tried if one.optimizer == own[0].optimizer]
     for name in _at_edge(own[0].setting, tried):

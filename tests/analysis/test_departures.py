@@ -59,4 +59,14 @@ def test_steps_of_one_example_concern_accuracies_alone():
     fresh = [one for one in runs if one.role == "fresh"]
     assert "less than one of 360 examples" in " ".join(doubts(fresh, ACCURACY, runs))
     loss = Metric("test_loss", "min", 360)
-    assert doubts(fresh, loss, runs) == []
+    assert "less than one of" not in " ".join(doubts(fresh, loss, runs))
+
+
+def test_seeds_of_a_problem_without_randomness_are_one_run():
+    own = _runs("adam", 100)
+    said = "All seeds gave the same value"
+    assert any(
+        one.startswith(said) for one in doubts(own[:5], Metric("loss", "min"), own)
+    )
+    varied = [one._replace(value=0.9 + one.seed / 100) for one in own[:5]]
+    assert not any(one.startswith(said) for one in doubts(varied, ACCURACY, own))
