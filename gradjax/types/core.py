@@ -25,13 +25,14 @@ class TrainState(NamedTuple):
       opt_state: the state of the optimizer.
       alive: bool[], whether the run has not diverged so far.
       model_state: of the network, from the last finite loss.
+      num_gradients: f32[], computed so far; None if the run has no limit of them.
     """
 
     params: Params
     opt_state: Any
     alive: jax.Array
     model_state: ModelState = None
-    num_gradients: jax.Array | None = None  # f32[], so far; None: there is no limit
+    num_gradients: jax.Array | None = None
 
     def __repr__(self) -> str:
         """Returns the sizes of the state in one line."""

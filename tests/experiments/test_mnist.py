@@ -76,7 +76,8 @@ def computed(folder):
     return {path.name: path.read_bytes() for path in parts}
 
 
-UNFINISHED = [".lock", "journal.jsonl", "params", "plan.json", "segments", "snapshots"]
+UNFINISHED = [".lock", "journal.jsonl", "params", "plan.json", "segments"]
+UNFINISHED += ["snapshots", "states"]
 FINISHED = sorted([*UNFINISHED, "curves.png", "summary.json"])
 
 

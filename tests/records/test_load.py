@@ -13,6 +13,7 @@ from gradjax.commands.train import train
 from gradjax.data import digits as digits_data
 from gradjax.errors import Refusal
 from gradjax.records import plan
+from gradjax.trials import devices
 from gradjax.types import Options, Sweep
 
 RATES = ("learning_rate=[0.001, 0.01, 0.1]",)
@@ -177,8 +178,12 @@ def test_a_command_with_another_number_of_threads_is_refused(typed, tmp_path):
 
 
 def test_a_script_with_another_number_of_threads_is_refused(ridge, monkeypatch):
+    """A small network has the same bits with any number, and is not refused."""
     there = plan.read_plan(ridge)["num_threads"]
     monkeypatch.setenv("NPROC", str(there + 1))
+    trained(minimize.EXPERIMENT, ridge, problem="ridge", steps=5)
+    assert plan.read_plan(ridge)["num_threads"] == there
+    monkeypatch.setattr(devices, "is_small", lambda _: False)
     with pytest.raises(Refusal) as refusal:
         trained(minimize.EXPERIMENT, ridge, problem="ridge", steps=5)
     said = f"num_threads {there} there, {there + 1} asked"

@@ -129,7 +129,6 @@ def test_a_suite_is_run_by_a_command(capsys):
         (["toi"], "did you mean 'toy'?"),
         (["toy", "--optimizer=adm"], "did you mean 'adam'"),
         (["toy", "--optimizer=adam(3e-3", "--seed=1"], "adam(3e-3"),
-        (["toy", "--seed=-1"], "seed"),
     ],
 )
 def test_a_suite_is_not_run_with_what_there_is_not(given, said, capsys):
