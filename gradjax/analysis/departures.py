@@ -49,8 +49,7 @@ def doubts(
         )
     elif len(values) > 1 and not diverged and np.ptp(values) == 0.0:
         found.append(
-            "All seeds gave the same value: the run does not depend on its seed, so "
-            "these seeds are one run."
+            "All seeds gave the same value, so there is no spread to compare it by."
         )
     tried = [one for one in outcomes if one.role == "search"]
     tried = [one for one in tried if one.optimizer == own[0].optimizer]

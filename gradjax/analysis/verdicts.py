@@ -18,7 +18,7 @@ from gradjax.analysis.statistics import Interval, check_probability
 from gradjax.errors import Refusal
 
 BETTER, WORSE, EQUAL = "better", "worse", "cannot be told apart"
-DIVERGES = "diverges"
+DIVERGES, UNTESTED = "diverges", "not tested"
 
 
 class Verdict(NamedTuple):
@@ -26,12 +26,12 @@ class Verdict(NamedTuple):
 
     first: str
     second: str
-    word: str  # "better", "worse", "cannot be told apart" or "diverges": the first
+    word: str  # "better", "worse", "cannot be told apart", "diverges" or "not tested"
     num_diverged: tuple[int, int]  # seeds of the first and of the second
     num_seeds: int
     difference: PairedDifference | None  # its sign: positive where the first is better;
     # None where a seed diverged. The interval is at the level of Holm's step
-    p_value: float  # after Holm; NaN where a seed diverged or there is one seed
+    p_value: float  # after Holm; NaN where there is no test
     seeds_needed: int | None  # to find the observed effect with power 0.8 if it cannot
     # be told apart; None: more than a million, or it does not apply
     median_difference: float  # of the medians, a diverged seed being the worst value
@@ -49,7 +49,8 @@ def verdicts(
     of a pair has the confidence of the step at which Holm's method decided on it, so it
     excludes 0 exactly where the verdict is "better" or "worse". A setting with a
     diverged seed has no mean: its verdict is "diverges", and it does not count in the
-    family.
+    family. Nor does a pair whose two settings have one value each on all seeds: there
+    is no spread to test their difference by.
 
     Args:
       values: for each setting its values f64[seeds] at the same seeds in the same
@@ -76,7 +77,7 @@ def verdicts(
     is_whole = [all(np.isfinite(ranked[name]).all() for name in pair) for pair in pairs]
     tested = [pair for pair, whole in zip(pairs, is_whole, strict=True) if whole]
     found = dict(zip(tested, _family(ranked, tested, 1 - confidence), strict=True))
-    return [_verdict(pair, ranked, found.get(pair)) for pair in pairs]
+    return [_verdict(pair, ranked, found.get(pair), 1 - confidence) for pair in pairs]
 
 
 def describe(verdict: Verdict, digits: int = 3) -> str:
@@ -88,9 +89,12 @@ def describe(verdict: Verdict, digits: int = 3) -> str:
     """
     if verdict.word == DIVERGES:
         return _describe_divergence(verdict)
-    if verdict.difference is None or np.isnan(verdict.p_value):
+    if verdict.difference is None or verdict.num_seeds == 1:
         return f"{EQUAL}: one seed has no spread"
     interval = verdict.difference.interval
+    if verdict.word == UNTESTED:
+        same = significant(interval.estimate, digits, "+")
+        return f"{UNTESTED}: a difference of {same} on every seed, without a spread"
     if verdict.word != EQUAL:
         return f"{verdict.word} {by(verdict.word, interval, digits)}"
     needed = verdict.seeds_needed
@@ -127,25 +131,31 @@ def _describe_divergence(verdict: Verdict) -> str:
 
 def _family(
     ranked: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, str]], level: float
-) -> list[tuple[PairedDifference, float, bool]]:
-    """Returns the difference, the adjusted p-value and the decision for each pair."""
-    p_values = np.array(
-        [paired_difference(ranked[a], ranked[b]).p_value for a, b in pairs]
-    )
-    is_tested = np.isfinite(p_values)  # one seed has no p-value
+) -> list[tuple[PairedDifference, float, float]]:
+    """Returns the difference, the adjusted p-value and the level for each pair."""
+    p_values = np.array([_p_value(ranked[a], ranked[b]) for a, b in pairs])
+    is_tested = np.isfinite(p_values)
     adjusted = np.full(len(pairs), np.nan)
     adjusted[is_tested] = holm(p_values[is_tested])
-    levels = step_levels(p_values, level)
+    levels = np.full(len(pairs), level)
+    levels[is_tested] = step_levels(p_values[is_tested], level)
     return [
-        (paired_difference(ranked[a], ranked[b], 1 - at), p, bool(p <= level))
+        (paired_difference(ranked[a], ranked[b], 1 - at), p, at)
         for (a, b), p, at in zip(pairs, adjusted, levels, strict=True)
     ]
+
+
+def _p_value(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns the p-value of a pair; NaN where there is no spread to test by."""
+    is_constant = not np.ptp(first) and not np.ptp(second)
+    return np.nan if is_constant else paired_difference(first, second).p_value
 
 
 def _verdict(
     pair: tuple[str, str],
     ranked: Mapping[str, np.ndarray],
-    found: tuple[PairedDifference, float, bool] | None,
+    found: tuple[PairedDifference, float, float] | None,
+    level: float,
 ) -> Verdict:
     ours, theirs = ranked[pair[0]], ranked[pair[1]]
     diverged = int(np.isinf(ours).sum()), int(np.isinf(theirs).sum())
@@ -153,12 +163,14 @@ def _verdict(
     gap = 0.0 if medians[0] == medians[1] else medians[0] - medians[1]
     if found is None:
         return Verdict(*pair, DIVERGES, diverged, ours.size, None, np.nan, None, gap)
-    difference, p_value, is_found = found
+    difference, p_value, at = found
     word = EQUAL
-    if is_found:
+    if p_value <= level:
         word = BETTER if difference.interval.estimate > 0 else WORSE
+    elif np.isnan(p_value) and ours.size > 1:
+        word = UNTESTED
     is_open = word == EQUAL and not np.isnan(difference.effect)
-    needed = seeds_needed(difference.effect) if is_open else None
+    needed = seeds_needed(difference.effect, at) if is_open else None
     return Verdict(*pair, word, diverged, ours.size, difference, p_value, needed, gap)
 
 

@@ -81,15 +81,20 @@ def optimizers_of(asked: Any, objects: given.Objects) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def baseline_of(asked: Any, optimizers: tuple[str, ...]) -> str:
+def baseline_of(asked: Any, optimizers: tuple[str, ...], objects: given.Objects) -> str:
     """Returns the optimizer that all others are compared with; None: the first one.
+
+    Args:
+      asked: one of the optimizers, as it was given.
+      optimizers: their expressions.
+      objects: the optimizers that have neither a name nor an import path.
 
     Raises:
         Refusal: it is none of the optimizers.
     """
     if asked is None:
         return optimizers[0]
-    text = given.optimizer(asked, {})
+    text = given.optimizer(asked, dict(objects))
     if text not in optimizers:
         raise Refusal(f"baseline={text}: expected one of {', '.join(optimizers)}")
     return text
@@ -133,6 +138,7 @@ def _task(
         text = expressions.unparse(expressions.parse(one))
         known = {entry.problem: entry for suite in SUITES.values() for entry in suite}
         one = known.get(text, text)
+    num_gradients = count("num_gradients", num_gradients, None)
     if isinstance(one, Workload):
         made, label = problem_of(one), name or one.problem
         budget, size = num_gradients or one.num_steps, batch_size or one.batch_size
@@ -141,7 +147,7 @@ def _task(
     if num_gradients is None:
         label = one if isinstance(one, str) else name
         raise Refusal(f"problem {label}: it has no budget: give num_gradients")
-    budget = count("num_gradients", num_gradients)
+    budget = num_gradients
     if isinstance(one, str):
         made = problems.make(one)
         return Task(name or one, made, budget, batch_size if made.data else None, one)

@@ -166,7 +166,7 @@ def request(
         schedule=schedule,
         num_trials=count("num_trials", more["num_trials"]),
         num_seeds=count("num_seeds", more["num_seeds"], low=2),
-        baseline=asking.baseline_of(baseline, texts),
+        baseline=asking.baseline_of(baseline, texts, objects),
         search=asking.search_of(more["search"]),
         seed=count("seed", more["seed"], low=0),
         horizons=asking.horizons_of(more["horizons"]),

@@ -47,14 +47,19 @@ def cells_of(asked: Asked) -> list[Cell]:
     """Returns the cells of a comparison: problem by problem, then horizon by horizon.
 
     Raises:
-        Refusal: more gradients per step than the budget.
+        Refusal: more gradients per step than the budget, or two horizons with the same
+            budget.
     """
-    return [
+    found = [
         _cell(asked, task, horizon, optimizer)
         for task in asked.tasks
         for horizon in asked.horizons
         for optimizer in asked.optimizers
     ]
+    folders = [cell.folder for cell in found]
+    if twice := next((x for x in found if folders.count(x.folder) > 1), None):
+        raise Refusal(f"horizons: two of them give the same budget, {twice.label}")
+    return found
 
 
 def listing(cells: list[Cell]) -> list[dict[str, Any]]:

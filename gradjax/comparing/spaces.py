@@ -42,13 +42,15 @@ def _joined(text: str, given: Space) -> Space:
     declared = space.from_mapping(optimizers.space_of(text)).dimensions
     found = {one.name: one for one in declared}
     for one in given.dimensions:
-        path, _ = names.number_of(one.name, 0.0, text)
+        path, probe = names.number_of(one.name, 0.0, text)
         is_common = not one.optimizers
         if one.name == "optimizer" or (is_common and _lacks(text, path)):
             continue
         if path.startswith("optimizer."):
             optimizers.place(text, path)  # refuses an unknown argument
-        found[path] = one._replace(name=path, optimizers=())
+        is_complement = probe != 0.0  # "one_minus_beta1" varies 1 - b1
+        name = one.name if is_complement else path
+        found[path] = one._replace(name=name, optimizers=())
     return Space(tuple(found.values()))
 
 

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from gradjax.analysis.comparison import Row, Table
 from gradjax.analysis.digits import significant
 from gradjax.analysis.horizons import HorizonSpeedup
-from gradjax.analysis.verdicts import BETTER, DIVERGES, EQUAL, WORSE, by, describe
+from gradjax.analysis.verdicts import (
+    BETTER,
+    DIVERGES,
+    EQUAL,
+    UNTESTED,
+    WORSE,
+    by,
+    describe,
+)
 from gradjax.pages.cells import figure, words
 
-_ORDER = (BETTER, EQUAL, WORSE, DIVERGES)
+_ORDER = (BETTER, EQUAL, WORSE, UNTESTED, DIVERGES)
 
 
 def answer(table: Table) -> str:
@@ -20,7 +28,10 @@ def answer(table: Table) -> str:
     clauses = [clause for word in _ORDER for clause in _clauses(word, told)]
     if not clauses:
         return f"Nothing is compared with {table.baseline}, because the seeds differ."
-    return f"Compared with {table.baseline}: {'; '.join(clauses)}."
+    return (
+        f"The chosen settings compared with that of {table.baseline}:"
+        f" {'; '.join(clauses)}."
+    )
 
 
 def caption(table: Table) -> str:
@@ -119,7 +130,7 @@ def _clauses(word: str, told: Sequence[Row]) -> list[str]:
 
 def _clause(row: Row) -> str:
     verdict = row.verdict
-    if verdict is None or verdict.difference is None:
+    if verdict is None or verdict.difference is None or verdict.word == UNTESTED:
         return f"{row.optimizer}: {describe(verdict)}" if verdict else row.optimizer
     said = by(verdict.word, verdict.difference.interval)
     return f"{row.optimizer} is {verdict.word} {said}"

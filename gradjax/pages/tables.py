@@ -149,6 +149,8 @@ def _latex_row(row: Row, table: Table) -> str:
     else:
         estimate, low, high = map(figure, row.interval)
         value = f"{estimate} [{low}, {high}]"
-    verdict = row_cells(row, table)["verdict"] or "baseline"
+    is_base = row.optimizer == table.baseline
+    verdict = row_cells(row, table)["verdict"]
+    verdict = verdict or ("baseline" if is_base else "not compared")
     cells = [row.optimizer, _setting(row, table), value, str(len(row.seeds)), verdict]
     return " & ".join(latex(cell) for cell in cells) + r" \\"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from gradjax.analysis.power import seeds_needed
 from gradjax.analysis.verdicts import describe, verdicts
 from gradjax.errors import Refusal
 
@@ -103,3 +104,28 @@ def test_wrong_input_is_refused():
         verdicts({"a": [1.0]}, [("a", "c")], "min")
     with pytest.raises(Refusal, match="one value per common seed"):
         verdicts({"a": [1.0], "b": [1.0, 2.0]}, [("a", "b")], "min")
+
+
+def test_settings_with_one_value_on_all_seeds_are_not_tested():
+    values = {"a": np.full(5, 1.0), "b": np.full(5, 1.5), "c": np.arange(5.0)}
+    fixed, varied = verdicts(values, [("a", "b"), ("c", "b")], "min")
+    assert fixed.word == "not tested" and np.isnan(fixed.p_value)
+    assert describe(fixed, 2) == (
+        "not tested: a difference of +0.50 on every seed, without a spread"
+    )
+    (alone,) = verdicts(values, [("c", "b")], "min")
+    assert varied.p_value == alone.p_value, "it is no part of the family"
+
+
+def test_the_seeds_that_an_open_verdict_needs_are_at_the_level_of_its_step():
+    """With ten pairs the first step has a level of 0.005."""
+    drawn = np.random.default_rng(0).normal(size=10)
+    unit = (drawn - drawn.mean()) / drawn.std(ddof=1)
+    values = {"a": np.zeros(10), "mine": unit + 0.9}  # p = 0.02
+    values |= {f"b{k}": np.roll(unit, k) for k in range(9)}  # p = 1
+    pairs = [(name, "a") for name in values if name != "a"]
+    found = {one.first: one for one in verdicts(values, pairs, "max")}["mine"]
+    (alone,) = verdicts(values, [("mine", "a")], "max")
+    assert alone.word == "better" and found.word == "cannot be told apart"
+    effect = found.difference.effect
+    assert found.seeds_needed == seeds_needed(effect, 0.005) > seeds_needed(effect)

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import gradjax
+from gradjax.comparing import asked as asking
 from gradjax.comparing import call, forecast, result
 from gradjax.errors import Interrupted
 from gradjax.pages.content import content
@@ -206,6 +207,12 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
         (TWO, {"num_gradients": None}, "it has no budget: give num_gradients"),
         (TWO, {"num_gradients": 1}, "sam.* computes 2 gradients in a step"),
         (TWO, {"num_seeds": 1}, "num_seeds=1: must be a whole number, at least 2"),
+        (TWO, {"num_gradients": -5}, "num_gradients=-5: must be a whole number"),
+        (
+            TWO,
+            {"horizons": [1, 1.0001]},
+            "two of them give the same budget, .* 12 gradients",
+        ),
         (TWO, {"baseline": "adam"}, "baseline=adam: expected one of sgd"),
         (TWO, {"search": "tpe"}, "search='tpe': expected random, halton, sobol"),
         (TWO, {"horizons": [0]}, "horizons=.0.: expected a list of positive numbers"),
@@ -218,6 +225,14 @@ def test_what_cannot_be_compared_is_refused(optimizers, more, said):
     with pytest.raises(gradjax.Refusal, match=said) as caught:
         gradjax.compare(optimizers, **{"problems": [PROBLEM], **ASKED} | more)
     assert "--" not in str(caught.value)
+
+
+def test_the_baseline_is_the_object_that_was_given_and_not_its_namesake():
+    objects = {}
+    first, second = optax.sgd(0.1), optax.adam(0.1)
+    texts = asking.optimizers_of([first, second], objects)
+    assert asking.baseline_of(second, texts, objects) == texts[1] != texts[0]
+    assert asking.baseline_of(first, texts, objects) == texts[0]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

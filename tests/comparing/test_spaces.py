@@ -6,6 +6,7 @@ from gradjax import optimizers
 from gradjax.comparing.spaces import shown, spaces_of
 from gradjax.optimizers import own
 from gradjax.sweeps import space
+from gradjax.sweeps.names import number_of
 
 
 @pytest.mark.parametrize("name", [*optimizers.OPTIMIZERS, *optimizers.WRAPPERS])
@@ -77,3 +78,10 @@ def test_an_optimizer_of_the_user_declares_its_space():
     assert optimizers.space_of(bare) == {"learning_rate": "log(1e-4, 10)"}
     with pytest.raises(ValueError, match="did you mean 'floor'"):
         own.optimizer(space={"flor": [1]})(bare)
+
+
+def test_a_name_of_algoperf_varies_one_minus_the_number():
+    found = spaces_of(("adam", "adamw"), {"one_minus_beta1": "log(0.02, 0.2)"})
+    (one,) = [of for of in found["adam"].dimensions if of.name != "learning_rate"]
+    assert one.name == "one_minus_beta1"
+    assert number_of(one.name, 0.02, "adam") == ("optimizer.b1", 0.98)

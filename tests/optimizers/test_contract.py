@@ -158,6 +158,7 @@ def test_halves_the_loss_of_a_quadratic(name, kind, program_of, problem_of):
     assert result.num_gradients == (counted if per_step == 1 else counted.values.sum())
 
 
+@pytest.mark.filterwarnings("ignore:nothing was learned")  # where steps are tiny
 @pytest.mark.parametrize(("name", "kind"), MATRIX)
 def test_compiles_once_and_reports_its_scheduled_rate(name, kind, program_of):
     program, traces = program_of(name, kind)

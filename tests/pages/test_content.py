@@ -81,7 +81,9 @@ def test_the_answer_is_one_sentence_with_intervals_and_counts():
         for one in found
     ]
     said = sentences.answer(compare(found, ACCURACY, "adam"))
-    assert said.startswith("Compared with adam: sgd is worse by 0.1")
+    assert said.startswith(
+        "The chosen settings compared with that of adam: sgd is worse by 0.1"
+    )
     assert said.endswith("; wild: diverges in 2 of 6.")
     said = sentences.answer(compare(found, ACCURACY))
     assert said == (
