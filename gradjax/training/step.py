@@ -129,15 +129,16 @@ def step(
         grads, state.opt_state, state.params, **needed
     )
     goes_on, tolerated = _goes_on(plan, value, updates)
-    alive = state.alive & goes_on
+    moves = alive = state.alive & goes_on
     figures, limited = limit.limited(plan, state, opt_state)
-    if limited is not None:
-        alive, opt_state = alive & limited.goes_on, limited.opt_state
+    if limited is not None:  # a run that has spent its gradients has not diverged
+        moves, opt_state = alive & limited.goes_on, limited.opt_state
+        alive = jnp.where(limited.goes_on, alive, state.alive)
     # Selecting the update alone costs nothing; selecting the complete state costs 8 to
     # 12 % of a step.
-    updates = jax.tree.map(lambda u: jnp.where(alive, u, jnp.zeros_like(u)), updates)
+    updates = jax.tree.map(lambda u: jnp.where(moves, u, jnp.zeros_like(u)), updates)
     params = optax.apply_updates(state.params, updates)
-    is_sound = alive & jnp.isfinite(value)
+    is_sound = moves & jnp.isfinite(value)
     model_state = jax.tree.map(
         lambda new, old: jnp.where(is_sound, new, old), model_state, state.model_state
     )

@@ -125,8 +125,10 @@ def record(
     for name, values in report.validation.items():
         results.validation[name][rows, first : first + count] = values[:, :count]
     early = _early_steps(state)
-    early = np.where(early > 0, early, _limit_steps(plan, flat, start))
+    early = _first(early, _limit_steps(plan, flat, start))
     is_bad = ~np.isfinite(flat["loss"]) & ~(flat.get("tolerated", 0.0) == 1.0)
+    if plan.max_gradients is not None:  # steps after the limit change nothing
+        is_bad &= flat["num_gradients"] != 0.0
     is_diverged = is_bad.any(axis=1)
     taken = np.where(is_diverged, is_bad.argmax(axis=1) + 1, num_steps)
     is_early = (early > 0) & (early <= start + taken)  # before it could diverge
@@ -135,7 +137,8 @@ def record(
     results.diverged_step[rows] = np.where(is_diverged & ~is_early, start + taken, 0)
     results.num_gradients[rows] += _num_gradients(plan, flat, taken)
     kept: Any = state.kept
-    results.kept_step[rows] = kept.step if kept else start + taken
+    last = np.where(early > 0, early, start + num_steps)
+    results.kept_step[rows] = np.minimum(kept.step, last) if kept else start + taken
 
 
 def record_learning(results: Results, rows: np.ndarray, start: TrialState) -> None:
@@ -242,6 +245,12 @@ def _limit_steps(plan: Plan, flat: dict[str, np.ndarray], start: int) -> np.ndar
     stopped = start + np.where(is_over.any(axis=1), is_over.argmax(axis=1), num_steps)
     due = -(-stopped // plan.eval_every) * plan.eval_every
     return np.where(is_over.any(axis=1) & (due <= start + num_steps), due, 0)
+
+
+def _first(*steps: np.ndarray) -> np.ndarray:
+    """Returns the earlier of two steps, of which 0 is none: i64[width]."""
+    one, other = (np.asarray(some, np.int64) for some in steps)
+    return np.where((one > 0) & (other > 0), np.minimum(one, other), one + other)
 
 
 def _num_gradients(
