@@ -7,6 +7,7 @@ import numpy as np
 
 from gradjax.analysis.arrivals import arrivals, summary
 from gradjax.analysis.comparison import Table
+from gradjax.analysis.horizons import budget_of
 from gradjax.analysis.profiles import algoperf_score, profile_integral, time_ratios
 from gradjax.analysis.ranks import Ranks, ranks, worst_if_diverged
 from gradjax.analysis.time_to_target import study_time
@@ -42,13 +43,14 @@ def across(tables: Sequence[Table]) -> Across | None:
     """Compares the optimizers that ran on every problem, over all problems.
 
     Args:
-      tables: one per problem and metric; of a problem with several metrics the first
-        one counts.
+      tables: one per problem, budget and metric; of a problem with several metrics the
+        first one counts, of several budgets the longest, because runs of one problem
+        are not independent.
 
     Returns:
       The comparison; None below 2 problems or 2 common optimizers.
     """
-    chosen = list({table.problem: table for table in reversed(tables)}.values())[::-1]
+    chosen = _one_for_each_problem(tables)
     known = [{row.optimizer for row in table.rows} for table in chosen]
     if len(chosen) < 2 or len(common := set.intersection(*known)) < 2:
         return None
@@ -67,6 +69,16 @@ def across(tables: Sequence[Table]) -> Across | None:
         note,
         _ranks(chosen, names),
     )
+
+
+def _one_for_each_problem(tables: Sequence[Table]) -> list[Table]:
+    """Returns of each problem the first table with its longest budget."""
+    found: dict[str, tuple[int, Table]] = {}
+    for table in tables:
+        name, length, _ = budget_of(table.problem) or (table.problem, 0, "")
+        if name not in found or length > found[name][0]:
+            found[name] = length, table
+    return [table for _, table in found.values()]
 
 
 def _profiles(times: np.ndarray) -> Profiles:

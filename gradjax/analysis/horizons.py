@@ -25,6 +25,18 @@ class HorizonSpeedup(NamedTuple):
     speedup: Speedup
 
 
+def budget_of(label: str) -> tuple[str, int, str] | None:
+    """Splits the label of a problem into (problem, length of its runs, unit).
+
+    Returns:
+      None if the label names no budget.
+    """
+    if (found := _LABEL.match(label)) is None:
+        return None
+    name, length, unit, size = found.groups(default="")
+    return name + size, int(length.replace(",", "")), unit
+
+
 def speedups(tables: Sequence[Table]) -> list[HorizonSpeedup]:
     """Computes the speed-up of each optimizer at the longest horizon of the baseline.
 
@@ -41,10 +53,9 @@ def speedups(tables: Sequence[Table]) -> list[HorizonSpeedup]:
     """
     groups: dict[tuple[str, ...], list[tuple[int, Table]]] = {}
     for table in tables:
-        if (found := _LABEL.match(table.problem)) is not None and table.baseline:
-            name, length, unit, size = found.groups(default="")
-            key = (name + size, unit, table.metric.name, table.baseline)
-            horizon = int(length.replace(",", ""))
+        if (found := budget_of(table.problem)) is not None and table.baseline:
+            name, horizon, unit = found
+            key = (name, unit, table.metric.name, table.baseline)
             groups.setdefault(key, []).append((horizon, table))
     return [
         one

@@ -5,6 +5,7 @@ with its budget, and an optimizer. The records are those of sweeps and runs.
 """
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,11 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
     fresh = [one for one in found if one.role == "fresh" and one.seed in seeds]
     if cell["num_trials"]:  # an earlier search may have chosen another setting
         fresh = [one for one in fresh if _is_at(one.setting, best)]
+    if not fresh and not tried:
+        raise Refusal(
+            f"{place}: every trial of {cell['optimizer']} ended the process and was set"
+            " aside, so there is nothing to compare"
+        )
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
     per_gradient = event(place, SECONDS)
@@ -185,9 +191,17 @@ def _eased(target: float | None, metric: Metric) -> float | None:
 def _joined(
     cells: list[tuple[Metric, list[Outcome]]],
 ) -> tuple[Metric, list[Outcome]]:
-    """Returns the metric of most cells; one that diverged may lack the test split."""
-    metric = Counter(metric for metric, _ in cells).most_common(1)[0][0]
-    return metric, [one for _, own in cells for one in own]
+    """Returns the metric of most cells that did not diverge.
+
+    A cell that diverged everywhere does not say that it would have the test split.
+    """
+    has_end = [
+        (metric, own)
+        for metric, own in cells
+        if any(one.role == "fresh" and math.isfinite(one.value) for one in own)
+    ]
+    counted = Counter(metric for metric, _ in has_end or cells)
+    return counted.most_common(1)[0][0], [one for _, own in cells for one in own]
 
 
 def event(folder: Path, name: str) -> Any:

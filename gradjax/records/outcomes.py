@@ -1,6 +1,7 @@
 """Reads finished runs and sweeps as the outcomes that a comparison needs."""
 
 import json
+import math
 import shlex
 import warnings
 from pathlib import Path
@@ -88,7 +89,7 @@ def _outcome(
         role=role,
         seed=row["seed"],
         setting={name: row[name] for name in named if name != "schedule"},
-        value=float("nan") if row["diverged_step"] else row.get(measured, float("nan")),
+        value=_finite(row.get(measured)) if not row["diverged_step"] else float("nan"),
         curve=Series(np.empty(0), np.empty(0)),
         steps=row["steps"],
         diverged_step=row["diverged_step"],
@@ -97,6 +98,11 @@ def _outcome(
         search=_search(store.plan),
         command=_command(folder, row["trial"]),
     )
+
+
+def _finite(value: Any) -> float:
+    """Returns a value at the end; NaN, as of a run that diverged, if it is infinite."""
+    return float("nan") if value is None or math.isinf(value) else float(value)
 
 
 def _seconds_per_gradient(store: Any) -> float:

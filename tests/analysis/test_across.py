@@ -67,3 +67,12 @@ def test_optimizers_that_are_missing_on_a_problem_are_left_out():
     assert found.left_out == ("c",)
     assert across(tables[:1]) is None
     assert across([tables[0], _table("q", {"a": 10})]) is None
+
+
+def test_budgets_of_one_problem_are_no_independent_problems():
+    labels = [f"{name}, {count} gradients" for name in "pq" for count in (100, "1,000")]
+    tables = [_table(label, {"a": 10, "b": 20}) for label in labels]
+    found = across(tables)
+    assert found is not None
+    assert found.problems == ("p, 1,000 gradients", "q, 1,000 gradients")
+    assert across(tables[:2]) is None
