@@ -181,7 +181,7 @@ def _run(
             halve = halving.halve(plan, eta, own)
             hooks = hooks._replace(stops=halving.rungs(plan, eta), halve=halve)
         parts = []
-        for place, part in enumerate(_cohorts(context, lanes, own, hooks)):
+        for place, part in enumerate(_cohorts(lanes, own, hooks)):
             prefix = f"{label}-{group}-{place:04d}"
             if "continues" in event:
                 extended.adopt(context.store, prefix, lanes, part, event)
@@ -245,11 +245,14 @@ def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:
     return keep
 
 
-def _cohorts(
-    context: Context, lanes: Lanes, own: list[Trial], hooks: Hooks
-) -> Iterator[list[Trial]]:
-    """Yields the cohorts of a group; with halving, one cohort of all its trials."""
-    size = cohort_size(lanes.program, lanes.width, context.base.seeds)
+def _cohorts(lanes: Lanes, own: list[Trial], hooks: Hooks) -> Iterator[list[Trial]]:
+    """Yields the cohorts of a group; with halving, one cohort of all its trials.
+
+    They follow from the trials of the round, so that a command with more seeds finds
+    the cohorts of an earlier one.
+    """
+    num_seeds = len({one.seed for one in own})
+    size = cohort_size(lanes.program, lanes.width, num_seeds)
     size = len(own) if hooks.stops else size
     for at in range(0, len(own), size):
         yield own[at : at + size]

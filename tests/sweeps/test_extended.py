@@ -12,7 +12,7 @@ from experiments.minimize import EXPERIMENT
 from gradjax import Refusal
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
-from gradjax.records import faults, plan, store
+from gradjax.records import faults, opening, plan, reading, store
 from gradjax.types import Options, Sweep
 
 ADAM = {"learning_rate": 0.03}
@@ -121,6 +121,42 @@ def test_seeds_may_be_added_with_the_steps(tmp_path):
     trained(tmp_path / "run", steps=300)  # all seeds that are there go on
     own = {"steps": 300, "seeds": 3}
     check_same(tmp_path / "run", whole(tmp_path / "whole", tmp_path / "run", **own))
+
+
+MANY = Sweep(  # more trials than a cohort has
+    ("learning_rate=log(0.001, 0.03)",),
+    search="random",
+    trials=66,
+    fresh_seeds=0,
+    keep_params="all",
+    lane_width=8,
+)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_several_cohorts_takes_more_seeds(tmp_path):
+    own = {"asked": MANY, "problem": "rosenbrock", "batch_size": None}
+    own |= {"learning_rate": None, "steps": 4}
+    trained(tmp_path / "sweep", **own)
+    trained(tmp_path / "sweep", **own, seeds=3)
+    assert len(gradjax.frames(tmp_path / "sweep").trials) == 3 * 66
+
+
+@pytest.mark.slow
+def test_a_sweep_of_several_cohorts_takes_more_seeds_and_steps(tmp_path):
+    own = {"asked": MANY, "problem": "rosenbrock", "batch_size": None}
+    own |= {"learning_rate": None}
+    trained(tmp_path / "sweep", **own, steps=20)
+    trained(tmp_path / "sweep", **own, steps=40, seeds=3)
+    opened = opening.open_to_read(tmp_path / "sweep", say=str)
+    trunks = {
+        name.split("-")[-2]: record["interval"]
+        for name, record in reading.segment_records(opened).items()
+        if name.startswith("search-1-") and name.endswith("-000000")
+    }
+    assert trunks == {"0000": [0, 10], "0001": [0, 10]}, "taken over"
+    trials = gradjax.frames(tmp_path / "sweep").trials
+    assert len(trials) == 3 * 66 and (trials.steps == 40).all()
 
 
 POINTS = (
