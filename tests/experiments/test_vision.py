@@ -33,6 +33,7 @@ def test_a_network_from_an_expression_is_kept_and_opens_again(command, tmp_path)
     np.testing.assert_allclose(chances.sum(axis=1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_draws_what_it_made_of_test_images(command, tmp_path):
     flags = ("--model=vae(widths=(32,), latent=4)", "--steps=100", "--workdir=r")
     done = command(*QUICK, *flags, "--learning_rate=0.01")

@@ -65,6 +65,7 @@ def test_draws_the_shortest_of_paths_and_one_that_is_at_the_minimum(num_points):
     assert paths.animation("_$ $", BOOTH, drawn)[:6] == b"GIF89a"
 
 
+@pytest.mark.slow
 def test_the_animation_ends_as_the_picture_and_is_small():
     drawn = {"one": straight((1.0, 3.0), 5_000), "two": straight((5.0, -8.0), 40)}
     data = paths.animation("title", BOOTH, drawn)
