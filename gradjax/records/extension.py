@@ -3,12 +3,10 @@
     {"extended": {"from": {"steps": 100, ...}, "to": {"steps": 200, ...}}}
     {"round": "run", "number": 1, "continues": "run-0", ...}
 
-    {"round": "fresh", "number": 1, "replaces": ["fresh-0"], ...}
-
 The first event says that the plan now has the settings `to`. The second one lists the
 trials of the longer run. Their first blocks are those of the trials of another round,
-which are no longer listed. The last one lists fresh seeds in place of those of the
-shorter trials.
+which are no longer listed. Rounds of fresh seeds before an extension are not listed
+either, because other settings may be the best ones now.
 """
 
 from pathlib import Path
@@ -56,9 +54,15 @@ def current_plan(folder: Path) -> dict[str, Any]:
 
 
 def continued(events: list[dict[str, Any]]) -> set[str]:
-    """Returns the rounds, such as "run-0", whose trials a longer run has in its own."""
-    replaced = [label for one in events for label in one.get("replaces", [])]
-    return {one["continues"] for one in events if "continues" in one} | {*replaced}
+    """Returns the rounds, such as "run-0", of shorter trials, which are not listed.
+
+    A longer run has their trials in its own, or they are fresh seeds.
+    """
+    places = [k for k, one in enumerate(events) if "extended" in one]
+    shorter = events[: places[-1]] if places else []
+    fresh = [one["number"] for one in shorter if one.get("round") == "fresh"]
+    continues = {one["continues"] for one in events if "continues" in one}
+    return continues | {f"fresh-{number}" for number in fresh}
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:

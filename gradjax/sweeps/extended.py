@@ -85,19 +85,6 @@ def continuing(
     return found
 
 
-def outdated(base: Settings, rounds: list[dict[str, Any]]) -> list[str]:
-    """Returns the rounds whose trials have other settings than those of a command.
-
-    They are fresh seeds of the shorter trials.
-    """
-    return [
-        listing.label(event)
-        for event in rounds
-        if event["ids"]
-        != [points.trial(base, one["point"], one["seed"]).id for one in event["trials"]]
-    ]
-
-
 def goes_on(store: Any, event: dict[str, Any]) -> bool:
     """Returns whether a round continues another one, and no other continues it.
 

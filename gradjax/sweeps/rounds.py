@@ -112,8 +112,7 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
     known = {id for event in before for id in event["ids"]}
     new = [one for one in made if one.id not in known]
     if new:
-        old = extended.outdated(context.base, before) if name == "fresh" else []
-        _append(context, name, new, {"replaces": old} if old else {})
+        _append(context, name, new)
     wanted, done = {one.id for one in made}, []
     for event in rounds(stored.events(store), name):
         if wanted & set(event["ids"]) or extended.goes_on(store, event):

@@ -12,7 +12,7 @@ from experiments.minimize import EXPERIMENT
 from gradjax import Refusal
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
-from gradjax.records import faults, opening, plan, reading, store
+from gradjax.records import extension, faults, opening, plan, reading, store
 from gradjax.types import Options, Sweep
 
 ADAM = {"learning_rate": 0.03}
@@ -112,6 +112,28 @@ def test_a_sweep_with_all_parameters_goes_on_and_chooses_again(tmp_path):
     check_same(tmp_path / "sweep", whole(tmp_path / "whole", tmp_path / "sweep", **own))
     trials = gradjax.frames(tmp_path / "sweep").trials
     assert (trials.steps == 100).all() and len(trials) == 10
+
+
+@pytest.mark.slow
+def test_fresh_seeds_of_the_shorter_sweep_are_not_listed_without_new_ones(tmp_path):
+    asked = Sweep(("learning_rate=[0.001, 0.01]",), keep_params="all", fresh_seeds=1)
+    own = {"problem": "rosenbrock", "batch_size": None, "learning_rate": None}
+    trained(tmp_path / "sweep", asked, **own, steps=20)
+    assert (gradjax.frames(tmp_path / "sweep").trials["round"] == "fresh").sum() == 1
+    trained(tmp_path / "sweep", asked._replace(fresh_seeds=0), **own, steps=40)
+    trials = gradjax.frames(tmp_path / "sweep").trials
+    assert (trials.steps == 40).all() and len(trials) == 2
+
+
+def test_rounds_of_shorter_trials_are_those_before_the_last_extension():
+    fresh = [{"round": "fresh", "number": number} for number in range(3)]
+    listed = {"round": "search", "number": 0}
+    events = [listed, fresh[0], {"extended": {}}, fresh[1]]
+    assert extension.continued(events[:2]) == set()
+    assert extension.continued(events) == {"fresh-0"}
+    again = [{"extended": {}}, listed | {"number": 1, "continues": "search-0"}]
+    expected = {"fresh-0", "fresh-1", "search-0"}
+    assert extension.continued([*events, *again, fresh[2]]) == expected
 
 
 @pytest.mark.slow
