@@ -29,10 +29,14 @@ def event(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def every(events: list[dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    """Returns the settings "from" and "to" of each extension, in order."""
+    return [one["extended"] for one in events if "extended" in one]
+
+
 def last(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]] | None:
     """Returns the settings "from" and "to" of the last extension, if there is one."""
-    found = [one["extended"] for one in events if "extended" in one]
-    return found[-1] if found else None
+    return next(reversed(every(events)), None)
 
 
 def last_of(folder: Path) -> dict[str, dict[str, Any]] | None:

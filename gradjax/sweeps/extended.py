@@ -65,7 +65,9 @@ def continuing(
 ) -> list[tuple[str, list[Trial]]]:
     """Returns (round, trials that continue its trials) for each round that goes on.
 
-    Fresh seeds do not go on, because other settings may be the best ones now.
+    A round is of any shorter length, as an extension may have been stopped before its
+    trials were listed. Fresh seeds do not go on, because other settings may be the best
+    ones now.
 
     Args:
       base: the settings of the longer run.
@@ -73,14 +75,15 @@ def continuing(
       rounds: the events of the rounds so far.
     """
     events, found = stored.events(store), []
-    last, done = extension.last(events), extension.continued(events)
-    before = base if last is None else base._replace(**last["from"])
-    for event in rounds if last is not None else []:
+    done = extension.continued(events)
+    befores = [base._replace(**one["from"]) for one in extension.every(events)]
+    for event in rounds:
         pairs = [(one["point"], one["seed"]) for one in event["trials"]]
+        shorter = (
+            [points.trial(before, *pair).id for pair in pairs] for before in befores
+        )
         label = listing.label(event)
-        ids = [points.trial(before, *pair).id for pair in pairs]
-        is_fresh = event["round"] == "fresh"
-        if label not in done and ids == event["ids"] and not is_fresh:
+        if label not in done and event["ids"] in shorter:
             found.append((label, [points.trial(base, *pair) for pair in pairs]))
     return found
 

@@ -210,6 +210,23 @@ def test_it_may_be_killed_at_any_point(tmp_path, monkeypatch):
         check_same(folder, tmp_path / "kept")
 
 
+@pytest.mark.slow
+def test_an_extension_that_was_killed_may_be_longer_still(tmp_path, monkeypatch):
+    own = {"problem": "rosenbrock", "batch_size": None}
+    trained(tmp_path / "run", **own, steps=20)
+    faults.forget()
+    monkeypatch.setenv(faults.VARIABLE, "event:after_journal:1:raise")
+    with pytest.raises(RuntimeError, match="fault at"):
+        trained(tmp_path / "run", **own, steps=40)
+    monkeypatch.delenv(faults.VARIABLE)
+    trained(tmp_path / "run", **own, steps=80)
+    opened = opening.open_to_read(tmp_path / "run", say=str)
+    records = reading.segment_records(opened)
+    assert min(records).startswith("run-1-")
+    assert records[min(records)]["interval"] == [0, 10], "taken over"
+    assert len(gradjax.frames(tmp_path / "run").trials) == 1
+
+
 def refused(folder, asked=None, **flags):
     before = {path: path.read_bytes() for path in sorted(folder.glob("*.json*"))}
     with pytest.raises(Refusal) as found:
