@@ -102,19 +102,25 @@ def adopt(
 ) -> None:
     """Gives a cohort the trunk of the shorter run, unless it has it already.
 
+    If the record has lost a part of the shorter run, a line says so, and the cohort is
+    trained from its first step.
+
     Args:
       store: open to write.
       prefix: the start of the names of the cohort's segments.
       lanes: the program of the longer run.
       cohort: its trials.
       event: lists the trials of its round, which continues another one.
-
-    Raises:
-        Refusal: a file of the shorter run is damaged.
     """
     name = f"{prefix}-{0:06d}"
-    found = _states_of(store, _before(store, event, [one.id for one in cohort]))
-    if found is None or name in stored.committed_segments(store):
+    if name in stored.committed_segments(store):
+        return
+    before = _before(store, event, [one.id for one in cohort])
+    if before is None:
+        _say_lost(store, f"the list of the trials of {event['continues']} is lost")
+        return
+    found = _states_of(store, before)
+    if found is None:
         return
     old, num_blocks, states = found
     active = batches.start(
@@ -131,10 +137,8 @@ def adopt(
             results_of.from_arrays(active.results, (first, count), arrays)
             end, run_s = first + count, run_s + record["run_s"]
     if end != num_blocks:
-        raise Refusal(
-            f"{store.folder}: segments of the shorter run are damaged; --overwrite"
-            " trains again"
-        )
+        _say_lost(store, f"segments of {event['continues']} are damaged")
+        return
     has_ended = results_of.has_ended(active.results)
     for means in active.results.final.values():
         for values in means.values():
@@ -146,15 +150,20 @@ def adopt(
     execute.commit_segment(store, name, new, active.results, segment)
 
 
-def _before(store: Any, event: dict[str, Any], ids: list[str]) -> list[str]:
-    """Returns the ids of the trials that these trials continue."""
-    old = next(
-        one
-        for one in stored.events(store)
-        if "round" in one and listing.label(one) == event["continues"]
-    )
-    before = dict(zip(event["ids"], old["ids"], strict=True))
-    return [before[id] for id in ids]
+def _say_lost(store: Any, what: str) -> None:
+    store.say(f"{store.folder}: {what}; its trials are trained again from the start")
+
+
+def _before(store: Any, event: dict[str, Any], ids: list[str]) -> list[str] | None:
+    """Returns the ids of the trials that these trials continue; None if they are lost.
+
+    They are in the journal line of the round that the round of `event` continues.
+    """
+    for old in stored.events(store):
+        if "round" in old and listing.label(old) == event["continues"]:
+            before = dict(zip(event["ids"], old["ids"], strict=True))
+            return [before[id] for id in ids]
+    return None
 
 
 def _states_of(store: Any, ids: list[str]) -> tuple[str, int, dict[str, Any]] | None:

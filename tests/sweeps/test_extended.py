@@ -8,20 +8,10 @@ import pandas
 import pytest
 
 import gradjax
-from experiments.minimize import EXPERIMENT
 from gradjax import Refusal
-from gradjax.commands.experiment import settings_of
-from gradjax.commands.train import train
-from gradjax.records import extension, faults, opening, plan, reading, store
-from gradjax.types import Options, Sweep
-
-ADAM = {"learning_rate": 0.03}
-
-
-def trained(folder, asked=None, **flags):
-    own = {"problem": "ridge", "batch_size": 32} | ADAM | flags
-    options = Options(workdir=str(folder), plot=False)
-    return train(EXPERIMENT, settings_of(EXPERIMENT, **own), asked or Sweep(), options)
+from gradjax.records import extension, faults, journal, opening, plan, reading, store
+from gradjax.types import Sweep
+from tests.sweeps.runs import trained
 
 
 def check_same(found, expected):
@@ -227,57 +217,31 @@ def test_an_extension_that_was_killed_may_be_longer_still(tmp_path, monkeypatch)
     assert len(gradjax.frames(tmp_path / "run").trials) == 1
 
 
-def refused(folder, asked=None, **flags):
-    before = {path: path.read_bytes() for path in sorted(folder.glob("*.json*"))}
-    with pytest.raises(Refusal) as found:
-        trained(folder, asked, **flags)
-    assert before == {path: path.read_bytes() for path in before}
-    return str(found.value)
-
-
-def test_another_shape_is_refused_with_the_way_on(tmp_path):
-    folder, own = tmp_path / "run", {"problem": "rosenbrock", "batch_size": None}
-    trained(folder, steps=20, schedule="cosine", **own)
-    said = refused(folder, steps=40, schedule="cosine", **own)
-    assert "the schedule cosine depends on the number of steps" in said
-    assert f"--init_from={folder} with another --workdir starts at its" in said
-    assert said.count("\n") == 0
-
-
 @pytest.mark.slow
-def test_what_cannot_go_on_is_refused_with_the_reason(tmp_path, monkeypatch):
-    rates = Sweep(("learning_rate=[0.01, 0.1]",), fresh_seeds=0)
-    trained(tmp_path / "sweep", rates, steps=20)
-    assert "a sweep without --keep" in refused(tmp_path / "sweep", rates, steps=40)
-    for more, words in (
-        ({"halving": 2}, "--halving stops trials at parts of the number of steps"),
-        ({"search": "tpe", "trials": 2}, "tpe has chosen its points by the results"),
-    ):
-        if "search" in more:
-            pytest.importorskip("optuna")
-        own = rates._replace(**more)
-        folder = tmp_path / next(iter(more))
-        trained(folder, own, steps=20)
-        assert words in refused(folder, own, steps=40)
-    bare = Sweep(keep_params="none")
-    trained(tmp_path / "bare", bare, steps=20)
-    assert not list((tmp_path / "bare" / "states").iterdir())
-    assert "does not hold the states" in refused(tmp_path / "bare", bare, steps=40)
-    trained(tmp_path / "run", steps=20)
-    assert "optimizer" in refused(tmp_path / "run", steps=40, optimizer="sgd")
-    assert "eval_every" in refused(tmp_path / "run", steps=40, eval_every=5)
-    trained(tmp_path / "seldom", steps=20, eval_every=50)
-    said = refused(tmp_path / "seldom", steps=40, eval_every=50)
-    assert "a longer run would have another eval_every than 20 steps" in said
-    (states,) = (tmp_path / "run" / "states").iterdir()
-    states.write_bytes(b"damaged")
-    assert "does not hold the states" in refused(tmp_path / "run", steps=40)
-    monkeypatch.setenv(faults.VARIABLE, "segment:begun:2:raise")
+def test_what_is_lost_of_a_shorter_run_is_trained_again(tmp_path, capsys, monkeypatch):
+    own = {"problem": "rosenbrock", "batch_size": None}
+    trained(tmp_path / "run", **own, steps=20)
     faults.forget()
+    monkeypatch.setenv(faults.VARIABLE, "event:after_journal:2:raise")
     with pytest.raises(RuntimeError, match="fault at"):
-        trained(tmp_path / "killed", steps=200)
+        trained(tmp_path / "run", **own, steps=40)
     monkeypatch.delenv(faults.VARIABLE)
-    assert "has not finished its steps" in refused(tmp_path / "killed", steps=400)
+    shutil.copytree(tmp_path / "run", tmp_path / "segments")
+    lines = (tmp_path / "run" / journal.FILE).read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"number":0' not in line]
+    assert len(kept) == len(lines) - 1
+    (tmp_path / "run" / journal.FILE).write_bytes(b"".join(kept))
+    for path in (tmp_path / "segments" / "segments").iterdir():
+        path.write_bytes(b"damaged")
+    for name, words in (
+        ("run", "the list of the trials of run-0 is lost"),
+        ("segments", "segments of run-0 are damaged"),
+    ):
+        capsys.readouterr()
+        trained(tmp_path / name, **own, steps=40)
+        assert f"{words}; its trials are trained again" in "".join(capsys.readouterr())
+        (row,) = reading.rows(opening.open_to_read(tmp_path / name, say=str)).values()
+        assert row["steps"] == 40 and row["status"] == "finished"
 
 
 @pytest.mark.slow
