@@ -97,7 +97,8 @@ def of_record(
     if any(key.split(".")[0] not in _LATER for key in differing):
         return None  # the record is of another run
     pairs = _pairs(before, wanted, *make)
-    if any(long.num_steps <= short.num_steps for short, long in _plans(pairs)):
+    is_longer = all(long.num_steps > short.num_steps for short, long in _plans(pairs))
+    if not is_longer and not _varies_length(known):
         return None
     try:
         _check_sweep(known)
@@ -147,9 +148,14 @@ def _plans(pairs: list[tuple[Program, Program]]) -> list[tuple[Plan, Plan]]:
     return [(short.plan, long.plan) for short, long in pairs]
 
 
+def _varies_length(known: dict[str, Any]) -> bool:
+    """Returns whether the points of a sweep set the number of steps themselves."""
+    return bool({"steps", "epochs"} & {one["name"] for one in known["space"]})
+
+
 def _check_sweep(known: dict[str, Any]) -> None:
     """Refuses a sweep that would have tried other points, or stopped them elsewhere."""
-    if {"steps", "epochs"} & {one["name"] for one in known["space"]}:
+    if _varies_length(known):
         raise Refusal("the sweep varies the number of steps")
     if known["halving"] is not None:
         raise Refusal("--halving stops trials at parts of the number of steps")

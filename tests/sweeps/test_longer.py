@@ -26,6 +26,15 @@ def test_another_shape_is_refused_with_the_way_on(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_sweep_of_the_number_of_steps_is_refused(tmp_path):
+    asked = Sweep(("steps=[4, 8]",), keep_params="all", fresh_seeds=0)
+    own = {"problem": "rosenbrock", "batch_size": None}
+    trained(tmp_path / "sweep", asked, **own, steps=4)
+    said = refused(tmp_path / "sweep", asked, **own, steps=16)
+    assert "the sweep varies the number of steps; --init_from=" in said
+
+
+@pytest.mark.slow
 def test_what_cannot_go_on_is_refused_with_the_reason(tmp_path, monkeypatch):
     rates = Sweep(("learning_rate=[0.01, 0.1]",), fresh_seeds=0)
     trained(tmp_path / "sweep", rates, steps=20)
