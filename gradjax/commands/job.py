@@ -77,7 +77,8 @@ def job_of(
         plan["init_from"] = initial.source
         notes = [*notes, f"starts at the parameters of {initial.words}"]
     folder = _folder(what, settings, options, varied, plan)
-    if initial is not None and split(initial.source)[0].absolute() == folder:
+    own_folder = folder.resolve()  # --init_from may be a link to it
+    if initial is not None and split(initial.source)[0].resolve() == own_folder:
         raise Refusal(f"--init_from={initial.source}: is the folder of this command")
     known = {} if options.overwrite else planning.known_plan(folder)
     settings = longer.resumed(settings, known, planning.is_extended(folder, known))

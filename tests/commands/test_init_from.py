@@ -183,6 +183,13 @@ def test_what_cannot_be_a_start_is_one_line(swept, source, more, words, tmp_path
     assert not (tmp_path / "mine").exists()
 
 
+def test_a_link_to_the_folder_of_the_command_cannot_be_a_start(swept, tmp_path):
+    (tmp_path / "link").symlink_to(swept)
+    for source in (tmp_path / "link", swept / ".." / swept.name):
+        with pytest.raises(Refusal, match="is the folder of this command"):
+            trained(swept, init_from=str(source))
+
+
 @pytest.mark.slow
 def test_a_record_without_parameters_is_no_start(typed, tmp_path):
     bare = trained(tmp_path / "bare", Sweep(keep_params="none"))
