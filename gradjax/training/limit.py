@@ -11,7 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
+from gradjax.errors import Refusal
 from gradjax.types import Plan, TrainState
+
+MAX_GRADIENTS = 2**24  # the last whole number up to which a float32 counts
 
 
 class Limited(NamedTuple):
@@ -20,6 +23,34 @@ class Limited(NamedTuple):
     goes_on: jax.Array  # bool[], whether any are left before the step
     opt_state: Any  # after the step; that before it if none are left
     num_gradients: jax.Array  # f32[], spent after the step
+
+
+def check(plan: Plan) -> None:
+    """Refuses a limit that cannot be counted, or that the schedule cannot follow.
+
+    Args:
+      plan: the static part of the run.
+
+    Raises:
+        Refusal: a limit above 2**24, from which on a float32 does not change if 1 is
+            added; or one of an optimizer with `multi_steps`, whose schedule counts
+            updates and not gradients.
+    """
+    if plan.max_gradients is None:
+        return
+    asked = f"max_gradients={plan.max_gradients}"
+    if plan.max_gradients > MAX_GRADIENTS:
+        raise Refusal(
+            f"{asked}: must be at most {MAX_GRADIENTS}, as gradients are counted in"
+            " float32"
+        )
+    every = max(optimizers.steps_per_update(plan.optimizer).values(), default=1)
+    if every > 1:
+        raise Refusal(
+            f"{asked}: the optimizer makes an update in {every} steps (multi_steps),"
+            " and its schedule cannot end with a number of gradients; num_steps alone"
+            " can limit it"
+        )
 
 
 def limited(

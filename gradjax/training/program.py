@@ -11,7 +11,7 @@ from gradjax.counts import as_whole
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.training import evaluation, selection
+from gradjax.training import evaluation, limit, selection
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
 from gradjax.types import Hparams, Plan, Problem, Program
@@ -50,15 +50,17 @@ def program(
         gradients, and its schedule ends there. It is for an optimizer whose number of
         gradients varies from step to step; `num_steps` then is a number of steps that
         it does not reach. The status of the run is "stopped early", at the evaluation
-        that follows. None: there is no limit.
+        that follows. None: there is no limit. It is at most 2**24, and `multi_steps`
+        cannot have one.
 
     Returns:
       A Program. Its `hparams` are the numbers that `run` may replace.
 
     Raises:
-        Refusal: a count that is not positive, a batch larger than the data, a loss that
-            does not have the required form, a selection without validation data, or
-            what `optimizers.split` and `schedules.split` refuse.
+        Refusal: a count that is not positive, what `limit.check` refuses, a batch
+            larger than the data, a loss that does not have the required form, a
+            selection without validation data, or what `optimizers.split` and
+            `schedules.split` refuse.
     """
     num_steps = _count("num_steps", num_steps)
     eval_every = None if eval_every is None else _count("eval_every", eval_every)
@@ -86,6 +88,7 @@ def program(
         patience,
         None if max_gradients is None else _count("max_gradients", max_gradients),
     )
+    limit.check(plan)
     hparams = {**numbers, **schedule_numbers}
     info = steps.check(plan, hparams)
     _check_measures(plan, hparams, list(info.aux))

@@ -97,3 +97,15 @@ def test_what_a_run_keeps_is_found_at_its_limit():
 def test_a_limit_must_be_a_count():
     with pytest.raises(gradjax.Refusal, match="max_gradients=0: must be a positive"):
         run("sgd", 4, max_gradients=0)
+
+
+def test_a_limit_must_be_one_that_can_be_counted():
+    with pytest.raises(gradjax.Refusal, match="max_gradients=16777217: must be at mo"):
+        run("sgd", 4, max_gradients=2**24 + 1)
+    with pytest.raises(gradjax.Refusal, match="an update in 6 steps .multi_steps"):
+        nested = "multi_steps(multi_steps(sgd(0.1), every=2), every=3)"
+        run(nested, 12, max_gradients=4)
+    problem = gradjax.problems.make("rosenbrock")
+    once = "multi_steps(sgd(0.1), every=1)"
+    make = functools.partial(gradjax.program, problem, num_steps=4)
+    assert make(once, max_gradients=2**24).plan.max_gradients == 2**24
