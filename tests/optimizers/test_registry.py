@@ -137,6 +137,7 @@ QUICK = ("add_noise", "clip", "masked", "scale_by_adam", "scale_by_muon", "trace
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TRANSFORMS],
 )
+@pytest.mark.filterwarnings("ignore:nothing was learned")  # by set_to_zero
 def test_a_transform_stands_beside_an_optimizer_and_not_alone(
     name, quadratic, examples
 ):
