@@ -311,7 +311,7 @@ def test_names_with_spaces_and_unicode_are_folders_too(command, tmp_path):
 KILLS = [  # where, and whether a segment is left to compute
     pytest.param("commit:before_journal:2", True, id="before a commit"),
     pytest.param("segment:begun:2", True, id="while it computes"),
-    pytest.param("commit:after_journal:4", False, id="before the summary"),
+    pytest.param("commit:after_journal:5", False, id="before the summary"),
 ]
 SEGMENTS = ("--dataset=digits", "--steps=60", "--eval_every=20", "--noplot")
 
