@@ -48,7 +48,7 @@ mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
 # The slow tests try many combinations; the quick ones still call every function once.
-test: $(VENV)/.installed-test ## Run the quick tests, under five minutes; ARGS go to pytest
+test: $(VENV)/.installed-test ## Run the quick tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.installed-test ## Run all tests; ARGS go to pytest

@@ -7,7 +7,7 @@ of its hyperparameters and its seed, and it is compiled once.
     result = gradjax.run(program, {"learning_rate": 3e-3}, seed=0)
 """
 
-from gradjax import interruption as interruption  # first, before jax
+from gradjax import errors as errors  # first, before jax
 from gradjax.comparing import compare
 from gradjax.data import load as dataset
 from gradjax.derivatives.check import check_gradient

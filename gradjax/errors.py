@@ -1,7 +1,17 @@
 """The two exceptions of gradjax: `Refusal` for bad input, `Interrupted` for a signal.
 
-The message of each is one line.
+The message of each is one line. This module is the first that `import gradjax` imports,
+so that Ctrl-C ends the command `gradjax` in one line while jax is imported, which takes
+about one second. In every other program it leaves Ctrl-C alone; for `python -m` the
+packages `experiments` and `scripts` do the same. Later `commands.signals` hears it.
 """
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 
 class Refusal(ValueError):
@@ -28,3 +38,14 @@ class Interrupted(BaseException):
         """Stores the signal's number; `after` names the work that was finished last."""
         super().__init__(f"stopped after {after}; the same command goes on")
         self.number = number
+
+
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
+    if sys.stderr is not None:
+        print("interrupted", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+_IS_COMMAND = Path(sys.argv[0] if sys.argv else "").name in ("gradjax", "gradjax.exe")
+if _IS_COMMAND and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _exit)

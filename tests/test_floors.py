@@ -5,7 +5,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    "interruption",
     "errors",
     "own_code",
     "counts",

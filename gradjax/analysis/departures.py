@@ -177,15 +177,12 @@ def _unused_seeds(fresh: Mapping[str, list[Outcome]], outcomes: Any) -> Rule:
 
 
 def _at_edge(setting: Mapping[str, Any], tried: list[Outcome]) -> list[str]:
-    """Returns the numbers of a setting that are the extreme ones of the search.
-
-    Of a list of two values each is an extreme one.
-    """
+    """Returns the numbers of a setting that are the extreme ones of the search."""
     names = []
     for name, value in setting.items():
         values: list[Any] = [one.setting.get(name) for one in tried]
         if not all(isinstance(one, int | float) for one in [value, *values]):
             continue
-        if len(set(values)) > 2 and value in (min(values), max(values)):
+        if len(set(values)) > 1 and value in (min(values), max(values)):
             names.append(name)
     return names

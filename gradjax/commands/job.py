@@ -10,7 +10,7 @@ from gradjax.commands import experiment
 from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
 from gradjax.records import sources
-from gradjax.records.initial import read, split, started
+from gradjax.records.initial import Initial, read, split, started
 from gradjax.sweeps import longer, planning, points, space
 from gradjax.sweeps.longer import Longer
 from gradjax.trials.lanes import Lanes
@@ -77,9 +77,7 @@ def job_of(
         plan["init_from"] = initial.source
         notes = [*notes, f"starts at the parameters of {initial.words}"]
     folder = _folder(what, settings, options, varied, plan)
-    own_folder = folder.resolve()  # --init_from may be a link to it
-    if initial is not None and split(initial.source)[0].resolve() == own_folder:
-        raise Refusal(f"--init_from={initial.source}: is the folder of this command")
+    _check_start(initial, folder)
     known = {} if options.overwrite else planning.known_plan(folder)
     settings = longer.resumed(settings, known, planning.is_extended(folder, known))
     trials = functools.partial(planning.first_trials, asked, varied, method)
@@ -95,21 +93,15 @@ def job_of(
     )
     plan |= execution.recorded
     lanes = planning.lanes_by_group(execution, program, is_run=not varied.dimensions)
+    first = execution.programs[0]
+    made = (problem, first, lanes, plan, folder, notes, extension)
+    return Job(what, settings, asked, varied, method, *made)
 
-    return Job(
-        what,
-        settings,
-        asked,
-        varied,
-        method,
-        problem,
-        execution.programs[0],
-        lanes,
-        plan,
-        folder,
-        notes,
-        extension,
-    )
+
+def _check_start(initial: Initial | None, folder: Path) -> None:
+    """Refuses parameters from the folder to which this command writes, or a link."""
+    if initial is not None and split(initial.source)[0].resolve() == folder.resolve():
+        raise Refusal(f"--init_from={initial.source}: is the folder of this command")
 
 
 def name_of(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from gradjax.comparing.timing import Maker, Trained
 from gradjax.errors import Interrupted, Refusal
 from gradjax.files import named_disk_errors
 from gradjax.records import comparisons
+from gradjax.report import terminal
 from gradjax.sweeps import given, points
 from gradjax.tuning import arguments, outcome, planned, searched
 from gradjax.tuning.arguments import count
@@ -249,14 +250,15 @@ def _train(
     estimated = forecast.announce(made, left, hooks.say, hooks.pause)
     clock, trained = progress.Clock(estimated, time.monotonic()), []
     for k, (one, make) in enumerate(zip(cells, made, strict=True)):
-        best = one.best if one.summary is not None else None
-        if one.summary is None:
+        if one.summary is not None:
+            best = one.best
+        else:
             found = _train_one(one, make(), overwrite and one.is_other, hooks)
             best = timing.best_point(found)
-        if left[k].num_runs and one.summary is None:
-            more = f", about {forecast.spoken(clock.left(k + 1))} left"
-            line = progress.cell_line(one.cell, found, one.work.problem.target)
-            hooks.say(f"{k + 1} of {len(cells)}  {line}{more}")
+            if left[k].num_runs:
+                more = f", about {terminal.duration(clock.left(k + 1))} left"
+                line = progress.cell_line(one.cell, found, one.work.problem.target)
+                hooks.say(f"{k + 1} of {len(cells)}  {line}{more}")
         trained.append(Trained(one, make, best))
         if [of.cell.label for of in cells[k + 1 : k + 2]] != [one.cell.label]:
             timing.measure(trained, hooks.say, hooks.warn, hooks.pause)

@@ -5,21 +5,18 @@ has a digest of all that decides its results, so a cell does not depend on the o
 """
 
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import optimizers
 from gradjax.comparing.asked import Asked, Task
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
-from gradjax.records import comparisons
 from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
 from gradjax.types import Settings, Space
 
-_EVALUATIONS = (
-    40  # in as many steps as gradients; a step of a line search has 2 or more
-)
+# In as many steps as gradients; a step of a line search has 2 or more.
+_EVALUATIONS = 40
 
 
 class Cell(NamedTuple):
@@ -146,8 +143,3 @@ def gradients(cell: Cell) -> int:
     num_steps = cell.settings.steps or 0
     own = cell.num_gradients if per_step is None else num_steps * per_step
     return (cell.num_trials + cell.num_seeds) * own
-
-
-def seconds_per_gradient(cell: Cell, folder: Path) -> float | None:
-    """Returns the measured time of a gradient; None if it was not measured yet."""
-    return comparisons.event(folder / cell.folder, comparisons.SECONDS)

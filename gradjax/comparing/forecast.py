@@ -12,7 +12,7 @@ from gradjax.comparing.asked import Asked
 from gradjax.comparing.cells import Cell, gradients
 from gradjax.comparing.stored import Stored
 from gradjax.records import opening, reading
-from gradjax.report.terminal import join_words
+from gradjax.report.terminal import duration, join_words
 from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import FRESH_SEED, trials_of
@@ -27,7 +27,6 @@ _LEVEL, _POWER = 0.05, 0.8
 # A measurement that is shorter than this is repeated, at most so often.
 _ENOUGH_S, _MOST_TIMES = 0.5, 4
 _RECORD_S = 0.2  # of writing and reading the record of a cell, beside its calls
-_ENDED = ("finished", "diverged", "stopped early")
 
 
 class Left(NamedTuple):
@@ -92,7 +91,7 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     if not one.known or (overwrite and one.is_other):
         return Left(cell.num_trials, cell.num_seeds)
     store = opening.open_to_read(one.folder, say=lambda _: None)
-    rows = [r for r in reading.rows(store).values() if r["status"] in _ENDED]
+    rows = [r for r in reading.rows(store).values() if r["status"] in reading.ENDED]
     num_tried = sum(row["round"] == "search" for row in rows)
     wanted = range(FRESH_SEED, FRESH_SEED + cell.num_seeds)
     seeds = {row["seed"] for row in rows if row["round"] != "search"}
@@ -197,15 +196,8 @@ def announce(
     run_s = sum(one.run_s for one in found)
     timing_s = [one.compile_s + TIMED_S if one.run_s else 0.0 for one in found]
     say(
-        f"{num_runs:,} trials and fresh seeds are left: about {spoken(run_s)} to run,"
-        f" in up to {megabytes:,.0f} MB, and about {spoken(sum(timing_s))} to time the"
-        " gradients"
+        f"{num_runs:,} trials and fresh seeds are left: about {duration(run_s)} to run,"
+        f" in up to {megabytes:,.0f} MB, and about {duration(sum(timing_s))} to time"
+        " the gradients"
     )
     return [one.run_s + more for one, more in zip(found, timing_s, strict=True)]
-
-
-def spoken(seconds: float) -> str:
-    """Returns a time as a person says it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

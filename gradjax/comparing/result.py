@@ -10,7 +10,8 @@ from gradjax.analysis.digits import significant
 from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, seconds_per_gradient
+from gradjax.comparing.cells import Cell
+from gradjax.comparing.timing import seconds_per_gradient
 from gradjax.records import comparisons
 from gradjax.report.terminal import join_words, number
 from gradjax.types import shown
@@ -52,7 +53,7 @@ def read(asked: Asked, cells: list[Cell], folder: Path, is_stored: bool) -> Comp
     )
     times: dict[str, dict[str, float | None]] = {}
     for cell in cells:
-        seconds = seconds_per_gradient(cell, folder)
+        seconds = seconds_per_gradient(folder / cell.folder)
         times.setdefault(cell.label, {})[cell.optimizer] = seconds
     return Comparison(tables, asked.baseline, times, folder if is_stored else None)
 

@@ -1,13 +1,13 @@
 """The time of a gradient, measured once for each cell after its training."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax.comparing.stored import Stored
-from gradjax.records import reading
+from gradjax.records import opening, reading
 from gradjax.records import store as stored
-from gradjax.records.comparisons import SECONDS as FIELD
-from gradjax.records.comparisons import event
+from gradjax.records.outcomes import SECONDS
 from gradjax.sweeps import choose
 from gradjax.sweeps.rounds import trials_of
 from gradjax.trials.timing import interleaved_step_seconds
@@ -37,7 +37,7 @@ def measure(trained: list[Trained], say: Say, warn: Say, pause: Say) -> None:
       warn: is called with a line about a repaired record.
       pause: is called with what was done, and may end the comparison.
     """
-    new = [one for one in trained if event(one.of.folder, FIELD) is None]
+    new = [one for one in trained if seconds_per_gradient(one.of.folder) is None]
     if not new:
         return
     pause("the training")
@@ -46,7 +46,13 @@ def measure(trained: list[Trained], say: Say, warn: Say, pause: Say) -> None:
     for one, step_s in zip(new, found, strict=True):
         with searched.opened(one.made(), warn) as store:
             per_step = one.of.cell.gradients_per_step or _mean_gradients(store)
-            stored.append(store, {FIELD: step_s / per_step})
+            stored.append(store, {SECONDS: step_s / per_step})
+
+
+def seconds_per_gradient(folder: Path) -> float | None:
+    """Returns the measured time of a gradient; None if it was not measured yet."""
+    store = opening.open_to_read(folder, say=lambda _: None)
+    return reading.last_of(store, SECONDS)
 
 
 def _mean_gradients(store: Any) -> float:

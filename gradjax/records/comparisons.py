@@ -14,7 +14,7 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.files import write_json
-from gradjax.records import inspection, opening, spending
+from gradjax.records import inspection, spending
 from gradjax.records.load import summary_of
 from gradjax.records.outcomes import outcomes
 from gradjax.records.plan import PLAN
@@ -23,7 +23,6 @@ from gradjax.types.comparisons import Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
-SECONDS = "seconds_per_gradient"  # the field of the event with the measured time
 _EXACT = 1e-6  # relative precision that a float32 always has
 
 
@@ -139,13 +138,15 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
         )
     if not fresh:
         fresh = [_never_run(tried[0], seed) for seed in seeds]
-    per_gradient = event(place, SECONDS)
     if cell["is_varying"]:
         spent = spending.of_trials(place)
         tried, fresh = (
             [spending.in_gradients(one, spent) for one in of] for of in (tried, fresh)
         )
-    known = [_of_cell(one, cell, per_gradient) for one in [*tried, *fresh]]
+    known = [
+        one._replace(problem=cell["problem"], optimizer=cell["optimizer"])
+        for one in [*tried, *fresh]
+    ]
     return metric._replace(target=_eased(cell["target"], metric)), known
 
 
@@ -172,15 +173,6 @@ def _never_run(tried: Outcome, seed: int) -> Outcome:
     )
 
 
-def _of_cell(one: Outcome, cell: dict[str, Any], per_gradient: float | None) -> Outcome:
-    seconds = float("nan") if per_gradient is None else per_gradient
-    return one._replace(
-        problem=cell["problem"],
-        optimizer=cell["optimizer"],
-        seconds=seconds * one.num_gradients,
-    )
-
-
 def _eased(target: float | None, metric: Metric) -> float | None:
     """Returns a target that a value measured in float32 meets where it is equal."""
     if target is None:
@@ -202,10 +194,3 @@ def _joined(
     ]
     counted = Counter(metric for metric, _ in has_end or cells)
     return counted.most_common(1)[0][0], [one for _, own in cells for one in own]
-
-
-def event(folder: Path, name: str) -> Any:
-    """Returns the value of the last event with a field in a record; None without."""
-    store = opening.open_to_read(folder, say=lambda _: None)
-    found = [one[name] for one in store.events if name in one]
-    return found[-1] if found else None

@@ -18,6 +18,11 @@ from gradjax.records.plan import read_plan
 NAMES = ("steps", "epochs", "eval_every", "trace_every")  # settings that may change
 
 
+def label(event: dict[str, Any]) -> str:
+    """Returns the name of a round with its number, such as "search-0"."""
+    return f"{event['round']}-{event['number']}"
+
+
 def event(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Returns the event of an extension, from the plans before and after it."""
     parts = {"from": before["settings"], "to": after["settings"]}

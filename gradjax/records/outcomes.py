@@ -11,13 +11,12 @@ import numpy as np
 
 from gradjax.errors import Refusal
 from gradjax.records import opening, reading
-from gradjax.records import store as stored
 from gradjax.records.load import summary_of
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
 
+SECONDS = "seconds_per_gradient"  # the field of the event with the measured time
 _ROLES = {"run": "fresh", "search": "search", "fresh": "fresh"}
-_ENDED = ("finished", "stopped early", "diverged")
 
 
 def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
@@ -42,9 +41,11 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
         raise Refusal(f"{folder}: is a lesson, which has no trials to compare")
     summary = summary_of(folder)
     store = opening.open_to_read(folder, say=warnings.warn)
-    rows = [row for row in reading.rows(store).values() if row["status"] in _ENDED]
+    rows = reading.rows(store).values()
+    rows = [row for row in rows if row["status"] in reading.ENDED]
     metric = _metric(summary, rows)
-    gradient_s = _seconds_per_gradient(store)
+    measured_s = reading.last_of(store, SECONDS)
+    gradient_s = float("nan") if measured_s is None else measured_s
     found = [
         _outcome(store, row, summary, metric, str(folder))._replace(
             seconds=row["num_gradients"] * gradient_s
@@ -103,13 +104,6 @@ def _outcome(
 def _finite(value: Any) -> float:
     """Returns a value at the end; NaN, as of a run that diverged, if it is infinite."""
     return float("nan") if value is None or math.isinf(value) else float(value)
-
-
-def _seconds_per_gradient(store: Any) -> float:
-    """Returns the time that was measured last after training; NaN without."""
-    name = "seconds_per_gradient"
-    found = [event[name] for event in stored.events(store) if name in event]
-    return float(found[-1]) if found else float("nan")
 
 
 def _search(plan: dict[str, Any]) -> str:

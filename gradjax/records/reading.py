@@ -100,6 +100,8 @@ def segment_records(store: Any) -> dict[str, Row]:
     }
 
 
+# A trial with one of these statuses has a result that a comparison can use.
+ENDED = ("finished", "stopped early", "diverged")
 _MEASURED = ("train_", "validation_", "test_")
 
 
@@ -108,12 +110,11 @@ def trial_records(store: Any) -> dict[str, Row]:
     found: dict[str, Row] = {}
     continued = extension.continued(stored.events(store))
     for event in stored.events(store):
-        label = f"{event.get('round')}-{event.get('number')}"
-        if "round" not in event or label in continued:
+        if "round" not in event or extension.label(event) in continued:
             continue
         for trial, one in zip(event["ids"], event["trials"], strict=True):
             about = {"trial": trial, "round": event["round"], "group": one["group"]}
-            about["label"] = label
+            about["label"] = extension.label(event)
             about |= {name: one[name] for name in ("seed", "optimizer", "schedule")}
             found[trial] = about | one["hparams"] | one["point"]
     return found
@@ -179,3 +180,9 @@ def _status(row: Row, ended: dict[str, int]) -> str:
     if row["steps"] == row["num_steps"]:
         return "finished"
     return "stopped" if ended[row["cohort"]] > row["steps"] else "unfinished"
+
+
+def last_of(store: Any, name: str) -> Any:
+    """Returns the value of the last event of the journal with a field; None without."""
+    found = [one[name] for one in stored.events(store) if name in one]
+    return found[-1] if found else None

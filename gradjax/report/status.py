@@ -8,7 +8,7 @@ import numpy as np
 
 from gradjax.records import opening, reading
 from gradjax.records import store as stored
-from gradjax.report.terminal import number
+from gradjax.report.terminal import duration, number
 
 _ENDED = ("finished", "diverged", "stopped early", "stopped", "set aside")
 _LOSS = ("loss", -1.0)  # ranks the trials of records that do not name a curve
@@ -76,8 +76,8 @@ def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
     if not taken:
         return "no segment is stored yet"
     if not left:
-        return f"{_seconds(spent)}; all of these trials have ended"
-    return f"{_seconds(spent)} so far, about {_seconds(spent / taken * left)} left"
+        return f"{duration(spent)}; all of these trials have ended"
+    return f"{duration(spent)} so far, about {duration(spent / taken * left)} left"
 
 
 def _best(store: Any, trials: dict[str, dict[str, Any]]) -> str:
@@ -119,9 +119,3 @@ def _setting(store: Any, trial: str, row: dict[str, Any]) -> str:
             ]
             return ", ".join([row["optimizer"], *parts, f"seed {row['seed']}"])
     return row["optimizer"]
-
-
-def _seconds(value: float) -> str:
-    if value < 120:
-        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"

@@ -60,3 +60,10 @@ def table(title: str, rows: list[tuple[str, str]]) -> None:
         say(f"  {name:<{width}}  {first}")
         for line in more:
             say(f"  {'':<{width}}  {line}")
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in the unit that a person uses: "8.5 s", "12 min" or "2.4 h"."""
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

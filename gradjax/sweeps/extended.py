@@ -13,7 +13,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors
 from gradjax.records import extension, journal, reading
 from gradjax.records import store as stored
-from gradjax.sweeps import execute, listing, points
+from gradjax.sweeps import execute, points
 from gradjax.sweeps.points import Trial
 from gradjax.trials import batches
 from gradjax.trials import results as results_of
@@ -82,7 +82,7 @@ def continuing(
         shorter = (
             [points.trial(before, *pair).id for pair in pairs] for before in befores
         )
-        label = listing.label(event)
+        label = extension.label(event)
         if label not in done and event["ids"] in shorter:
             found.append((label, [points.trial(base, *pair) for pair in pairs]))
     return found
@@ -94,7 +94,7 @@ def goes_on(store: Any, event: dict[str, Any]) -> bool:
     All seeds of a record go on together, whatever number a command asks for.
     """
     done = extension.continued(stored.events(store))
-    return "continues" in event and listing.label(event) not in done
+    return "continues" in event and extension.label(event) not in done
 
 
 def adopt(
@@ -160,7 +160,7 @@ def _before(store: Any, event: dict[str, Any], ids: list[str]) -> list[str] | No
     They are in the journal line of the round that the round of `event` continues.
     """
     for old in stored.events(store):
-        if "round" in old and listing.label(old) == event["continues"]:
+        if "round" in old and extension.label(old) == event["continues"]:
             before = dict(zip(event["ids"], old["ids"], strict=True))
             return [before[id] for id in ids]
     return None

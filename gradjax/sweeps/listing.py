@@ -6,11 +6,6 @@ from gradjax.records import store as stored
 from gradjax.sweeps import points
 
 
-def label(event: dict[str, Any]) -> str:
-    """Returns the name of a round with its number, such as "search-0"."""
-    return f"{event['round']}-{event['number']}"
-
-
 def rounds(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Returns the rounds of a name in the journal, in order."""
     return [event for event in events if event.get("round") == name]

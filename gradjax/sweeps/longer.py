@@ -192,7 +192,7 @@ def _as_before(
     for name in _INTERVALS:
         given = getattr(before, name)
         old, new = ([one[name] for one in intervals[k::2]] for k in (0, 1))
-        if given and name == "trace_every" or old == new:
+        if (given and name == "trace_every") or old == new:
             continue
         if given or len(set(old)) > 1:
             raise Refusal(f"a longer run would have another {name} than {old[0]} steps")

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from gradjax.records import extension
 from gradjax.records import store as stored
-from gradjax.sweeps import choose, extended, halving, listing, points
+from gradjax.sweeps import choose, extended, halving, points
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
 from gradjax.sweeps.listing import numbered, rounds
@@ -156,7 +157,7 @@ def _run(
     context: Context, made: list[Trial], event: dict[str, Any]
 ) -> list[GroupResult]:
     """Runs the groups of a round, one after another."""
-    groups, label = points.group(made), listing.label(event)
+    groups, label = points.group(made), extension.label(event)
     context.reporter.announce(label, groups)
     done, watch, keep = [], None, _keep(context, label)
     for number, (group, own) in enumerate(groups.items(), 1):

@@ -70,11 +70,3 @@ def test_seeds_of_a_problem_without_randomness_are_one_run():
     )
     varied = [one._replace(value=0.9 + one.seed / 100) for one in own[:5]]
     assert not any(one.startswith(said) for one in doubts(varied, ACCURACY, own))
-
-
-def test_a_list_of_two_values_has_no_inside():
-    two = [
-        *_runs("adam", 100, tried=(0.01, 0.1)),
-        *_runs("sgd", 100, tried=(0.01, 0.1)),
-    ]
-    assert _kept(two)[2] == (True, "")

@@ -129,17 +129,12 @@ def test_once_it_leaves_nothing_disturbs_it():
         signal.raise_signal(number)
 
 
-@pytest.mark.parametrize("module", ["experiments.mnist", "scripts.sweep"])
-def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
-    (tmp_path / "gradjax").mkdir()
-    (tmp_path / "gradjax" / "__init__.py").write_text(
-        "import time\nprint('importing', flush=True)\n"
-        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    raise ImportError\n"
-    )
+def interrupted_while_importing(arguments, folder, path):
+    """Sends Ctrl-C to a Python that says it is importing: (exit code, stderr)."""
     with subprocess.Popen(
-        [sys.executable, "-m", module],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,7 +143,18 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
         assert started.stdout.readline() == "importing\n"
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=60)
-    assert (started.returncode, said) == (130, "interrupted\n")
+    return started.returncode, said
+
+
+@pytest.mark.parametrize("module", ["experiments.mnist", "scripts.sweep"])
+def test_ctrl_c_while_libraries_are_imported_is_one_line(module, tmp_path):
+    (tmp_path / "gradjax").mkdir()
+    (tmp_path / "gradjax" / "__init__.py").write_text(
+        "import time\nprint('importing', flush=True)\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    raise ImportError\n"
+    )
+    found = interrupted_while_importing(["-m", module], tmp_path, str(ROOT))
+    assert found == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(
@@ -166,18 +172,9 @@ def test_ctrl_c_while_the_command_gradjax_imports_jax_is_one_line(
         "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
     )
     start = f"import sys; sys.argv[0] = {name!r}; import gradjax.commands.console"
-    with subprocess.Popen(
-        [sys.executable, "-c", start],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as started:
-        assert started.stdout is not None
-        assert started.stdout.readline() == "importing\n"
-        started.send_signal(signal.SIGINT)
-        _, errors = started.communicate(timeout=60)
-    assert started.returncode == code
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    returncode, errors = interrupted_while_importing(["-c", start], tmp_path, path)
+    assert returncode == code
     assert errors.endswith(said) and (code != 130 or errors == said)
 
 

@@ -31,6 +31,15 @@ def check_same(found, expected):
     assert store.verify(found) == []
 
 
+def stopped(monkeypatch, point, folder, **own):
+    """Trains until a point at which the process is stopped."""
+    faults.forget()
+    with monkeypatch.context() as patch:
+        patch.setenv(faults.VARIABLE, f"{point}:raise")
+        with pytest.raises(RuntimeError, match="fault at"):
+            trained(folder, **own)
+
+
 def test_a_run_goes_on_from_its_last_state(tmp_path, capsys):
     own = {"problem": "rosenbrock", "batch_size": None}
     trained(tmp_path / "run", **own, steps=100)
@@ -191,11 +200,7 @@ def test_it_may_be_killed_at_any_point(tmp_path, monkeypatch):
     for point in POINTS:
         folder = tmp_path / point.replace(":", "-")
         shutil.copytree(tmp_path / "short", folder)
-        faults.forget()
-        monkeypatch.setenv(faults.VARIABLE, f"{point}:raise")
-        with pytest.raises(RuntimeError, match="fault at"):
-            trained(folder, **own)
-        monkeypatch.delenv(faults.VARIABLE)
+        stopped(monkeypatch, point, folder, **own)
         trained(folder, **own)
         check_same(folder, tmp_path / "kept")
 
@@ -204,11 +209,7 @@ def test_it_may_be_killed_at_any_point(tmp_path, monkeypatch):
 def test_an_extension_that_was_killed_may_be_longer_still(tmp_path, monkeypatch):
     own = {"problem": "rosenbrock", "batch_size": None}
     trained(tmp_path / "run", **own, steps=20)
-    faults.forget()
-    monkeypatch.setenv(faults.VARIABLE, "event:after_journal:1:raise")
-    with pytest.raises(RuntimeError, match="fault at"):
-        trained(tmp_path / "run", **own, steps=40)
-    monkeypatch.delenv(faults.VARIABLE)
+    stopped(monkeypatch, "event:after_journal:1", tmp_path / "run", **own, steps=40)
     trained(tmp_path / "run", **own, steps=80)
     opened = opening.open_to_read(tmp_path / "run", say=str)
     records = reading.segment_records(opened)
@@ -221,11 +222,7 @@ def test_an_extension_that_was_killed_may_be_longer_still(tmp_path, monkeypatch)
 def test_what_is_lost_of_a_shorter_run_is_trained_again(tmp_path, capsys, monkeypatch):
     own = {"problem": "rosenbrock", "batch_size": None}
     trained(tmp_path / "run", **own, steps=20)
-    faults.forget()
-    monkeypatch.setenv(faults.VARIABLE, "event:after_journal:2:raise")
-    with pytest.raises(RuntimeError, match="fault at"):
-        trained(tmp_path / "run", **own, steps=40)
-    monkeypatch.delenv(faults.VARIABLE)
+    stopped(monkeypatch, "event:after_journal:2", tmp_path / "run", **own, steps=40)
     shutil.copytree(tmp_path / "run", tmp_path / "segments")
     lines = (tmp_path / "run" / journal.FILE).read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if b'"number":0' not in line]
