@@ -2,9 +2,10 @@
 
 usage: python -m scripts.compare --optimizers='[adamw, sgd(momentum=0.9), mine:rule]'
            [--suite=small | --problems='[digits_mlp, wine_mlp]'] [--trials=20]
-           [--seeds=10] [--baseline=adamw] [--space='adamw.weight_decay=log(1e-4, 1)']
-           [--search=random|halton|sobol] [--schedule=cosine] [--horizons='[1, 2]']
-           [--gradients=N] [--batch_size=N] [--seed=0] [--workdir=FOLDER]
+           [--seeds=10] [--baseline=adamw] [--pairs=baseline|all]
+           [--space='adamw.weight_decay=log(1e-4, 1)'] [--search=random|halton|sobol]
+           [--schedule=cosine] [--horizons='[1, 2]'] [--gradients=N] [--batch_size=N]
+           [--seed=0] [--workdir=FOLDER]
 
 Each optimizer is tuned on validation in its own space, which is printed, with the same
 number of trials and the same number of gradients; a number that is written out is
@@ -72,6 +73,7 @@ def compare(flags: argparse.Namespace) -> None:
         [
             str(folder),
             f"--baseline={asked.baseline}",
+            f"--pairs={asked.pairs}",
             f"--out={spoken(folder) / 'report'}",
         ]
     )
@@ -90,6 +92,7 @@ def _asked(flags: argparse.Namespace, objects: given.Objects) -> Asked:
         num_gradients=flags.gradients,
         batch_size=flags.batch_size,
         baseline=flags.baseline,
+        pairs=flags.pairs,
         num_trials=flags.trials,
         num_seeds=flags.seeds,
         search=flags.search,
@@ -157,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--trials", type=int, default=20, help="settings tried for each; default 20")
     add("--seeds", type=int, default=10, help="fresh seeds; default 10")
     add("--baseline", help="the optimizer to compare with; default the first")
+    add("--pairs", default="baseline", help="baseline or all: which are compared")
     add("--space", action="append", default=[], help="a range; may be repeated")
     add("--search", default="random", help="default random: independent points")
     add("--schedule", default="cosine", help="the same for all; default cosine")

@@ -1,13 +1,14 @@
 """Writes a report of finished runs and sweeps: one HTML page, CSV and LaTeX.
 
 usage: python -m scripts.report FOLDER... [--csv=FILE] [--baseline=OPTIMIZER]
-           [--target=VALUE] [--out=report] [--title=TEXT]
+           [--pairs=baseline|all] [--target=VALUE] [--out=report] [--title=TEXT]
 
 The page needs no network and no server: it holds its data, its charts and its tables.
 Folders of one problem and one budget are compared with each other. `--csv` adds
 anyone's results, with the columns optimizer, problem, seed, step, metric and value, and
 perhaps gradients and seconds. Verdicts compare each optimizer with the baseline over
-common seeds; without `--baseline` there are none. Times to target need a target: that
+common seeds; without `--baseline` there are none. `--pairs=all` compares every pair of
+optimizers, and corrects for all of them. Times to target need a target: that
 of the suite with the same budget, or `--target=0.97`, or for one of several problems
 `--target='digits_mlp=0.97'`; without any, it is what the baseline reaches.
 """
@@ -21,12 +22,14 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from gradjax.analysis import family
 from gradjax.analysis.across import across
 from gradjax.analysis.comparison import Table, compare
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.pages.content import content
 from gradjax.pages.page import page
+from gradjax.pages.pairs import pairs_csv
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.plots.comparison import learning_curves
 from gradjax.plots.profiles import performance_profiles
@@ -57,6 +60,7 @@ def tables_of(
     found: dict[tuple[str, Metric], list[Outcome]],
     baseline: str | None,
     targets: Sequence[str] = (),
+    pairs: str = "baseline",
 ) -> list[Table]:
     """Returns the table of each problem; the baseline counts where it was run.
 
@@ -65,6 +69,7 @@ def tables_of(
       baseline: the optimizer that others are compared with; None: no verdicts.
       targets: "0.97" for the only problem, or "digits_mlp=0.97" for one of several.
         Without one, that of the suite counts.
+      pairs: the family of the verdicts, see `analysis.comparison.compare`.
     """
     tables = []
     optimizers = {one.optimizer for own in found.values() for one in own}
@@ -78,7 +83,8 @@ def tables_of(
             target = known.target_of(problem, metric.chosen_by or metric.name)
         metric = metric._replace(target=target)
         names = {one.optimizer for one in own if one.role == "fresh"}
-        tables.append(compare(own, metric, baseline if baseline in names else None))
+        against = baseline if baseline in names else None
+        tables.append(compare(own, metric, against, pairs=pairs))
     return tables
 
 
@@ -120,7 +126,9 @@ def main(arguments: list[str]) -> int:
 def write(arguments: list[str]) -> None:
     """Writes report.html, .csv and .tex, the curves of each problem, and profiles."""
     asked = _parser().parse_args(arguments)
-    tables = tables_of(gather(asked.folders, asked.csv), asked.baseline, asked.target)
+    pairs = family.check(asked.pairs)
+    found = gather(asked.folders, asked.csv)
+    tables = tables_of(found, asked.baseline, asked.target, pairs)
     trials = [one for table in tables for one in table.outcomes]
     spent = sum(one.num_gradients for one in trials)
     facts = {
@@ -139,6 +147,8 @@ def write(arguments: list[str]) -> None:
         "report.csv": to_csv(tables),
         "report.tex": to_latex(tables),
     }
+    if any(table.pairs for table in tables):
+        files["pairs.csv"] = pairs_csv(tables)
     for k, svg in enumerate(curves.values()):
         files[f"curves-{k}.svg"] = svg
     for svg in profiles.values():
@@ -164,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--csv", help="a file with the results of others")
     parser.add_argument(
         "--baseline", help="the optimizer that others are compared with"
+    )
+    parser.add_argument(
+        "--pairs", default="baseline", help="baseline or all: which are compared"
     )
     help_ = "the value that counts as solved, perhaps as problem=value"
     parser.add_argument("--target", action="append", default=[], help=help_)

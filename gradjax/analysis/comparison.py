@@ -1,19 +1,20 @@
 """The comparison of optimizers on one problem: a row for each, with its verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradjax.analysis.arrivals import Arrival, Target, arrivals, is_in_steps, target_of
 from gradjax.analysis.departures import Rule, doubts, resolution_step, rules
+from gradjax.analysis.family import Pair, check, compared, pairs_of
 from gradjax.analysis.interquartile import LEAST_VALUES, interquartile_interval
 from gradjax.analysis.ranks import worst_if_diverged
 from gradjax.analysis.searches import Searched, searched
 from gradjax.analysis.statistics import Interval, student_interval
 from gradjax.analysis.threshold import ThresholdTest, below_threshold
-from gradjax.analysis.tuned_verdicts import TunedVerdict, tuned_verdicts
-from gradjax.analysis.verdicts import Verdict, verdicts
+from gradjax.analysis.tuned_verdicts import TunedVerdict
+from gradjax.analysis.verdicts import Verdict
 from gradjax.errors import Refusal
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
@@ -28,8 +29,8 @@ class Row(NamedTuple):
     values: np.ndarray  # f64[seeds], NaN where a seed diverged
     interval: Interval | None  # None where a seed diverged
     median: float  # a diverged seed counts as the worst value
-    verdict: Verdict | None  # against the baseline; None for the baseline itself, and
-    # where the seeds are not common
+    verdict: Verdict | None  # against the baseline; None for the baseline itself,
+    # without a baseline, and where the seeds are not common
     doubts: tuple[str, ...]
     tuned: TunedVerdict | None = None  # of the optimizers, each with its search; None
     # without a baseline, or without the trials of both searches
@@ -61,6 +62,8 @@ class Table(NamedTuple):
     outcomes: tuple[Outcome, ...]  # the trials that were compared, and of the search
     target: Target | None = None
     rules: tuple[Rule, ...] = ()  # of a fair comparison, and whether they are kept
+    pairs: tuple[Pair, ...] = ()  # every pair of optimizers, the family of the
+    # verdicts; empty if the family is each optimizer against the baseline
 
     @property
     def searches(self) -> dict[str, Searched]:
@@ -84,22 +87,27 @@ def compare(
     metric: Metric,
     baseline: str | None = None,
     confidence: float = 0.95,
+    pairs: str = "baseline",
 ) -> Table:
-    """Compares the fresh seeds of all optimizers of one problem with a baseline.
+    """Compares the fresh seeds of all optimizers of one problem.
 
     Args:
       outcomes: trials of one problem. The fresh ones of an optimizer have one setting.
       metric: what `value` is.
-      baseline: the optimizer that the others are compared with; None: no verdicts.
+      baseline: the optimizer that the verdict of a row compares with; None: no row has
+        a verdict.
       confidence: of each interval, and of the family of all verdicts.
+      pairs: the family of the verdicts: "baseline", each optimizer against it; or
+        "all", every pair of optimizers.
 
     Returns:
       The table.
 
     Raises:
-      Refusal: no fresh seeds, an unknown baseline, or an optimizer with several
-        settings among its fresh seeds.
+      Refusal: no fresh seeds, an unknown baseline or family, or an optimizer with
+        several settings among its fresh seeds.
     """
+    check(pairs)
     fresh: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.role == "fresh":
@@ -109,18 +117,25 @@ def compare(
     if baseline is not None and baseline not in fresh:
         raise Refusal(f"baseline={baseline!r}: there are {', '.join(fresh)}")
     found = {name: sorted(own, key=lambda one: one.seed) for name, own in fresh.items()}
-    said = _verdicts(found, metric.direction, baseline, confidence)
-    tuned = _tuned(searched(outcomes), metric.direction, baseline, confidence)
     target = target_of(outcomes, metric, baseline)
     horizon = max(one.steps for one in outcomes)
     rows = [
-        _row(own, said.get(name), metric, outcomes, confidence)._replace(
-            tuned=tuned.get(name), **_at_target(own, target, metric, horizon)
+        _row(own, metric, outcomes, confidence)._replace(
+            **_at_target(own, target, metric, horizon)
         )
-        for name, own in found.items()
+        for own in found.values()
     ]
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
+    named = pairs_of([row.optimizer for row in rows], baseline, pairs)
+    told = compared(found, searched(outcomes), named, metric.direction, confidence)
+    of = {one.first: one for one in told if one.second == baseline}
+    rows = [
+        row._replace(verdict=one.verdict, tuned=one.tuned)
+        if (one := of.get(row.optimizer))
+        else row
+        for row in rows
+    ]
     return Table(
         outcomes[0].problem,
         metric,
@@ -129,6 +144,7 @@ def compare(
         tuple(outcomes),
         target,
         tuple(rules(outcomes, metric)),
+        tuple(told) if pairs == "all" else (),
     )
 
 
@@ -144,42 +160,6 @@ def thin(curve: Series, max_points: int = 200) -> Series:
         return Series(steps, values)
     kept = np.unique(np.linspace(0, steps.size - 1, max_points).round().astype(int))
     return Series(steps[kept], values[kept])
-
-
-def _verdicts(
-    found: Mapping[str, list[Outcome]],
-    direction: str,
-    baseline: str | None,
-    confidence: float,
-) -> dict[str, Verdict]:
-    """Returns optimizer -> its verdict, for those with the seeds of the baseline."""
-    if baseline is None:
-        return {}
-    seeds = [one.seed for one in found[baseline]]
-    paired = {
-        name: [one.value for one in own]
-        for name, own in found.items()
-        if [one.seed for one in own] == seeds
-    }
-    pairs = [(name, baseline) for name in paired if name != baseline]
-    if not pairs:
-        return {}
-    return {one.first: one for one in verdicts(paired, pairs, direction, confidence)}
-
-
-def _tuned(
-    tried: Mapping[str, Searched],
-    direction: str,
-    baseline: str | None,
-    confidence: float,
-) -> dict[str, TunedVerdict]:
-    """Returns optimizer -> the verdict on it as tuned, against the baseline."""
-    if baseline not in tried:
-        return {}
-    values = {name: one.values for name, one in tried.items()}
-    pairs = [(name, str(baseline)) for name in tried if name != baseline]
-    told = tuned_verdicts(values, pairs, direction, confidence)
-    return {one.first: one for one in told}
 
 
 def _at_target(
@@ -205,7 +185,6 @@ def _at_target(
 
 def _row(
     own: list[Outcome],
-    verdict: Verdict | None,
     metric: Metric,
     outcomes: Sequence[Outcome],
     confidence: float,
@@ -227,7 +206,7 @@ def _row(
         values,
         student_interval(values, confidence) if whole else None,
         float(np.median(worst_if_diverged(values, metric.direction))),
-        verdict,
+        None,
         tuple(doubts(own, metric, outcomes)),
         interquartile=interquartile_interval([values], confidence)
         if whole and len(values) >= LEAST_VALUES

@@ -35,6 +35,7 @@ class Asked(NamedTuple):
     num_trials: int
     num_seeds: int
     baseline: str
+    pairs: str  # "baseline" or "all": the family of the verdicts
     search: str
     seed: int
     horizons: tuple[float, ...]  # multiples of the budget

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import expressions
+from gradjax.analysis import family
 from gradjax.comparing import asked as asking
 from gradjax.comparing import forecast, progress, result, spaces, stored, timing
 from gradjax.comparing.asked import Asked
@@ -50,6 +51,7 @@ def compare(
     num_trials: int = 20,
     num_seeds: int = 10,
     baseline: Any = None,
+    pairs: str = "baseline",
     spaces: Mapping[str, Any] | None = None,
     search: str = "random",
     schedule: Any = "cosine",
@@ -76,6 +78,8 @@ def compare(
       num_trials: the settings that are tried for each optimizer.
       num_seeds: the fresh seeds of each chosen setting, at least 2.
       baseline: the optimizer that the others are compared with; None: the first.
+      pairs: "baseline": each optimizer is compared with the baseline; "all": every
+        pair is compared. Holm's method corrects for as many tests, within a problem.
       spaces: name -> a range that replaces the declared one, such as
         `{"adamw.weight_decay": "log(1e-4, 1)"}`; the names are those of `gradjax.tune`.
       search: "random", independent points; or "halton" or "sobol", spread points, with
@@ -112,6 +116,7 @@ def compare(
             num_trials=num_trials,
             num_seeds=num_seeds,
             baseline=baseline,
+            pairs=pairs,
             ranges=spaces,
             search=search,
             schedule=schedule,
@@ -150,7 +155,8 @@ def request(
       num_gradients: see `compare`.
       batch_size: see `compare`.
       baseline: see `compare`.
-      more: num_trials, num_seeds, search, schedule, seed and horizons of `compare`.
+      more: num_trials, num_seeds, pairs, search, schedule, seed and horizons of
+        `compare`.
 
     Raises:
         Refusal: see `compare`.
@@ -168,6 +174,7 @@ def request(
         num_trials=count("num_trials", more["num_trials"]),
         num_seeds=count("num_seeds", more["num_seeds"], low=2),
         baseline=asking.baseline_of(baseline, texts, objects),
+        pairs=family.check(more["pairs"]),
         search=asking.search_of(more["search"]),
         seed=count("seed", more["seed"], low=0),
         horizons=asking.horizons_of(more["horizons"]),
@@ -223,6 +230,7 @@ def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None
         "command": command,
         "optimizers": list(asked.optimizers),
         "baseline": asked.baseline,
+        "pairs": asked.pairs,
         "spaces": {name: spaces.shown(one) for name, one in asked.spaces.items()},
         "search": asked.search,
         "num_trials": asked.num_trials,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.analysis import family
 from gradjax.analysis.power import seeds_needed, smallest_effect
 from gradjax.comparing import spaces
 from gradjax.comparing.asked import Asked
@@ -71,15 +72,19 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
 
 def power_line(asked: Asked) -> str:
     """Returns which differences the fresh seeds can show."""
-    num_pairs = len(asked.optimizers) - 1
+    count = len(asked.optimizers)
+    num_pairs = family.size(count, asked.pairs)
+    tested = f"each of {num_pairs} against {asked.baseline}"
+    if asked.pairs == "all":
+        tested = f"each of the {num_pairs} pairs of {count} optimizers"
     level = _LEVEL / num_pairs
     effect = smallest_effect(asked.num_seeds, level, _POWER)
     needed = seeds_needed(1.0, level, _POWER)
     return (
-        f"each of {num_pairs} against {asked.baseline}: with {asked.num_seeds} seeds a"
-        f" difference of {effect:.2g} standard deviations of the paired differences is"
-        f" found with probability {_POWER:g} (level {level:.2g}, Holm's first step); 1"
-        f" standard deviation needs {needed} seeds"
+        f"{tested}: with {asked.num_seeds} seeds a difference of {effect:.2g} standard"
+        f" deviations of the paired differences is found with probability {_POWER:g}"
+        f" (level {level:.2g}, Holm's first step); 1 standard deviation needs {needed}"
+        " seeds"
     )
 
 

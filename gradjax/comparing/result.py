@@ -23,7 +23,8 @@ class Comparison(NamedTuple):
     Attributes:
       tables: of each problem with its budget; `tables[0].rows` has for each optimizer
         its setting, its values on the fresh seeds, their interval and the verdict
-        against the baseline, the best median first.
+        against the baseline, the best median first; with pairs="all" `tables[0].pairs`
+        has the verdicts of every pair.
       baseline: the optimizer that the others are compared with.
       seconds_per_gradient: problem with its budget -> optimizer -> measured seconds.
       workdir: the folder; None if the comparison was not stored.
@@ -48,7 +49,7 @@ class Comparison(NamedTuple):
 def read(asked: Asked, cells: list[Cell], folder: Path, is_stored: bool) -> Comparison:
     """Reads the results of all cells, and compares them on each problem."""
     tables = tuple(
-        compare(found, metric, asked.baseline)
+        compare(found, metric, asked.baseline, pairs=asked.pairs)
         for metric, found in comparisons.outcomes_of(folder)
     )
     times: dict[str, dict[str, float | None]] = {}
@@ -72,7 +73,7 @@ def _shown(
     title = f"{table.problem}: {name}, {better} is better, {count} fresh seeds"
     own = times.get(table.problem, {})
     rows = [one for row in table.rows for one in _rows(row, table, own)]
-    return title, rows + _notes(table)
+    return title, rows + _pairs(table) + _notes(table)
 
 
 def _rows(row: Row, table: Table, times: dict[str, Any]) -> list[tuple[str, str]]:
@@ -80,12 +81,25 @@ def _rows(row: Row, table: Table, times: dict[str, Any]) -> list[tuple[str, str]
     is_baseline = row.optimizer == table.baseline
     value = _value(row) + (", baseline" if is_baseline else "")
     said = [(row.optimizer, value)]
-    if row.verdict is not None:
+    if row.verdict is not None and not table.pairs:
         said.append(("", f"the chosen setting: {describe(row.verdict)}"))
-    if row.tuned is not None:
+    if row.tuned is not None and not table.pairs:
         said.append(("", f"the optimizer, tuned again: {describe_tuned(row.tuned)}"))
     spent = list(filter(None, (_arrival(row, table, times), _time(times, row))))
     return [*said, ("", "; ".join(spent))] if spent else said
+
+
+def _pairs(table: Table) -> list[tuple[str, str]]:
+    """Returns the lines of every pair, where these are the family of the verdicts."""
+    said = []
+    for one in table.pairs:
+        about = f"{one.first} against {one.second}"
+        if one.verdict is not None:
+            said.append((about, f"the chosen settings: {describe(one.verdict)}"))
+        if one.tuned is not None:
+            tuned = describe_tuned(one.tuned)
+            said.append(("", f"the optimizers, tuned again: {tuned}"))
+    return said
 
 
 def _notes(table: Table) -> list[tuple[str, str]]:

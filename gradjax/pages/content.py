@@ -10,6 +10,7 @@ from gradjax.analysis.comparison import Table, thin
 from gradjax.analysis.horizons import speedups
 from gradjax.pages import sentences
 from gradjax.pages.cells import columns, command_of, number, words
+from gradjax.pages.pairs import pair_cells
 from gradjax.pages.profiles import profiles
 from gradjax.pages.searches import basins, best_of, overtakings
 from gradjax.types.comparisons import Outcome
@@ -33,8 +34,8 @@ def content(
     Returns:
       {"title", "facts", "across", "speedups", "problems": [{"name", "metric",
       "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
-      "columns", "rows", "notes", "rules", "departures", "target", "trials", "axes",
-      "bestOf", "overtakings", "basins"}]}. A number that is not finite is
+      "columns", "rows", "pairs", "notes", "rules", "departures", "target", "trials",
+      "axes", "bestOf", "overtakings", "basins"}]}. A number that is not finite is
       null. Curves are little-endian float32 as base64, with NaN after the end of a run.
     """
     return {
@@ -68,6 +69,7 @@ def _problem(table: Table, num_points: int) -> dict[str, Any]:
         "caption": sentences.caption(table),
         "columns": columns(table),
         "rows": [_row(table, k) for k in range(len(table.rows))],
+        "pairs": [pair_cells(one) for one in table.pairs],
         "notes": sorted({doubt for row in table.rows for doubt in row.doubts}),
         "rules": [rule._asdict() for rule in table.rules],
         "departures": [rule._asdict() for rule in table.rules if rule.is_kept is False],

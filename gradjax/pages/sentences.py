@@ -22,6 +22,8 @@ _ORDER = (BETTER, EQUAL, WORSE, UNTESTED, DIVERGES)
 
 def answer(table: Table) -> str:
     """Returns what the fresh seeds of one problem say, in one sentence."""
+    if table.pairs:
+        return _told_apart(table)
     if table.baseline is None:
         return _best(table)
     told = [row for row in table.rows if row.verdict is not None]
@@ -41,13 +43,9 @@ def caption(table: Table) -> str:
         f"{words(table.metric.name)} at the end of the run on fresh seeds; {better} is "
         "better."
     ]
-    if table.baseline is not None:
-        said.append(
-            f"Verdicts on the settings compare with {table.baseline} over common seeds,"
-            " corrected by Holm's method; their intervals speak of the two chosen"
-            " settings."
-        )
-    if any(row.tuned for row in table.rows):
+    if table.baseline is not None or table.pairs:
+        said.append(_family(table))
+    if any(one.tuned for one in (*table.rows, *table.pairs)):
         chosen = words(table.metric.chosen_by or table.metric.name)
         said.append(
             f"Verdicts on the optimizers compare the best {chosen} of each search, and"
@@ -74,6 +72,43 @@ def caption(table: Table) -> str:
             " training speed: that the mean end is better than the target."
         )
     return " ".join(said)
+
+
+def _told_apart(table: Table) -> str:
+    """Returns which of all pairs can be told apart, in one sentence."""
+    told = [one.verdict for one in table.pairs if one.verdict is not None]
+    if not told:
+        return "No pair of optimizers is compared, because the seeds differ."
+    said = [
+        f"{one.first} is {one.word} than {one.second}"
+        f" {by(one.word, one.difference.interval)}"
+        for one in told
+        if one.word in (BETTER, WORSE) and one.difference is not None
+    ]
+    said += [
+        f"{one.first} against {one.second}: {describe(one)}"
+        for one in told
+        if one.word in (DIVERGES, UNTESTED)
+    ]
+    count = sum(one.word in (BETTER, WORSE) for one in told)
+    clauses = f": {'; '.join(said)}" if said else ""
+    return (
+        f"The chosen settings of {count} of {len(table.pairs)} pairs of optimizers can"
+        f" be told apart{clauses}."
+    )
+
+
+def _family(table: Table) -> str:
+    """Returns what the verdicts on the settings are of."""
+    compared = f"compare with {table.baseline} over common seeds"
+    over = ""
+    if table.pairs:
+        over = f" over all {len(table.pairs)} pairs of optimizers"
+        compared = "compare every pair over common seeds"
+    return (
+        f"Verdicts on the settings {compared}, corrected by Holm's method{over}; their"
+        " intervals speak of the two chosen settings."
+    )
 
 
 def speedup(one: HorizonSpeedup) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 from gradjax.analysis.comparison import Row, Table
 from gradjax.pages.cells import command_of, figure, row_cells, words
+from gradjax.pages.pairs import pairs_latex
 from gradjax.pages.profiles import profiles
+from gradjax.pages.text import csv_cell, latex
 
 COLUMNS = (
     "problem",
@@ -39,23 +41,6 @@ COLUMNS = (
     "command",
     "source",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet recognises a formula
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "%": r"\%",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "\n": " ",
-    "\r": " ",
-}
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -79,30 +64,17 @@ def to_csv(tables: Sequence[Table]) -> str:
                 "command": command,
                 "source": source,
             }
-            writer.writerow([_csv_cell(cells[name]) for name in COLUMNS])
+            writer.writerow([csv_cell(cells[name]) for name in COLUMNS])
     return out.getvalue()
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    r"""Returns one table per problem for \usepackage{booktabs}, and one over all."""
+    r"""Returns the tables for \usepackage{booktabs}: of each problem, and over all."""
     found = [_latex_table(table) for table in tables]
+    found += [pairs_latex(table) for table in tables if table.pairs]
     if (scores := profiles(tables)) is not None:
         found.append(_latex_scores(scores))
     return "\n\n".join(found) + "\n"
-
-
-def latex(text: str) -> str:
-    """Returns a text with every character that LaTeX interprets escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _csv_cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, int | float):
-        return repr(value)
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _setting(row: Row, table: Table) -> str:

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import gradjax
+from gradjax.analysis.power import smallest_effect
 from gradjax.comparing import asked as asking
 from gradjax.comparing import call, forecast, result
 from gradjax.errors import Interrupted
@@ -20,6 +21,16 @@ from gradjax.records import faults
 PROBLEM = "quadratic(condition=10)"
 ASKED = {"num_gradients": 12, "num_trials": 3, "num_seeds": 2}
 TWO = ["sgd(momentum=0.9)", "sam(sgd(momentum=0.9))"]
+DEFAULTS = ASKED | {
+    "ranges": None,
+    "batch_size": None,
+    "baseline": None,
+    "pairs": "baseline",
+    "search": "random",
+    "schedule": "cosine",
+    "seed": 0,
+    "horizons": [1],
+}
 THREE = [*TWO, "sgd(0.1)"]
 compare = functools.partial(gradjax.compare, problems=[PROBLEM], **ASKED)
 
@@ -94,10 +105,26 @@ def test_an_optimizer_that_is_added_is_the_only_one_that_trains(whole):
     assert outcomes(more)[:10] == outcomes(whole)
     after = journals(folder)
     assert len(after) == 3 and all(after[name] == of for name, of in before.items())
+    assert outcomes(compare(THREE, workdir=folder, pairs="all")) == outcomes(more)
+    assert journals(folder) == after
     fixed = [row for row in more.tables[0].rows if row.optimizer == THREE[2]]
     assert np.isfinite(fixed[0].values).all() and len(fixed[0].values) == 2
     with pytest.raises(gradjax.Refusal, match=r"num_trials=2: .* holds 3 trials"):
         gradjax.compare(TWO, [PROBLEM], workdir=folder, **ASKED | {"num_trials": 2})
+
+
+def test_all_pairs_are_the_family_of_the_printed_power_and_of_the_tables(whole):
+    (table,) = compare(THREE, workdir=whole.workdir, pairs="all").tables
+    assert len(table.pairs) == 3
+    ((_, shown),) = result.shown_tables(whole._replace(tables=(table,)))
+    assert sum(" against " in name for name, _ in shown) == 3
+    asked = call.request(
+        {}, THREE, [PROBLEM], **DEFAULTS | {"pairs": "all", "num_seeds": 10}
+    )
+    said = forecast.power_line(asked)
+    assert said.startswith("each of the 3 pairs of 3 optimizers: with 10 seeds a ")
+    effect = smallest_effect(10, 0.05 / 3)
+    assert f"difference of {effect:.2g} standard deviations" in said
 
 
 @pytest.mark.slow
@@ -214,6 +241,7 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
             "two of them give the same budget, .* 12 gradients",
         ),
         (TWO, {"baseline": "adam"}, "baseline=adam: expected one of sgd"),
+        (TWO, {"pairs": "some"}, "pairs='some': expected baseline or all"),
         (TWO, {"search": "tpe"}, "search='tpe': expected random, halton, sobol"),
         (TWO, {"horizons": [0]}, "horizons=.0.: expected a list of positive numbers"),
         (TWO, {"spaces": {"steps": [3]}}, "space: steps is the same for all"),
@@ -333,19 +361,7 @@ def test_a_line_search_spends_as_many_gradients_as_the_others(tmp_path):
 
 def test_a_signal_stops_a_comparison_between_its_parts(whole, tmp_path, monkeypatch):
     folder = shutil.copytree(whole.workdir, tmp_path / "it")
-    asked = call.request(
-        {},
-        TWO,
-        [PROBLEM],
-        ranges=None,
-        batch_size=None,
-        baseline=None,
-        search="random",
-        schedule="cosine",
-        seed=0,
-        horizons=[1],
-        **ASKED | {"num_seeds": 3},
-    )
+    asked = call.request({}, TWO, [PROBLEM], **DEFAULTS | {"num_seeds": 3})
     monkeypatch.setattr(forecast, "measured", lambda *_: forecast.Cost(1.0, 0.0, 0))
     before = journals(folder)
     with pytest.raises(Interrupted, match="after compiling; the same command") as stop:

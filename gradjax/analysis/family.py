@@ -1,0 +1,109 @@
+"""Which pairs of optimizers are tested together on one problem.
+
+Holm's method corrects the tests of a family. With "baseline" the family is each
+optimizer against one; with "all" it is every pair, which costs power.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from gradjax.analysis.searches import Searched
+from gradjax.analysis.tuned_verdicts import TunedVerdict, tuned_verdicts
+from gradjax.analysis.verdicts import Verdict, verdicts
+from gradjax.errors import Refusal
+from gradjax.types.comparisons import Outcome
+
+PAIRS = ("baseline", "all")
+
+
+class Pair(NamedTuple):
+    """Two optimizers of one problem, and what is said of the first."""
+
+    first: str
+    second: str
+    verdict: Verdict | None  # on the settings; None where the seeds are not common
+    tuned: TunedVerdict | None  # on the optimizers; None without both searches
+
+
+def check(pairs: str) -> str:
+    """Returns the name of a family.
+
+    Raises:
+      Refusal: another name.
+    """
+    if pairs not in PAIRS:
+        raise Refusal(f"pairs={pairs!r}: expected {' or '.join(PAIRS)}")
+    return pairs
+
+
+def size(num_optimizers: int, pairs: str) -> int:
+    """Returns the number of tests of a family."""
+    if pairs == "baseline":
+        return num_optimizers - 1
+    return num_optimizers * (num_optimizers - 1) // 2
+
+
+def pairs_of(
+    names: Sequence[str], baseline: str | None, pairs: str
+) -> list[tuple[str, str]]:
+    """Returns the pairs (first, second) of a family.
+
+    Args:
+      names: the optimizers in their order, the best first.
+      baseline: the second optimizer of each pair that it belongs to; None: none is.
+      pairs: "baseline" or "all".
+    """
+    if pairs == "baseline":
+        return [(name, baseline) for name in names if baseline and name != baseline]
+    return [(b, a) if a == baseline else (a, b) for a, b in combinations(names, 2)]
+
+
+def compared(
+    fresh: Mapping[str, Sequence[Outcome]],
+    tried: Mapping[str, Searched],
+    pairs: Sequence[tuple[str, str]],
+    direction: str,
+    confidence: float,
+) -> list[Pair]:
+    """Compares pairs of optimizers: their settings are a family, and their searches.
+
+    Args:
+      fresh: for each optimizer its fresh seeds in their order.
+      tried: for each optimizer that was tuned the trials of its search.
+      pairs: the comparisons (first, second).
+      direction: "min" or "max".
+      confidence: 1 minus the level of each family.
+
+    Returns:
+      One comparison per pair, in the order given.
+    """
+    settings = _settings(fresh, pairs, direction, confidence)
+    values = {name: one.values for name, one in tried.items()}
+    known = [pair for pair in pairs if values.keys() >= {*pair}]
+    told = tuned_verdicts(values, known, direction, confidence) if known else []
+    tuned = {(one.first, one.second): one for one in told}
+    return [Pair(*pair, settings.get(pair), tuned.get(pair)) for pair in pairs]
+
+
+def _settings(
+    fresh: Mapping[str, Sequence[Outcome]],
+    pairs: Sequence[tuple[str, str]],
+    direction: str,
+    confidence: float,
+) -> dict[tuple[str, str], Verdict]:
+    """Returns the verdicts on the settings, of pairs with the seeds of most pairs."""
+    seeds = {name: tuple(one.seed for one in own) for name, own in fresh.items()}
+    common = Counter(seeds[a] for a, b in pairs if seeds[a] == seeds[b])
+    if not common:
+        return {}
+    ((used, _),) = common.most_common(1)
+    paired = {
+        name: [one.value for one in own]
+        for name, own in fresh.items()
+        if seeds[name] == used
+    }
+    known = [pair for pair in pairs if paired.keys() >= {*pair}]
+    told = verdicts(paired, known, direction, confidence)
+    return {(one.first, one.second): one for one in told}

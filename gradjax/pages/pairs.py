@@ -1,0 +1,80 @@
+"""The comparisons of every pair of optimizers: as cells, as CSV and as LaTeX."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from gradjax.analysis.comparison import Table
+from gradjax.analysis.family import Pair
+from gradjax.analysis.tuned_verdicts import describe_tuned
+from gradjax.analysis.verdicts import describe
+from gradjax.pages.cells import number, words
+from gradjax.pages.text import csv_cell, latex
+
+_COLUMNS = (
+    "problem",
+    "metric",
+    "first",
+    "second",
+    "verdict",
+    "p",
+    "tuned_verdict",
+    "tuned_p",
+)
+
+
+def pair_cells(one: Pair) -> dict[str, Any]:
+    """Returns the values of a pair; None where there is none."""
+    verdict, tuned = one.verdict, one.tuned
+    return {
+        "first": one.first,
+        "second": one.second,
+        "verdict": None if verdict is None else describe(verdict),
+        "word": "" if verdict is None else verdict.word,
+        "p": None if verdict is None else number(verdict.p_value),
+        "tuned_verdict": None if tuned is None else describe_tuned(tuned),
+        "tuned_word": "" if tuned is None else tuned.word,
+        "tuned_p": None if tuned is None else number(tuned.p_value),
+    }
+
+
+def pairs_csv(tables: Sequence[Table]) -> str:
+    """Returns every pair of every problem as CSV with a header."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for table in tables:
+        about = {"problem": table.problem, "metric": table.metric.name}
+        for one in table.pairs:
+            cells = pair_cells(one) | about
+            writer.writerow([csv_cell(cells[name]) for name in _COLUMNS])
+    return out.getvalue()
+
+
+def pairs_latex(table: Table) -> str:
+    r"""Returns the pairs of one problem as a table for \usepackage{booktabs}."""
+    heads = ("first", "second", "settings", "$p$", "optimizers", "$p$")
+    lines = [
+        f"% {latex(table.problem)}: {latex(words(table.metric.name))}, every pair",
+        r"\begin{tabular}{llllll}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+        *(_latex_row(one) for one in table.pairs),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+def _latex_row(one: Pair) -> str:
+    cells = pair_cells(one)
+    names = ("first", "second", "verdict", "p", "tuned_verdict", "tuned_p")
+    return " & ".join(latex(_shown(cells[name])) for name in names) + r" \\"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
