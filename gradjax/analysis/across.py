@@ -32,7 +32,7 @@ class Across(NamedTuple):
     left_out: tuple[str, ...]  # optimizers that are missing on a problem
     times: np.ndarray | None  # f64[optimizers, problems], the median time to target;
     # None if a problem has no target
-    unit: str  # of the times: "gradients" or "steps"
+    unit: str  # of the times, one on each problem: "gradients", "steps" or both
     profiles: Profiles | None  # of the tuned settings on fresh seeds
     study_profiles: Profiles | None  # by AlgoPerf's rule, from the trials of the search
     study_note: str  # why the rule does not apply; "": it does
@@ -55,7 +55,6 @@ def across(tables: Sequence[Table]) -> Across | None:
     if len(chosen) < 2 or len(common := set.intersection(*known)) < 2:
         return None
     names = tuple(row.optimizer for row in chosen[0].rows if row.optimizer in common)
-    is_in_steps = any(table.unit == "steps" for table in chosen)
     times = _times(chosen, names)
     study_times, note = _study_times(chosen, names)
     return Across(
@@ -63,7 +62,7 @@ def across(tables: Sequence[Table]) -> Across | None:
         tuple(table.problem for table in chosen),
         tuple(sorted(set.union(*known) - common)),
         times,
-        "steps" if is_in_steps else "gradients",
+        " or ".join(sorted({table.unit for table in chosen})),
         None if times is None else _profiles(times),
         None if study_times is None else _profiles(study_times),
         note,
@@ -127,7 +126,9 @@ def _study_times(
 
 def _study_time(trials: Sequence[Outcome], table: Table) -> float:
     assert table.target is not None
-    found = arrivals(trials, table.target, table.metric.direction)
+    unit = table.unit
+    direction, horizon = table.metric.direction, table.horizon(unit)
+    found = arrivals(trials, table.target, direction, unit, horizon)
     reached = [one.time if one.is_reached else np.inf for one in found]
     return study_time(reached, _TRIALS, _STUDIES)
 

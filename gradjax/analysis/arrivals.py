@@ -42,7 +42,7 @@ def target_of(
         return Target(metric.target, "the given target", True)
     ends = [
         float(one.curve.values[-1])
-        if len(one.curve.values) and not one.diverged_step
+        if len(one.curve.values) and not one.diverged_step and not one.failure
         else np.nan
         for one in outcomes
         if one.role == "fresh" and one.optimizer == baseline
@@ -53,31 +53,63 @@ def target_of(
     return Target(value, f"the median end of {baseline}", False)
 
 
+def unit_of(trials: Sequence[Outcome]) -> str:
+    """Returns the unit in which all trials of a table are measured.
+
+    One unit for all of them, because times in different units do not compare.
+
+    Args:
+      trials: of all optimizers on one problem.
+
+    Returns:
+      "gradients" if those of every trial that took a step are known, else "steps".
+    """
+    ran = _ran(trials)
+    return "gradients" if all(one.num_gradients > 0 for one in ran) else "steps"
+
+
+def have_seconds(trials: Sequence[Outcome]) -> bool:
+    """Returns whether the seconds of every trial that took a step are known."""
+    ran = _ran(trials)
+    return bool(ran) and all(np.isfinite(one.seconds) for one in ran)
+
+
+def spent(one: Outcome, unit: str) -> float:
+    """Returns what a trial has spent; 0 or NaN if it is not known.
+
+    Args:
+      one: the trial.
+      unit: "steps", "gradients" or "seconds".
+    """
+    counts = {"steps": one.steps, "gradients": one.num_gradients}
+    return float(counts.get(unit, one.seconds))
+
+
 def arrivals(
     trials: Sequence[Outcome],
     target: Target,
     direction: str,
-    horizon: int = 0,
     unit: str = "gradients",
+    horizon: float = 0.0,
 ) -> list[Arrival]:
     """Finds when each of some trials reached a target.
 
     The gradients and the seconds of a run are spread equally over its steps. A run that
-    diverged or stopped before it reached the target counts as if it had gone on until
-    the end of the longest run, and not arrived.
+    diverged, failed or stopped before it reached the target counts as if it had gone on
+    until the end of the longest run, and not arrived.
 
     Args:
-      trials: with their curves. Where the gradients of one are not known, all are
-        measured in steps.
+      trials: of one optimizer, with their curves.
       target: a value of the metric of the curves.
       direction: "min" or "max".
-      horizon: steps of a run, for trials of which none took a step.
-      unit: of the times, "gradients" or "seconds".
+      unit: of the times, "gradients", "seconds" or "steps".
+      horizon: what the longest run of all optimizers has spent, for a trial that took
+        no step.
 
     Returns:
       One arrival per trial.
     """
-    longest = max((one.steps for one in trials), default=0) or horizon
+    longest = max((one.steps for one in trials), default=0)
     found = []
     for one in trials:
         values = np.asarray(one.curve.values, np.float64)
@@ -86,14 +118,9 @@ def arrivals(
         )
         is_reached = bool(is_met.any())
         step = one.curve.steps[is_met.argmax()] if is_reached else longest
-        spent = _per_step(one, unit, is_in_steps(trials))
-        found.append(Arrival(float(step) * spent, is_reached))
+        time = float(step) * spent(one, unit) / one.steps if one.steps else horizon
+        found.append(Arrival(time, is_reached))
     return found
-
-
-def is_in_steps(trials: Sequence[Outcome]) -> bool:
-    """Returns whether the gradients of a trial are not known."""
-    return any(one.num_gradients <= 0 for one in trials)
 
 
 def summary(found: Sequence[Arrival]) -> TimeToTarget | None:
@@ -104,7 +131,6 @@ def summary(found: Sequence[Arrival]) -> TimeToTarget | None:
     return time_to_target(times, [one.is_reached for one in found])
 
 
-def _per_step(one: Outcome, unit: str, in_steps: bool) -> float:
-    if unit == "seconds":
-        return one.seconds / max(one.steps, 1)
-    return 1.0 if in_steps else one.num_gradients / max(one.steps, 1)
+def _ran(trials: Sequence[Outcome]) -> list[Outcome]:
+    """Returns the trials that took a step."""
+    return [one for one in trials if one.steps and not one.failure]

@@ -5,7 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.analysis.arrivals import Arrival, Target, arrivals, is_in_steps, target_of
+from gradjax.analysis.arrivals import (
+    Arrival,
+    Target,
+    arrivals,
+    have_seconds,
+    spent,
+    target_of,
+    unit_of,
+)
 from gradjax.analysis.departures import Rule, doubts, resolution_step, rules
 from gradjax.analysis.family import Pair, check, compared, pairs_of
 from gradjax.analysis.interquartile import LEAST_VALUES, interquartile_interval
@@ -14,7 +22,7 @@ from gradjax.analysis.searches import Searched, searched
 from gradjax.analysis.statistics import Interval, student_interval
 from gradjax.analysis.threshold import ThresholdTest, below_threshold
 from gradjax.analysis.tuned_verdicts import TunedVerdict
-from gradjax.analysis.verdicts import Verdict
+from gradjax.analysis.verdicts import Verdict, describe_lost
 from gradjax.errors import Refusal
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
@@ -37,14 +45,20 @@ class Row(NamedTuple):
     interquartile: Interval | None = None  # from 20 seeds on
     resolution: float | None = None  # the standard error of an accuracy that comes from
     # the number of test examples; None of another metric
-    arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target, in
-    # gradients, or in steps where these are not known
+    arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target, in the unit
+    # of the table
     passes: ThresholdTest | None = None  # that the mean end is better than the target
+    num_failed: int = 0  # fresh seeds without a result that did not diverge
 
     @property
     def num_diverged(self) -> int:
         """The number of fresh seeds that diverged."""
-        return int(np.isnan(self.values).sum())
+        return int(np.isnan(self.values).sum()) - self.num_failed
+
+    @property
+    def lost(self) -> str:
+        """How many fresh seeds diverged or have no result; "" if none."""
+        return describe_lost(self.num_diverged, self.num_failed, len(self.seeds))
 
     @property
     def deviation(self) -> float:
@@ -71,15 +85,18 @@ class Table(NamedTuple):
         return searched(self.outcomes)
 
     @property
-    def horizon(self) -> int:
-        """The steps of the longest run."""
-        return max(one.steps for one in self.outcomes)
+    def unit(self) -> str:
+        """The unit of all times to target: "gradients", or "steps" if unknown."""
+        return unit_of(self.outcomes)
 
     @property
-    def unit(self) -> str:
-        """The unit of times to target: "gradients", or "steps" if these are unknown."""
-        fresh = [one for one in self.outcomes if one.role == "fresh"]
-        return "steps" if is_in_steps(fresh) else "gradients"
+    def has_seconds(self) -> bool:
+        """Whether the seconds of every trial are known."""
+        return have_seconds(self.outcomes)
+
+    def horizon(self, unit: str) -> float:
+        """Returns what the longest run has spent, in a unit that is known for all."""
+        return max((spent(one, unit) for one in self.outcomes if one.steps), default=0)
 
 
 def compare(
@@ -118,13 +135,7 @@ def compare(
         raise Refusal(f"baseline={baseline!r}: there are {', '.join(fresh)}")
     found = {name: sorted(own, key=lambda one: one.seed) for name, own in fresh.items()}
     target = target_of(outcomes, metric, baseline)
-    horizon = max(one.steps for one in outcomes)
-    rows = [
-        _row(own, metric, outcomes, confidence)._replace(
-            **_at_target(own, target, metric, horizon)
-        )
-        for own in found.values()
-    ]
+    rows = [_row(own, metric, outcomes, confidence) for own in found.values()]
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
     named = pairs_of([row.optimizer for row in rows], baseline, pairs)
@@ -136,7 +147,7 @@ def compare(
         else row
         for row in rows
     ]
-    return Table(
+    table = Table(
         outcomes[0].problem,
         metric,
         baseline,
@@ -146,6 +157,10 @@ def compare(
         tuple(rules(outcomes, metric)),
         tuple(told) if pairs == "all" else (),
     )
+    if target is None:
+        return table
+    timed = [row._replace(**_at_target(found[row.optimizer], table)) for row in rows]
+    return table._replace(rows=tuple(timed))
 
 
 def thin(curve: Series, max_points: int = 200) -> Series:
@@ -162,21 +177,23 @@ def thin(curve: Series, max_points: int = 200) -> Series:
     return Series(steps[kept], values[kept])
 
 
-def _at_target(
-    own: Sequence[Outcome], target: Target | None, metric: Metric, horizon: int
-) -> dict[str, Any]:
+def _at_target(own: Sequence[Outcome], table: Table) -> dict[str, Any]:
     """Returns when fresh seeds reach the target, and whether their mean end passes it.
 
     Only a target that was given before the runs is tested against.
     """
-    if not all(len(one.curve.values) or one.diverged_step for one in own):
-        return {}
-    if target is None:
+    target, direction, unit = table.target, table.metric.direction, table.unit
+    is_lost = [bool(one.diverged_step or one.failure) for one in own]
+    known = [
+        len(one.curve.values) or lost for one, lost in zip(own, is_lost, strict=True)
+    ]
+    if target is None or not all(known):
         return {}
     found: dict[str, Any] = {}
-    found["arrivals"] = tuple(arrivals(own, target, metric.direction, horizon))
-    if target.is_given and len(own) > 1 and not any(one.diverged_step for one in own):
-        sign = 1.0 if metric.direction == "min" else -1.0
+    reached = arrivals(own, target, direction, unit, table.horizon(unit))
+    found["arrivals"] = tuple(reached)
+    if target.is_given and len(own) > 1 and not any(is_lost):
+        sign = 1.0 if direction == "min" else -1.0
         ends = np.array([one.curve.values[-1] for one in own], np.float64)
         if np.isfinite(ends).all():
             found["passes"] = below_threshold(sign * ends, sign * target.value)
@@ -212,6 +229,7 @@ def _row(
         if whole and len(values) >= LEAST_VALUES
         else None,
         resolution=_resolution(values, metric) if whole else None,
+        num_failed=sum(one.failure != "" for one in own),
     )
 
 

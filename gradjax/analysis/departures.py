@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.analysis.searches import searched
-from gradjax.types.comparisons import Metric, Outcome
+from gradjax.types.comparisons import NEVER_RUN, SET_ASIDE, Metric, Outcome
 
 FEWEST_SEEDS = 5
 _TOLERANCE = 0.02  # of the gradients of a run, beside the gradients of one step
@@ -33,12 +33,8 @@ def doubts(
       outcomes: all trials of the problem.
     """
     values = np.array([one.value for one in own], np.float64)
-    found = []
+    found = _lost(own)
     diverged = int(np.isnan(values).sum())
-    if diverged:
-        found.append(
-            f"{diverged} of {len(values)} seeds diverged, so there is no mean."
-        )
     if len(values) < FEWEST_SEEDS:
         found.append(f"There are only {len(values)} seeds.")
     step = resolution_step(metric)
@@ -55,6 +51,27 @@ def doubts(
     tried = [one for one in tried if one.optimizer == own[0].optimizer]
     for name in _at_edge(own[0].setting, tried):
         found.append(f"The best {name} lies at the edge of what was tried.")
+    return found
+
+
+def _lost(own: Sequence[Outcome]) -> list[str]:
+    """Returns which seeds diverged, ended the process or never ran."""
+    found = []
+    diverged = sum(bool(np.isnan(one.value)) and not one.failure for one in own)
+    if diverged:
+        found.append(f"{diverged} of {len(own)} seeds diverged, so there is no mean.")
+    failed = [str(one.seed) for one in own if one.failure == SET_ASIDE]
+    if failed:
+        found.append(
+            f"{len(failed)} of {len(own)} seeds ended the process repeatedly and were"
+            f" set aside (seed {', '.join(failed)}). Each counts as the worst value, so"
+            " there is no mean."
+        )
+    if any(one.failure == NEVER_RUN for one in own):
+        found.append(
+            "No fresh seed ran, because no trial of the search ended: there is no"
+            " setting to train. All seeds count as the worst value."
+        )
     return found
 
 
@@ -86,7 +103,7 @@ def rules(outcomes: Sequence[Outcome], metric: Metric) -> list[Rule]:
 def _equal_gradients(fresh: Mapping[str, list[Outcome]]) -> Rule:
     text = "The runs of all optimizers compute as many gradients (within 2 % or a step)"
     ended = {
-        name: [one for one in own if not one.diverged_step]
+        name: [one for one in own if not one.diverged_step and not one.failure]
         for name, own in fresh.items()
     }
     if any(one.num_gradients <= 0 for own in ended.values() for one in own):
@@ -100,7 +117,7 @@ def _equal_gradients(fresh: Mapping[str, list[Outcome]]) -> Rule:
         one.num_gradients / max(one.steps, 1) for own in ended.values() for one in own
     ]
     if not spent:
-        return Rule(text, None, "every run diverged")
+        return Rule(text, None, "no run reached its end")
     low, high = min(spent.values()), max(spent.values())
     if high - low <= max(_TOLERANCE * high, max(steps)):
         return Rule(text, True, "")

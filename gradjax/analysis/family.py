@@ -105,5 +105,8 @@ def _settings(
         if seeds[name] == used
     }
     known = [pair for pair in pairs if paired.keys() >= {*pair}]
-    told = verdicts(paired, known, direction, confidence)
+    num_failed = {
+        name: sum(one.failure != "" for one in fresh[name]) for name in paired
+    }
+    told = verdicts(paired, known, direction, confidence, num_failed)
     return {(one.first, one.second): one for one in told}

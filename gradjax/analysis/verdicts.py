@@ -5,6 +5,7 @@ Verdicts of one family are corrected together: the probability that any of them 
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from gradjax.analysis.statistics import Interval, check_probability
 from gradjax.errors import Refusal
 
 BETTER, WORSE, EQUAL = "better", "worse", "cannot be told apart"
-DIVERGES, UNTESTED = "diverges", "not tested"
+DIVERGES, FAILS, UNTESTED = "diverges", "has no result", "not tested"
 
 
 class Verdict(NamedTuple):
@@ -26,7 +27,8 @@ class Verdict(NamedTuple):
 
     first: str
     second: str
-    word: str  # "better", "worse", "cannot be told apart", "diverges" or "not tested"
+    word: str  # "better", "worse", "cannot be told apart", "diverges", "has no result"
+    # (where a seed failed and none diverged) or "not tested"
     num_diverged: tuple[int, int]  # seeds of the first and of the second
     num_seeds: int
     difference: PairedDifference | None  # its sign: positive where the first is better;
@@ -35,6 +37,7 @@ class Verdict(NamedTuple):
     seeds_needed: int | None  # to find the observed effect with power 0.8 if it cannot
     # be told apart; None: more than a million, or it does not apply
     median_difference: float  # of the medians, a diverged seed being the worst value
+    num_failed: tuple[int, int] = (0, 0)  # seeds without a result that did not diverge
 
 
 def verdicts(
@@ -42,6 +45,7 @@ def verdicts(
     pairs: Sequence[tuple[str, str]],
     direction: str,
     confidence: float = 0.95,
+    num_failed: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Verdict]:
     """Compares pairs of settings over common seeds, as one family of tests.
 
@@ -58,6 +62,8 @@ def verdicts(
       pairs: the comparisons (first, second) of the family.
       direction: "min" if smaller values are better, "max" if larger ones are.
       confidence: 1 minus the level of the family.
+      num_failed: for a setting, how many of its NaN are of seeds that did not diverge
+        but have no result, because they ended the process or never ran.
 
     Returns:
       One verdict per pair, in the order given.
@@ -77,7 +83,8 @@ def verdicts(
     is_whole = [all(np.isfinite(ranked[name]).all() for name in pair) for pair in pairs]
     tested = [pair for pair, whole in zip(pairs, is_whole, strict=True) if whole]
     found = dict(zip(tested, _family(ranked, tested, 1 - confidence), strict=True))
-    return [_verdict(pair, ranked, found.get(pair), 1 - confidence) for pair in pairs]
+    said = [_verdict(pair, ranked, found.get(pair), 1 - confidence) for pair in pairs]
+    return [_with_failed(one, num_failed) for one in said]
 
 
 def describe(verdict: Verdict, digits: int = 3) -> str:
@@ -87,8 +94,8 @@ def describe(verdict: Verdict, digits: int = 3) -> str:
       verdict: a comparison.
       digits: significant digits of the difference and its bounds.
     """
-    if verdict.word == DIVERGES:
-        return _describe_divergence(verdict)
+    if verdict.word in (DIVERGES, FAILS):
+        return _describe_lost(verdict)
     if verdict.difference is None or verdict.num_seeds == 1:
         return f"{EQUAL}: one seed has no spread"
     interval = verdict.difference.interval
@@ -121,12 +128,42 @@ def by(word: str, interval: Interval, digits: int = 3) -> str:
     return f"by {said[0]} [{said[1]}, {said[2]}]"
 
 
-def _describe_divergence(verdict: Verdict) -> str:
+def describe_lost(num_diverged: int, num_failed: int, num_seeds: int) -> str:
+    """Returns how many seeds diverged, and how many have no result; "" if none.
+
+    Args:
+      num_diverged: seeds that diverged.
+      num_failed: seeds without a result that did not diverge.
+      num_seeds: all of them.
+    """
+    counts = {DIVERGES: num_diverged, FAILS: num_failed}
+    seen = {word: count for word, count in counts.items() if count}
+    return ", ".join(f"{word} in {k} of {num_seeds}" for word, k in seen.items())
+
+
+def _describe_lost(verdict: Verdict) -> str:
+    ours, theirs = (
+        describe_lost(diverged, failed, verdict.num_seeds)
+        for diverged, failed in zip(
+            verdict.num_diverged, verdict.num_failed, strict=True
+        )
+    )
+    parts = [ours, f"{verdict.second} {theirs}" if theirs else ""]
+    return ", ".join(filter(None, parts))
+
+
+def _with_failed(verdict: Verdict, num_failed: Mapping[str, int]) -> Verdict:
+    """Returns a verdict that tells seeds without a result from those that diverged."""
+    pair = (verdict.first, verdict.second)
+    first, second = (num_failed.get(name, 0) for name in pair)
+    if not first and not second:
+        return verdict
     ours, theirs = verdict.num_diverged
-    parts = [f"diverges in {ours} of {verdict.num_seeds}"] if ours else []
-    if theirs:
-        parts.append(f"{verdict.second} diverges in {theirs} of {verdict.num_seeds}")
-    return ", ".join(parts)
+    diverged = ours - first, theirs - second
+    word = DIVERGES if any(diverged) else FAILS
+    return verdict._replace(
+        word=word, num_diverged=diverged, num_failed=(first, second)
+    )
 
 
 def _family(

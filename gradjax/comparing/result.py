@@ -119,7 +119,7 @@ def _notes(table: Table) -> list[tuple[str, str]]:
 
 def _value(row: Row) -> str:
     if row.interval is None:
-        return f"diverged in {row.num_diverged} of {len(row.seeds)}"
+        return row.lost
     mean, low, high = row.interval
     return f"{number(mean)} [{number(low)}, {number(high)}]"
 

@@ -51,6 +51,7 @@ def row_cells(row: Row, table: Table) -> dict[str, Any]:
         "deviation": number(row.deviation),
         "resolution": row.resolution,
         "diverged": row.num_diverged,
+        "failed": row.num_failed,
         "seeds": len(row.seeds),
         "verdict": None if verdict is None else describe(verdict),
         "word": None if verdict is None else verdict.word,
@@ -84,8 +85,10 @@ def _arrival(row: Row, table: Table) -> dict[str, Any]:
     if found is None or table.target is None:
         return {"to_target": None, "seconds_to_target": None, "reached": None}
     own = [one for one in _fresh(table) if one.optimizer == row.optimizer]
-    direction, horizon = table.metric.direction, table.horizon
-    seconds = summary(arrivals(own, table.target, direction, horizon, "seconds"))
+    seconds = None
+    if table.has_seconds:
+        about = (table.metric.direction, "seconds", table.horizon("seconds"))
+        seconds = summary(arrivals(own, table.target, *about))
     return {
         "to_target": number(found.median),
         "seconds_to_target": None if seconds is None else number(seconds.median),
@@ -138,7 +141,7 @@ def _interquartile_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
 
 def _median_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
     value = one["median"]
-    return _cell("diverged" if value is None else figure(value), value)
+    return _cell("none" if value is None else figure(value), value)
 
 
 def _deviation_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
@@ -150,8 +153,11 @@ def _deviation_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
 
 
 def _diverged_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
-    word = "diverges" if one["diverged"] else ""
-    return _cell(f"{one['diverged']} of {one['seeds']}", one["diverged"], word)
+    lost = one["diverged"] + one["failed"]
+    said = f"{one['diverged']} of {one['seeds']}"
+    if one["failed"]:
+        said += f"; {one['failed']} of {one['seeds']} have no result"
+    return _cell(said, lost, "diverges" if lost else "")
 
 
 def _verdict_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
@@ -202,7 +208,12 @@ _COLUMNS = (
         _interquartile_cell,
         "interquartile_mean",
     ),
-    ("median", "a diverged seed is the worst value", _median_cell, None),
+    (
+        "median",
+        "a seed that diverged or has no result is the worst value; none: half of them",
+        _median_cell,
+        None,
+    ),
     (
         "spread",
         "standard deviation over seeds, and the part that the size of the test set "
@@ -210,7 +221,12 @@ _COLUMNS = (
         _deviation_cell,
         "deviation",
     ),
-    ("diverged", "seeds that diverged", _diverged_cell, None),
+    (
+        "diverged",
+        "seeds that diverged, and seeds that ended the process or never ran",
+        _diverged_cell,
+        None,
+    ),
     (
         "settings",
         "the verdict on the chosen settings, on fresh seeds",

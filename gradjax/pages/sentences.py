@@ -10,6 +10,7 @@ from gradjax.analysis.verdicts import (
     BETTER,
     DIVERGES,
     EQUAL,
+    FAILS,
     UNTESTED,
     WORSE,
     by,
@@ -17,7 +18,7 @@ from gradjax.analysis.verdicts import (
 )
 from gradjax.pages.cells import figure, words
 
-_ORDER = (BETTER, EQUAL, WORSE, UNTESTED, DIVERGES)
+_ORDER = (BETTER, EQUAL, WORSE, UNTESTED, DIVERGES, FAILS)
 
 
 def answer(table: Table) -> str:
@@ -88,7 +89,7 @@ def _told_apart(table: Table) -> str:
     said += [
         f"{one.first} against {one.second}: {describe(one)}"
         for one in told
-        if one.word in (DIVERGES, UNTESTED)
+        if one.word in (DIVERGES, FAILS, UNTESTED)
     ]
     count = sum(one.word in (BETTER, WORSE) for one in told)
     clauses = f": {'; '.join(said)}" if said else ""

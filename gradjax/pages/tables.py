@@ -21,6 +21,7 @@ COLUMNS = (
     "high",
     "median",
     "diverged",
+    "failed",
     "seeds",
     "p",
     "verdict",
@@ -117,7 +118,7 @@ def _latex_scores(scores: dict[str, Any]) -> str:
 
 def _latex_row(row: Row, table: Table) -> str:
     if row.interval is None:
-        value = f"diverged in {row.num_diverged} of {len(row.seeds)}"
+        value = row.lost
     else:
         estimate, low, high = map(figure, row.interval)
         value = f"{estimate} [{low}, {high}]"

@@ -7,6 +7,7 @@ with its budget, and an optimizer. The records are those of sweeps and runs.
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gradjax.records.load import summary_of
 from gradjax.records.outcomes import outcomes
 from gradjax.records.plan import PLAN
 from gradjax.types import Series
-from gradjax.types.comparisons import Metric, Outcome
+from gradjax.types.comparisons import NEVER_RUN, Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
@@ -92,7 +93,9 @@ def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:
     """
     folder = Path(folder)
     if not (folder / FILE).is_file():
-        return [outcomes(folder)]
+        metric, own = outcomes(folder)
+        seeds = dict.fromkeys(one.seed for one in own if one.role == "fresh")
+        return [(metric, [*own, *_never_run(own, [*seeds])])]
     found: dict[str, list[tuple[Metric, list[Outcome]]]] = {}
     for cell in read(folder)["cells"]:
         found.setdefault(cell["problem"], []).append(_outcomes(folder, cell))
@@ -131,13 +134,7 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
     fresh = [one for one in found if one.role == "fresh" and one.seed in seeds]
     if cell["num_trials"]:  # an earlier search may have chosen another setting
         fresh = [one for one in fresh if _is_at(one.setting, best)]
-    if not fresh and not tried:
-        raise Refusal(
-            f"{place}: every trial of {cell['optimizer']} ended the process and was set"
-            " aside, so there is nothing to compare"
-        )
-    if not fresh:
-        fresh = [_never_run(tried[0], seed) for seed in seeds]
+    fresh += _never_run([*tried, *fresh], seeds)
     if cell["is_varying"]:
         spent = spending.of_trials(place)
         tried, fresh = (
@@ -157,20 +154,34 @@ def _is_at(setting: dict[str, Any], best: dict[str, Any] | None) -> bool:
     )
 
 
-def _never_run(tried: Outcome, seed: int) -> Outcome:
-    """Returns a fresh seed of an optimizer whose trials have all diverged.
+def _never_run(found: Sequence[Outcome], seeds: Sequence[int]) -> list[Outcome]:
+    """Returns the fresh seeds of optimizers that were searched but have none.
 
-    It counts as diverged, so that the optimizer stays in the table.
+    They have no setting, no value and no cost, so that the optimizer stays in the
+    table.
+
+    Args:
+      found: the trials of a record.
+      seeds: those of the fresh seeds that should have run.
     """
-    return tried._replace(
-        role="fresh",
-        seed=seed,
-        setting={},
-        value=float("nan"),
-        curve=Series(np.empty(0), np.empty(0)),
-        source=f"{tried.source.rpartition(',')[0]}: every trial of the search diverged",
-        command="",
-    )
+    known = {one.optimizer for one in found if one.role == "fresh"}
+    tried = {one.optimizer: one for one in found if one.role == "search"}
+    return [
+        Outcome(
+            one.problem,
+            name,
+            "fresh",
+            seed,
+            setting={},
+            value=float("nan"),
+            curve=Series(np.empty(0), np.empty(0)),
+            source=f"{one.source.rpartition(',')[0]}: no trial of the search ended",
+            failure=NEVER_RUN,
+        )
+        for name, one in tried.items()
+        if name not in known
+        for seed in seeds
+    ]
 
 
 def _eased(target: float | None, metric: Metric) -> float | None:

@@ -13,7 +13,7 @@ from gradjax.errors import Refusal
 from gradjax.records import opening, reading
 from gradjax.records.load import summary_of
 from gradjax.types import Series
-from gradjax.types.comparisons import Metric, Outcome
+from gradjax.types.comparisons import SET_ASIDE, STOPPED, Metric, Outcome
 
 SECONDS = "seconds_per_gradient"  # the field of the event with the measured time
 _ROLES = {"run": "fresh", "search": "search", "fresh": "fresh"}
@@ -30,8 +30,9 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
 
     Returns:
       The metric, on the test split if there is one and else on validation or train, and
-      the trials that ended. Each curve is that of the metric on validation; without
-      that split it is that of the batches in training, if there is one.
+      the trials that are not unfinished. Each curve is that of the metric on
+      validation; without that split it is that of the batches in training, if there is
+      one.
 
     Raises:
       Refusal: no finished run or sweep, a lesson, or a damaged file.
@@ -42,7 +43,7 @@ def outcomes(workdir: str | Path) -> tuple[Metric, list[Outcome]]:
     summary = summary_of(folder)
     store = opening.open_to_read(folder, say=warnings.warn)
     rows = reading.rows(store).values()
-    rows = [row for row in rows if row["status"] in reading.ENDED]
+    rows = [row for row in rows if row["status"] != "unfinished"]
     metric = _metric(summary, rows)
     measured_s = reading.last_of(store, SECONDS)
     gradient_s = float("nan") if measured_s is None else measured_s
@@ -84,13 +85,15 @@ def _outcome(
     schedule, optimizer = row["schedule"], row["optimizer"]
     role = _ROLES[row["round"].partition("-")[0]]
     measured = metric.chosen_by if role == "search" else metric.name
+    failure = row["status"] if row["status"] in (SET_ASIDE, STOPPED) else ""
+    has_end = not row["diverged_step"] and not failure
     return Outcome(
         problem=f"{summary['problem']}, {_budget(settings)}",
         optimizer=optimizer if schedule == "constant" else f"{optimizer}, {schedule}",
         role=role,
         seed=row["seed"],
         setting={name: row[name] for name in named if name != "schedule"},
-        value=_finite(row.get(measured)) if not row["diverged_step"] else float("nan"),
+        value=_finite(row.get(measured)) if has_end else float("nan"),
         curve=Series(np.empty(0), np.empty(0)),
         steps=row["steps"],
         diverged_step=row["diverged_step"],
@@ -98,6 +101,7 @@ def _outcome(
         num_gradients=row["num_gradients"],
         search=_search(store.plan),
         command=_command(folder, row["trial"]),
+        failure=failure,
     )
 
 

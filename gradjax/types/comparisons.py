@@ -4,6 +4,11 @@ from typing import Any, NamedTuple
 
 from gradjax.types.results import Series
 
+# Why a trial has no result although it did not diverge.
+SET_ASIDE = "set aside"  # it ended the process repeatedly
+STOPPED = "stopped"  # by successive halving
+NEVER_RUN = "never run"  # no trial of the search ended, so no setting was chosen
+
 
 class Outcome(NamedTuple):
     """What one trial gave, as a comparison needs it."""
@@ -14,7 +19,7 @@ class Outcome(NamedTuple):
     seed: int
     setting: dict[str, Any]  # hyperparameter -> number or text
     value: float  # at the end: of a fresh seed the metric of the comparison, of a trial
-    # of a search the metric that chooses; NaN if it diverged
+    # of a search the metric that chooses; NaN if it diverged or has no result
     curve: Series  # the metric that chooses, f64[points]; without points: not known
     steps: int = 0  # steps taken
     diverged_step: int = 0  # 0: it did not diverge
@@ -23,6 +28,7 @@ class Outcome(NamedTuple):
     seconds: float = float("nan")  # of training alone; NaN: not known
     search: str = ""  # the method that chose the setting, as in "random"; "": not known
     command: str = ""  # the command that shows the trial
+    failure: str = ""  # one of the three above; "": it ended or diverged
 
 
 class Metric(NamedTuple):

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from gradjax.analysis.arrivals import Target, arrivals, summary, target_of
+from gradjax.analysis.arrivals import (
+    Target,
+    arrivals,
+    have_seconds,
+    summary,
+    target_of,
+    unit_of,
+)
+from gradjax.analysis.comparison import compare
+from gradjax.pages.cells import row_cells
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
 
@@ -44,10 +53,27 @@ def test_trials_that_took_no_step_count_until_the_horizon():
 
 
 def test_without_gradients_times_are_steps_and_without_seconds_not_known():
-    found = arrivals([_run([0.4], num_gradients=0)], TARGET, "min")
-    assert found[0].time == 10
+    unknown = _run([0.4], num_gradients=0)
+    unit = unit_of([unknown])
+    assert (unit, arrivals([unknown], TARGET, "min", unit)[0].time) == ("steps", 10)
     assert summary(arrivals([_run([0.4])], TARGET, "min", unit="seconds")) is None
     assert summary([]) is None
+
+
+def test_one_unit_is_decided_for_all_trials_of_a_table():
+    known = _run([0.9, 0.4], seconds=6.0)
+    unknown = _run([0.9, 0.4], num_gradients=0)._replace(optimizer="sgd")
+    never = known._replace(steps=0, num_gradients=0, seconds=np.nan)
+    assert unit_of([known, never]) == "gradients" and have_seconds([known, never])
+    assert unit_of([known, unknown]) == "steps" and not have_seconds([known, unknown])
+    table = compare([known, unknown], Metric("loss", "min", target=0.5))
+    assert [row.arrivals[0].time for row in table.rows] == [20, 20]
+    cells = [row_cells(row, table) for row in table.rows]
+    assert [one["seconds_to_target"] for one in cells] == [None, None]
+    both = compare([known, known._replace(optimizer="sgd")], table.metric)
+    cells = [row_cells(row, both) for row in both.rows]
+    assert [one["seconds_to_target"] for one in cells] == [4.0, 4.0]
+    assert [row.arrivals[0].time for row in both.rows] == [40, 40]
 
 
 def test_the_target_is_the_given_one_or_what_the_baseline_reaches():

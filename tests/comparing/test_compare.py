@@ -11,12 +11,16 @@ import optax
 import pytest
 
 import gradjax
+from gradjax.analysis.comparison import compare as analysed
 from gradjax.analysis.power import smallest_effect
 from gradjax.comparing import asked as asking
 from gradjax.comparing import call, forecast, result
 from gradjax.errors import Interrupted
 from gradjax.pages.content import content
-from gradjax.records import faults
+from gradjax.records import comparisons, faults, reading
+from gradjax.records.comparisons import outcomes_of
+from gradjax.types import Series
+from gradjax.types.comparisons import Metric, Outcome
 
 PROBLEM = "quadratic(condition=10)"
 ASKED = {"num_gradients": 12, "num_trials": 3, "num_seeds": 2}
@@ -32,6 +36,7 @@ DEFAULTS = ASKED | {
     "horizons": [1],
 }
 THREE = [*TWO, "sgd(0.1)"]
+EMPTY = Series(np.empty(0), np.empty(0))
 compare = functools.partial(gradjax.compare, problems=[PROBLEM], **ASKED)
 
 
@@ -81,6 +86,53 @@ def test_all_get_the_same_trials_gradients_and_seeds(whole):
     assert said.count(" us a gradient") == 2
     for times in whole.seconds_per_gradient.values():
         assert all(value > 0 for value in times.values()) and times.keys() == {*TWO}
+
+
+def test_a_seed_that_was_set_aside_is_named_and_counts_as_the_worst(whole, monkeypatch):
+    read = reading.rows
+
+    def rows(store):
+        found = read(store)
+        fresh = [one for one in found.values() if one["round"] == "fresh"]
+        if fresh[0]["optimizer"] == TWO[1]:
+            fresh[0] |= {"status": "set aside", "train_loss": float("nan")}
+        return found
+
+    monkeypatch.setattr(reading, "rows", rows)
+    ((metric, found),) = outcomes_of(whole.workdir)
+    table = analysed(found, metric, TWO[0])
+    row = table.rows[1]
+    assert (row.optimizer, row.num_diverged, row.num_failed) == (TWO[1], 0, 1)
+    assert np.isnan(row.values[0]) and np.isfinite(row.values[1])
+    assert row.verdict.word == "has no result" and row.interval is None
+    assert result._value(row) == "has no result in 1 of 2"
+    said = (
+        "1 of 2 seeds ended the process repeatedly and were set aside (seed 2147483648)"
+    )
+    assert any(doubt.startswith(said) for doubt in row.doubts)
+    answer = content("A title", [table], {})["problems"][0]["answer"]
+    assert answer.endswith(f"{TWO[1]}: has no result in 1 of 2.")
+
+
+def test_an_optimizer_without_fresh_seeds_has_no_cost_and_stays_in_the_table(
+    tmp_path, monkeypatch
+):
+    trial = Outcome("p", "sgd", "search", 0, {"learning_rate": 1.0}, np.nan, EMPTY, 50)
+    trial = trial._replace(diverged_step=50, num_gradients=50, seconds=0.5)
+    other = trial._replace(optimizer="adam", value=0.5, diverged_step=0)
+    fresh = [other._replace(role="fresh", seed=seed) for seed in (7, 8)]
+    metric = Metric("loss", "min")
+    read = (metric, [trial, other, *fresh])
+    monkeypatch.setattr(comparisons, "outcomes", lambda _: read)
+    ((_, found),) = outcomes_of(tmp_path)
+    never = [one for one in found if one.failure]
+    assert [(one.optimizer, one.seed) for one in never] == [("sgd", 7), ("sgd", 8)]
+    assert {_cost(one)[3:] for one in never} == {(0, 0, "nan")}
+    table = analysed(found, metric, "adam")
+    assert [row.optimizer for row in table.rows] == ["adam", "sgd"]
+    assert table.rows[1].lost == "has no result in 2 of 2"
+    assert "no trial of the search ended" in " ".join(table.rows[1].doubts)
+    assert table.unit == "gradients" and table.has_seconds
 
 
 def test_a_report_knows_times_searches_and_a_command_for_each_row(whole, capsys):
@@ -165,9 +217,12 @@ def test_more_trials_and_seeds_train_only_the_new_ones(tmp_path):
 
 
 def gradjax_report(folder):
-    from gradjax.records.comparisons import outcomes_of
-
     return outcomes_of(folder)
+
+
+def _cost(one):
+    cost = one.steps, one.num_gradients, str(one.seconds)
+    return one.optimizer, one.seed, one.failure, *cost
 
 
 @pytest.mark.slow
@@ -178,8 +233,11 @@ def test_an_optimizer_whose_trials_all_diverge_stays_in_the_table(tmp_path):
         workdir=tmp_path / "it",
     )
     rows = {row.optimizer: row for row in found.tables[0].rows}
-    assert rows["sgd"].num_diverged == 2 and rows["sgd"].interval is None
-    assert rows["sgd"].verdict.word == "diverges"
+    assert rows["sgd"].num_failed == 2 and rows["sgd"].interval is None
+    assert rows["sgd"].verdict.word == "has no result"
+    (never,) = {one[3:] for one in map(_cost, found.tables[0].outcomes) if one[2]}
+    assert never == (0, 0, "nan")
+    assert "No fresh seed ran, because" in " ".join(rows["sgd"].doubts)
     assert found.tables[0].rows[-1].optimizer == "sgd"
 
 
