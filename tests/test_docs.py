@@ -39,6 +39,7 @@ PROBLEMS = re.findall(
     ],
     ids=["linen", "nnx", "equinox", "apply"],
 )
+@pytest.mark.slow
 def test_a_problem_of_ones_own_is_trained_as_written(block, capsys):
     if "import equinox" in block:
         pytest.importorskip("equinox")
@@ -69,6 +70,7 @@ def run(folder, words, root=ROOT):
     )
 
 
+@pytest.mark.slow
 def test_the_check_by_hand_agrees(mine):
     done = run(mine, ["-c", CHECK])
     assert done.returncode == 0, done.stderr

@@ -138,6 +138,7 @@ values = st.recursive(
 
 
 @given(calls_of(values))
+@pytest.mark.slow
 def test_parse_undoes_unparse(call):
     text = unparse(call)
     if len(text) <= expressions.MAX_CHARACTERS:

@@ -175,6 +175,7 @@ def test_no_flipped_bit_is_read_as_other_arrays(path):
     assert assert_no_silent_flip(path, bits) > 25
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_the_directory_loses_a_member(path):
     """A comment's length that flips makes zipfile swallow the members after it."""
     files.write_npz(path, {"x": np.arange(4), "y": np.ones(2), "z": np.ones(3)})

@@ -156,6 +156,7 @@ def test_parameters_of_one_array_in_a_sweep_of_averaging_optimizers():
         np.testing.assert_allclose(found.params[3], one.params, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_frames_of_results_in_memory_have_the_columns_of_a_folder(tmp_path):
     settings = settings_of(
         minimize.EXPERIMENT, problem="ridge", optimizer="sgd", steps=20, batch_size=32

@@ -22,6 +22,7 @@ def snippet_with(word):
     return found
 
 
+@pytest.mark.slow
 def test_the_ten_lines_train(capsys):
     names = {}
     exec(snippet_with("gradjax.run("), names)
@@ -38,6 +39,7 @@ def test_the_sweep_sweeps():
     assert (losses[:3, -1] < losses[:3, 0]).all() and not losses[-1, -1] < 1e6
 
 
+@pytest.mark.slow
 def test_tuning_tunes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
@@ -81,6 +83,7 @@ def test_a_record_opens_as_written(tmp_path, monkeypatch):
     assert (first.trace["loss"].values == run.trace["loss"].values).all()
 
 
+@pytest.mark.slow
 def test_a_sweep_opens_in_pandas_as_written(tmp_path, monkeypatch):
     from gradjax.types import Sweep
 

@@ -41,6 +41,7 @@ def in_memory():
     return gradjax.tune(ridge(), "sgd", RATES, **TUNED)
 
 
+@pytest.mark.slow
 def test_the_best_setting_is_chosen_on_validation_and_trained_on_fresh_seeds(in_memory):
     best = in_memory.optimizers["sgd"]
     assert in_memory.metric == "validation_loss" and in_memory.optimizer == "sgd"
@@ -109,6 +110,7 @@ def test_a_command_and_a_call_train_the_same_trials(in_memory, typed, tmp_path):
     assert summary["optimizers"]["sgd"]["best"] == in_memory.optimizers["sgd"].point
 
 
+@pytest.mark.slow
 def test_own_functions_have_spaces_of_their_own_beside_others():
     def local(learning_rate, momentum=0.9):
         return heavy_ball(learning_rate, momentum)
@@ -152,6 +154,7 @@ def problem_of(scale, x=X):
         (lambda: problem_of(1.0), "adam", "settings.optimizer"),
     ],
 )
+@pytest.mark.slow
 def test_another_problem_is_refused(problem, optimizer, said, stored_sweep):
     with pytest.raises(gradjax.Refusal, match=said) as caught:
         tune_own(problem(), optimizer, workdir=stored_sweep)

@@ -29,6 +29,7 @@ def test_the_interval_is_seeded_and_its_strata_are_resampled_apart():
     assert found.high - found.low < 0.02
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_interquartile_mean():
     random = np.random.default_rng(1)
     found = [

@@ -91,6 +91,7 @@ def test_it_is_the_loop_one_would_write(chunk, repeats):
 
 
 @pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.slow
 def test_no_prediction_knows_its_own_answer_or_a_later_one(chunk):
     *_, events = setting()
     _, before = replayed(events, chunk)
@@ -123,6 +124,7 @@ def test_a_user_and_an_item_never_seen_start_at_the_mean_and_learn():
     assert (np.diff(guesses) > 0).all()
 
 
+@pytest.mark.slow
 def test_it_maps_over_trials():
     task, _, learns, numbers, state, events = setting()
     (path,) = learns.plan.optimizer.rates

@@ -59,6 +59,7 @@ def _coverage(interval, draws, truth):
 
 
 @pytest.mark.parametrize("num_values", [3, 5, 10])
+@pytest.mark.slow
 def test_student_covers_the_mean_as_often_as_it_says(num_values):
     draws = np.random.default_rng(2).normal(1.0, 3.0, (4000, num_values))
     # Four standard errors of a share of 0.95 over 4,000 draws are 0.014.
@@ -66,6 +67,7 @@ def test_student_covers_the_mean_as_often_as_it_says(num_values):
 
 
 @pytest.mark.parametrize("num_values", [3, 5, 7, 10])
+@pytest.mark.slow
 def test_median_covers_by_the_binomial_formula(num_values):
     draws = np.random.default_rng(3).exponential(size=(4000, num_values))
     rank = 2 if num_values == 10 else 1

@@ -42,6 +42,7 @@ def test_no_difference_cannot_be_told_apart_and_says_how_many_seeds():
     assert f"about {found.seeds_needed:,} seeds" in describe(found)
 
 
+@pytest.mark.slow
 def test_the_interval_excludes_0_exactly_where_the_family_rejects():
     random = np.random.default_rng(3)
     for study in range(40):

@@ -56,6 +56,7 @@ SMALL = ("text", "recommend", "translation", "language", "short")
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.slow
 def test_small_data_get_a_batch_size_that_fits(tmp_path, name):
     what, flags, expected = small(tmp_path, name)
     settings = experiment.settings_of(what, **flags)

@@ -45,6 +45,7 @@ def losses(folder):
     return gradjax.frames(folder).trials.validation_loss
 
 
+@pytest.mark.slow
 def test_an_edited_helper_is_refused_by_name_and_accepted_or_run_again(
     command, tmp_path
 ):

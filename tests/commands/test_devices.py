@@ -190,6 +190,7 @@ def job(tmp_path, model, **asked):
 
 
 @pytest.mark.parametrize(("model", "count"), [("mlp", 2), ("mlp(widths=(2000,))", 1)])
+@pytest.mark.slow
 def test_seeds_of_a_large_network_share_the_threads_that_are_asked_for(
     model, count, tmp_path, monkeypatch
 ):
@@ -206,6 +207,7 @@ def test_more_devices_than_threads_are_refused_for_a_large_network(
         job(tmp_path, "mlp(widths=(2000,))", num_threads=1, num_devices=2)
 
 
+@pytest.mark.slow
 def test_several_devices_are_refused_for_a_run_of_one_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "num_cores", lambda: 2)
     settings = settings_of(mnist.EXPERIMENT, dataset="digits", steps=10)

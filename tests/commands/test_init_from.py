@@ -109,6 +109,7 @@ def run(swept):
     return trained(swept.parent / "run", init_from=str(swept), learning_rate=0.0)
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_its_best_trial_or_the_one_that_is_named(swept, run, tmp_path):
     same(start_of(run), start_of(swept, 1))
     by_id = f"{swept}:{ids(swept)[0]}"

@@ -23,6 +23,7 @@ def broken(*_args, **_more):
         pytest.param(SWEEP, id="sweep", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_failed_picture_is_one_line_and_the_same_command_draws_it(
     flags, typed, tmp_path, monkeypatch
 ):

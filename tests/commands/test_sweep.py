@@ -167,6 +167,7 @@ def test_trials_that_end_the_process_are_set_aside_and_the_rest_goes_on(
         pytest.param("commit:after_journal:5:kill", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_killed_anywhere_and_resumed_it_is_bitwise_the_same(
     fault, killed, sweep, whole, tmp_path
 ):
@@ -179,6 +180,7 @@ def test_killed_anywhere_and_resumed_it_is_bitwise_the_same(
     assert optimizers[0] == optimizers[1]
 
 
+@pytest.mark.slow
 def test_more_seeds_run_only_the_new(sweep, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "mine")
     before = digests(tmp_path / "mine")
@@ -207,6 +209,7 @@ def test_optimizers_and_batch_sizes_are_programs_of_their_own(sweep, tmp_path):
     assert found["num_programs"] == 4
 
 
+@pytest.mark.slow
 def test_halving_stops_the_worse_and_leaves_the_bits_of_the_rest(sweep, tmp_path):
     assert sweep(*QUICK, RATES, "--seeds=2", "--workdir=whole").returncode == 0
     halved = sweep(*QUICK, RATES, "--seeds=2", "--halving=2", "--workdir=halved")

@@ -150,6 +150,7 @@ def test_a_report_knows_times_searches_and_a_command_for_each_row(whole, capsys)
     assert "'loss': Series(" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_is_added_is_the_only_one_that_trains(whole):
     folder = whole.workdir
     before = journals(folder)
@@ -165,6 +166,7 @@ def test_an_optimizer_that_is_added_is_the_only_one_that_trains(whole):
         gradjax.compare(TWO, [PROBLEM], workdir=folder, **ASKED | {"num_trials": 2})
 
 
+@pytest.mark.slow
 def test_all_pairs_are_the_family_of_the_printed_power_and_of_the_tables(whole):
     (table,) = compare(THREE, workdir=whole.workdir, pairs="all").tables
     assert len(table.pairs) == 3

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from gradjax import data
 
@@ -33,6 +34,7 @@ def test_every_split_holds_every_class():
         assert set(part["label"].tolist()) == set(range(dataset.num_classes))
 
 
+@pytest.mark.slow
 def test_a_second_load_is_equal_and_leaves_sklearn_alone():
     first = data.load("digits")
     code = (

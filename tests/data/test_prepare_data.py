@@ -76,6 +76,7 @@ def test_what_is_prepared_is_left_alone(prepare, capsys):
 
 
 @pytest.mark.skipif(has_tensorflow, reason="TensorFlow is installed")
+@pytest.mark.slow
 def test_without_tensorflow_one_line_says_how(data_dir):
     command = [sys.executable, "-m", "scripts.prepare_data", "mnist"]
     root = Path(prepare_data.__file__).parents[1]

@@ -266,6 +266,7 @@ CORPUS = ["the cat sat on the mat", "the dog sat on the log", "a cat, a dog!"] *
         for kind in tokens.KINDS
     ],
 )
+@pytest.mark.slow
 def test_a_tokenizer_is_the_same_every_time(kind):
     code = (
         "from gradjax.data import tokens; import hashlib;"

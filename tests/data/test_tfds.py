@@ -43,6 +43,7 @@ def test_a_validation_split_of_its_own_is_used(prepare, toy):
     assert sizes == list(parts.values())
 
 
+@pytest.mark.slow
 def test_a_second_load_reads_the_cache_alone(prepare, cache_home):
     prepare()
     first = data.load("toy")
@@ -117,6 +118,7 @@ def test_a_shard_with_other_records_is_refused(prepare, toy):
     assert refusal() == f"{path}: 7 records; expected 6"
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_changes_an_array(prepare):
     rng = random.Random(0)
     path = next(prepare().glob("*train*"))
@@ -248,6 +250,7 @@ def test_mnist_is_exact_and_then_fast(real_data_dir):
     np.testing.assert_array_equal(again.test["image"], dataset.test["image"])
 
 
+@pytest.mark.slow
 def test_real_shards_damaged_are_refused(real_data_dir, data_dir):
     source = real_data_dir / "mnist/3.0.1"
     folder = data_dir / "mnist/3.0.1"
@@ -264,6 +267,7 @@ def test_real_shards_damaged_are_refused(real_data_dir, data_dir):
     assert f"{path}: no such shard; expected 60000 records" in refusal("mnist")
 
 
+@pytest.mark.slow
 def test_jpeg_images_are_read(real_data_dir):
     if not data.is_prepared("cifar10_jpeg_subset", real_data_dir):
         pytest.skip("cifar10_jpeg_subset is not prepared here")

@@ -62,6 +62,7 @@ def test_it_names_the_leaf_that_is_wrong_and_by_how_much(is_x64):
     assert str(found).endswith(f"In {dtype} the gradient is wrong in params['wrong'].")
 
 
+@pytest.mark.slow
 def test_a_sign_wrong_in_one_of_many_is_found():
     @jax.custom_vjp
     def total(x):
@@ -76,6 +77,7 @@ def test_a_sign_wrong_in_one_of_many_is_found():
     assert check_gradient(lambda x: (x**2).sum(), x).is_right
 
 
+@pytest.mark.slow
 def test_a_loss_with_aux_and_key_is_taken_as_the_run_takes_it():
     def noisy(params, batch, key):
         noise = jax.random.normal(key, params.shape)

@@ -89,6 +89,7 @@ def test_of_gradient_descent_it_is_the_closed_form(num_steps):
         assert float(grads["learning_rate"]) == pytest.approx(exact, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_of_each_point_of_a_schedule_it_is_the_closed_form():
     """Value k is the rate of step k alone; the last of 9 belongs to no step of 8."""
     with jax.enable_x64(True):
@@ -144,6 +145,7 @@ def test_on_digits_it_is_the_central_difference_and_the_forward_mode(optimizer, 
             np.testing.assert_allclose(grads[path], found, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_value_is_that_of_the_run():
     """Evaluated where the rule averages; 11 steps are two blocks of 4 and one of 3."""
     program = gradjax.program(
@@ -165,6 +167,7 @@ def test_the_value_is_that_of_the_run():
     assert seen != pytest.approx(value, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_without_data_it_is_the_mean_loss_and_maps_over_seeds():
     """d/dr of the expected loss after one noisy step, against its closed form.
 
@@ -210,6 +213,7 @@ def test_of_a_run_that_diverged_there_is_no_gradient():
         require_finite(value, grads)
 
 
+@pytest.mark.slow
 def test_memory_is_kept_for_about_the_root_of_the_steps():
     """Sixteen times the steps take about four times the memory, not sixteen."""
 
@@ -286,6 +290,7 @@ EVERY = [*(NEEDS.get(name, name) for name in optimizers.OPTIMIZERS), *WRAPPED]
         if text not in NOT_REVERSIBLE
     ],
 )
+@pytest.mark.slow
 def test_every_optimizer_has_one_but_for_the_table(expression):
     """Traced, not run: a loop of unknown length is found there."""
     gradient = hypergradient(program_of(expression), "train")
@@ -294,6 +299,7 @@ def test_every_optimizer_has_one_but_for_the_table(expression):
 
 
 @pytest.mark.parametrize("expression", NOT_REVERSIBLE)
+@pytest.mark.slow
 def test_a_line_search_is_refused_and_rightly(expression):
     """Without the refusal, jax says the same."""
     program = program_of(expression)
@@ -336,6 +342,7 @@ def test_ones_own_rule_with_a_loop_is_refused_when_it_is_traced():
 
 
 @pytest.mark.parametrize("expression", NOT_FINITE)
+@pytest.mark.slow
 def test_what_has_no_finite_gradient_is_noticed(expression):
     with pytest.raises(Refusal, match="the gradient in learning_rate is not finite"):
         require_finite(*hypergradient(program_of(expression), "train")({}, 0))

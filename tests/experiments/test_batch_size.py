@@ -138,6 +138,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("flag", REFUSED)
+@pytest.mark.slow
 def test_refuses_in_one_line_and_writes_nothing(flag, refused):
     assert REFUSED[flag] in refused(batch_size.LESSON, flag)
 

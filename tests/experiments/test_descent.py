@@ -140,6 +140,7 @@ def test_refuses_in_one_line_and_writes_nothing(flag, refused):
     assert REFUSED.get(flag, flag) in refused(descent.LESSON, *given)
 
 
+@pytest.mark.slow
 def test_a_rate_of_zero_is_said_by_its_optimizer(typed):
     flags = ("--optimizer=sgd(0.0)", "--optimizer=sgd(0.01)", "--noplot")
     done = typed("experiments.descent", *flags)

@@ -59,6 +59,7 @@ def test_both_precisions_follow_the_theory(lesson, tmp_path, capsys):
     assert (tmp_path / "mine" / "picture.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 def test_the_kept_curves_are_what_the_figures_say(lesson, tmp_path):
     run = lesson(num_steps=300, seed=5)
     for name in ("float32", "float64"):
@@ -80,6 +81,7 @@ def test_on_a_quadratic_a_longer_step_costs_nothing(lesson):
     assert "a longer step costs nothing" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_a_point_is_one_however_it_is_written(lesson):
     first = lesson(surface="plateau", point="1,-2.50", num_steps=100)
     assert first.config["settings"]["point"] == "1.0, -2.5"

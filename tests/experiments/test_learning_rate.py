@@ -46,6 +46,7 @@ def test_the_sweep_finds_the_edge_of_theory(lesson, tmp_path, capsys):
     assert (tmp_path / "mine" / "picture.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_the_final_height_of_each_rate_is_that_of_the_closed_form(lesson):
     problem = "quadratic(dim=2, condition=4, rotated=False)"
     run = lesson(problem=problem, steps=20, num_rates=5, low=0.1, high=1.6)
@@ -65,6 +66,7 @@ def test_the_final_height_of_each_rate_is_that_of_the_closed_form(lesson):
     ("optimizer", "edge"),
     [("sgd(momentum=0.9)", 3.8), ("sgd(momentum=0.5, nesterov=True)", 1.5)],
 )
+@pytest.mark.slow
 def test_momentum_moves_the_edge_as_theory_says(lesson, optimizer, edge):
     found = lesson(optimizer=optimizer, num_rates=9, low=0.5, high=10.0).summary
     assert found["edge_theory"] == pytest.approx(edge)

@@ -28,6 +28,7 @@ def test_a_surface_to_its_minimum(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:nothing was learned")
+@pytest.mark.slow
 def test_the_gap_of_a_noisy_problem_is_of_its_mean(tmp_path):
     summary, _ = minimized(
         tmp_path, problem="noisy_quadratic(dim=10)", optimizer="sgd", learning_rate=0.0
@@ -43,6 +44,7 @@ def test_the_gap_of_a_noisy_problem_is_of_its_mean(tmp_path):
     assert summary["gap"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_data_in_batches_and_several_seeds(tmp_path):
     settings = {"problem": "ridge", "batch_size": 32, "seeds": 2, "steps": 100}
     summary, run = minimized(
@@ -77,6 +79,7 @@ def test_refuses_in_one_line_and_writes_nothing(flag, refused):
 @pytest.mark.parametrize(
     "settings", [{"learning_rate": 0.0}, {"optimizer": "sgd(learning_rate=0)"}]
 )
+@pytest.mark.slow
 def test_a_rate_of_zero_is_allowed_and_said(settings, tmp_path, capsys):
     summary, _ = minimized(tmp_path, **{"optimizer": "sgd", "steps": 3, **settings})
     assert "learning rate 0" in capsys.readouterr().out

@@ -106,6 +106,7 @@ def test_trains_stores_and_does_not_train_again(first, command, tmp_path):
     assert computed(folder) == results, "not the same bits"
 
 
+@pytest.mark.slow
 def test_what_is_stored_says_what_ran(command, tmp_path):
     flags = ("--optimizer=adamw(b2=0.95)", "--schedule=cosine", "--seeds=3")
     assert command(*QUICK, *flags, "--batch_size=50").returncode == 0
@@ -156,6 +157,7 @@ def test_each_of_several_seeds_has_the_bits_of_a_run_of_its_own(
         same_trial(several[seed], gradjax.load(tmp_path / f"alone-{seed}"))
 
 
+@pytest.mark.slow
 def test_more_seeds_run_only_the_new(first, command, tmp_path):
     shutil.copytree(only_run(first[0]), tmp_path / "mine")
     before = computed(tmp_path / "mine")
@@ -179,6 +181,7 @@ def test_loaded_parameters_predict_what_the_summary_says(command, tmp_path):
         assert accuracy == pytest.approx(stored, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_without_mnist_it_says_so_and_runs_on_digits(command, tmp_path):
     done = command("--steps=3", "--noplot")
     assert done.returncode == 0, done.stderr
@@ -198,6 +201,7 @@ def test_a_diverged_run_is_a_result(command, tmp_path):
     assert 1 <= summary["trials"][0]["diverged_step"] == summary["steps"] < 80
 
 
+@pytest.mark.slow
 def test_reads_flags_from_a_file(command, tmp_path):
     (tmp_path / "flags").write_text("--dataset=digits\n--steps=5\n--seed=7\n--noplot\n")
     assert command("--flagfile=flags").returncode == 0
@@ -272,6 +276,7 @@ def test_refuses_in_one_line_and_writes_nothing(flag, refused, tmp_path, monkeyp
     assert len(said) < 400
 
 
+@pytest.mark.slow
 def test_refusal_from_the_shell_shows_no_traceback(process, tmp_path):
     done = process(
         tmp_path, "experiments.mnist", "--dataset=digits", "--optimizer=adma"

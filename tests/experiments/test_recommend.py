@@ -116,6 +116,7 @@ def test_refuses_in_one_line_and_writes_nothing(
     assert REFUSED[flag] in said
 
 
+@pytest.mark.slow
 def test_plain_adam_has_its_usual_rate_and_nothing_else(table):
     for changes, rate in (
         ({}, 0.01),

@@ -63,6 +63,7 @@ def test_what_it_learned_is_near_the_best_that_there_is(found):
     assert learned["peak"] == pytest.approx(4.0 * schedules["constant"]["peak"])
 
 
+@pytest.mark.slow
 def test_fresh_seeds_agree_with_the_closed_form(found):
     summary = found[0].summary
     gain = summary["gains"]["train"]["constant"]

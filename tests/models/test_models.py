@@ -97,6 +97,7 @@ def test_the_start_is_glorot_uniform_with_biases_at_zero(name):
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.slow
 def test_bits_do_not_depend_on_the_key_of_apply(name):
     """The program is the same with a key, but for the model with dropout."""
     model, x = MODELS[name]((8, 8, 1), 10), normal("x", 2, 8, 8, 1)
@@ -204,6 +205,7 @@ def test_pooled_before_the_bias_is_the_usual_network(shape, is_padded):
     )
 
 
+@pytest.mark.slow
 def test_either_form_of_the_convolution_has_one_tree_of_parameters(monkeypatch):
     """A record written on the CPU opens on a GPU: only the arithmetic differs."""
     model, params = made("cnn", (8, 8, 1))

@@ -118,12 +118,14 @@ def descent(family, name, precision):
         for pair in NAMES
     ],
 )
+@pytest.mark.slow
 def test_it_trains_in_bfloat16_nearly_as_in_float32(family, name):
     low, high = (descent(family, name, one) for one in reversed(PRECISIONS))
     assert low[-1] < low[0]
     np.testing.assert_allclose(low, high, rtol=0.1, atol=0.03 * high[0])
 
 
+@pytest.mark.slow
 def test_float32_is_the_model_itself():
     made = network("mlp", models.MODELS, (2, 2, 1), 3)
     written = network("mlp", models.MODELS, (2, 2, 1), 3, precision="float32")

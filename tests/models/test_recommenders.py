@@ -118,6 +118,7 @@ def test_rows_that_a_batch_does_not_touch_have_no_gradient(model):
             assert not rest.any() and np.asarray(leaf)[touched].all()
 
 
+@pytest.mark.slow
 def test_the_items_tower_sees_genres():
     model = RECOMMENDERS["two_tower"](CATALOGUE)
     params = moved(start_of(model))
@@ -127,6 +128,7 @@ def test_the_items_tower_sees_genres():
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_two_towers_do_without_genres():
     bare = Catalogue(SEEN_USERS, SEEN_ITEMS, np.zeros((5, 0), bool))
     model = RECOMMENDERS["two_tower"](bare, rank=3, width=4, widths=())

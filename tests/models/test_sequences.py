@@ -64,6 +64,7 @@ def _shallow(name):
 
 
 @pytest.mark.parametrize("name", but_slow("transformer", TEXT_MODELS))
+@pytest.mark.slow
 def test_padding_never_changes_a_text(name):
     params, apply = text_model(name)
     tokens = tokens_of(3, 7)
@@ -82,6 +83,7 @@ def test_padding_never_changes_a_text(name):
 
 
 @pytest.mark.parametrize("name", ["gru", "transformer"])
+@pytest.mark.slow
 def test_the_order_of_words_counts(name):
     params, apply = text_model(name)
     one, other = (
@@ -100,6 +102,7 @@ OF_LANGUAGE = [
 @pytest.mark.parametrize(
     ("made", "name"), [*((text_model, name) for name in TEXT_MODELS), *OF_LANGUAGE]
 )
+@pytest.mark.slow
 def test_dropout_needs_a_key(made, name):
     params, apply = made(name)
     tokens = tokens_of(3, 7)
@@ -124,6 +127,7 @@ def test_dropout_keeps_the_mean():
 
 
 @pytest.mark.parametrize("name", but_slow("transformer", LANGUAGE_MODELS))
+@pytest.mark.slow
 def test_no_place_sees_what_comes_after_it(name):
     """Not even by its gradient: that of place 4's output in the embedding of token 9,
     which stands behind it alone, is zero, and of token 8 before it is not."""
@@ -186,6 +190,7 @@ def test_only_real_tokens_are_reversed():
     )
 
 
+@pytest.mark.slow
 def test_few_tokens_or_many_give_one_recurrent_network():
     """The table is projected, or the sequence: 11 tokens and 3 * 7 places, or 1 * 5."""
     model = LANGUAGE_MODELS["lstm"](11, width=16, depth=2)
@@ -252,6 +257,7 @@ def encoder_decoder():
     return module, jax.jit(module.init)(KEY, *args), jax.jit(module.apply)
 
 
+@pytest.mark.slow
 def test_a_decoder_looks_at_the_real_source_and_not_ahead(encoder_decoder):
     _, params, apply = encoder_decoder
     source, target = tokens_of(3, 7), tokens_of(3, 5)

@@ -229,6 +229,7 @@ def test_patches_are_those_of_a_loop():
     np.testing.assert_array_equal(patches_of(jnp.asarray(images), 2), expected)
 
 
+@pytest.mark.slow
 def test_the_vit_sees_where_a_patch_is():
     model = MODELS["vit"]((4, 4, 1), 3, patch=2, width=8, depth=1, heads=2)
     params, x = drawn(model), normal(1, 4, 4, 1)
@@ -237,6 +238,7 @@ def test_the_vit_sees_where_a_patch_is():
     assert np.abs(apply(params, x) - apply(params, moved)).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_all_cnn_drops_in_training_alone():
     model = MODELS["all_cnn"]((8, 8, 1), 3, width=4)
     params, x = drawn(model), normal(2, 8, 8, 1)
@@ -248,6 +250,7 @@ def test_all_cnn_drops_in_training_alone():
     assert "random" not in str(without) and "threefry" not in str(without)
 
 
+@pytest.mark.slow
 def test_a_vae_is_two_networks_of_one_tree():
     made = vae((4, 4, 1), widths=(8, 6), latent=3)
     params = jax.jit(made.init)(KEY)

@@ -98,6 +98,7 @@ def test_a_partials_positional_arguments_count(quadratic):
     assert_same(gradjax.run(program), *optax_loop(optax.sgd(0.2), quadratic, 3))
 
 
+@pytest.mark.slow
 def test_a_partials_mask_and_dtype_are_kept(quadratic):
     def is_matrix(params):
         return jax.tree.map(lambda x: x.ndim > 1, params)
@@ -113,6 +114,7 @@ def test_a_partials_mask_and_dtype_are_kept(quadratic):
     assert optax.tree_utils.tree_get(state.opt_state, "mu")["b"].dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 def test_a_schedule_is_the_optax_schedule(quadratic):
     schedule = optax.cosine_decay_schedule(RATE, NUM_STEPS, 0.1)
     program = gradjax.program(quadratic, "adam", "cosine(end=0.1)", num_steps=NUM_STEPS)
@@ -121,6 +123,7 @@ def test_a_schedule_is_the_optax_schedule(quadratic):
 
 
 @pytest.mark.parametrize("wrapped", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
 def test_schedule_free_is_scored_at_its_average(wrapped, quadratic):
     name = "schedule_free_adamw"
     name = f"chain(clip_by_global_norm(100.0), {name})" if wrapped else name
@@ -141,6 +144,7 @@ def test_schedule_free_is_scored_at_its_average(wrapped, quadratic):
     assert not np.allclose(expected["w"], params["w"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_function_that_is_registered_brings_its_entry(quadratic):
     for known in (
         optax.contrib.schedule_free_adamw,

@@ -217,6 +217,7 @@ def test_kron_learns_to_whiten(max_dim):
     np.testing.assert_allclose(np.cov(white.T), np.eye(6), atol=0.3)
 
 
+@pytest.mark.slow
 def test_the_first_step_of_kron_has_a_root_mean_square_of_one(separate):
     result = gradjax.run(gradjax.program(separate, "kron(1.0)", num_steps=1))
     moved = result.params["w"] - START["w"]

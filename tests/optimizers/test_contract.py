@@ -246,6 +246,7 @@ def plain_with(program, expression):
 
 
 @pytest.mark.parametrize("name", THE_USUAL_FIRST)
+@pytest.mark.slow
 def test_its_own_defaults_may_be_written_out(name, program_of):
     """Written out, a default is traced; the program must stay the same function."""
     entry = OPTIMIZERS[name]

@@ -13,6 +13,7 @@ def parabola():
 
 @pytest.mark.parametrize("delay", [0, 1, 2, 5])
 @pytest.mark.parametrize(("factor", "grows"), [(0.97, False), (1.03, True)])
+@pytest.mark.slow
 def test_gradient_descent_is_stable_up_to_the_closed_form(
     delay, factor, grows, parabola
 ):

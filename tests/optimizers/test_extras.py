@@ -135,6 +135,7 @@ def test_a_rule_without_its_own_says_nothing(quadratic):
     assert "step_size" not in trace and "num_gradients" not in trace
 
 
+@pytest.mark.slow
 def test_the_gradients_of_a_line_search_are_counted():
     calls = []
 
@@ -211,6 +212,7 @@ def test_weight_decay_follows_its_schedule():
     np.testing.assert_allclose(params, np.prod(1 - 0.2 * shape), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_momentum_follows_its_schedule(quadratic):
     text = "sgd(momentum=linear(peak=0.9, start=0.5, end=1.0))"
     ours = gradjax.run(gradjax.program(quadratic, text, num_steps=6))

@@ -156,6 +156,7 @@ def test_what_optax_cannot_mix_is_refused_in_a_line_that_says_so(name):
 @pytest.mark.parametrize(
     "kind", ["bfloat16", pytest.param("float64", marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_the_steps_are_those_of_optax_with_pythons_floats(kind):
     with jax.enable_x64(kind == "float64"):
         made = program("adamw(b1=0.8, weight_decay=0.01)", (kind,), num_steps=5)
@@ -174,6 +175,7 @@ def test_the_steps_are_those_of_optax_with_pythons_floats(kind):
             np.testing.assert_allclose(np.float64(one), np.float64(other), rtol=rtol)
 
 
+@pytest.mark.slow
 def test_hyperparameters_are_float64_where_x64_is_enabled():
     """Values of a sweep, defaults and schedules."""
     with jax.enable_x64(True):

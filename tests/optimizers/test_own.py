@@ -328,6 +328,7 @@ def test_a_finished_lookahead_is_refused_with_the_wrapper(parabola):
     "form", but_slow(["dpsgd", "a chain", "a function"], ["dpsgd"])
 )
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+@pytest.mark.slow
 def test_a_finished_dpsgd_clips_examples_and_not_rows(form, examples):
     numbers = {"l2_norm_clip": 3.0, "noise_multiplier": 0.0}
     private = functools.partial(

@@ -44,6 +44,7 @@ PAIRS = {
         *(pytest.param(n, marks=pytest.mark.slow) for n in ("warmup", "its own")),
     ],
 )
+@pytest.mark.slow
 def test_multi_steps_under_a_schedule_is_a_larger_batch(name):
     """Four batches of 8 over 100 steps, and one of 32 over 25."""
     optimizer, schedule = PAIRS[name]
@@ -89,6 +90,7 @@ def test_the_steps_of_an_update(text, expected):
     assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.slow
 def test_every_scheduled_number_is_a_curve():
     decayed = "adamw(0.25, weight_decay=linear(peak=0.2))"
     text = f"partition(matrices=sgd(0.5), others={decayed})"

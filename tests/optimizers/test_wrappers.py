@@ -52,6 +52,7 @@ def assert_close(one, other, **kwargs):
         "adamw(weight_decay=0.1)",
     ],
 )
+@pytest.mark.slow
 def test_multi_steps_is_a_larger_batch(inner, regression):
     parts = run(regression, f"multi_steps({inner}, every=4)", batch_size=4)
     whole = run(regression, inner, num_steps=NUM_STEPS // 4, batch_size=16)
@@ -61,6 +62,7 @@ def test_multi_steps_is_a_larger_batch(inner, regression):
     np.testing.assert_allclose(losses, whole.trace["loss"].values, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_multi_steps_hands_on_the_mean_loss(regression):
     parts = run(regression, "multi_steps(polyak_sgd, every=4)", batch_size=4)
     whole = run(regression, "polyak_sgd", num_steps=NUM_STEPS // 4, batch_size=16)
@@ -84,6 +86,7 @@ def descended(params, gradient, rate, num_steps):
     return seen
 
 
+@pytest.mark.slow
 def test_average_is_the_weighted_mean_of_the_parameters(regression, gradient):
     decay = 0.8
     steps = descended(regression.init(None), gradient, RATE, 6)
@@ -103,6 +106,7 @@ def test_average_before_the_first_step_is_the_start():
     assert_close(optimizers.eval_params(spec, state, start), start)
 
 
+@pytest.mark.slow
 def test_lookahead_is_the_papers_algorithm(regression, gradient):
     fast = slow = jax.tree.map(np.asarray, regression.init(None))
     for _ in range(2):
@@ -115,6 +119,7 @@ def test_lookahead_is_the_papers_algorithm(regression, gradient):
     assert_close(result.state.params, slow, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sam_is_the_gradient_uphill_of_the_same_batch(regression, gradient):
     rho, start = 0.3, regression.init(None)
     params = start
@@ -138,6 +143,7 @@ def optaxs_own(regression):
 
 
 @pytest.mark.parametrize("inner", ["sgd", "sgd(0.05)"])
+@pytest.mark.slow
 def test_schedule_free_of_sgd_is_optaxs_own(inner, regression, optaxs_own):
     ours = run(regression, f"schedule_free({inner})")
     assert_close(ours.params, optaxs_own.params, rtol=1e-6)
@@ -189,6 +195,7 @@ def test_apply_if_finite_leaves_out_a_gradient_that_is_not():
     assert broken.status == "diverged"
 
 
+@pytest.mark.slow
 def test_wrappers_compose_at_any_depth(regression):
     text = "average(lookahead(sam(chain(clip(1.0), multi_steps(soap, every=2)))))"
     result = run(regression, text, num_steps=14)

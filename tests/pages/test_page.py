@@ -75,6 +75,7 @@ def test_hostile_names_come_out_inert():
     assert r"\textbackslash{}input\{/etc/passwd\} \$x\_1\$ 50\%" in text
 
 
+@pytest.mark.slow
 def test_500_curves_of_200_points_fit():
     names = [f"optimizer_{k}" for k in range(10)]
     _, _, html = _page(names, num_seeds=50, num_points=1_000, num_trials=0)

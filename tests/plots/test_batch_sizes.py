@@ -56,12 +56,14 @@ def test_every_panel_has_every_batch_size():
             assert count(panel, color) > 50
 
 
+@pytest.mark.slow
 def test_without_a_validation_split_there_is_one_line_less(alone):
     without = pixels(batch_sizes("title", {"4": trained(16, held_out=False)}))
     lines = [count(panels(image)[0], BLUE) for image in (alone, without)]
     assert lines[0] > 1.2 * lines[1]
 
 
+@pytest.mark.slow
 def test_several_trials_have_a_band(alone):
     band = tuple(np.round(255 - 0.2 * (255 - np.array(BLUE))))
     three = pixels(batch_sizes("title", {"4": trained(16, num_trials=3)}))
@@ -69,6 +71,7 @@ def test_several_trials_have_a_band(alone):
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e30])
+@pytest.mark.slow
 def test_draws_a_batch_size_that_diverged_beside_one_that_did_not(value, alone):
     fine, other = trained(16), trained(16)
     other.loss.values[:] *= 1.5
@@ -77,6 +80,7 @@ def test_draws_a_batch_size_that_diverged_beside_one_that_did_not(value, alone):
     assert count(panels(image)[1], BLUE) > 0.5 * count(panels(alone)[1], BLUE)
 
 
+@pytest.mark.slow
 def test_draws_a_run_of_one_step():
     assert pixels(batch_sizes("title", {"all": trained(1, num_epochs=1)})).std() > 0
 

@@ -32,6 +32,7 @@ def count(part, color):
     return (np.abs(part - color).sum(axis=2) < 12).sum()
 
 
+@pytest.mark.slow
 def test_draws_a_curve_of_every_precision_beside_the_surface():
     both = pixels("rosenbrock", (-1.2, 1.0), (np.float64, np.float32))
     half = both.shape[1] // 2

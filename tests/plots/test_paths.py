@@ -35,6 +35,7 @@ def halves(image):
     return inside[:, : width // 2], inside[:, width // 2 :]
 
 
+@pytest.mark.slow
 def test_draws_every_path_in_both_panels():
     drawn = {"one": straight((1.0, 3.0), 300), "two": straight((5.0, -8.0), 200)}
     for panel in halves(pixels(paths.picture("title", BOOTH, drawn))):
@@ -58,6 +59,7 @@ def test_a_lost_path_is_drawn_to_the_edge_however_far_it_goes():
 
 
 @pytest.mark.parametrize("num_points", [1, 2])
+@pytest.mark.slow
 def test_draws_the_shortest_of_paths_and_one_that_is_at_the_minimum(num_points):
     there = np.tile([[1.0, 3.0]], (num_points, 1))
     drawn = {"_$": Path(there, np.zeros(num_points), "there")}

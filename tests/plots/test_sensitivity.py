@@ -25,6 +25,7 @@ def draw(sweeps, notes=None):
     return pixels(sensitivity("title", sweeps, "learning rate", "loss", *more))
 
 
+@pytest.mark.slow
 def test_marks_what_diverged_and_only_that():
     all_fall = draw({"sgd": Points(RATES, np.exp(-RATES))})
     some_grow = draw({"sgd": Points(RATES, LOSSES)})
@@ -32,6 +33,7 @@ def test_marks_what_diverged_and_only_that():
     assert count(some_grow, RED) > 200
 
 
+@pytest.mark.slow
 def test_a_loss_far_above_the_start_counts_as_diverged():
     losses = np.where(np.isinf(LOSSES), 1e6, LOSSES)
     assert count(draw({"sgd": Points(RATES, losses)}), RED) == 0
@@ -64,6 +66,7 @@ def test_a_side_that_is_not_there_is_not_shaded(right):
     assert (np.abs(image - tint).sum(axis=2) < 4).sum() < 50
 
 
+@pytest.mark.slow
 def test_draws_several_sweeps_of_several_trials_with_a_band():
     trials = LOSSES * np.array([[0.5], [1.0], [2.0]])
     one = draw({"a": Points(RATES, LOSSES)})
@@ -72,6 +75,7 @@ def test_draws_several_sweeps_of_several_trials_with_a_band():
     assert count(one, gray) < 1000 < count(three, gray)
 
 
+@pytest.mark.slow
 def test_draws_a_sweep_where_all_diverged():
     image = draw({"a": Points(RATES, np.full(25, np.nan))}, Notes(start=2.0))
     assert count(image, RED) > 200

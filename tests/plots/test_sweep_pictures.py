@@ -52,6 +52,7 @@ def test_curves_of_diverged_trials_alone_are_drawn():
         assert sweep_curves.sweep_curves("p", [one], None, "loss")
 
 
+@pytest.mark.slow
 def test_the_chosen_setting_is_marked_and_what_diverged_is_a_cross():
     def draw(losses, best):
         values = np.geomspace(1e-3, 1, 4)

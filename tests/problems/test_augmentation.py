@@ -37,6 +37,7 @@ def shifted(image, down, across):
     return moved
 
 
+@pytest.mark.slow
 def test_every_shift_happens_equally_often():
     images = np.asarray(random_crop(numbered(8_100, 6, 5), KEY))
     counts = {}
@@ -66,6 +67,7 @@ def test_half_of_the_images_are_mirrored():
         for name in sorted(set(AUGMENTATIONS) - {"none"})
     ],
 )
+@pytest.mark.slow
 def test_each_lane_has_its_own_draws(name):
     augment = jax.jit(augmentation(name))
     images = numbered(16, 6, 6).astype(jnp.uint8)
@@ -79,6 +81,7 @@ def test_each_lane_has_its_own_draws(name):
     np.testing.assert_array_equal(both, lanes)
 
 
+@pytest.mark.slow
 def test_evaluation_sees_images_as_they_are():
     dataset = data.load("digits")
     model = problems.model_for("logistic", dataset)

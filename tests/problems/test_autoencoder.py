@@ -50,6 +50,7 @@ def test_the_likelihood_is_bernoullis():
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loss_at_a_network_of_zeros_is_log_two_a_pixel(problem):
     params = jax.tree.map(jnp.zeros_like, problem.init(KEY))
     value, aux = problem.loss(params, batch_of(problem, 0, 8), KEY)
@@ -57,6 +58,7 @@ def test_the_loss_at_a_network_of_zeros_is_log_two_a_pixel(problem):
     assert float(aux["kl"]) == 0.0
 
 
+@pytest.mark.slow
 def test_evaluation_is_near_the_mean_over_the_noise_and_fixed(problem):
     params = jax.jit(problem.init)(KEY)
     batch = batch_of(problem, 0, 64)
@@ -70,6 +72,7 @@ def test_evaluation_is_near_the_mean_over_the_noise_and_fixed(problem):
     assert float(total / count) == pytest.approx(float(losses.mean()), rel=0.02)
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_same_however_it_is_batched(problem):
     params = problem.init(KEY)
     metrics = jax.jit(problem.metrics)

@@ -57,6 +57,7 @@ def test_every_network_is_here():
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] if n in _SLOW else []) for n in SMALL],
 )
+@pytest.mark.slow
 def test_the_loss_of_one_batch_halves_in_50_steps(name):
     expression, rate = SMALL[name]
     dataset = data.load("digits")
@@ -66,6 +67,7 @@ def test_the_loss_of_one_batch_halves_in_50_steps(name):
     assert (losses[:, -1] < 0.5 * losses[:, 0]).all(), losses[:, [0, -1]]
 
 
+@pytest.mark.slow
 def test_an_autoencoder_learns_one_batch():
     """What the pixels' greys leave to learn halves; their own entropy stays."""
     dataset = data.load("digits")

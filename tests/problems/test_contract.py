@@ -160,6 +160,7 @@ def test_runs_from_every_seed(problem):
 
 
 @pytest.mark.parametrize("name", but_slow(COMPUTED, KNOWN))
+@pytest.mark.slow
 def test_the_gradient_equals_central_differences(name):
     with jax.enable_x64(True):
         problem = problems.make(name)
@@ -177,6 +178,7 @@ def test_the_gradient_equals_central_differences(name):
 
 
 @pytest.mark.parametrize("name", but_slow(CHECKED), scope="module")
+@pytest.mark.slow
 def test_the_checker_finds_the_gradient_right(name, problem):
     """A network's in float64 and off the start: there background meets relu's kink.
 
@@ -198,6 +200,7 @@ def test_the_checker_finds_the_gradient_right(name, problem):
 
 
 @pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.slow
 def test_the_stated_minimum_is_a_minimum(name):
     with jax.enable_x64(True):
         minimum, loss = problems.make(name).minimum, mean_loss(name)
@@ -224,6 +227,7 @@ def test_the_minimum_has_the_structure_of_the_parameters(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(KNOWN) - SURFACES.keys()))
+@pytest.mark.slow
 def test_the_stated_curvatures_are_the_hessians(name):
     small = {"noisy_quadratic": "noisy_quadratic(dim=30)"}
     with jax.enable_x64(True):
@@ -241,6 +245,7 @@ def test_the_stated_curvatures_are_the_hessians(name):
 
 
 @pytest.mark.parametrize("name", but_slow({"sparse_gradients"}, NOISY))
+@pytest.mark.slow
 def test_the_mean_over_the_noise_is_the_expected_loss(name):
     """The mean of 20,000 gradients is within 5 standard errors in each coordinate."""
     problem = problems.make(f"{name}(dim=20)")

@@ -166,6 +166,7 @@ def test_a_translation_ends_at_its_limit(toy):
         assert spoken(found.tokens[1]) == [5] * 17 + [END]
 
 
+@pytest.mark.slow
 def test_something_is_said(toy):
     """By a model that always wants to end."""
     num_tokens = toy[1].tokenizer.num_tokens

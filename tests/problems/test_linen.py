@@ -17,6 +17,7 @@ def squared(outputs, batch):
     return (outputs[:, 0] - batch["y"]) ** 2
 
 
+@pytest.mark.slow
 def test_the_objective_is_the_mean_and_metrics_are_traced_and_measured():
     problem = gradjax.from_linen(
         nn.Dense(1),

@@ -119,6 +119,7 @@ def test_a_condition_beyond_float32_keeps_its_smallest_curvature():
     assert value == pytest.approx(0.5e-9, rel=0.01)
 
 
+@pytest.mark.slow
 def test_sparse_gradients_touch_few_coordinates():
     problem = problems.make("sparse_gradients")
     params = problem.init(None)

@@ -66,6 +66,7 @@ def learned():
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_the_loss_is_squared_error_and_what_the_batch_touches(model):
     task, problem = stated(model)
     params = jax.jit(problem.init)(jax.random.key(1))
@@ -141,6 +142,7 @@ def test_it_learns_what_biases_cannot():
     assert min(expected[listed]) >= max(expected[list(others)])
 
 
+@pytest.mark.slow
 def test_the_report_is_for_the_user_asked_or_the_mean_user(learned):
     task, _, result = learned
     params = result.params
@@ -157,6 +159,7 @@ def test_the_report_is_for_the_user_asked_or_the_mean_user(learned):
     )
 
 
+@pytest.mark.slow
 def test_what_was_rated_is_not_recommended_however_long_the_list(learned):
     task, _, result = learned
     heading, lines = recommendation.recommend(

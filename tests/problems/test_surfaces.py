@@ -69,6 +69,7 @@ def test_a_start_and_its_noise_may_be_chosen():
     np.testing.assert_allclose(starts.std(axis=0), 0.5, atol=0.05)
 
 
+@pytest.mark.slow
 def test_gradient_descent_ends_at_the_saddle_from_its_line_only():
     def end(start):
         problem = problems.make(f"saddle(start={start})")
@@ -80,6 +81,7 @@ def test_gradient_descent_ends_at_the_saddle_from_its_line_only():
 
 
 @pytest.mark.parametrize("method", ["BFGS", "L-BFGS-B"])
+@pytest.mark.slow
 def test_lbfgs_finds_on_rosenbrock_what_scipy_finds(method, lbfgs_result):
     from scipy.optimize import minimize, rosen, rosen_der
 

@@ -41,6 +41,7 @@ def test_the_minimum_is_scikit_learns():
 
 
 @pytest.mark.parametrize("expression", ["wine", "wine_mlp(width=8)"])
+@pytest.mark.slow
 def test_the_test_wines_are_told_apart(expression):
     problem = problems.make(expression)
     program = gradjax.program(problem, "adam(0.02)", num_steps=200, batch_size=32)
@@ -48,6 +49,7 @@ def test_the_test_wines_are_told_apart(expression):
     assert result.evaluation["test"]["accuracy"] >= 0.94
 
 
+@pytest.mark.slow
 def test_loss_and_metrics_agree():
     problem = problems.make("wine")
     params = jax.tree.map(lambda leaf: leaf + 0.1, problem.init(jax.random.key(0)))

@@ -100,6 +100,7 @@ def test_a_language_model_halves_its_loss_on_one_batch(name):
     assert after < before / 2
 
 
+@pytest.mark.slow
 def test_a_report_says_what_the_classes_are(texts):
     problem = text_problem(texts, "bag")
     params = problem.init(jax.random.key(0))
@@ -121,6 +122,7 @@ def test_a_sample_is_made_of_the_alphabet():
     assert draw({}, "", 0) == "abcabcabca"
 
 
+@pytest.mark.slow
 def test_a_report_is_a_sample():
     problem = language_problem("gru")
     params = problem.init(jax.random.key(0))
@@ -130,6 +132,7 @@ def test_a_report_is_a_sample():
 
 
 @pytest.mark.parametrize("window", [16, 70, 128])
+@pytest.mark.slow
 def test_every_character_of_a_split_counts_once(window):
     """Against a model whose loss depends on the target alone: a table of frequencies.
 
@@ -177,6 +180,7 @@ def test_each_character_is_predicted_from_those_before_it():
     np.testing.assert_array_equal(seen[0].reshape(-1)[:70], whole[:70])
 
 
+@pytest.mark.slow
 def test_training_windows_begin_anywhere_and_stay_inside():
     text = story()
     letters = languages.alphabet(text)
@@ -231,6 +235,7 @@ def test_a_label_out_of_range_is_refused(texts):
         ("lstm(width=wide)", "lstm: width=wide: expected a number"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_no_network_is_refused(expression, expected):
     with pytest.raises(Refusal, match=expected):
         languages.language_model(expression, 11)

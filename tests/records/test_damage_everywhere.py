@@ -128,6 +128,7 @@ SOME = [("garbled", slice(1, 2)), ("dropped", slice(3, 4)), ("deleted", slice(2,
 
 
 @pytest.mark.parametrize(("how", "every"), [*EACH, *SOME])
+@pytest.mark.slow
 def test_damage_gives_a_right_result_or_one_line(how, every, whole, tmp_path):
     with warnings.catch_warnings(record=True):
         expected = rows_of(whole)

@@ -50,6 +50,7 @@ def ridge(tmp_path):
     return trained(minimize.EXPERIMENT, tmp_path / "run", problem="ridge", steps=5)
 
 
+@pytest.mark.slow
 def test_every_trial_of_a_sweep_opens_by_its_row_and_by_its_id(swept):
     trials = gradjax.frames(swept).trials
     test = digits_data.load().test
@@ -66,6 +67,7 @@ def test_every_trial_of_a_sweep_opens_by_its_row_and_by_its_id(swept):
     assert len({tuple(values) for values in seen}) == 3
 
 
+@pytest.mark.slow
 def test_without_a_trial_the_best_one_opens(swept):
     run = gradjax.load(swept)
     best = gradjax.load(swept, trial=run.summary["trials"][0]["trial"])
@@ -74,6 +76,7 @@ def test_without_a_trial_the_best_one_opens(swept):
     np.testing.assert_array_equal(run.trace["loss"].values, best.trace["loss"].values)
 
 
+@pytest.mark.slow
 def test_a_run_opens_as_a_sweep_of_one_trial_does(single):
     (name,) = gradjax.frames(single).trials["trial"]
     runs = [gradjax.load(single, trial=trial) for trial in (None, 0, name)]
@@ -95,6 +98,7 @@ def test_a_trial_that_is_not_there_is_refused(swept, trial):
 
 
 @pytest.mark.parametrize(("keep_params", "count"), [("best", 1), ("none", 0)])
+@pytest.mark.slow
 def test_a_sweep_keeps_the_parameters_that_it_is_asked_for(
     keep_params, count, tmp_path
 ):
@@ -105,6 +109,7 @@ def test_a_sweep_keeps_the_parameters_that_it_is_asked_for(
     assert (gradjax.load(folder).predict is not None) == bool(count)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_no_parameters_if_none_are_asked_for(tmp_path):
     asked = Sweep(keep_params="none")
     flags = {"problem": "ridge", "steps": 5}
@@ -116,6 +121,7 @@ def test_a_run_keeps_no_parameters_if_none_are_asked_for(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_frames_have_the_same_columns_for_a_run_and_a_sweep(swept, single):
     run, sweep = gradjax.frames(single), gradjax.frames(swept)
     assert set(run.trials.columns) == set(sweep.trials.columns)
@@ -127,6 +133,7 @@ def test_frames_have_the_same_columns_for_a_run_and_a_sweep(swept, single):
     )
 
 
+@pytest.mark.slow
 def test_a_missing_or_damaged_summary_is_named(ridge, tmp_path):
     with pytest.raises(Refusal, match="nothing"):
         gradjax.load(tmp_path / "nothing")
@@ -164,6 +171,7 @@ def test_a_run_from_before_there_were_plans_is_refused_in_one_line(typed, tmp_pa
     assert len(list(folder.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_command_with_another_number_of_threads_is_refused(typed, tmp_path):
     flags = (*RIDGE, "--workdir=two")
     first = typed("experiments.minimize", *flags, "--num_threads=2")
@@ -177,6 +185,7 @@ def test_a_command_with_another_number_of_threads_is_refused(typed, tmp_path):
     assert again.returncode == 0 and "is finished already" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_script_with_another_number_of_threads_is_refused(ridge, monkeypatch):
     """A small network has the same bits with any number, and is not refused."""
     there = plan.read_plan(ridge)["num_threads"]

@@ -69,6 +69,7 @@ def sign(path, pid, host=None):
 
 
 @pytest.mark.parametrize("kind", ["flock", "lease"])
+@pytest.mark.slow
 def test_the_second_process_is_refused_until_the_first_is_killed(
     tmp_path, kind, monkeypatch
 ):

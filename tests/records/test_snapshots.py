@@ -154,6 +154,7 @@ def test_a_crash_after_the_best_step_keeps_the_best_parameters(
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.slow
 def test_stopped_after_every_segment_it_ends_with_the_same_bits(cases, keep, tmp_path):
     own, whole = cases(keep, "float32", tmp_path)
     num_stops = 0

@@ -22,6 +22,7 @@ def tune(folder, **more):
     return gradjax.tune(ridge, "sgd", RATES, workdir=folder, **TUNED | more)
 
 
+@pytest.mark.slow
 def test_the_status_says_how_far_how_long_and_what_was_best(tmp_path, monkeypatch):
     begun = []
 

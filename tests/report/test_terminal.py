@@ -42,6 +42,7 @@ def test_half_of_a_surrogate_pair_is_replaced_in_utf_8(monkeypatch):
     assert content.getvalue().decode() == "a file named ?, Réka\n"
 
 
+@pytest.mark.slow
 def test_everything_is_printed_by_one_function():
     """Only `terminal.say` prints on stdout, because only it replaces characters."""
     found = [

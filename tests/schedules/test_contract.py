@@ -109,6 +109,7 @@ def of_the_named(curves):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.slow
 def test_ends(name, of_the_named):
     values = of_the_named[name, "complete"]
     np.testing.assert_allclose(values[[0, -1]], ENDS[name], atol=1e-6)

@@ -23,6 +23,7 @@ def rates(schedule, num_steps=8, **numbers):
     return result.trace["learning_rate"].values / 1e-3
 
 
+@pytest.mark.slow
 def test_a_function_of_progress_is_the_shape_and_its_arguments_are_hyperparameters():
     progress = np.arange(8) / 8
     np.testing.assert_allclose(rates(half), np.maximum(1 - progress, 0.25), rtol=1e-5)
@@ -44,6 +45,7 @@ def test_a_sweep_takes_a_partial_and_sweeps_its_argument():
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rates_of_an_adapted_optax_schedule_are_those_of_optax():
     theirs = optax.warmup_cosine_decay_schedule(0.1, 1.0, 3, 17)
     adapted = schedules.from_optax(theirs, 17)

@@ -128,6 +128,7 @@ def test_the_gradient_through_a_run_is_the_slope(quadratic):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_descending_on_the_values_finds_a_better_schedule(quadratic):
     loss = jax.jit(jax.value_and_grad(final_loss(program_of(quadratic))))
     values = jnp.asarray([0.1, 0.1, 0.1])
@@ -137,6 +138,7 @@ def test_descending_on_the_values_finds_a_better_schedule(quadratic):
     assert loss(values)[0] < 0.3 * before
 
 
+@pytest.mark.slow
 def test_trials_are_mapped_over_values(quadratic):
     loss = final_loss(program_of(quadratic))
     lanes = jnp.asarray([[1.0, 0.5, 0.1], [0.2, 0.2, 0.2]])
@@ -144,6 +146,7 @@ def test_trials_are_mapped_over_values(quadratic):
     np.testing.assert_allclose(jax.jit(jax.vmap(loss))(lanes), alone, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_values_are_kept_in_the_record(tmp_path, typed):
     flags = ("--problem=booth", "--steps=4", "--schedule=[1, 0.5]", "--noplot")
     ended = typed("experiments.minimize", *flags, "--optimizer=sgd(1e-3)")

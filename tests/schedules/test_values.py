@@ -145,6 +145,7 @@ def test_values_are_those_of_optax(expression, curve):
     np.testing.assert_allclose(curve(expression), expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_boundary_is_met_at_its_step_in_a_run_of_any_length():
     """XLA turns i / n into i * (1 / n), which is an ulp short at one i in six."""
     problem = Problem(lambda _: jnp.ones(()), lambda params, *_: (params, {}))
@@ -177,6 +178,7 @@ INSIDE = {  # steps of the run -> where a step inside a part, 7 steps in, is met
 
 @pytest.mark.parametrize("expression", INSIDE)
 @pytest.mark.parametrize("num_steps", [47, 300, 9_375, 100_000])
+@pytest.mark.slow
 def test_a_boundary_in_a_part_is_met_at_its_step(expression, num_steps):
     """A part is a difference of rounded fractions: narrow ones are the worst."""
     places = np.unique(np.linspace(1, num_steps - 20, 40).astype(int))

@@ -166,6 +166,7 @@ def test_networks_over_characters_train(rival, model):
     assert rounds[-1].loss < rounds[0].loss
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named(capfd):
     arguments = (Settings("mlp", 32, True), np.zeros((1, 1)), np.zeros(1))
     with (

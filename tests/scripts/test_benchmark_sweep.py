@@ -184,6 +184,7 @@ def test_all_learn_in_fresh_processes_and_the_parent_is_not_pinned():
     assert found["two loops"][0].compile_s > found["compiled once"][0].compile_s
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_named(capfd):
     with (
         pytest.raises(RuntimeError, match="the process of no_such_rival died"),

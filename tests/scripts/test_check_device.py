@@ -106,6 +106,7 @@ def test_when_the_time_is_over_nothing_is_timed_and_the_page_says_so():
     assert "--minutes allows more" in check_device._rule(SMALL, {"mlp": []})
 
 
+@pytest.mark.slow
 def test_the_rule_is_in_the_order_of_the_bytes():
     slow, fast = Timing(1, 2e-5, 0.0, 0, 0.0), Timing(16, 1e-5, 0.0, 0, 0.0)
     said = check_device._rule(SMALL, {"cnn": [fast, slow], "mlp": [slow, fast]})
@@ -115,6 +116,7 @@ def test_the_rule_is_in_the_order_of_the_bytes():
     assert f"As a rule for `_WIDTHS`: {rule}. It is" in said
 
 
+@pytest.mark.slow
 def test_evaluations_compute_nothing():
     result = gradjax.run(program_of(MLP, 10))
     assert result.evaluation["train"]["loss"] == 0.0

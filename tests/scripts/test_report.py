@@ -64,6 +64,7 @@ def test_a_value_that_is_not_finite_means_that_the_run_diverged(tmp_path):
     assert found.diverged_step == 20
 
 
+@pytest.mark.slow
 def test_several_problems_have_a_picture_and_a_table_of_profiles(tmp_path, capsys):
     lines = "".join(
         f"{name},{problem},{seed},{step},loss,{1 / step + (name == 'b') / 100}\n"

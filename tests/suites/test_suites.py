@@ -42,6 +42,7 @@ def is_toy(workload):
 
 
 @slow_unless(lambda one: is_toy(one) or one.problem.startswith(BUNDLED))
+@pytest.mark.slow
 def test_every_problem_has_the_metric_of_its_target(workload, made):
     size = workload.batch_size
     program = gradjax.program(
@@ -53,6 +54,7 @@ def test_every_problem_has_the_metric_of_its_target(workload, made):
 
 
 @slow_unless(lambda one: one.problem in ("rosenbrock", "wine_mlp"))
+@pytest.mark.slow
 def test_every_problem_measures_its_target(workload, made):
     found = gradjax.sweep(
         made(workload.problem),
@@ -93,6 +95,7 @@ def test_targets_are_those_of_the_record():
         ),
     ],
 )
+@pytest.mark.slow
 def test_targets_are_set_by_a_command(
     suite, name, num_steps, optimizers, capsys, tmp_path, monkeypatch
 ):
@@ -156,6 +159,7 @@ def test_an_optimizer_of_ones_own_is_run(capsys, monkeypatch):
         assert f"| `{expression}` | loss |" in out and f"| {met} |" in out
 
 
+@pytest.mark.slow
 def test_the_rule_tunes_and_takes_the_median_of_fresh_seeds(monkeypatch):
     monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd", "adam"))
     rates = np.asarray([1e-3, 0.5, 1e8])
@@ -184,6 +188,7 @@ def test_a_float32_meets_the_target_that_it_equals():
         pytest.param([0.9, 1.1], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_the_rule_goes_on_beyond_the_rates_while_that_helps(rates, monkeypatch):
     monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd",))
     found = rule.find(BOWL, rule.Search(np.asarray(rates), range(1)))

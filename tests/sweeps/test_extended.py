@@ -40,6 +40,7 @@ def stopped(monkeypatch, point, folder, **own):
             trained(folder, **own)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_last_state(tmp_path, capsys):
     own = {"problem": "rosenbrock", "batch_size": None}
     trained(tmp_path / "run", **own, steps=100)

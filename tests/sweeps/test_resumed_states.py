@@ -27,6 +27,7 @@ def _params(folder):
     return [gradjax.load(folder, trial=k).params for k in range(3)]
 
 
+@pytest.mark.slow
 def test_parameters_of_a_trial_that_ended_before_a_snapshot_survive_a_kill(
     tmp_path, monkeypatch
 ):

@@ -202,6 +202,7 @@ def check_space(space):
 @example("x=log(5e-324, 1)")
 @example("x=int(1e300, 2e300)")
 @example("x=linear(-3.4e38, 3.4e38)")
+@pytest.mark.slow
 def test_any_text_is_a_space_or_is_refused_in_one_line(text):
     try:
         space = parse([text])
@@ -304,6 +305,7 @@ _entries = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b.c", "", "d e"]), _entries, min_size=1))
+@pytest.mark.slow
 def test_any_json_is_a_space_or_is_refused_in_one_line(tmp_path_factory, value):
     path = written(tmp_path_factory.getbasetemp(), json.dumps(value))
     try:

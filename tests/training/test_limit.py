@@ -71,6 +71,7 @@ def limited_valley(optimizer="sgd(0.5)", num_steps=24, **more):
     return gradjax.run(program)
 
 
+@pytest.mark.slow
 def test_a_run_that_has_spent_its_gradients_has_not_diverged():
     limited = limited_valley(
         "average(sgd(0.1), decay=0.5)", max_gradients=4, keep="best", patience=2

@@ -94,6 +94,7 @@ CASES = [
         for k, one in enumerate(CASES)
     ],
 )
+@pytest.mark.slow
 def test_each_trial_of_a_sweep_keeps_its_own_statistics_in_its_type(dtype, width):
     with jax.enable_x64(dtype == "float64"):
         problem = made(jnp.dtype(dtype))
@@ -131,6 +132,7 @@ def test_averaged_parameters_are_evaluated_with_the_state_as_it_is():
     assert not np.array_equal(*kernels), "the parameters are averaged"
 
 
+@pytest.mark.slow
 def test_the_best_parameters_keep_the_state_that_was_evaluated_with_them():
     plain = program(made(), eval_every=1, keep="best")
     result = gradjax.run(plain, {"learning_rate": 0.6}, seed=1)
@@ -151,6 +153,7 @@ AGAIN = ["sam(sgd, rho=0.05)", "average(sgd)", "lbfgs", "schedule_free_sgd"]
         for k, one in enumerate(AGAIN)
     ],
 )
+@pytest.mark.slow
 def test_a_step_changes_the_state_once_however_often_it_evaluates_the_loss(optimizer):
     plain = program(made(), optimizer)
     rate = {name: 0.01 for name in plain.hparams if name == "learning_rate"}
@@ -162,6 +165,7 @@ def test_a_step_changes_the_state_once_however_often_it_evaluates_the_loss(optim
         np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_diverged_run_has_the_state_from_before():
     plain = program(made(factor=1e30), num_steps=12)
     result = gradjax.run(plain, {"learning_rate": 10.0})

@@ -121,6 +121,7 @@ def test_of_equal_evaluations_the_earlier_one_is_kept():
     np.testing.assert_allclose(result.params, x_after(4), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_equal_evaluation_is_no_improvement_for_patience():
     problem = problem_of(metrics=accuracy_of, target=Target("accuracy", mode="max"))
     ends = {
@@ -130,6 +131,7 @@ def test_an_equal_evaluation_is_no_improvement_for_patience():
     assert ends == {2: 3, 3: 7}, "from the best step 1, and from the best step 4"
 
 
+@pytest.mark.slow
 def test_lanes_choose_the_steps_that_each_trial_chooses_alone():
     rates = {"learning_rate": list(BEST)}
 
@@ -247,6 +249,7 @@ def test_patience_that_is_never_used_up_changes_nothing(kept):
 
 
 @pytest.mark.parametrize("optimizer", ["sam(sgd, rho=0.001)", "lbfgs"])
+@pytest.mark.slow
 def test_the_gradients_until_the_stop_are_counted(optimizer):
     """Two in each step of SAM; a line search reports how many it took."""
     result = gradjax.run(program_of(optimizer=optimizer, patience=2))

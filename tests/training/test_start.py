@@ -26,6 +26,7 @@ def program(optimizer="sgd", num_steps=4, **more):
 RATE = {"learning_rate": 0.1}
 
 
+@pytest.mark.slow
 def test_two_runs_one_after_the_other_are_one_long_run():
     first = gradjax.run(program(), RATE)
     second = gradjax.run(program(), RATE, params=first.params)
@@ -39,6 +40,7 @@ def test_two_runs_one_after_the_other_are_one_long_run():
 
 
 @pytest.mark.filterwarnings("ignore:nothing was learned")
+@pytest.mark.slow
 def test_the_steps_are_not_compiled_again_for_other_parameters():
     one = program()
     start = {"w": np.ones(3), "b": 0.5}  # float64 of numpy, converted
@@ -62,6 +64,7 @@ def test_leaves_that_differ_are_listed():
         assert part in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_state_of_the_network_may_be_given_with_the_parameters():
     def with_state(params, batch, key, state):
         return *loss(params, batch, key), state + 1.0
@@ -96,6 +99,7 @@ def test_a_target_that_is_not_measured_is_refused(target, expected):
     assert target.metric in str(refused.value) and expected in str(refused.value)
 
 
+@pytest.mark.slow
 def test_an_entry_of_a_suite_makes_its_problem_with_its_target():
     from gradjax.suites import SUITES, problem_of
 

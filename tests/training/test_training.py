@@ -203,6 +203,7 @@ def test_parameters_that_the_last_step_breaks_count_as_diverged():
         pytest.param("schedule_free_adamw", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_diverging_lane_leaves_its_neighbour_alone(optimizer, regression):
     """Rows 1 and 4: beside NaN a lane has the bits it has beside a sound one."""
     program = gradjax.program(regression, optimizer, num_steps=30, batch_size=4)
@@ -227,6 +228,7 @@ def test_an_infinite_loss_is_not_finished():
     assert result.params == 200.0
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_and_another_seed_others(regression):
     program = gradjax.program(
         regression, "adam", num_steps=20, batch_size=5, eval_every=5
@@ -246,6 +248,7 @@ def test_same_seed_same_bits_and_another_seed_others(regression):
         (7, 5),
     ],
 )
+@pytest.mark.slow
 def test_block_length_does_not_change_the_bits(
     limit, expected, regression, monkeypatch
 ):
@@ -262,6 +265,7 @@ def test_block_length_does_not_change_the_bits(
     assert_same_bits(whole, parts)
 
 
+@pytest.mark.slow
 def test_evaluations_do_not_change_the_bits(regression):
     def result(eval_every):
         program = gradjax.program(
@@ -332,6 +336,7 @@ def test_every_example_is_seen_once_an_epoch(batch_size):
     assert (np.asarray(other) != np.asarray(seen)).any()
 
 
+@pytest.mark.slow
 def test_the_step_gets_the_batch_the_order_says(regression):
     program = gradjax.program(regression, "sgd", num_steps=12, batch_size=5)
     first = gradjax.run(program, seed=9).trace["first"].values
@@ -379,6 +384,7 @@ def test_evaluation_is_exact_at_every_size(
         assert found["index"] == pytest.approx((num_examples - 1) / 2)
 
 
+@pytest.mark.slow
 def test_a_result_holds_every_split(regression):
     program = gradjax.program(regression, "sgd", num_steps=5, batch_size=4)
     seen = []
@@ -399,6 +405,7 @@ def test_a_result_holds_every_split(regression):
     }
 
 
+@pytest.mark.slow
 def test_initial_parameters_do_not_depend_on_the_optimizer(regression):
     found = []
     for name in ("sgd", "adam", "prodigy"):
@@ -509,6 +516,7 @@ def test_seeds_are_refused_in_one_line(seed, parabola):
         gradjax.run(program, seed=seed)
 
 
+@pytest.mark.slow
 def test_seeds_at_their_bounds(regression):
     program = gradjax.program(regression, num_steps=1, batch_size=2)
     ends = [gradjax.run(program, seed=seed).params for seed in (0, 2**32 - 1)]

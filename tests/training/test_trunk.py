@@ -52,6 +52,7 @@ def line_of(schedule, short, long):
     return ""
 
 
+@pytest.mark.slow
 def test_the_rates_of_the_trunk_are_compared_bit_by_bit():
     for same in (("wsd(warmup=7)", 20, 40), ("wsd(warmup=0)", 20, 50)):
         assert line_of(*same) == ""

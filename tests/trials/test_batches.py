@@ -105,6 +105,7 @@ def assert_same(one, other, rows=slice(None), columns=slice(None)):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_width_of_one_has_the_bits_of_a_single_run(optimizer, problem):
     program = program_of(problem, optimizer)
     rates = (0.01, 0.1) if "learning_rate" in program.hparams else (None,) * 2
@@ -135,6 +136,7 @@ def four(problem):
     return made, run(made)
 
 
+@pytest.mark.slow
 def test_a_trial_has_its_bits_in_any_slot_and_beside_any_neighbour(four):
     made, whole = four
     order = [5, 1, 6, 0, 2, 4, 3]
@@ -144,6 +146,7 @@ def test_a_trial_has_its_bits_in_any_slot_and_beside_any_neighbour(four):
     assert_same(alone, whole, columns=[2])
 
 
+@pytest.mark.slow
 def test_divergence_is_a_result_with_its_step(four, problem):
     _, whole = four
     assert (whole.diverged_step > 0).tolist() == [False, True, *[False] * 2, True] + [
@@ -166,6 +169,7 @@ def test_divergence_is_a_result_with_its_step(four, problem):
     "capacity",
     [*(pytest.param(few, marks=pytest.mark.slow) for few in (1, 3)), 1_000],
 )
+@pytest.mark.slow
 def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     made, whole = four
     with pytest.MonkeyPatch.context() as patched:
@@ -264,6 +268,7 @@ def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
         pytest.param(2, {"keep": "best", "patience": 2}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_two_threads_on_one_device_compile_once_and_have_the_bits_of_one(
     width, more, problem, compile_log
 ):

@@ -28,6 +28,7 @@ def test_fewer_batches_at_once_where_memory_is_short(available, fitting, monkeyp
     assert memory.in_flight(100, (jax.devices()[0],) * 4) == fitting
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_fit_is_refused_before_it_runs(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda _: 10)
     program = gradjax.program(problems.make("ridge"), "sgd", num_steps=10)
@@ -62,6 +63,7 @@ def made():
     return lanes.lanes(program, width=1)
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_halves_what_is_at_once_and_loses_nothing(made):
     whole = batches.run(made, RATES, [0] * 4)
     short = batches.run(out_of_memory(made, {0, 1, 3}), RATES, [0] * 4)

@@ -26,6 +26,7 @@ def run(program, trace_every=1):
     return batches.run(lanes.lanes(program), RATES, [0, 1, 2], trace_every)
 
 
+@pytest.mark.slow
 def test_windows_are_means_that_end_with_their_block(problem):
     program = program_of(problem)
     whole, thin = run(program), run(program, trace_every=7)
@@ -75,6 +76,7 @@ def test_a_window_is_the_same_in_segments_of_any_length(problem):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), cut(0, total))
 
 
+@pytest.mark.slow
 def test_the_best_evaluation_and_the_first_at_the_target(problem):
     seen = run(program_of(problem)).trace["validation_loss"]
     middle = float(seen.values[0, 2])
@@ -88,6 +90,7 @@ def test_the_best_evaluation_and_the_first_at_the_target(problem):
     assert found.target_step[2] == 0, "it diverged before"
 
 
+@pytest.mark.slow
 def test_without_validation_the_best_is_that_of_the_training_curve():
     made = problems.make("quadratic(condition=2)")
     made = made._replace(target=Target("loss", 1e-3, "min"))
