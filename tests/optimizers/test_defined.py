@@ -1,7 +1,6 @@
 """Every optimizer on every problem: it runs, or is refused at once with the reason."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 import gradjax
@@ -44,22 +43,15 @@ def test_the_lists_name_what_there_is(name, made):
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in HERE],
 )
 def test_every_optimizer_is_defined_on_it_or_refused(name, made):
+    """`program` traces a step, and refuses a state whose structure or types change."""
     problem = made(name)
-    batch = None
-    if problem.data is not None:
-        train = problem.data.train
-        batch = train.take(train.arrays, jnp.arange(4))
-    key, i = jax.random.key(0), jnp.uint32(0)
+    size = None if problem.data is None else 4
     for optimizer in OPTIMIZERS:
         expression = f"{optimizer}({ARGUMENTS.get(optimizer, '')})"
-        size = None if batch is None else 4
         if (optimizer, name) in NOT_DEFINED:
             with pytest.raises(Refusal, match=NOT_DEFINED[optimizer, name]) as refused:
                 gradjax.program(problem, expression, num_steps=2, batch_size=size)
             assert str(refused.value).count("\n") == 0
             continue
         program = gradjax.program(problem, expression, num_steps=2, batch_size=size)
-        numbers = {path: jnp.float32(x) for path, x in program.hparams.items()}
-        state = jax.eval_shape(program.init, numbers, i)
-        after, _ = jax.eval_shape(program.step, state, batch, numbers, key, i)
-        assert jax.tree.structure(after) == jax.tree.structure(state), optimizer
+        assert program.plan.optimizer.entry is OPTIMIZERS[optimizer]
