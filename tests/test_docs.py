@@ -33,10 +33,7 @@ PROBLEMS = re.findall(
 
 @pytest.mark.parametrize(
     "block",
-    [
-        pytest.param(b, marks=[pytest.mark.slow] * (k > 0))
-        for k, b in enumerate(PROBLEMS)
-    ],
+    PROBLEMS,
     ids=["linen", "nnx", "equinox", "apply"],
 )
 @pytest.mark.slow

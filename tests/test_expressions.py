@@ -169,6 +169,7 @@ def side_effects():
 @given(st.text(max_size=60) | st.lists(expression_pieces, max_size=20).map("".join))
 @example("__import__('os')")
 @example("os:system('true')")
+@pytest.mark.slow
 def test_any_text_is_a_call_or_one_line(side_effects, text):
     side_effects["watching"] = True
     try:

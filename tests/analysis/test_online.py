@@ -104,6 +104,7 @@ def test_no_prediction_knows_its_own_answer_or_a_later_one(chunk):
     assert (before[first:] != after[first:]).any()
 
 
+@pytest.mark.slow
 def test_a_user_and_an_item_never_seen_start_at_the_mean_and_learn():
     task, *_ = setting()
     params = setting()[4].params

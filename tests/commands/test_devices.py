@@ -28,7 +28,6 @@ from gradjax.trials import cores, devices
 from gradjax.types import Options, Sweep
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW = pytest.mark.slow
 WORDS = ("alpha", "beta", "gamma")
 TINY = {
     "mlp": (images.load, "mlp(widths=(16,))"),
@@ -109,8 +108,8 @@ def trained(table):
     "names",
     [
         pytest.param(["mlp"], id="mlp"),
-        pytest.param(["cnn", "gru", "transformer"], id="others", marks=SLOW),
-        pytest.param(["tutorial mlp", "wide mlp"], id="mlps", marks=SLOW),
+        pytest.param(["cnn", "gru", "transformer"], id="others"),
+        pytest.param(["tutorial mlp", "wide mlp"], id="mlps"),
     ],
 )
 def test_one_thread_is_taken_only_where_two_give_the_same_bits(

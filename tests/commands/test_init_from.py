@@ -119,6 +119,7 @@ def test_a_sweep_gives_its_best_trial_or_the_one_that_is_named(swept, run, tmp_p
     assert initial.read(f"{swept}:0").digest == initial.read(by_id).digest
 
 
+@pytest.mark.slow
 def test_the_contents_decide_a_trial_and_not_their_place(swept, run):
     plan = read_plan(run)
     assert plan["init_from"] == str(swept)

@@ -17,11 +17,7 @@ def broken(*_args, **_more):
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [
-        pytest.param(RUN, id="run"),
-        pytest.param(SWEEP, id="sweep", marks=pytest.mark.slow),
-    ],
+    "flags", [pytest.param(RUN, id="run"), pytest.param(SWEEP, id="sweep")]
 )
 @pytest.mark.slow
 def test_a_failed_picture_is_one_line_and_the_same_command_draws_it(

@@ -161,10 +161,10 @@ def test_trials_that_end_the_process_are_set_aside_and_the_rest_goes_on(
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param("commit:before:2:kill", marks=pytest.mark.slow),
+        "commit:before:2:kill",
         "commit:after_rename:3:kill",
-        pytest.param("commit:before_journal:4:kill", marks=pytest.mark.slow),
-        pytest.param("commit:after_journal:5:kill", marks=pytest.mark.slow),
+        "commit:before_journal:4:kill",
+        "commit:after_journal:5:kill",
     ],
 )
 @pytest.mark.slow
@@ -246,6 +246,7 @@ def test_refuses_in_one_line_and_writes_nothing(flag, sweep, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_another_sweep_in_the_same_folder_is_refused(sweep, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "mine")
     done = sweep(*QUICK, "--sweep=learning_rate=[0.1]", "--workdir=mine")

@@ -259,13 +259,7 @@ def test_packing_keeps_texts():
 CORPUS = ["the cat sat on the mat", "the dog sat on the log", "a cat, a dog!"] * 3
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.slow] * (kind != "bpe"))
-        for kind in tokens.KINDS
-    ],
-)
+@pytest.mark.parametrize("kind", tokens.KINDS)
 @pytest.mark.slow
 def test_a_tokenizer_is_the_same_every_time(kind):
     code = (

@@ -109,10 +109,7 @@ def test_of_each_point_of_a_schedule_it_is_the_closed_form():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
-    [
-        pytest.param("adam(b1=0.9, eps_root=1e-16)", 0.01, marks=pytest.mark.slow),
-        ("sgd(momentum=0.9)", 0.05),
-    ],
+    [("adam(b1=0.9, eps_root=1e-16)", 0.01), ("sgd(momentum=0.9)", 0.05)],
 )
 def test_on_digits_it_is_the_central_difference_and_the_forward_mode(optimizer, rate):
     """The points lie on steps: there the shape, in float32, is exact."""
@@ -243,7 +240,6 @@ NEEDS = {  # arguments without a default, and small matrices for those that want
     "dpsgd": "dpsgd(l2_norm_clip=1.0, noise_multiplier=0.1)",
     "galore": "galore(rank=1)",
 }
-QUICK = {"adam", "muon", "average(sgd)", "sam(sgd)"}  # the others are slow tests
 WRAPPED = [
     "apply_if_finite(sgd, max_consecutive_errors=2)",
     "average(sgd)",
@@ -283,12 +279,7 @@ EVERY = [*(NEEDS.get(name, name) for name in optimizers.OPTIMIZERS), *WRAPPED]
 
 
 @pytest.mark.parametrize(
-    "expression",
-    [
-        pytest.param(text, marks=[pytest.mark.slow] * (text not in QUICK))
-        for text in EVERY
-        if text not in NOT_REVERSIBLE
-    ],
+    "expression", [text for text in EVERY if text not in NOT_REVERSIBLE]
 )
 @pytest.mark.slow
 def test_every_optimizer_has_one_but_for_the_table(expression):

@@ -50,9 +50,7 @@ def test_values_and_gradients_are_the_scans(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case", ["lstm", pytest.param("gru", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.parametrize("case", ["lstm", "gru"], indirect=True)
 def test_forward_mode_and_curvature_are_the_scans(case):
     ruled, scan, args, direction = case
 

@@ -111,13 +111,7 @@ def descent(family, name, precision):
     return losses
 
 
-@pytest.mark.parametrize(
-    ("family", "name"),
-    [
-        pytest.param(*pair, marks=[] if pair[1] == "mlp" else pytest.mark.slow)
-        for pair in NAMES
-    ],
-)
+@pytest.mark.parametrize(("family", "name"), NAMES)
 @pytest.mark.slow
 def test_it_trains_in_bfloat16_nearly_as_in_float32(family, name):
     low, high = (descent(family, name, one) for one in reversed(PRECISIONS))

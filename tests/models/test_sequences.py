@@ -51,19 +51,11 @@ def compiled(model):
     return jax.jit(model.init)(KEY), jax.jit(model.apply)
 
 
-def but_slow(quick, names):
-    """The names in order; all but one are left out of `make test`."""
-    return [
-        pytest.param(name, marks=[pytest.mark.slow] * (name != quick))
-        for name in sorted(names)
-    ]
-
-
 def _shallow(name):
     return {"depth": 1} if name == "transformer" else {}
 
 
-@pytest.mark.parametrize("name", but_slow("transformer", TEXT_MODELS))
+@pytest.mark.parametrize("name", TEXT_MODELS)
 @pytest.mark.slow
 def test_padding_never_changes_a_text(name):
     params, apply = text_model(name)
@@ -126,7 +118,7 @@ def test_dropout_keeps_the_mean():
     assert kept.mean() == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize("name", but_slow("transformer", LANGUAGE_MODELS))
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
 @pytest.mark.slow
 def test_no_place_sees_what_comes_after_it(name):
     """Not even by its gradient: that of place 4's output in the embedding of token 9,

@@ -122,7 +122,7 @@ def test_a_schedule_is_the_optax_schedule(quadratic):
     assert_same(result, *optax_loop(optax.adam(schedule), quadratic))
 
 
-@pytest.mark.parametrize("wrapped", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.slow
 def test_schedule_free_is_scored_at_its_average(wrapped, quadratic):
     name = "schedule_free_adamw"

@@ -198,7 +198,7 @@ def test_a_step_of_krons_factors_is_the_formula_in_float64():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("max_dim", [1024, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("max_dim", [1024, 1])
 def test_kron_learns_to_whiten(max_dim):
     """Gradients of a known covariance R (x) L come out with covariance I."""
     scales = jnp.asarray([4.0, 1.0, 0.1])

@@ -153,9 +153,7 @@ def test_what_optax_cannot_mix_is_refused_in_a_line_that_says_so(name):
         assert types(after) != types(before)
 
 
-@pytest.mark.parametrize(
-    "kind", ["bfloat16", pytest.param("float64", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kind", ["bfloat16", "float64"])
 @pytest.mark.slow
 def test_the_steps_are_those_of_optax_with_pythons_floats(kind):
     with jax.enable_x64(kind == "float64"):

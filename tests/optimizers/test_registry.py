@@ -129,14 +129,10 @@ NEEDED = {
 }
 LAST = ("keep_params_nonnegative", "reduce_on_plateau", "scale_by_backtracking")
 LAST = (*LAST, "scale_by_polyak", "scale_by_zoom")  # they scale what is to be added
-QUICK = ("add_noise", "clip", "masked", "scale_by_adam", "scale_by_muon", "trace")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TRANSFORMS],
-)
+@pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.filterwarnings("ignore:nothing was learned")  # by set_to_zero
 def test_a_transform_stands_beside_an_optimizer_and_not_alone(
     name, quadratic, examples

@@ -37,13 +37,7 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "linear",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("warmup", "its own")),
-    ],
-)
+@pytest.mark.parametrize("name", ["linear", "warmup", "its own"])
 @pytest.mark.slow
 def test_multi_steps_under_a_schedule_is_a_larger_batch(name):
     """Four batches of 8 over 100 steps, and one of 32 over 25."""

@@ -45,13 +45,7 @@ def assert_close(one, other, **kwargs):
     jax.tree.map(functools.partial(np.testing.assert_allclose, **kwargs), one, other)
 
 
-@pytest.mark.parametrize(
-    "inner",
-    [
-        pytest.param("sgd(momentum=0.9)", marks=pytest.mark.slow),
-        "adamw(weight_decay=0.1)",
-    ],
-)
+@pytest.mark.parametrize("inner", ["sgd(momentum=0.9)", "adamw(weight_decay=0.1)"])
 @pytest.mark.slow
 def test_multi_steps_is_a_larger_batch(inner, regression):
     parts = run(regression, f"multi_steps({inner}, every=4)", batch_size=4)

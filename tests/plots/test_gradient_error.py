@@ -47,12 +47,9 @@ def test_draws_a_curve_of_every_precision_beside_the_surface():
 
 @pytest.mark.parametrize(
     ("name", "point"),
-    [
-        pytest.param("booth", (-6.0, -4.0), marks=pytest.mark.slow),
-        pytest.param("styblinski_tang", (0.0, 0.0), marks=pytest.mark.slow),
-        ("saddle", (0.0, 0.0)),
-    ],
+    [("booth", (-6.0, -4.0)), ("styblinski_tang", (0.0, 0.0)), ("saddle", (0.0, 0.0))],
 )
+@pytest.mark.slow
 def test_draws_errors_of_0(name, point):
     """Where the curve or rounding adds nothing, the layout stays whole."""
     drawn = pixels(name, point, (np.float64, np.float32))

@@ -60,13 +60,7 @@ def test_half_of_the_images_are_mirrored():
     assert 430 < is_mirrored.sum() < 570
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name != "crop_and_flip"))
-        for name in sorted(set(AUGMENTATIONS) - {"none"})
-    ],
-)
+@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
 @pytest.mark.slow
 def test_each_lane_has_its_own_draws(name):
     augment = jax.jit(augmentation(name))

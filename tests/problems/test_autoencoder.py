@@ -87,6 +87,7 @@ def test_evaluation_is_the_same_however_it_is_batched(problem):
     )
 
 
+@pytest.mark.slow
 def test_the_report_draws_images_beside_their_copies(problem):
     said = problem.report(problem.init(KEY), problem.data)
     (lines,) = said.texts.values()

@@ -20,7 +20,6 @@ SMALL = {
     "resnet": ("resnet(width=8)", 0.01),
     "vit": ("vit(width=16, depth=2)", 0.01),
 }
-_SLOW = set(SMALL) - {"logistic", "mlp"}  # compiling takes seconds
 
 
 def learns(problem, rate):
@@ -53,10 +52,7 @@ def test_every_network_is_here():
     assert set(SMALL) == set(MODELS)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] if n in _SLOW else []) for n in SMALL],
-)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.slow
 def test_the_loss_of_one_batch_halves_in_50_steps(name):
     expression, rate = SMALL[name]

@@ -80,7 +80,7 @@ def test_gradient_descent_is_stable_up_to_two_over_the_largest_curvature(factor,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [1, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("batch_size", [1, 16])
 def test_the_noisy_model_settles_where_theory_says(batch_size):
     rate, dim = 0.5, 500
     problem = problems.make(f"noisy_quadratic(dim={dim}, batch_size={batch_size})")

@@ -92,6 +92,7 @@ def test_a_run_opens_as_a_sweep_of_one_trial_does(single):
 
 
 @pytest.mark.parametrize("trial", [3, -1, "0" * 16])
+@pytest.mark.slow
 def test_a_trial_that_is_not_there_is_refused(swept, trial):
     with pytest.raises(Refusal, match="but it has 3 trials: 0 to 2"):
         gradjax.load(swept, trial=trial)

@@ -79,9 +79,7 @@ def test_steps_inside_of_a_part_are_steps_of_the_run(num_steps):
     assert numbers["schedule.step.at.1"] == 0.5
 
 
-@pytest.mark.parametrize(
-    ("least", "most"), [(10, 100), pytest.param(100, 200, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("least", "most"), [(10, 100), (100, 200)])
 @pytest.mark.slow
 def test_a_warmup_may_fill_its_part(least, most):
     """A part is a product of fractions: 0.1 of 100 steps is not 10 to the last bit."""

@@ -144,17 +144,8 @@ def test_gradjax_and_flax_learn_in_workers_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    "rival",
-    [
-        "gradjax_run",
-        pytest.param("bare_scan", marks=pytest.mark.slow),
-        pytest.param("torch_eager", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("model", ["lstm", "transformer"])
+@pytest.mark.parametrize("rival", ["gradjax_run", "bare_scan", "torch_eager"])
 def test_networks_over_characters_train(rival, model):
     if rival == "torch_eager":
         pytest.importorskip("torch")

@@ -90,9 +90,7 @@ def test_targets_are_those_of_the_record():
     ("suite", "name", "num_steps", "optimizers"),
     [
         ("bowl", BOWL.problem, "30", ("sgd",)),
-        pytest.param(
-            "toy", "rosenbrock", "1,000", rule.OPTIMIZERS, marks=pytest.mark.slow
-        ),
+        ("toy", "rosenbrock", "1,000", rule.OPTIMIZERS),
     ],
 )
 @pytest.mark.slow
@@ -180,14 +178,7 @@ def test_a_float32_meets_the_target_that_it_equals():
     assert rule.num_met(values, Target("accuracy", None, "max")) == 0
 
 
-@pytest.mark.parametrize(
-    "rates",
-    [
-        [1e-5, 1e-3],
-        pytest.param([0.3, 0.45], marks=pytest.mark.slow),
-        pytest.param([0.9, 1.1], marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("rates", [[1e-05, 0.001], [0.3, 0.45], [0.9, 1.1]])
 @pytest.mark.slow
 def test_the_rule_goes_on_beyond_the_rates_while_that_helps(rates, monkeypatch):
     monkeypatch.setattr(rule, "OPTIMIZERS", ("sgd",))

@@ -87,13 +87,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "width"),
-    [
-        pytest.param(*one, marks=[pytest.mark.slow] * (k > 0))
-        for k, one in enumerate(CASES)
-    ],
-)
+@pytest.mark.parametrize(("dtype", "width"), CASES)
 @pytest.mark.slow
 def test_each_trial_of_a_sweep_keeps_its_own_statistics_in_its_type(dtype, width):
     with jax.enable_x64(dtype == "float64"):
@@ -146,13 +140,7 @@ def test_the_best_parameters_keep_the_state_that_was_evaluated_with_them():
 AGAIN = ["sam(sgd, rho=0.05)", "average(sgd)", "lbfgs", "schedule_free_sgd"]
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(one, marks=[pytest.mark.slow] * (k > 0))
-        for k, one in enumerate(AGAIN)
-    ],
-)
+@pytest.mark.parametrize("optimizer", AGAIN)
 @pytest.mark.slow
 def test_a_step_changes_the_state_once_however_often_it_evaluates_the_loss(optimizer):
     plain = program(made(), optimizer)

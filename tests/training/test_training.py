@@ -195,14 +195,7 @@ def test_parameters_that_the_last_step_breaks_count_as_diverged():
     assert (result.status, result.diverged_step) == ("diverged", 1)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param("sgd", marks=pytest.mark.slow),
-        "adam",
-        pytest.param("schedule_free_adamw", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "schedule_free_adamw"])
 @pytest.mark.slow
 def test_a_diverging_lane_leaves_its_neighbour_alone(optimizer, regression):
     """Rows 1 and 4: beside NaN a lane has the bits it has beside a sound one."""
@@ -240,14 +233,7 @@ def test_same_seed_same_bits_and_another_seed_others(regression):
         assert (one.trace[name].values != other.trace[name].values).any()
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [
-        pytest.param(1, 1, marks=pytest.mark.slow),
-        pytest.param(3, 2, marks=pytest.mark.slow),
-        (7, 5),
-    ],
-)
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 2), (7, 5)])
 @pytest.mark.slow
 def test_block_length_does_not_change_the_bits(
     limit, expected, regression, monkeypatch

@@ -92,17 +92,12 @@ def assert_same(one, other, rows=slice(None), columns=slice(None)):
     "optimizer",
     [
         "average(sgd, decay=0.9)",
-        *(
-            pytest.param(expression, marks=pytest.mark.slow)
-            for expression in (
-                "sgd(momentum=0.9)",
-                "adam",
-                "schedule_free_sgd",
-                "sam(sgd, rho=0.05)",
-                "noisy_sgd",
-                "lbfgs",
-            )
-        ),
+        "sgd(momentum=0.9)",
+        "adam",
+        "schedule_free_sgd",
+        "sam(sgd, rho=0.05)",
+        "noisy_sgd",
+        "lbfgs",
     ],
 )
 @pytest.mark.slow
@@ -165,10 +160,7 @@ def test_divergence_is_a_result_with_its_step(four, problem):
         assert whole.num_gradients[row] == step
 
 
-@pytest.mark.parametrize(
-    "capacity",
-    [*(pytest.param(few, marks=pytest.mark.slow) for few in (1, 3)), 1_000],
-)
+@pytest.mark.parametrize("capacity", [1, 3, 1000])
 @pytest.mark.slow
 def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     made, whole = four
@@ -262,11 +254,7 @@ def test_the_same_bits_on_one_core_and_on_two_in_one_process_and_in_two(width):
 
 @pytest.mark.skipif(cores.num_cores() < 2, reason="it needs two cores")
 @pytest.mark.parametrize(
-    ("width", "more"),
-    [
-        (1, {}),
-        pytest.param(2, {"keep": "best", "patience": 2}, marks=pytest.mark.slow),
-    ],
+    ("width", "more"), [(1, {}), (2, {"keep": "best", "patience": 2})]
 )
 @pytest.mark.slow
 def test_two_threads_on_one_device_compile_once_and_have_the_bits_of_one(

@@ -38,7 +38,7 @@ def trained(loss, optimizer="sgd(momentum=0.9)", **kwargs):
     )
 
 
-@pytest.mark.parametrize("width", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.slow
 def test_without_jit_a_loss_sees_values_and_the_run_is_the_same(width):
     """So a print, a breakpoint or an assertion in one's loss works."""
@@ -60,6 +60,7 @@ def test_without_jit_a_loss_sees_values_and_the_run_is_the_same(width):
         np.testing.assert_allclose(eager.trace[name].values, series.values, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nans_are_debugged_without_a_false_alarm():
     """Fillers of a report are NaN, and are no result of a healthy run."""
     with jax.debug_nans(True):
@@ -69,7 +70,7 @@ def test_nans_are_debugged_without_a_false_alarm():
     assert set(found.status) == {"finished"} and one.status == "finished"
 
 
-@pytest.mark.parametrize("width", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("width", [1, 2])
 @pytest.mark.slow
 def test_strict_promotion_of_types_fails_nowhere_in_our_own_code(width):
     with jax.numpy_dtype_promotion("strict"):

@@ -46,13 +46,7 @@ def problem_of(dtype=jnp.float32):
 SIZES = {"num_steps": 50, "batch_size": 5, "eval_every": 20}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param({}, marks=pytest.mark.slow),
-        {"keep": "best", "patience": 1},
-    ],
-)
+@pytest.mark.parametrize("more", [{}, {"keep": "best", "patience": 1}])
 @pytest.mark.slow
 def test_a_run_of_a_seed_has_the_bits_that_it_has_in_a_sweep_of_width_one(more):
     problem, seeds = problem_of(), [4, 0, 7, 1]
