@@ -24,7 +24,6 @@ from gradjax.analysis.threshold import ThresholdTest, below_threshold
 from gradjax.analysis.tuned_verdicts import TunedVerdict
 from gradjax.analysis.verdicts import Verdict, describe_lost
 from gradjax.errors import Refusal
-from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
 
 
@@ -161,20 +160,6 @@ def compare(
         return table
     timed = [row._replace(**_at_target(found[row.optimizer], table)) for row in rows]
     return table._replace(rows=tuple(timed))
-
-
-def thin(curve: Series, max_points: int = 200) -> Series:
-    """Returns points of a curve for drawing, always with the first and the last.
-
-    Args:
-      curve: f64[points].
-      max_points: the largest number of points to keep, at least 2.
-    """
-    steps, values = np.asarray(curve.steps), np.asarray(curve.values)
-    if steps.size <= max_points:
-        return Series(steps, values)
-    kept = np.unique(np.linspace(0, steps.size - 1, max_points).round().astype(int))
-    return Series(steps[kept], values[kept])
 
 
 def _at_target(own: Sequence[Outcome], table: Table) -> dict[str, Any]:

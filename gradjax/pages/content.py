@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from gradjax.analysis.comparison import Table, thin
+from gradjax.analysis.comparison import Table
+from gradjax.analysis.curve_grid import on_common_steps
 from gradjax.analysis.horizons import speedups
 from gradjax.pages import sentences
 from gradjax.pages.cells import columns, command_of, number, words
 from gradjax.pages.pairs import pair_cells
 from gradjax.pages.profiles import profiles
 from gradjax.pages.searches import basins, best_of, overtakings
+from gradjax.types import Series
 from gradjax.types.comparisons import Outcome
 
 _MOST_POINTS = 100_000  # of all curves together: 0.53 MB
@@ -74,7 +76,7 @@ def _problem(table: Table, num_points: int) -> dict[str, Any]:
         "rules": [rule._asdict() for rule in table.rules],
         "departures": [rule._asdict() for rule in table.rules if rule.is_kept is False],
         "target": None if target is None else target._asdict(),
-        "trials": [_trial(one, axes, num_points) for one in table.outcomes],
+        "trials": _trials(table, axes, num_points),
         "axes": axes,
         "bestOf": best_of(table),
         "overtakings": overtakings(table),
@@ -93,13 +95,27 @@ def _row(table: Table, k: int) -> dict[str, Any]:
     }
 
 
-def _trial(one: Outcome, axes: list[str], num_points: int) -> dict[str, Any]:
-    """Returns a trial, a fresh seed with its curve.
+def _trials(table: Table, axes: list[str], num_points: int) -> list[dict[str, Any]]:
+    """Returns all trials, the fresh seeds with their curves.
 
-    The steps of the curve are added to the axes if no other trial has them.
+    The curves of an optimizer have common steps. These are added to the axes if no
+    other trial has them.
     """
-    drawn = _curve(one, axes, num_points) if one.role == "fresh" else {}
-    return drawn | {
+    drawn: list[dict[str, Any]] = [{} for _ in table.outcomes]
+    for row in table.rows:
+        own = [
+            k
+            for k, one in enumerate(table.outcomes)
+            if (one.role, one.optimizer) == ("fresh", row.optimizer)
+        ]
+        curves = [table.outcomes[k].curve for k in own]
+        for k, curve in zip(own, on_common_steps(curves, num_points), strict=True):
+            drawn[k] = _curve(table.outcomes[k], curve, axes)
+    return [one | _trial(of) for one, of in zip(drawn, table.outcomes, strict=True)]
+
+
+def _trial(one: Outcome) -> dict[str, Any]:
+    return {
         "optimizer": one.optimizer,
         "role": one.role,
         "seed": one.seed,
@@ -109,19 +125,19 @@ def _trial(one: Outcome, axes: list[str], num_points: int) -> dict[str, Any]:
         },
         "value": number(one.value),
         "divergedStep": one.diverged_step,
+        "failure": one.failure,
         "source": one.source,
     }
 
 
-def _curve(one: Outcome, axes: list[str], num_points: int) -> dict[str, Any]:
-    steps, values = thin(one.curve, num_points)
-    axis = _packed(steps)
+def _curve(one: Outcome, curve: Series, axes: list[str]) -> dict[str, Any]:
+    axis = _packed(curve.steps)
     if axis not in axes:
         axes.append(axis)
     per_step = 1 / max(one.steps, 1)
     return {
         "axis": axes.index(axis),
-        "values": _packed(values),
+        "values": _packed(curve.values),
         "gradientsPerStep": one.num_gradients * per_step or None,
         "secondsPerStep": number(one.seconds * per_step),
     }

@@ -26,6 +26,9 @@ def of_trials(folder: Path) -> dict[str, Series]:
 def in_gradients(one: Outcome, spent: dict[str, Series]) -> Outcome:
     """Returns an outcome whose steps are gradients.
 
+    The points of its curve are at the gradients that it had spent at its evaluations,
+    which differ from seed to seed. `analysis.curve_grid` gives seeds common steps.
+
     Args:
       one: of a record; its source ends with the id of its trial.
       spent: what `of_trials` returns for the record.

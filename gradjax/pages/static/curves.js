@@ -9,8 +9,9 @@ report.learningCurves = (() => {
   const factorOf = (trial, unit) =>
     unit === "steps" ? 1 : unit === "gradients" ? trial.gradientsPerStep : trial.secondsPerStep;
   const units = (fresh) => {
-    const known = ["steps", "gradients", "seconds"].filter((unit) => fresh.every((trial) => factorOf(trial, unit) !== null));
-    const areAlike = fresh.every((trial) => trial.gradientsPerStep === 1);
+    const ran = fresh.filter((trial) => trial.values);
+    const known = ["steps", "gradients", "seconds"].filter((unit) => ran.every((trial) => factorOf(trial, unit) !== null));
+    const areAlike = ran.every((trial) => trial.gradientsPerStep === 1);
     return areAlike ? known.filter((unit) => unit !== "steps") : known;
   };
 
@@ -37,18 +38,27 @@ report.learningCurves = (() => {
     return [...columns].sort(([a], [b]) => a - b);
   };
 
-  // The median and the range at each step. A seed counts as the worst value from the
-  // step on at which it diverged, so the median ends where half of the seeds are lost.
+  // The last step of a seed with a finite value.
+  const lastOf = (problem, trial) => {
+    const values = unpack(trial.values);
+    for (let k = values.length - 1; k >= 0; k--) if (Number.isFinite(values[k])) return unpack(problem.axes[trial.axis])[k];
+    return -Infinity;
+  };
+
+  // The median and the range at each step. A seed that diverged or has no result counts
+  // as the worst value after its last point, so the median ends where half of the seeds
+  // are lost. A step at which another seed has no value has no median.
   const bandOf = (problem, optimizer, trials, unit) => {
-    const factor = d3.mean(trials, (trial) => factorOf(trial, unit));
+    const factor = d3.mean(trials, (trial) => factorOf(trial, unit) ?? undefined) ?? 1;
     const isLow = problem.direction === "min";
-    const lost = trials.filter((trial) => trial.divergedStep > 0).map((trial) => trial.divergedStep);
+    const lost = trials.filter((trial) => trial.value === null).map((trial) => lastOf(problem, trial));
     const band = [];
     for (const [step, column] of valuesAt(problem, trials)) {
       if (!column.length) continue;
       const count = column.length;
       const values = Float64Array.from(column).sort();
-      const diverged = d3.sum(lost, (end) => end <= step);
+      const diverged = d3.sum(lost, (end) => end < step);
+      if (count + diverged < trials.length) continue;
       // The worst values lie after the others in order if small ones are better.
       const rank = (k) => values[isLow ? k : k - diverged] ?? NaN;
       const half = (count + diverged - 1) / 2;
@@ -70,14 +80,15 @@ report.learningCurves = (() => {
   const told = (d, unit) => {
     const at = unit === "steps" ? `step ${d.step}` : `${shown(d.x)} ${unit}`;
     if ("seed" in d) return `${d.optimizer}, seed ${d.seed}\n${at}: ${d.value.toPrecision(4)}`;
-    const lost = d.diverged ? `, ${d.diverged} diverged` : "";
+    const lost = d.diverged ? `, ${d.diverged} lost` : "";
     const median = Number.isFinite(d.median) ? d.median.toPrecision(4) : "half of the seeds are lost";
     return `${d.optimizer}, ${d.count} seeds${lost}\n${at}: ${median}\nfrom ${d.low.toPrecision(4)} to ${d.high.toPrecision(4)}`;
   };
 
   return (problem, place) => {
-    const fresh = problem.trials.filter((trial) => trial.role === "fresh" && trial.values);
-    if (!fresh.length) return null;
+    const fresh = problem.trials.filter((trial) => trial.role === "fresh" && (trial.values || trial.value === null));
+    if (!fresh.some((trial) => trial.values)) return null;
+    const without = problem.optimizers.filter((name) => !fresh.some((trial) => trial.optimizer === name && trial.values));
     const heading = "Learning curves of the fresh seeds";
     const optimizers = problem.optimizers;
     const extents = fresh.flatMap((trial) => d3.extent(unpack(trial.values))).filter(Number.isFinite);
@@ -119,7 +130,8 @@ report.learningCurves = (() => {
           Plot.tip(pointed, Plot.pointer({ maxRadius: 200, x: "x", y: state.all ? "value" : (d) => Number.isFinite(d.median) ? d.median : d.low,
             title: (d) => told(d, state.unit) })),
         ],
-      }), note((state.all ? "A line is one seed." : "A line is the median over seeds, and its band is the range.") +
+      }), note((state.all ? "A line is one seed." : "A line is the median over all seeds, and its band is the range; both end where a seed ends. Seeds with steps of their own are interpolated between their points.") +
+        (without.length ? ` No curves are known of ${without.join(", ")}.` : "") +
         (problem.target ? " The dotted line is the target." : "") +
         (counts.length ? ` A cross and a dashed line mark where a seed diverged. From there on it counts as the worst value. ${counts.join(" ")}` : "") +
         (state.unit === "steps" ? "" : ` The ${state.unit} of a run are spread equally over its steps.`))];

@@ -4,7 +4,7 @@ report.searchPanels = (() => {
   const { element, note, words, shown, isDark, panel, check, select, spans, shared, axis, divergedOf } = report;
 
   const valuesOf = (trials, name) => trials.map((trial) => trial.setting[name]).filter((value) => value !== undefined && value !== null);
-  const tipOf = (trial) => [`${trial.optimizer}: ${trial.value === null ? `diverged at step ${trial.divergedStep}` : trial.value.toPrecision(4)}`,
+  const tipOf = (trial) => [`${trial.optimizer}: ${trial.value === null ? (trial.failure || `diverged at step ${trial.divergedStep}`) : trial.value.toPrecision(4)}`,
     ...Object.entries(trial.setting).map(([name, value]) => `${words(name)} ${shown(value)}`), trial.source].join("\n");
   const bestOf = (problem, points, value) => problem.direction === "min" ? d3.least(points, value) : d3.greatest(points, value);
   const worstOf = (problem, values) => problem.direction === "min" ? d3.max(values) : d3.min(values);
@@ -73,7 +73,7 @@ report.searchPanels = (() => {
           Plot.dot(points.filter((d) => d.value === null), { x: "x", y: () => worst, stroke: "optimizer", symbol: "times", strokeOpacity: opacity }),
           Plot.tip(seen, Plot.pointer({ maxRadius: 200, x: "x", y: "value", title: tipOf })),
         ],
-      }), note(`The star is the best setting of each optimizer by its mean over seeds; a cross is a trial that diverged. ${lost.join(" ")}`)];
+      }), note(`The star is the best setting of each optimizer by its mean over seeds; a cross is a trial that diverged or has no result. ${lost.join(" ")}`)];
     });
     filter.listeners.push(made.redraw);
   };
