@@ -25,11 +25,13 @@ from pathlib import Path
 from gradjax.analysis import family
 from gradjax.analysis.across import across
 from gradjax.analysis.comparison import Table, compare
+from gradjax.analysis.horizons import speedups
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.pages.content import content
 from gradjax.pages.page import page
 from gradjax.pages.pairs import pairs_csv
+from gradjax.pages.speedups import speedups_csv
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.plots.comparison import learning_curves
 from gradjax.plots.profiles import performance_profiles
@@ -149,6 +151,8 @@ def write(arguments: list[str]) -> None:
     }
     if any(table.pairs for table in tables):
         files["pairs.csv"] = pairs_csv(tables)
+    if ratios := speedups(tables):
+        files["speedups.csv"] = speedups_csv(ratios)
     for k, svg in enumerate(curves.values()):
         files[f"curves-{k}.svg"] = svg
     for svg in profiles.values():

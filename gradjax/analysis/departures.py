@@ -9,6 +9,9 @@ from gradjax.analysis.searches import searched
 from gradjax.types.comparisons import NEVER_RUN, SET_ASIDE, Metric, Outcome
 
 FEWEST_SEEDS = 5
+EDGE = 0.05  # of a declared range at each end, on the scale of the search
+_DECLARED = f"in the outermost {100 * EDGE:.0f} % of its declared range"
+_TRIED = "at the edge of what was tried"
 _TOLERANCE = 0.02  # of the gradients of a run, beside the gradients of one step
 
 
@@ -47,10 +50,9 @@ def doubts(
         found.append(
             "All seeds gave the same value, so there is no spread to compare it by."
         )
-    tried = [one for one in outcomes if one.role == "search"]
-    tried = [one for one in tried if one.optimizer == own[0].optimizer]
-    for name in _at_edge(own[0].setting, tried):
-        found.append(f"The best {name} lies at the edge of what was tried.")
+    where = _DECLARED if own[0].places is not None else _TRIED
+    for name in _at_edge(own[0], outcomes):
+        found.append(f"The best {name} lies {where}.")
     return found
 
 
@@ -142,17 +144,23 @@ def _inside(
     outcomes: Sequence[Outcome],
     sizes: Mapping[str, int],
 ) -> Rule:
-    text = "The best setting does not lie at the edge of what was tried"
+    """Checks that no chosen setting lies at the edge of its space.
+
+    The space of an optimizer is the declared one: a number is at the edge in the
+    outermost 5 % of its range, on the scale of the search. Where no declared range is
+    known, as for the results of others, it is at the edge if no tried value lies
+    beyond it.
+    """
+    known = {name: own[0].places is not None for name, own in fresh.items()}
+    where = _TRIED if not any(known.values()) else _DECLARED
+    text = f"The best setting does not lie {where}"
     if not sizes:
         return Rule(text, None, "there are no trials of a search")
-    edges = {
-        name: _at_edge(
-            own[0].setting,
-            [one for one in outcomes if (one.role, one.optimizer) == ("search", name)],
-        )
-        for name, own in fresh.items()
-    }
-    said = [f"{name}: {', '.join(found)}" for name, found in edges.items() if found]
+    said = []
+    for name, own in fresh.items():
+        rule = "" if known[name] or where == _TRIED else f" ({_TRIED})"
+        if found := _at_edge(own[0], outcomes):
+            said.append(f"{name}: {', '.join(found)}{rule}")
     return Rule(text, not said, "; ".join(said))
 
 
@@ -193,11 +201,18 @@ def _unused_seeds(fresh: Mapping[str, list[Outcome]], outcomes: Any) -> Rule:
     return Rule(text, not again, ", ".join(map(str, again[:5])))
 
 
-def _at_edge(setting: Mapping[str, Any], tried: list[Outcome]) -> list[str]:
-    """Returns the numbers of a setting that are the extreme ones of the search."""
+def _at_edge(best: Outcome, outcomes: Sequence[Outcome]) -> list[str]:
+    """Returns the numbers of a chosen setting that lie at the edge, see `_inside`."""
+    if best.places is not None:
+        return [name for name, at in best.places.items() if not EDGE < at < 1 - EDGE]
+    tried = [
+        one.setting
+        for one in outcomes
+        if (one.role, one.optimizer) == ("search", best.optimizer)
+    ]
     names = []
-    for name, value in setting.items():
-        values: list[Any] = [one.setting.get(name) for one in tried]
+    for name, value in best.setting.items():
+        values: list[Any] = [setting.get(name) for setting in tried]
         if not all(isinstance(one, int | float) for one in [value, *values]):
             continue
         if len(set(values)) > 1 and value in (min(values), max(values)):

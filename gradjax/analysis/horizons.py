@@ -22,7 +22,8 @@ class HorizonSpeedup(NamedTuple):
     horizon: int  # length of the baseline's runs
     unit: str  # of the horizons: "gradients" or "steps"
     horizons: tuple[int, ...]  # lengths of the optimizer's runs
-    speedup: Speedup
+    speedup: Speedup | None  # None: it cannot be computed
+    reason: str = ""  # why not, a clause
 
 
 def budget_of(label: str) -> tuple[str, int, str] | None:
@@ -42,14 +43,15 @@ def speedups(tables: Sequence[Table]) -> list[HorizonSpeedup]:
 
     Tables of one problem with other budgets are its horizons. Each optimizer was tuned
     for each of them, so the ends are those of complete runs. An optimizer with a
-    diverged seed, or with other seeds than the baseline, is left out.
+    diverged seed, with other seeds than the baseline or without one of the horizons has
+    no speed-up, and the reason is stated.
 
     Args:
       tables: one per problem with its budget and metric.
 
     Returns:
-      One speed-up per problem and optimizer, for problems with at least 2 horizons, a
-      baseline and 2 common seeds.
+      One speed-up per problem and optimizer, for problems with at least 2 horizons and
+      a baseline.
     """
     groups: dict[tuple[str, ...], list[tuple[int, Table]]] = {}
     for table in tables:
@@ -71,21 +73,37 @@ def _of_problem(
     problem, unit, _, baseline = key
     horizons = tuple(horizon for horizon, _ in own)
     rows = [{row.optimizer: row for row in table.rows} for _, table in own]
-    theirs = rows[-1].get(baseline)
+    theirs = rows[-1][baseline]
     direction = own[0][1].metric.direction
     found = []
-    for name in rows[-1]:
-        ours = [one[name] for one in rows if name in one]
-        if theirs is None or name == baseline or len(ours) < len(rows):
+    for name in dict.fromkeys(name for one in reversed(rows) for name in one):
+        if name == baseline:
             continue
-        if all(_is_like(row, theirs) for row in [*ours, theirs]):
-            values = np.stack([row.values for row in ours])
+        about = (problem, name, baseline, horizons[-1], unit, horizons)
+        ours = [one.get(name) for one in rows]
+        reason = _obstacle(ours, theirs, horizons, unit)
+        ratio = None
+        if not reason:
+            values = np.stack([row.values for row in ours if row is not None])
             ratio = speedup(horizons, values, horizons[-1], theirs.values, direction)
-            about = (problem, name, baseline, horizons[-1], unit, horizons)
-            found.append(HorizonSpeedup(*about, ratio))
+        found.append(HorizonSpeedup(*about, ratio, reason))
     return found
 
 
-def _is_like(row: Row, other: Row) -> bool:
-    """Returns whether a row has the seeds of another one, and none that diverged."""
-    return row.seeds == other.seeds and len(row.seeds) > 1 and not row.num_diverged
+def _obstacle(
+    ours: Sequence[Row | None], theirs: Row, horizons: Sequence[int], unit: str
+) -> str:
+    """Returns why there is no speed-up, as a clause; "" if there is one."""
+    if theirs.lost:
+        return f"{theirs.optimizer} {theirs.lost} seeds at {horizons[-1]:,} {unit}"
+    if len(theirs.seeds) < 2:
+        return "one seed has no spread"
+    for row, horizon in zip(ours, horizons, strict=True):
+        at = f"at {horizon:,} {unit}"
+        if row is None:
+            return f"it was not run {at}"
+        if row.lost:
+            return f"it {row.lost} seeds {at}"
+        if row.seeds != theirs.seeds:
+            return f"its seeds {at} are not those of {theirs.optimizer}"
+    return ""

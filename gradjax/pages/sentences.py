@@ -114,6 +114,11 @@ def _family(table: Table) -> str:
 
 def speedup(one: HorizonSpeedup) -> str:
     """Returns how much shorter the runs of an optimizer can be, in one sentence."""
+    if one.speedup is None:
+        return (
+            f"{one.problem}: {one.optimizer} has no speed-up over {one.baseline},"
+            f" because {one.reason}."
+        )
     estimate, low, high = one.speedup
     against = f"{one.baseline} at {one.horizon:,} {one.unit}"
     name, first, last = one.optimizer, one.horizons[0], one.horizons[-1]

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradjax.analysis.comparison import Row, Table
+from gradjax.analysis.horizons import speedups
 from gradjax.pages.cells import command_of, figure, row_cells, words
 from gradjax.pages.pairs import pairs_latex
 from gradjax.pages.profiles import profiles
+from gradjax.pages.speedups import speedups_latex
 from gradjax.pages.text import csv_cell, latex
 
 COLUMNS = (
@@ -73,6 +75,8 @@ def to_latex(tables: Sequence[Table]) -> str:
     r"""Returns the tables for \usepackage{booktabs}: of each problem, and over all."""
     found = [_latex_table(table) for table in tables]
     found += [pairs_latex(table) for table in tables if table.pairs]
+    if ratios := speedups(tables):
+        found.append(speedups_latex(ratios))
     if (scores := profiles(tables)) is not None:
         found.append(_latex_scores(scores))
     return "\n\n".join(found) + "\n"

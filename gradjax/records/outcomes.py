@@ -4,6 +4,7 @@ import json
 import math
 import shlex
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,44 @@ def _outcome(
         num_gradients=row["num_gradients"],
         search=_search(store.plan),
         command=_command(folder, row["trial"]),
+        places=places(store.plan["space"], row),
         failure=failure,
     )
+
+
+def places(
+    space: Sequence[Mapping[str, Any]], row: Mapping[str, Any]
+) -> dict[str, float]:
+    """Returns the place of each tuned number of a trial in its declared range.
+
+    A place is the coordinate in the unit cube: 0 at the low end and 1 at the high end,
+    over the logarithm for a range `log(low, high)`. A list of numbers has equally
+    spaced places in ascending order.
+
+    Args:
+      space: the dimensions, as a plan records them.
+      row: of the trial.
+    """
+    found = {}
+    for one in space:
+        value, own = row.get(one["name"]), one.get("optimizers")
+        is_own = not own or row["optimizer"] in own
+        if is_own and (at := _place(one, value)) is not None:
+            found[one["name"]] = at
+    return found
+
+
+def _place(one: Mapping[str, Any], value: Any) -> float | None:
+    """Returns the place of a value in a dimension; None if it is not a number there."""
+    listed = [one["low"], one["high"]] if one["kind"] != "choice" else one["values"]
+    if not all(type(number) in (int, float) for number in [value, *listed]):
+        return None
+    if one["kind"] == "choice":
+        order = sorted(set(listed))
+        return order.index(value) / (len(order) - 1) if len(order) > 1 else None
+    scale = math.log if one["kind"] == "log" else float
+    low, high, at = (scale(number) for number in (*listed, value))
+    return min(max((at - low) / (high - low), 0.0), 1.0) if high > low else None
 
 
 def _finite(value: Any) -> float:

@@ -1,5 +1,6 @@
 """Types for the comparison of optimizers on problems."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gradjax.types.results import Series
@@ -28,6 +29,8 @@ class Outcome(NamedTuple):
     seconds: float = float("nan")  # of training alone; NaN: not known
     search: str = ""  # the method that chose the setting, as in "random"; "": not known
     command: str = ""  # the command that shows the trial
+    places: Mapping[str, float] | None = None  # tuned number -> its place in the
+    # declared range, from 0 to 1 on the scale of the search; None: not known
     failure: str = ""  # one of the three above; "": it ended or diverged
 
 

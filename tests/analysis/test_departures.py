@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 
-from gradjax.analysis.departures import doubts, rules
+from gradjax.analysis.departures import EDGE, doubts, rules
+from gradjax.records.outcomes import places
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
 
 EMPTY = Series(np.empty(0), np.empty(0))
+LOSS = Metric("loss", "min")
 ACCURACY = Metric("test_accuracy", "max", 360, "validation_accuracy")
 
 
@@ -70,3 +73,36 @@ def test_seeds_of_a_problem_without_randomness_are_one_run():
     )
     varied = [one._replace(value=0.9 + one.seed / 100) for one in own[:5]]
     assert not any(one.startswith(said) for one in doubts(varied, ACCURACY, own))
+
+
+def test_the_edge_is_that_of_the_declared_range_where_it_is_known():
+    """The largest of a few tried rates may lie far inside its declared range."""
+    space = [{"name": "learning_rate", "kind": "log", "low": 1e-4, "high": 1e2}]
+    row = {"learning_rate": 1.0, "optimizer": "adam"}
+    assert places(space, row)["learning_rate"] == pytest.approx(2 / 3)
+    at = places(space, row | {"learning_rate": 1e2 / 10**0.29})["learning_rate"]
+    assert (
+        at
+        > 1 - EDGE
+        > places(space, row | {"learning_rate": 1e2 / 10**0.31})["learning_rate"]
+    )
+    listed = [{"name": "b1", "kind": "choice", "values": [0.9, 0, 0.5], "low": None}]
+    assert places(listed, {"b1": 0.5, "optimizer": "adam"}) == {"b1": 0.5}
+    runs = _runs("adam", 100, rate=1.0)
+    inside = [one._replace(places={"learning_rate": 0.7}) for one in runs]
+    outside = [one._replace(places={"learning_rate": 0.97}) for one in runs]
+    declared = "The best setting does not lie in the outermost 5 % of its declared"
+    found = [rules(own, ACCURACY)[2] for own in (inside, outside, runs)]
+    assert [one.detail for one in found] == ["", *2 * ["adam: learning_rate"]]
+    assert [one.text.startswith(declared) for one in found] == [True, True, False]
+    mixed = rules([*inside, *_runs("sgd", 100, rate=1.0)], ACCURACY)[2]
+    assert mixed.detail == "sgd: learning_rate (at the edge of what was tried)"
+    (said,) = [
+        one
+        for one in doubts(outside[:5], LOSS, outside)
+        if "edge" in one or "5 %" in one
+    ]
+    assert (
+        said
+        == "The best learning_rate lies in the outermost 5 % of its declared range."
+    )
