@@ -6,11 +6,12 @@ usage: python -m scripts.report FOLDER... [--csv=FILE] [--baseline=OPTIMIZER]
 The page needs no network and no server: it holds its data, its charts and its tables.
 Folders of one problem and one budget are compared with each other. `--csv` adds
 anyone's results, with the columns optimizer, problem, seed, step, metric and value, and
-perhaps gradients and seconds. Verdicts compare each optimizer with the baseline over
-common seeds; without `--baseline` there are none. `--pairs=all` compares every pair of
-optimizers, and corrects for all of them. Times to target need a target: that
-of the suite with the same budget, or `--target=0.97`, or for one of several problems
-`--target='digits_mlp=0.97'`; without any, it is what the baseline reaches.
+perhaps gradients, seconds and direction (min or max is better). Verdicts compare each
+optimizer with the baseline over common seeds; without `--baseline` there are none.
+`--pairs=all` compares every pair of optimizers, and corrects for all of them. Times to
+target need a target: that of the suite with the same budget, or `--target=0.97`, or for
+one of several problems `--target='digits_mlp=0.97'`; without any, it is what the
+baseline reaches.
 """
 
 import argparse

@@ -114,13 +114,35 @@ def test_the_target_is_given_by_a_flag_or_by_the_suite(tmp_path):
     assert tables[0].metric.target == 0.9
 
 
+def test_a_column_says_that_larger_is_better_and_heads_may_have_spaces(tmp_path):
+    path = tmp_path / "results.csv"
+    head = "Optimizer, problem, seed, step, metric, value, direction\n"
+    path.write_text(head + "adam, p, 0.0, 1e1, f1, 0.5, max\n")
+    ((metric, (found,)),) = outcomes_csv(path)
+    assert (metric.name, metric.direction, found.steps) == ("f1", "max", 10)
+    for more, words in (("upwards", "expected min or max"), ("min", "two directions")):
+        path.write_text(head + f"a,p,0,1,f1,1,max\na,p,0,2,f1,1,{more}\n")
+        with pytest.raises(Refusal, match=f"line 3: .*{words}"):
+            outcomes_csv(path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         (HEADER, "has no rows"),
         ("optimizer,seed\nadam,0\n", "no column 'problem'"),
-        (HEADER + "adam,p,zero,1,loss,0.5\n", "line 2: seed and step must be integers"),
-        (HEADER + "adam,p,0,1\n", "line 2"),
+        (HEADER + "adam,p,zero,1,loss,0.5\n", "line 2: seed and step must be whole"),
+        (HEADER + "adam,p,0,1\n", "line 2: has 4 fields, but there are 6 columns"),
+        (HEADER + "adam,p,0,1,loss,0.5,9\n", "line 2: has 7 fields"),
+        (HEADER + 'adam,p,0,1,loss,"0.5\n', "cannot be read as CSV"),
+        (HEADER + f'"{"x" * 200_000}",p,0,1,loss,1\n', "cannot be read as CSV"),
+        (HEADER + "adam,p,0,-1,loss,0.5\n", "the step at least 0"),
+        (HEADER + "adam,p,0,1.5,loss,0.5\n", "must be whole numbers"),
+        (HEADER + "adam,p,0,inf,loss,0.5\n", "must be whole numbers"),
+        (HEADER + " ,p,0,1,loss,0.5\n", "optimizer '' is no name"),
+        (HEADER + 2 * "adam,p,0,1,loss,0.5\n", "line 3: adam has a second value"),
+        (HEADER + "adam,p,0,1,f1,0.5\n", "'f1' does not say whether larger"),
+        (HEADER.replace(",", ";") + "a;p;0;1;loss;1\n", "separated by commas"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, text, words):
