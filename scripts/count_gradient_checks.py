@@ -9,7 +9,9 @@ multiplied by 1.01 (1.00003 in float64); the column says how many of these are f
 """
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax import problems
-from gradjax.derivatives.check import GradientCheck, check_gradient
+from gradjax.derivatives.check import GradientCheck, Programs, check_with, programs
 from gradjax.errors import Refusal
 from gradjax.report import terminal
 from gradjax.types import Problem
@@ -47,9 +49,9 @@ def count(
       num_planted: the number of checks with a planted mistake.
       num_directions: as `check_gradient` takes it.
     """
-    checks = [_check(problem, k, num_directions) for k in range(num_checks)]
-    leaves = [leaf for check in checks for leaf in check.leaves]
-    found = [_finds_mistake(problem, k, num_directions) for k in range(num_planted)]
+    check = functools.partial(_check, problem, _programs(problem), num_directions)
+    leaves = [leaf for seed in range(num_checks) for leaf in check(seed).leaves]
+    found = [_finds_mistake(check, seed) for seed in range(num_planted)]
     return Counts(
         sum(leaf.is_right for leaf in leaves),
         sum(not leaf.is_decided for leaf in leaves),
@@ -59,42 +61,52 @@ def count(
     )
 
 
+def _programs(problem: Problem) -> Programs:
+    """Returns the programs of all checks: the gradient of leaf k is scaled by f[k]."""
+
+    def loss(params: Any, batch: Any, key: Any, factors: jax.Array) -> Any:
+        leaves, tree = jax.tree.flatten(params)
+        scaled = map(_with_scaled_gradient, leaves, factors)
+        return problem.loss(jax.tree.unflatten(tree, scaled), batch, key)
+
+    return programs(loss)
+
+
 def _check(
-    problem: Problem, seed: int, num_directions: int, wrong: int | None = None
+    problem: Problem,
+    programs: Programs,
+    num_directions: int,
+    seed: int,
+    is_planted: bool = False,
 ) -> GradientCheck:
     """Checks the gradient at the parameters and on the batch of a seed."""
-    params = problem.init(jax.random.key(seed))
-    factor = 1.00003 if jnp.asarray(0.0).dtype == jnp.float64 else 1.01
-
-    def loss(params: Any, batch: Any, key: Any) -> Any:
-        leaves, tree = jax.tree.flatten(params)
-        if wrong is not None:
-            leaves[wrong] = _with_scaled_gradient(leaves[wrong], factor)
-        return problem.loss(jax.tree.unflatten(tree, leaves), batch, key)
-
-    return check_gradient(
-        loss,
-        params,
-        _batch(problem, seed),
-        jax.random.key(seed),
-        num_directions=num_directions,
-        seed=seed,
-    )
+    params, key = problem.init(jax.random.key(seed)), jax.random.key(seed)
+    num_leaves = len(jax.tree.leaves(params))
+    factors = np.ones(num_leaves)
+    if is_planted:
+        is_float64 = jnp.asarray(0.0).dtype == jnp.float64
+        factors[seed % num_leaves] = 1.00003 if is_float64 else 1.01
+    rest = (_batch(problem, seed), key, jnp.asarray(factors))
+    return check_with(programs, params, rest, num_directions, seed=seed)
 
 
-def _finds_mistake(problem: Problem, seed: int, num_directions: int) -> bool:
-    params = problem.init(jax.random.key(seed))
-    wrong = seed % len(jax.tree.leaves(params))
-    check = _check(problem, seed, num_directions, wrong)
-    leaf = check.leaves[wrong]
+def _finds_mistake(check: Callable[..., GradientCheck], seed: int) -> bool:
+    leaves = check(seed, is_planted=True).leaves
+    leaf = leaves[seed % len(leaves)]
     return leaf.is_decided and not leaf.is_right
 
 
-def _with_scaled_gradient(x: jax.Array, factor: float) -> jax.Array:
+@jax.custom_vjp
+def _with_scaled_gradient(x: jax.Array, factor: jax.Array) -> jax.Array:
     """Returns x; its gradient is multiplied by the factor."""
-    identity = jax.custom_vjp(lambda x: x)
-    identity.defvjp(lambda x: (x, None), lambda _, grad: (grad * factor,))
-    return identity(x)
+    del factor
+    return x
+
+
+_with_scaled_gradient.defvjp(
+    lambda x, factor: (x, factor),
+    lambda factor, grad: (grad * factor, jnp.zeros_like(factor)),
+)
 
 
 def _batch(problem: Problem, seed: int) -> Any:

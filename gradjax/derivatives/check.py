@@ -110,7 +110,6 @@ def check_gradient(
     count = as_whole(num_directions)
     if count is None or count < 1:
         raise Refusal(f"num_directions={num_directions!r}: must be a positive number")
-    num_directions = count
     if not callable(loss):
         raise Refusal(f"loss={loss!r}: expected a function")
     is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
@@ -118,22 +117,70 @@ def check_gradient(
         raise Refusal(f"tolerance={tolerance!r}: expected a positive number")
     checked_seed(seed)
     _check_leaves(params)
+    rest = _arguments(loss, batch, key)
+    return check_with(programs(loss), params, rest, count, tolerance, seed)
+
+
+class Programs(NamedTuple):
+    """The programs of a check, which compile at their first call."""
+
+    value: Callable[..., Any]  # (params, *rest) -> f[], not compiled
+    value_and_grad: Callable[..., Any]
+    values_along: Callable[..., Any]
+    slopes_along: Callable[..., Any]
+
+
+def programs(loss: Callable[..., Any]) -> Programs:
+    """Makes the programs with which the gradient of a loss is checked."""
+    value = partial(_value, loss)
+    return Programs(
+        value,
+        jax.jit(jax.value_and_grad(value)),
+        jax.jit(partial(values_along, value)),
+        jax.jit(partial(integrals.slopes_along, value)),
+    )
+
+
+def check_with(
+    programs: Programs,
+    params: Params,
+    rest: tuple[Any, ...],
+    num_directions: int = 16,
+    tolerance: float | None = None,
+    seed: int = 0,
+) -> GradientCheck:
+    """Checks a gradient with programs that many checks share.
+
+    Args:
+      programs: made from the loss.
+      params: a pytree of floats.
+      rest: the other arguments of the loss.
+      num_directions: as `check_gradient` takes it.
+      tolerance: likewise.
+      seed: likewise.
+    """
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), params)
-    value, rest = partial(_value, loss), _arguments(loss, batch, key)
-    eps = _checked_eps(value, params, rest)
+    dtype = _dtype_of(programs.value, params, rest)
+    number, tree = programs.value_and_grad(params, *rest)
+    if not np.isfinite(float(number)):
+        raise Refusal(
+            f"the loss is {float(number)} at these parameters: nothing to compare"
+        )
+    dtypes = (dtype, jnp.asarray(0.0).dtype)
+    eps = max(float(jnp.finfo(one).eps) for one in dtypes)
     usual = 1e-6 if eps < 1e-10 else 1e-3
     context = LeafContext(
         params,
         rest,
-        jax.jit(partial(values_along, value)),
-        jax.jit(partial(integrals.measure, value)),
+        programs.values_along,
+        programs.slopes_along,
         num_directions,
         eps,
         usual if tolerance is None else tolerance,
     )
     rng = np.random.default_rng(seed)
     names = _names(params)
-    leaves, grads = map(_on_host, (params, jax.jit(jax.grad(value))(params, *rest)))
+    leaves, grads = map(_on_host, (params, tree))
     checks = [
         check_leaf(context, k, leaf, rng)
         for k, leaf in enumerate(zip(names, leaves, grads, strict=True))
@@ -183,16 +230,12 @@ def _value(loss: Callable[..., Any], params: Params, *rest: Any) -> Any:
     return out[0] if isinstance(out, tuple) and len(out) == 2 else out
 
 
-def _checked_eps(value: Callable[..., Any], params: Params, rest: tuple) -> float:
-    """Returns the eps of all computations; refuses a loss that is no finite float."""
+def _dtype_of(value: Callable[..., Any], params: Params, rest: tuple) -> Any:
+    """Returns the type of the loss; refuses a loss that is not one float."""
     with named_errors("the loss fails"):
         seen = jax.eval_shape(value, params, *rest)
     is_array = isinstance(seen, jax.ShapeDtypeStruct)
     if not is_array or seen.shape or not jnp.issubdtype(seen.dtype, jnp.floating):
         found = f"{seen.dtype}{list(seen.shape)}" if is_array else type(seen).__name__
         raise Refusal(f"the loss gives {found}: expected one float, or (float, aux)")
-    number = float(jax.jit(value)(params, *rest))
-    if not np.isfinite(number):
-        raise Refusal(f"the loss is {number} at these parameters: nothing to compare")
-    dtypes = (seen.dtype, jnp.asarray(0.0).dtype)
-    return max(float(jnp.finfo(dtype).eps) for dtype in dtypes)
+    return seen.dtype

@@ -24,8 +24,7 @@ import numpy as np
 from gradjax.types import Params
 
 _NUM_PARTS = 16
-_NUM_CLOSE = 9  # points at which the scatter is measured, at multiples of _CLOSE_STEP
-_CLOSE_STEP = 2.0**-4  # of the shortest step
+_CLOSE_STEP = 2.0**-4  # of the shortest step; between points close together
 _SIGMAS = 4.0
 
 
@@ -47,14 +46,40 @@ class Measured(NamedTuple):
     close: jax.Array  # f[points]: values of the loss near the point
 
 
-def measure(
+def close_steps(steps: np.ndarray) -> np.ndarray:
+    """Returns the distances, both ways, at which the rounding error is measured.
+
+    There are as many as `steps`, so that the program is the same.
+    """
+    return steps[-1] * _CLOSE_STEP * np.arange(len(steps), 0, -1)
+
+
+def measured(
+    values: np.ndarray, close: np.ndarray, slopes: tuple[jax.Array, jax.Array]
+) -> Measured:
+    """Joins the measurements along one direction.
+
+    Args:
+      values: f[2 steps + 1], at +t for each step t, at 0, and at each -t.
+      close: the same at the distances of `close_steps`.
+      slopes: what `slopes_along` returned.
+    """
+    count = len(values) // 2
+    ordered = np.concatenate(
+        [close[:count], close[count : count + 1], close[:count:-1]]
+    )
+    changes = np.asarray(values[:count], np.float64) - values[count + 1 :]
+    return Measured(*slopes, changes, ordered)
+
+
+def slopes_along(
     value: Callable[..., Any],
     params: Params,
     direction: Params,
     steps: jax.Array,
     *rest: Any,
-) -> Measured:
-    """Measures the loss and its gradient on lines of several lengths.
+) -> tuple[jax.Array, jax.Array]:
+    """Computes the slope in the middle of each part of lines of several lengths.
 
     Args:
       value: (params, *rest) -> f[].
@@ -62,31 +87,28 @@ def measure(
       direction: a pytree of the same structure.
       steps: f[steps], half the length of each line in units of the direction.
       *rest: further arguments of `value`.
+
+    Returns:
+      The fields `slopes` and `sizes` of Measured.
     """
 
     def moved(t: jax.Array) -> Params:
         return jax.tree.map(lambda x, d: x + t * d, params, direction)
 
-    def on_line(t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        ahead, behind = moved(t), moved(-t)
+    def at(place: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        t, part = place
+        grads = jax.grad(value)(moved(t * part), *rest)
         # The move is rounded. The difference of its ends is exact.
-        move = jax.tree.map(jnp.subtract, ahead, behind)
+        move = jax.tree.map(jnp.subtract, moved(t), moved(-t))
+        products = jax.tree.leaves(jax.tree.map(jnp.multiply, grads, move))
+        sums = jnp.stack([jnp.stack([x.sum(), abs(x).sum()]) for x in products])
+        slope, size = sums.sum(axis=0)
+        return slope, size
 
-        def at(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-            grads = jax.grad(value)(moved(t * part), *rest)
-            products = jax.tree.leaves(jax.tree.map(jnp.multiply, grads, move))
-            sums = jnp.stack([jnp.stack([x.sum(), abs(x).sum()]) for x in products])
-            slope, size = sums.sum(axis=0)
-            return slope, size
-
-        parts = (2.0 * jnp.arange(_NUM_PARTS) + 1.0) / _NUM_PARTS - 1.0
-        slopes, sizes = jax.lax.map(at, parts)
-        return slopes, sizes.max(), value(ahead, *rest) - value(behind, *rest)
-
-    near = (jnp.arange(_NUM_CLOSE) - _NUM_CLOSE // 2) * steps[-1] * _CLOSE_STEP
-    close = jax.lax.map(lambda t: value(moved(t), *rest), near)
-    slopes, sizes, changes = jax.lax.map(on_line, steps)
-    return Measured(slopes, sizes, changes, close)
+    parts = (2.0 * jnp.arange(_NUM_PARTS) + 1.0) / _NUM_PARTS - 1.0
+    places = jnp.repeat(steps, _NUM_PARTS), jnp.tile(parts, len(steps))
+    slopes, sizes = (x.reshape(len(steps), -1) for x in jax.lax.map(at, places))
+    return slopes, sizes.max(axis=1)
 
 
 def compare(
@@ -98,7 +120,7 @@ def compare(
     that it is wrong, and on its sign.
 
     Args:
-      measured: what `measure` returned, on the host.
+      measured: the measurements.
       steps: f[steps].
       length: the length of the direction.
       eps: the spacing of floats at 1.

@@ -39,7 +39,7 @@ class LeafContext(NamedTuple):
     params: Params
     rest: tuple[Any, ...]  # the arguments of the loss after the parameters
     values_along: Callable[..., Any]  # compiled
-    measure: Callable[..., integrals.Measured]  # compiled
+    slopes_along: Callable[..., Any]  # compiled
     num_directions: int
     eps: float
     tolerance: float
@@ -109,7 +109,12 @@ def _on_line(
 ) -> _Seen:
     """Compares the gradient with the loss along a line through the point."""
     tree, steps = in_leaf(context.params, index, direction), _steps(context)
-    measured = context.measure(context.params, tree, steps, *context.rest)
+    values, close = (
+        np.asarray(context.values_along(context.params, tree, ts, *context.rest))
+        for ts in (steps, integrals.close_steps(steps))
+    )
+    slopes = context.slopes_along(context.params, tree, steps, *context.rest)
+    measured = integrals.measured(values, close, slopes)
     length = float(np.linalg.norm(direction))
     line = integrals.compare(measured, steps, length, context.eps, context.tolerance)
     here = float(np.vdot(grad, direction)) / length
