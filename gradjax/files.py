@@ -78,12 +78,16 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, only: str | None = None) -> dict[str, np.ndarray]:
     """Reads an `.npz` that `write_npz` wrote, as a dictionary name -> array.
 
     The checksums of the archive are verified. An archive is refused if it has pickled
     objects, compressed members (a small file could unpack to a huge one), duplicate
     names, or a member whose size differs from the declared one.
+
+    Args:
+      path: the file.
+      only: the name of the array that is read; None: all of them.
 
     Raises:
         Refusal: the file is damaged or is not such an archive; the message names it.
@@ -100,8 +104,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             # A flipped bit in the length of a comment can hide the members after it.
             if archive.comment or any(member.comment for member in members):
                 raise Refusal(f"{path}: damaged (a comment where none was written)")
-            values = [_read_member(archive, member) for member in members]
-            return dict(zip(names, values, strict=True))
+            return {
+                name: _read_member(archive, member)
+                for name, member in zip(names, members, strict=True)
+                if only in (None, name)
+            }
     # zipfile raises RuntimeError where a flipped bit means "encrypted" or "too new".
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         if isinstance(error, Refusal | FileNotFoundError):

@@ -79,13 +79,10 @@ def job_of(
     folder = _folder(what, settings, options, varied, plan)
     _check_start(initial, folder)
     known = {} if options.overwrite else planning.known_plan(folder)
-    settings = longer.resumed(settings, known, planning.is_extended(folder, known))
     trials = functools.partial(planning.first_trials, asked, varied, method)
-    extension = longer.of_record(
-        settings, plan, known, (trials, program), options.workdir
+    settings, extension = longer.settled(
+        settings, plan, known, (trials, program), folder, options.workdir
     )
-    if extension is not None:
-        settings, notes = extension.settings, [*notes, extension.words]
     plan = longer.with_settings(plan, settings)
     groups = planning.first_groups(settings, asked, varied, method, program)
     execution = planning.executed(

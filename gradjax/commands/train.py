@@ -79,7 +79,7 @@ def train(
     )
     try:
         if job.extension is not None:
-            store = extended.begin(store, job.plan)
+            store = extended.begin(store, job.plan, job.extension, terminal.say)
         with signals.heard() as stop_requested:
             return _run(job, store, options, stop_requested)
     finally:

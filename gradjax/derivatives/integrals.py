@@ -42,8 +42,8 @@ class Measured(NamedTuple):
 
     slopes: jax.Array  # f[steps, parts]: gradient . (x+ - x-) at each midpoint
     sizes: jax.Array  # f[steps]: sum |gradient (x+ - x-)|, the scale of its rounding
-    changes: jax.Array  # f[steps]: loss(x+) - loss(x-)
-    close: jax.Array  # f[points]: values of the loss near the point
+    changes: np.ndarray  # f64[steps]: loss(x+) - loss(x-)
+    close: np.ndarray  # f[points]: values of the loss near the point
 
 
 def close_steps(steps: np.ndarray) -> np.ndarray:

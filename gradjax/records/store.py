@@ -32,6 +32,7 @@ __all__ = [
     "append",
     "close",
     "commit",
+    "commit_copy",
     "commit_params",
     "commit_states",
     "committed_segments",
@@ -81,6 +82,30 @@ def commit(
             is not deterministic), a bad name or array, or the disk is full.
     """
     _commit(store, "segment", name, arrays, metadata)
+
+
+def commit_copy(
+    store: Store,
+    name: str,
+    arrays: Mapping[str, Any],
+    of: dict[str, Any],
+    /,
+    **metadata: Any,
+) -> None:
+    """Stores what a committed file holds under another name, as `commit` does.
+
+    Args:
+      store: open to write.
+      name: as `commit` takes it.
+      arrays: likewise.
+      of: the fields of the line of the file, whose environment is that of the copy.
+      metadata: as `commit` takes it.
+
+    Raises:
+        Refusal: see `commit`.
+    """
+    mark = {key: of[key] for key in ("environment",) if key in of}
+    _commit(store, "segment", name, arrays, metadata, mark)
 
 
 def commit_params(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
@@ -153,7 +178,8 @@ def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
     others = [record for record in store.snapshots if record["name"] != name]
     before, outdated = others[-1:], [record["file"] for record in others[:-1]]
     keeps = {"digest": digest, "keeps": [record["name"] for record in before]}
-    added = _keep(store, "snapshot", "snapshot", name, values, keeps)
+    more = _mark(store) | keeps
+    added = _keep(store, "snapshot", "snapshot", name, values, more)
     store.snapshots[:] = [*before, added]
     with disk_errors(store.folder / "snapshots"):
         faults.reach("snapshot:before_prune")
@@ -180,6 +206,7 @@ def _commit(
     name: str,
     arrays: Mapping[str, Any],
     metadata: dict[str, Any],
+    mark: dict[str, Any] | None = None,
 ) -> None:
     values, digest = _check(store, kind, name, arrays)
     if clash := _OURS & metadata.keys():
@@ -193,7 +220,8 @@ def _commit(
             " another version, another device, or not deterministic"
         )
     more = {"digest": digest, **more}
-    store.files[name] = _keep(store, "commit", kind, name, values, more)
+    mark = _mark(store) if mark is None else mark
+    store.files[name] = _keep(store, "commit", kind, name, values, mark | more)
     store.lost.pop(name, None)
 
 
@@ -260,7 +288,7 @@ def _keep(
 ) -> dict[str, Any]:
     """Writes a file, then its line in the journal; returns the line."""
     content = npz_bytes(arrays)
-    record = {**archive.describe(kind, name, content), **_mark(store), **more}
+    record = {**archive.describe(kind, name, content), **more}
     path = store.folder / record["file"]
     with disk_errors(path):
         write_file(path, content, stage)

@@ -137,6 +137,8 @@ class Segment(NamedTuple):
     blocks: BlockRange
     run_s: float
     round_hash: str
+    copied: dict[str, Any] | None = None  # the line of the segment of another cohort
+    # with which it ends, if it is a copy; it is in the environment of that line
 
 
 def commit_segment(
@@ -151,7 +153,7 @@ def commit_segment(
       results: of all trials of the cohort.
       segment: the trials and blocks.
     """
-    plan, (rows, blocks, run_s, round_hash) = results.plan, segment
+    plan, (rows, blocks, run_s, round_hash, copied) = results.plan, segment
     arrays = results_of.to_arrays(results, rows, blocks)
     about = {
         "interval": list(blocks),
@@ -162,7 +164,23 @@ def commit_segment(
         "round": round_hash,
     }
     arrays |= {"trial": np.asarray(ids)[rows]}
-    stored.commit(store, name, arrays, **about)
+    if copied is None:
+        stored.commit(store, name, arrays, **about)
+        return
+    stored.commit_copy(store, name, arrays, copied, **about, is_copy=True)
+
+
+def can_go_on(store: Any, prefix: str) -> bool:
+    """Returns whether a cohort with a segment has ended, or has a snapshot of its own.
+
+    Args:
+      store: open to write.
+      prefix: the start of the names of the cohort's segments.
+    """
+    names = [one for one in stored.committed_segments(store) if one.startswith(prefix)]
+    if any(one["name"] in names for one in store.snapshots[-1:]):
+        return True
+    return prefix in stored.committed_params(store) and _is_last(store, max(names))
 
 
 def _collect(active: Active) -> Trials:

@@ -5,15 +5,17 @@ blocks of the trunk are taken over (`training.trunk`). Its trials have ids of th
 a copy of these blocks as their first segment, and the states after them as a snapshot.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.files import named_disk_errors
+from gradjax.files import named_disk_errors, read_npz
 from gradjax.records import extension, journal, reading
 from gradjax.records import store as stored
 from gradjax.sweeps import execute, points
+from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.points import Trial
 from gradjax.trials import batches
 from gradjax.trials import results as results_of
@@ -21,15 +23,50 @@ from gradjax.trials.lanes import Lanes
 from gradjax.types import Settings
 
 
-def begin(store: Any, plan: dict[str, Any]) -> Any:
+def begin(
+    store: Any, plan: dict[str, Any], longer: Longer, say: Callable[[str], None]
+) -> Any:
     """Extends the plan of a store; returns the store with the longer plan.
+
+    If the journal has lost the line of this extension, only the line is restored.
 
     Args:
       store: open to write, with the plan of the shorter run.
       plan: of the longer run.
+      longer: the settings of the longer run.
+      say: is called with the line that says where the longer run begins.
 
     Raises:
         Refusal: the shorter run has not finished, or its states are not stored.
+    """
+    if not _was_begun(store, longer.settings):
+        steps = _steps_from(store)
+        if steps:
+            to = f"to step {longer.num_steps:,}, with evaluations as before"
+            say(f"goes on from step {steps:,} {to}")
+    with named_disk_errors(store.folder):  # it is not finished any more
+        (store.folder / "summary.json").unlink(missing_ok=True)
+    stored.append(store, extension.event(store.plan, journal.plain(plan, "the plan")))
+    return store._replace(plan=extension.extended(store.plan, store.events))
+
+
+def _was_begun(store: Any, settings: Settings) -> bool:
+    """Returns whether the journal lists the trials of this longer run already."""
+    listed = [one for one in stored.events(store) if "continues" in one]
+    return any(one["ids"] == _ids(settings, one) for one in listed)
+
+
+def _ids(settings: Settings, event: dict[str, Any]) -> list[str]:
+    """Returns the ids that the trials of a round have with these settings."""
+    pairs = [(one["point"], one["seed"]) for one in event["trials"]]
+    return [points.trial(settings, *pair).id for pair in pairs]
+
+
+def _steps_from(store: Any) -> int:
+    """Returns the step from which the trials of a store can all go on.
+
+    Raises:
+        Refusal: a trial has not finished, or its states are not stored.
     """
     fix = f"--init_from={store.folder} with another --workdir starts at its parameters"
     rows = reading.rows(store)
@@ -38,26 +75,41 @@ def begin(store: Any, plan: dict[str, Any]) -> Any:
             f"{store.folder} has not finished its steps: the command with which it was"
             " begun ends it, and then a larger number goes on"
         )
-    there = [
-        stored.read(store, name)["trial"] for name in stored.committed_states(store)
-    ]
-    known = set(np.concatenate(there).tolist()) if there else set()
-    going = [
+    there = {name: _trials_of(store, name) for name in stored.committed_states(store)}
+    going = {
         id
         for id, row in rows.items()
         if row["status"] == "finished" and row["round"] != "fresh"
-    ]
-    if not set(going) <= known:
+    }
+    if not going <= {id for ids in there.values() for id in ids}:
         raise Refusal(
             f"{store.folder} does not hold the states from which its trials could go on"
             " (--keep_params=none, a sweep without --keep_params=all, damage, or an"
             f" older version of gradjax); {fix}"
         )
-    with named_disk_errors(store.folder):  # it is not finished any more
-        (store.folder / "summary.json").unlink(missing_ok=True)
-    longer = journal.plain(plan, "the plan")
-    stored.append(store, extension.event(store.plan, longer))
-    return store._replace(plan=extension.extended(store.plan, store.events))
+    begun = [_end_of(store, name) for name, ids in there.items() if going & {*ids}]
+    return min(begun, default=0)
+
+
+def _trials_of(store: Any, name: str) -> list[str]:
+    """Returns the ids of the trials of committed states; their values are not read."""
+    path = store.folder / stored.committed_states(store)[name]["file"]
+    return read_npz(path, only="trial")["trial"].tolist()
+
+
+def _end_of(store: Any, name: str) -> int:
+    """Returns the step of committed states; 0 if the segments before them are lost."""
+    cohort = name.removesuffix("-states")
+    blocks = stored.committed_states(store)[name]["blocks"]
+    return next(
+        (
+            record["steps"]
+            for segment, record in stored.committed_segments(store).items()
+            if segment.rpartition("-")[0] == cohort
+            and sum(record["interval"]) == blocks
+        ),
+        0,
+    )
 
 
 def continuing(
@@ -79,28 +131,36 @@ def continuing(
     befores = [base._replace(**one["from"]) for one in extension.every(events)]
     for event in rounds:
         pairs = [(one["point"], one["seed"]) for one in event["trials"]]
-        shorter = (
-            [points.trial(before, *pair).id for pair in pairs] for before in befores
-        )
+        shorter = (_ids(before, event) for before in befores)
         label = extension.label(event)
         if label not in done and event["ids"] in shorter:
             found.append((label, [points.trial(base, *pair) for pair in pairs]))
     return found
 
 
-def goes_on(store: Any, event: dict[str, Any]) -> bool:
+def goes_on(base: Settings, store: Any, event: dict[str, Any]) -> bool:
     """Returns whether a round continues another one, and no other continues it.
 
     All seeds of a record go on together, whatever number a command asks for.
+
+    Raises:
+        Refusal: the trials of the round are longer than those of `base`.
     """
     done = extension.continued(stored.events(store))
-    return "continues" in event and extension.label(event) not in done
+    if "continues" not in event or extension.label(event) in done:
+        return False
+    if event["ids"] != _ids(base, event):
+        raise Refusal(
+            f"{store.folder}: the journal has lost the line that made its trials"
+            " longer: the command with the larger number of steps restores it"
+        )
+    return True
 
 
 def adopt(
     store: Any, prefix: str, lanes: Lanes, cohort: list[Trial], event: dict[str, Any]
 ) -> None:
-    """Gives a cohort the trunk of the shorter run, unless it has it already.
+    """Gives a cohort the trunk of the shorter run, unless it can go on already.
 
     If the record has lost a part of the shorter run, a line says so, and the cohort is
     trained from its first step.
@@ -111,9 +171,16 @@ def adopt(
       lanes: the program of the longer run.
       cohort: its trials.
       event: lists the trials of its round, which continues another one.
+
+    Raises:
+        Refusal: the cohort has the trunk, and all states after it are lost.
     """
     name = f"{prefix}-{0:06d}"
-    if name in stored.committed_segments(store):
+    there = stored.committed_segments(store).get(name)
+    if there is not None:
+        is_trained = not there.get("is_copy", False)
+        if not is_trained and not execute.can_go_on(store, prefix):
+            _restore(store, name, [one.id for one in cohort], event)
         return
     before = _before(store, event, [one.id for one in cohort])
     if before is None:
@@ -129,13 +196,13 @@ def adopt(
         [one.seed for one in cohort],
         cohort[0].settings.trace_every,
     )
-    end, run_s = 0, 0.0
+    end, run_s, copied = 0, 0.0, {}
     for segment, record in sorted(stored.committed_segments(store).items()):
         first, count = record["interval"]
         if segment.rpartition("-")[0] == old and first == end < num_blocks:
             arrays = stored.read(store, segment)
             results_of.from_arrays(active.results, (first, count), arrays)
-            end, run_s = first + count, run_s + record["run_s"]
+            end, run_s, copied = first + count, run_s + record["run_s"], record
     if end != num_blocks:
         _say_lost(store, f"segments of {event['continues']} are damaged")
         return
@@ -145,9 +212,23 @@ def adopt(
             values[~has_ended] = np.nan  # evaluated at the end of the shorter run
     # The snapshot is first: a segment without it could not be continued.
     stored.snapshot(store, name, states)
-    segment = execute.Segment(active.rows, (0, num_blocks), run_s, event["hash"])
+    blocks = (0, num_blocks)
+    segment = execute.Segment(active.rows, blocks, run_s, event["hash"], copied)
     new = [one.id for one in cohort]
     execute.commit_segment(store, name, new, active.results, segment)
+
+
+def _restore(store: Any, name: str, ids: list[str], event: dict[str, Any]) -> None:
+    """Stores the states after the trunk again, as a snapshot of the longer cohort."""
+    before = _before(store, event, ids)
+    found = None if before is None else _states_of(store, before)
+    if found is None:
+        raise Refusal(
+            f"{store.folder}: the snapshots of {name.rpartition('-')[0]} are lost, and"
+            f" so are the states of {event['continues']} with which it began;"
+            " --overwrite trains again from the start"
+        )
+    stored.snapshot(store, name, found[2])
 
 
 def _say_lost(store: Any, what: str) -> None:
@@ -169,7 +250,8 @@ def _before(store: Any, event: dict[str, Any], ids: list[str]) -> list[str] | No
 def _states_of(store: Any, ids: list[str]) -> tuple[str, int, dict[str, Any]] | None:
     """Returns (cohort, blocks, states) of the cohort of these trials."""
     for name, record in stored.committed_states(store).items():
-        arrays = stored.read(store, name)
-        if arrays.pop("trial").tolist() == ids:
+        if _trials_of(store, name) == ids:
+            arrays = stored.read(store, name)
+            del arrays["trial"]
             return name.removesuffix("-states"), record["blocks"], arrays
     return None

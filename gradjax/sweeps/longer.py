@@ -5,6 +5,7 @@ evaluations and the points of its curves stay as they are, and so does everythin
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,17 +32,35 @@ class Longer(NamedTuple):
     """The settings of a run that extends the run of a record."""
 
     settings: Settings
-    num_steps: int  # of the shorter run
-    trunk_steps: int  # after which the longer run goes on
+    num_steps: int  # of the longer run
     before: Settings  # of the shorter run
 
-    @property
-    def words(self) -> str:
-        """Returns the line that says where the longer run begins."""
-        return (
-            f"goes on from step {self.trunk_steps:,} of {self.num_steps:,}, with"
-            " evaluations as before"
-        )
+
+def settled(
+    settings: Settings,
+    plan: dict[str, Any],
+    known: dict[str, Any],
+    make: tuple[Trials, Callable[[Settings], Program]],
+    folder: Path,
+    source: Any = None,
+) -> tuple[Settings, Longer | None]:
+    """Returns the settings with which a record goes on, and how it is extended.
+
+    Args:
+      settings: of the command or the call.
+      plan: likewise.
+      known: the plan of the record, or an empty one.
+      make: as `of_record` takes it.
+      folder: of the record.
+      source: the folder as a person typed it, for messages; None: `folder`.
+
+    Raises:
+        Refusal: the longer run does not begin as the shorter one.
+    """
+    is_extended = bool(known) and extension.last_of(folder) is not None
+    settings = _resumed(settings, known, is_extended)
+    found = of_record(settings, plan, known, make, source or folder)
+    return (settings if found is None else found.settings), found
 
 
 def with_settings(plan: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -55,7 +74,7 @@ def plan_before(plan: dict[str, Any], longer: Longer | None) -> dict[str, Any]:
     return plan if longer is None else with_settings(plan, longer.before)
 
 
-def resumed(settings: Settings, known: dict[str, Any], is_extended: bool) -> Settings:
+def _resumed(settings: Settings, known: dict[str, Any], is_extended: bool) -> Settings:
     """Returns settings with the intervals of the record, which an extension keeps.
 
     Args:
@@ -111,12 +130,7 @@ def of_record(
             f"{source}: {refusal}; --init_from={source} with another --workdir starts"
             " at its parameters"
         ) from refusal
-    ends = [
-        trunk.trunk_blocks(short.plan, short.hparams) * short.plan.block_steps
-        for short, _ in pairs
-    ]
-    num_steps = max(short.num_steps for short, _ in _plans(pairs))
-    return Longer(wanted, num_steps, min([*ends, num_steps]), before)
+    return Longer(wanted, max(long.num_steps for _, long in _plans(pairs)), before)
 
 
 def _pairs(

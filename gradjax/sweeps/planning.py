@@ -157,11 +157,6 @@ def known_plan(folder: Path) -> dict[str, Any]:
         return {} if inspection.is_empty(folder) else extension.current_plan(folder)
 
 
-def is_extended(folder: Path, known: dict[str, Any]) -> bool:
-    """Returns whether a record with this plan was extended to more steps."""
-    return bool(known) and extension.last_of(folder) is not None
-
-
 def executed(
     asked: Sweep,
     varied: Space,

@@ -116,7 +116,7 @@ def _round(context: Context, name: str, made: list[Trial]) -> list[GroupResult]:
         _append(context, name, new)
     wanted, done = {one.id for one in made}, []
     for event in rounds(stored.events(store), name):
-        if wanted & set(event["ids"]) or extended.goes_on(store, event):
+        if wanted & set(event["ids"]) or extended.goes_on(context.base, store, event):
             again = [
                 points.trial(context.base, one["point"], one["seed"])
                 for one in event["trials"]

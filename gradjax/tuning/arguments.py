@@ -79,4 +79,5 @@ def count(name: str, value: Any, *default: None, low: int = 1) -> Any:
 
 def as_call(line: str) -> str:
     """Returns a message with the names of arguments in place of those of flags."""
+    line = re.sub(r"--init_from=(\S+)", r"params=gradjax.load('\1').params", line)
     return re.sub(r"--([a-z_]+)", lambda flag: _NAMES.get(flag[1], flag[1]), line)

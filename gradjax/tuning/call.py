@@ -83,7 +83,9 @@ def tune(
         None: all settings run to the end.
       workdir: the folder of the record. It has the same files as that of a command. If
         the process is killed, the same call resumes and ends with the same bits; a call
-        with more trials or seeds trains only the new ones; and a call with another
+        with more trials or seeds trains only the new ones; a call with more steps goes
+        on, if it began with `keep_params="all"` and its schedule is constant, or `wsd`
+        with a warmup in steps; and a call with another
         problem, or with other sources, is refused. None: nothing is kept but the
         result (a temporary folder holds the trials until the call ends).
       overwrite: replace an existing record.
@@ -147,7 +149,7 @@ def _tune(work: Work, folder: Path, is_stored: bool, overwrite: bool) -> Tuned:
     known = planning.known_plan(folder) if is_stored and not overwrite else {}
     parts = {**planned.parts_of(work.problem), **work.objects}
     plan = functools.partial(planned.plan_of, parts) if is_stored else _no_plan
-    made = planned.prepare(work, folder, plan, known=known)
+    made = planned.prepare(work, folder, plan, known=known, may_extend=True)
     with searched.opened(made, warnings.warn, overwrite) as store:
         found = searched.run(made, store, searched.SILENT)
         if is_stored:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from gradjax import records
 from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
-from gradjax.sweeps import given, planning
+from gradjax.sweeps import given, longer, planning
+from gradjax.sweeps.longer import Longer
 from gradjax.training.program import program as make_program
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Problem, Program, Search, Settings, Space, Sweep
@@ -37,6 +38,7 @@ class Prepared(NamedTuple):
     programs: list[Program]  # of the first round
     plan: dict[str, Any]  # of the record
     folder: Path
+    extension: Longer | None = None  # how the sweep of the folder is extended
 
 
 def prepare(
@@ -46,6 +48,7 @@ def prepare(
     *,
     known: dict[str, Any],
     may_restart: bool = False,
+    may_extend: bool = False,
 ) -> Prepared:
     """Plans the trials, and makes the programs of the first round.
 
@@ -56,6 +59,7 @@ def prepare(
       known: the plan of the existing record; an empty one if there is none.
       may_restart: whether JAX's CPU backend may be restarted with another number of
         threads.
+      may_extend: whether the sweep of the record may go on to more steps.
 
     Raises:
         Refusal: an unknown name, an impossible number or an impossible count.
@@ -63,11 +67,20 @@ def prepare(
     _, varied, settings, asked = work[:4]
     varied, method = planning.searched(asked, varied, settings.optimizer)
     program = functools.cache(functools.partial(program_of, work))
+    settings, extension = longer.settled(
+        settings,
+        plan(work, varied) if may_extend else {},
+        known if may_extend else {},
+        (functools.partial(planning.first_trials, asked, varied, method), program),
+        folder,
+    )
+    work = work._replace(settings=settings)
     groups = planning.first_groups(settings, asked, varied, method, program)
     made = planning.executed(asked, varied, settings.seeds, known, groups, may_restart)
     lanes = planning.lanes_by_group(made, program, is_run=not varied.dimensions)
     deciding = plan(work, varied) | made.recorded
-    return Prepared(work, varied, method, lanes, made.programs, deciding, folder)
+    made_of = (work, varied, method, lanes, made.programs, deciding, folder)
+    return Prepared(*made_of, extension)
 
 
 def program_of(work: Work, group: Settings) -> Program:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gradjax.records import store as stored
 from gradjax.report import summary, trained
-from gradjax.sweeps import rounds
+from gradjax.sweeps import extended, longer, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
 from gradjax.tuning.planned import Prepared
@@ -32,12 +32,14 @@ def opened(
     """
     store = stored.create_or_open(
         made.folder,
-        made.plan,
+        longer.plan_before(made.plan, made.extension),
         say=say,
         accept_changes=made.work.asked.accept_changes,
         overwrite=overwrite,
     )
     try:
+        if made.extension is not None:
+            store = extended.begin(store, made.plan, made.extension, lambda _: None)
         yield store
     finally:
         stored.close(store)

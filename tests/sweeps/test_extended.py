@@ -48,7 +48,7 @@ def test_a_run_goes_on_from_its_last_state(tmp_path, capsys):
     capsys.readouterr()
     long = trained(tmp_path / "run", **own, steps=200)
     said = capsys.readouterr().out
-    assert "goes on from step 100 of 100, with evaluations as before" in said
+    assert "goes on from step 100 to step 200, with evaluations as before" in said
     assert "unfinished" not in said
     run = gradjax.load(tmp_path / "run")
     assert run.config["settings"]["steps"] == 200
