@@ -47,6 +47,8 @@ class Row(NamedTuple):
     arrivals: tuple[Arrival, ...] = ()  # of the fresh seeds at the target, in the unit
     # of the table
     passes: ThresholdTest | None = None  # that the mean end is better than the target
+    outperforms: Interval | None = None  # the probability that it is better than the
+    # baseline on a seed; None where `verdict` is None
     num_failed: int = 0  # fresh seeds without a result that did not diverge
 
     @property
@@ -141,7 +143,7 @@ def compare(
     told = compared(found, searched(outcomes), named, metric.direction, confidence)
     of = {one.first: one for one in told if one.second == baseline}
     rows = [
-        row._replace(verdict=one.verdict, tuned=one.tuned)
+        row._replace(verdict=one.verdict, tuned=one.tuned, outperforms=one.outperforms)
         if (one := of.get(row.optimizer))
         else row
         for row in rows

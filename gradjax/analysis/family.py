@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
+from gradjax.analysis.improvement import probability_of_outperforming
+from gradjax.analysis.ranks import worst_if_diverged
 from gradjax.analysis.searches import Searched
+from gradjax.analysis.statistics import Interval
 from gradjax.analysis.tuned_verdicts import TunedVerdict, tuned_verdicts
 from gradjax.analysis.verdicts import Verdict, verdicts
 from gradjax.errors import Refusal
@@ -25,6 +28,8 @@ class Pair(NamedTuple):
     second: str
     verdict: Verdict | None  # on the settings; None where the seeds are not common
     tuned: TunedVerdict | None  # on the optimizers; None without both searches
+    outperforms: Interval | None = None  # the probability that the first is better on a
+    # seed; None where the seeds are not common
 
 
 def check(pairs: str) -> str:
@@ -84,7 +89,32 @@ def compared(
     known = [pair for pair in pairs if values.keys() >= {*pair}]
     told = tuned_verdicts(values, known, direction, confidence) if known else []
     tuned = {(one.first, one.second): one for one in told}
-    return [Pair(*pair, settings.get(pair), tuned.get(pair)) for pair in pairs]
+    return [
+        Pair(
+            *pair,
+            settings.get(pair),
+            tuned.get(pair),
+            _outperforms(fresh, pair, direction, confidence)
+            if pair in settings
+            else None,
+        )
+        for pair in pairs
+    ]
+
+
+def _outperforms(
+    fresh: Mapping[str, Sequence[Outcome]],
+    pair: tuple[str, str],
+    direction: str,
+    confidence: float,
+) -> Interval:
+    """Returns P(A > B); a seed without a result counts as the worst value."""
+    sign = -1.0 if direction == "min" else 1.0
+    first, second = (
+        sign * worst_if_diverged([one.value for one in fresh[name]], direction)
+        for name in pair
+    )
+    return probability_of_outperforming(first, second, confidence)
 
 
 def _settings(

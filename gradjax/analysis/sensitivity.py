@@ -23,14 +23,20 @@ class Basin(NamedTuple):
         return float(np.log10(self.high / self.low))
 
 
-def learning_rate_sensitivity(losses: Any, initial_loss: float) -> float:
-    """Computes the mean excess loss over learning rates spread uniformly in the log.
+def learning_rate_sensitivity(
+    losses: Any, initial_loss: float, rates: Any = None
+) -> float:
+    """Computes the mean excess loss over learning rates, uniformly in the logarithm.
 
         mean over rates of min(loss, initial loss) - smallest loss
 
     Args:
       losses: f64[rates], final losses; NaN where the run diverged.
       initial_loss: the loss before training, which bounds what a bad rate costs.
+      rates: f64[rates], positive and different, at least 2. The mean is then the
+        integral over the logarithm of the rate by the trapezoidal rule, divided by the
+        width of the range that was tried. None: the rates are equally spaced in the
+        logarithm, or drawn so, and the mean is that of the values.
 
     Returns:
       The sensitivity, at least 0; 0 if all rates are equally good.
@@ -45,7 +51,15 @@ def learning_rate_sensitivity(losses: Any, initial_loss: float) -> float:
             "a sensitivity needs final losses [rates] and a finite first loss"
         )
     losses = np.minimum(losses, initial_loss)
-    return float(losses.mean() - losses.min())
+    if rates is None:
+        return float(losses.mean() - losses.min())
+    rates = np.asarray(rates, np.float64)
+    if rates.shape != losses.shape or rates.size < 2 or not (rates > 0).all():
+        raise Refusal("a sensitivity needs at least 2 positive rates, one per loss")
+    order = np.argsort(rates)
+    logs = np.log(rates[order])
+    mean = np.trapezoid(losses[order], logs) / (logs[-1] - logs[0])
+    return float(mean - losses.min())
 
 
 def basin(rates: Any, values: Any, tolerance: float, direction: str) -> Basin:

@@ -11,6 +11,7 @@ from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
 from gradjax.types.comparisons import Outcome
 
+OUTPERFORMS = ("outperforms", "outperforms_low", "outperforms_high")
 _DIGITS = 4  # significant digits of a metric
 
 
@@ -58,6 +59,7 @@ def row_cells(row: Row, table: Table) -> dict[str, Any]:
         "p": None if verdict is None else number(verdict.p_value),
         "tuned_verdict": None if row.tuned is None else describe_tuned(row.tuned),
         "tuned_p": None if row.tuned is None else number(row.tuned.p_value),
+        **_interval(row.outperforms, *OUTPERFORMS),
         **_arrival(row, table),
         "target_p": None if passes is None else number(passes.p_value),
         "doubts": list(row.doubts),
@@ -177,6 +179,18 @@ def _tuned_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     return _cell(said, one["tuned_p"], row.tuned.word)
 
 
+def share_text(one: dict[str, Any]) -> str:
+    """Returns the probability of outperforming with its interval; "" without one."""
+    value, low, high = (one[name] for name in OUTPERFORMS)
+    if value is None:
+        return ""
+    return f"{value:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
+
+
+def _outperforms_cell(one: dict[str, Any], _: Table) -> dict[str, Any]:
+    return _cell(share_text(one), one["outperforms"])
+
+
 def _target_cell(one: dict[str, Any], table: Table) -> dict[str, Any]:
     if one["reached"] is None:
         return _cell("not known", None)
@@ -232,6 +246,14 @@ _COLUMNS = (
         "the verdict on the chosen settings, on fresh seeds",
         _verdict_cell,
         None,
+    ),
+    (
+        "P(better)",
+        "the share of common seeds on which it is better than the baseline (a tie is "
+        "one half), with a 95 % bootstrap interval; from 0.75 on with a lower bound "
+        "above 0.5 a difference is called meaningful (Bouthillier et al. 2021)",
+        _outperforms_cell,
+        "outperforms",
     ),
     (
         "optimizers",

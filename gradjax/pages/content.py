@@ -13,7 +13,13 @@ from gradjax.pages import sentences
 from gradjax.pages.cells import columns, command_of, number, words
 from gradjax.pages.pairs import pair_cells
 from gradjax.pages.profiles import profiles
-from gradjax.pages.searches import basins, best_of, overtakings
+from gradjax.pages.searches import (
+    basins,
+    best_of,
+    overtakings,
+    sensitivities,
+    without_best_of,
+)
 from gradjax.types import Series
 from gradjax.types.comparisons import Outcome
 
@@ -37,8 +43,8 @@ def content(
       {"title", "facts", "across", "speedups", "problems": [{"name", "metric",
       "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
       "columns", "rows", "pairs", "notes", "rules", "departures", "target", "trials",
-      "axes", "bestOf", "overtakings", "basins"}]}. A number that is not finite is
-      null. Curves are little-endian float32 as base64, with NaN after the end of a run.
+      "axes", "bestOf", "overtakings", "basins", "sensitivities",
+      "withoutBestOf"}]}. A number that is not finite is null. Curves are little-endian float32 as base64, with NaN after the end of a run.
     """
     return {
         "title": title,
@@ -81,6 +87,8 @@ def _problem(table: Table, num_points: int) -> dict[str, Any]:
         "bestOf": best_of(table),
         "overtakings": overtakings(table),
         "basins": basins(table),
+        "sensitivities": sensitivities(table),
+        "withoutBestOf": without_best_of(table),
     }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from gradjax.analysis.comparison import Table
 from gradjax.analysis.family import Pair
 from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
-from gradjax.pages.cells import number, words
+from gradjax.pages.cells import OUTPERFORMS, number, words
 from gradjax.pages.text import csv_cell, latex
 
 _COLUMNS = (
@@ -19,6 +20,7 @@ _COLUMNS = (
     "second",
     "verdict",
     "p",
+    *OUTPERFORMS,
     "tuned_verdict",
     "tuned_p",
 )
@@ -27,12 +29,14 @@ _COLUMNS = (
 def pair_cells(one: Pair) -> dict[str, Any]:
     """Returns the values of a pair; None where there is none."""
     verdict, tuned = one.verdict, one.tuned
+    shares = one.outperforms or (math.nan,) * len(OUTPERFORMS)
     return {
         "first": one.first,
         "second": one.second,
         "verdict": None if verdict is None else describe(verdict),
         "word": "" if verdict is None else verdict.word,
         "p": None if verdict is None else number(verdict.p_value),
+        **dict(zip(OUTPERFORMS, map(number, shares), strict=True)),
         "tuned_verdict": None if tuned is None else describe_tuned(tuned),
         "tuned_word": "" if tuned is None else tuned.word,
         "tuned_p": None if tuned is None else number(tuned.p_value),

@@ -7,7 +7,7 @@ import numpy as np
 from gradjax.analysis.comparison import Row, Table
 from gradjax.analysis.digits import significant
 from gradjax.analysis.searches import Searched
-from gradjax.analysis.sensitivity import Basin, basin
+from gradjax.analysis.sensitivity import Basin, basin, learning_rate_sensitivity
 from gradjax.analysis.tuning_curves import best_of_band, median_best_of, overtaking
 from gradjax.pages.cells import number
 
@@ -59,12 +59,13 @@ def overtakings(table: Table) -> list[dict[str, Any]]:
 def basins(table: Table) -> list[dict[str, Any]]:
     """Returns the learning rates of each optimizer that are nearly as good as its best.
 
-    Good is what lies within one standard error of the fresh seeds.
+    Good is what lies within one standard error of the fresh seeds. Without two fresh
+    seeds that ended there is no tolerance, and the optimizer is left out;
+    `sensitivities` says so.
 
     Returns:
       [{"optimizer", "best", "value", "low", "high", "isLowOpen", "isHighOpen",
-      "decades", "tolerance", "text"}]. Without two fresh seeds that ended there is no
-      tolerance, and the optimizer is left out.
+      "decades", "tolerance", "text"}].
     """
     rows = {row.optimizer: row for row in table.rows}
     found = []
@@ -90,6 +91,86 @@ def basins(table: Table) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def sensitivities(table: Table) -> list[dict[str, Any]]:
+    """Returns the sensitivity of each optimizer to its learning rate.
+
+    It is the mean over the tried rates of what a rate loses against the best one. The
+    bound of a loss is the value before training. This value is not stored, so the
+    bound is the first evaluation of the trial with the smallest rate, which has changed
+    least; of all optimizers, the worst of these values.
+
+    Returns:
+      [{"optimizer", "value", "text"}] for every optimizer of the table; the value is
+      None where the text says why there is no sensitivity, or why there is no basin.
+
+    Source:
+      Wortsman et al., 2023, arXiv:2309.14322, see `learning_rate_sensitivity`.
+    """
+    with_basin = {one["optimizer"] for one in basins(table)}
+    return [
+        _sensitivity(row, table, has_basin=row.optimizer in with_basin)
+        for row in table.rows
+    ]
+
+
+def _sensitivity(row: Row, table: Table, *, has_basin: bool) -> dict[str, Any]:
+    sign = 1.0 if table.metric.direction == "min" else -1.0
+    of, bound = table.searches.get(row.optimizer), _untrained(table)
+    one: dict[str, Any] = {"optimizer": row.optimizer, "value": None}
+    rates, values = (np.empty(0), np.empty(0))
+    if of is not None:
+        rates, values = _by_rate(of, table.metric.direction)
+    if rates.size < 2:
+        said = "its search tried fewer than two learning rates"
+        return one | {"text": f"{row.optimizer}: no basin, because {said}"}
+    if not np.isfinite(values).any():
+        said = "no trial of its search ended"
+        return one | {"text": f"{row.optimizer}: no basin, because {said}"}
+    text = "" if has_basin else "no basin, because its fresh seeds have no spread; "
+    if bound is None:
+        text += "no sensitivity, because no curve of a search is stored"
+    else:
+        losses = sign * values
+        value = learning_rate_sensitivity(losses, sign * bound, rates)
+        one["value"] = value
+        text += (
+            f"sensitivity {significant(value, 2)} over the rates from"
+            f" {significant(rates.min(), 2)} to {significant(rates.max(), 2)}"
+        )
+    return one | {"text": f"{row.optimizer}: {text}"}
+
+
+def _untrained(table: Table) -> float | None:
+    """Returns the value of a network that has hardly changed; None if not known."""
+    found = []
+    for of in table.searches.values():
+        firsts = {
+            float(one.setting[_RATE]): float(one.curve.values[0])
+            for trials in of.trials
+            for one in trials
+            if isinstance(one.setting.get(_RATE), int | float)
+            if len(one.curve.values) and np.isfinite(one.curve.values[0])
+        }
+        found += [firsts[min(firsts)]] if firsts else []
+    if not found:
+        return None
+    return max(found) if table.metric.direction == "min" else min(found)
+
+
+def without_best_of(table: Table) -> list[str]:
+    """Returns why an optimizer has no curve of the best of k trials, a line each."""
+    said = []
+    for row in table.rows:
+        of = table.searches.get(row.optimizer)
+        if of is None or of.values.size < _FEWEST_TRIALS:
+            said.append(
+                f"{row.optimizer}: no curve, because fewer than two were tried."
+            )
+        elif not np.isfinite(of.values).any():
+            said.append(f"{row.optimizer}: no curve, because no trial ended.")
+    return said
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

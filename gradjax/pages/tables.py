@@ -7,9 +7,10 @@ from typing import Any
 
 from gradjax.analysis.comparison import Row, Table
 from gradjax.analysis.horizons import speedups
-from gradjax.pages.cells import command_of, figure, row_cells, words
+from gradjax.pages.cells import OUTPERFORMS, command_of, figure, row_cells, words
 from gradjax.pages.pairs import pairs_latex
 from gradjax.pages.profiles import profiles
+from gradjax.pages.searches import basins, sensitivities
 from gradjax.pages.speedups import speedups_latex
 from gradjax.pages.text import csv_cell, latex
 
@@ -33,8 +34,11 @@ COLUMNS = (
     "interquartile_high",
     "deviation",
     "resolution",
+    *OUTPERFORMS,
     "tuned_verdict",
     "tuned_p",
+    "sensitivity",
+    "basin_decades",
     "target",
     "to_target",
     "unit",
@@ -55,6 +59,8 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for table in tables:
+        width = {one["optimizer"]: one["decades"] for one in basins(table)}
+        excess = {one["optimizer"]: one["value"] for one in sensitivities(table)}
         for row in table.rows:
             command, source = command_of(row, table)
             cells = row_cells(row, table) | {
@@ -62,6 +68,8 @@ def to_csv(tables: Sequence[Table]) -> str:
                 "metric": table.metric.name,
                 "setting": _setting(row, table),
                 "doubts": " ".join(row.doubts),
+                "sensitivity": excess[row.optimizer],
+                "basin_decades": width.get(row.optimizer),
                 "target": None if table.target is None else table.target.value,
                 "unit": table.unit if row.arrivals else None,
                 "command": command,

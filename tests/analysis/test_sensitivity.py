@@ -39,3 +39,15 @@ def test_wrong_input_is_refused():
     ):
         with pytest.raises(Refusal, match="basin"):
             basin(rates, values, tolerance, "min")
+
+
+def test_a_sensitivity_over_unequal_rates_is_the_integral_over_the_logarithm():
+    """The loss is linear in the logarithm: from 0 to 3 over 3 decades, bounded by 2."""
+    rates = np.array([100.0, 0.1, 1.0, 50.0, 10.0])
+    losses = np.log10(rates / 0.1)
+    found = learning_rate_sensitivity(losses, 9.0, rates)
+    assert found == pytest.approx(1.5)
+    bounded = learning_rate_sensitivity([0.0, 1.0, np.nan], 2.0, [1, 10, 100])
+    assert bounded == pytest.approx((0.5 + 1.5) / 2)
+    with pytest.raises(Refusal, match="at least 2 positive rates"):
+        learning_rate_sensitivity([0.1], 1.0, [0.1])

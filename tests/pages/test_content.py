@@ -14,7 +14,7 @@ from gradjax.pages import sentences
 from gradjax.pages.cells import columns
 from gradjax.pages.content import content
 from gradjax.pages.page import page
-from gradjax.pages.searches import basins, best_of, overtakings
+from gradjax.pages.searches import basins, best_of, overtakings, sensitivities
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.types.comparisons import Metric
 from tests.pages.comparisons import ACCURACY, outcomes, table
@@ -43,6 +43,7 @@ def test_the_table_says_both_verdicts_the_spread_and_the_time_to_target(tables):
         "spread",
         "diverged",
         "settings",
+        "P(better)",
         "optimizers",
         "to target",
         "p of the target",
@@ -98,6 +99,29 @@ def test_a_basin_has_its_width_in_decades(tables):
     assert 0.01 < found["low"] <= found["best"] <= found["high"] < 1
     assert found["decades"] == pytest.approx(np.log10(found["high"] / found["low"]))
     assert found["text"].startswith(f"adam: {found['decades']:.2f} decades, from 0.")
+
+
+def test_the_sensitivity_stands_beside_the_basin_and_missing_ones_are_named(tables):
+    one, other = sensitivities(tables[0])
+    assert one["text"].startswith(f"{one['optimizer']}: sensitivity 0.0")
+    assert "over the rates from 0.0" in one["text"] and 0 < other["value"] < 1
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables[:1]))))
+    assert float(rows[0]["sensitivity"]) == one["value"]
+    assert float(rows[0]["basin_decades"]) > 0
+    changed = [
+        one._replace(value=np.nan, diverged_step=50) if one.optimizer == "adam" else one
+        for one in tables[0].outcomes
+        if one.optimizer == "adam" or one.role == "fresh"
+    ]
+    bare = compare(changed, ACCURACY, "adam")
+    (problem,) = content("A title", [bare], {})["problems"]
+    said = {one["optimizer"]: one["text"] for one in problem["sensitivities"]}
+    assert said["adam"] == "adam: no basin, because no trial of its search ended"
+    assert "tried fewer than two learning rates" in said["sgd(momentum=0.9)"]
+    assert problem["withoutBestOf"] == [
+        "sgd(momentum=0.9): no curve, because fewer than two were tried.",
+        "adam: no curve, because no trial ended.",
+    ]
 
 
 def test_a_basin_that_reaches_the_end_of_the_range_says_so(tables):

@@ -205,7 +205,8 @@ report.searchPanels = (() => {
           Plot.tip(seen, Plot.pointer({ maxRadius: 200, x: "rate", y: "value", title: (d) => `${d.optimizer}\nlearning rate ${shown(d.rate)}: ${d.value.toPrecision(4)}` })),
         ],
       }), note("A point is the best trial at a rate, and a cross is a rate at which every trial diverged. The thick line is the basin: the rates whose value is within one standard error, over the fresh seeds, of the best value. Where other numbers vary too, a tuned basin may be wider."),
-      element("ul", { class: "note" }, ...problem.basins.map((one) => element("li", {}, one.text)))];
+      element("ul", { class: "note" }, ...[...problem.basins, ...problem.sensitivities].map((one) => element("li", {}, one.text))),
+      note("The sensitivity is the mean, over the logarithm of the rates that were tried, of what a rate loses against the best one. A loss is bounded by the value before training, for which the first evaluation at the smallest rate stands.")];
     });
   };
 
@@ -239,6 +240,7 @@ report.searchPanels = (() => {
       }), note("What a search of k trials would have found in half of the cases." +
         (hasBand ? " A band holds for all k at once with 95 %; where it reaches the edge of the chart there is no nearer bound." : "")),
       ...problem.overtakings.map(({ first, second, trials }) => note(`${first} is ahead of ${second} from ${trials} trials on.`)),
+      ...problem.withoutBestOf.map(note),
       ...(rough.length ? [note(`Approximate and without a band, because the settings were not drawn independently: ${rough.join(", ")}.`)] : [])];
     });
   };
