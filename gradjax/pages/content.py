@@ -44,7 +44,8 @@ def content(
       "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
       "columns", "rows", "pairs", "notes", "rules", "departures", "target", "trials",
       "axes", "bestOf", "overtakings", "basins", "sensitivities",
-      "withoutBestOf"}]}. A number that is not finite is null. Curves are little-endian float32 as base64, with NaN after the end of a run.
+      "withoutBestOf"}]}. A number that is not finite is null. Curves are little-endian
+      float32 as base64, with NaN after the end of a run.
     """
     return {
         "title": title,

@@ -165,11 +165,12 @@ def without_best_of(table: Table) -> list[str]:
     for row in table.rows:
         of = table.searches.get(row.optimizer)
         if of is None or of.values.size < _FEWEST_TRIALS:
-            said.append(
-                f"{row.optimizer}: no curve, because fewer than two were tried."
-            )
+            reason = "fewer than two settings were tried"
         elif not np.isfinite(of.values).any():
-            said.append(f"{row.optimizer}: no curve, because no trial ended.")
+            reason = "no trial ended"
+        else:
+            continue
+        said.append(f"{row.optimizer}: no curve, because {reason}.")
     return said
 
 

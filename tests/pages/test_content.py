@@ -119,7 +119,7 @@ def test_the_sensitivity_stands_beside_the_basin_and_missing_ones_are_named(tabl
     assert said["adam"] == "adam: no basin, because no trial of its search ended"
     assert "tried fewer than two learning rates" in said["sgd(momentum=0.9)"]
     assert problem["withoutBestOf"] == [
-        "sgd(momentum=0.9): no curve, because fewer than two were tried.",
+        "sgd(momentum=0.9): no curve, because fewer than two settings were tried.",
         "adam: no curve, because no trial ended.",
     ]
 
