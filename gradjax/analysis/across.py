@@ -31,7 +31,8 @@ class Across(NamedTuple):
     problems: tuple[str, ...]
     left_out: tuple[str, ...]  # optimizers that are missing on a problem
     times: np.ndarray | None  # f64[optimizers, problems], the median time to target;
-    # None if a problem has no target
+    # None if a problem has no target, or an optimizer no curves on it
+    times_note: str  # why there are no times; "": there are
     unit: str  # of the times, one on each problem: "gradients", "steps" or both
     profiles: Profiles | None  # of the tuned settings on fresh seeds
     study_profiles: Profiles | None  # by AlgoPerf's rule, from the trials of the search
@@ -55,13 +56,14 @@ def across(tables: Sequence[Table]) -> Across | None:
     if len(chosen) < 2 or len(common := set.intersection(*known)) < 2:
         return None
     names = tuple(row.optimizer for row in chosen[0].rows if row.optimizer in common)
-    times = _times(chosen, names)
+    times, times_note = _times(chosen, names)
     study_times, note = _study_times(chosen, names)
     return Across(
         names,
         tuple(table.problem for table in chosen),
         tuple(sorted(set.union(*known) - common)),
         times,
+        times_note,
         " or ".join(sorted({table.unit for table in chosen})),
         None if times is None else _profiles(times),
         None if study_times is None else _profiles(study_times),
@@ -85,17 +87,21 @@ def _profiles(times: np.ndarray) -> Profiles:
     return Profiles(ratios, profile_integral(ratios), algoperf_score(ratios))
 
 
-def _times(tables: Sequence[Table], names: Sequence[str]) -> np.ndarray | None:
-    """Returns the median time to target of each optimizer on each problem."""
+def _times(
+    tables: Sequence[Table], names: Sequence[str]
+) -> tuple[np.ndarray | None, str]:
+    """Returns the median times to target, or None and the reason."""
     times = np.empty((len(names), len(tables)))
     for k, table in enumerate(tables):
+        if table.target is None:
+            return None, f"{table.problem} has no target"
         rows = {row.optimizer: row for row in table.rows}
         for i, name in enumerate(names):
             found = summary(rows[name].arrivals)
             if found is None:
-                return None
+                return None, f"the curves of {name} on {table.problem} are not known"
             times[i, k] = found.median
-    return times
+    return times, ""
 
 
 def _study_times(

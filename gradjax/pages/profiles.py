@@ -73,8 +73,8 @@ def _notes(found: Across) -> list[str]:
     ]
     if found.profiles is None:
         notes[0] = (
-            "There are no profiles, because a problem has no target or no curves; a"
-            " baseline or --target gives one."
+            f"There are no profiles, because {found.times_note}. A baseline or --target"
+            " gives a target."
         )
     if found.study_note:
         notes.append(f"AlgoPerf's rule does not apply: {found.study_note}.")

@@ -29,8 +29,17 @@ def answer(table: Table) -> str:
         return _best(table)
     told = [row for row in table.rows if row.verdict is not None]
     clauses = [clause for word in _ORDER for clause in _clauses(word, told)]
+    if not clauses and len(table.rows) == 1:
+        return _best(table)
     if not clauses:
         return f"Nothing is compared with {table.baseline}, because the seeds differ."
+    other = [
+        row.optimizer
+        for row in table.rows
+        if row.verdict is None and row.optimizer != table.baseline
+    ]
+    if other:
+        clauses.append(f"{', '.join(other)} not compared, because the seeds differ")
     return (
         f"The chosen settings compared with that of {table.baseline}:"
         f" {'; '.join(clauses)}."
@@ -41,8 +50,8 @@ def caption(table: Table) -> str:
     """Returns what the figures of the main table are."""
     better = "smaller" if table.metric.direction == "min" else "larger"
     said = [
-        f"{words(table.metric.name)} at the end of the run on fresh seeds; {better} is "
-        "better."
+        f"The {words(table.metric.name)} is that at the end of the run on fresh seeds;"
+        f" {better} is better."
     ]
     if table.baseline is not None or table.pairs:
         said.append(_family(table))
@@ -69,8 +78,9 @@ def caption(table: Table) -> str:
         )
     if any(row.passes for row in table.rows):
         said.append(
-            "The p of the target is that of a one-sided t test, as for records of"
-            " training speed: that the mean end is better than the target."
+            "The p of the target is that of a one-sided t test of the hypothesis that"
+            " the mean end is no better than the target, as records of training speed"
+            " report it."
         )
     return " ".join(said)
 

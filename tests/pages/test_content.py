@@ -16,9 +16,11 @@ from gradjax.pages.content import content
 from gradjax.pages.page import page
 from gradjax.pages.searches import basins, best_of, overtakings, sensitivities
 from gradjax.pages.tables import to_csv, to_latex
+from gradjax.types import Series
 from gradjax.types.comparisons import Metric
 from tests.pages.comparisons import ACCURACY, outcomes, table
 
+EMPTY = np.empty(0)
 HOSTILE = ("</script><script>alert(1)</script>", "=cmd()", r"\input{x} $y_1$ 50%")
 
 
@@ -91,6 +93,26 @@ def test_the_answer_is_one_sentence_with_intervals_and_counts():
         "adam has the best median test accuracy of 3 optimizers, 0.9403; without a "
         "baseline there is no verdict."
     )
+
+
+def test_what_is_not_compared_is_named_with_the_reason():
+    found = list(outcomes(("adam", "sgd", "late"), num_trials=0))
+    moved = [
+        one._replace(seed=one.seed + 100 * (one.optimizer == "late")) for one in found
+    ]
+    table_ = compare(moved, ACCURACY, "adam")
+    said = "; late not compared, because the seeds differ."
+    assert sentences.answer(table_).endswith(said)
+    assert sentences.answer(compare(found[:6], ACCURACY, "adam")).startswith(
+        "The median test accuracy of adam is"
+    )
+    bare = [one._replace(curve=Series(EMPTY, EMPTY)) for one in found[6:12]]
+    both = [
+        compare([one._replace(problem=name) for one in own], ACCURACY, "adam")
+        for name, own in (("p", found), ("q", [*found[:6], *bare]))
+    ]
+    notes = content("A title", both, {})["across"]["notes"]
+    assert "because the curves of sgd on q are not known." in notes[0]
 
 
 def test_a_basin_has_its_width_in_decades(tables):
