@@ -4,8 +4,8 @@ usage: python -m scripts.compare --optimizers='[adamw, sgd(momentum=0.9), mine:r
            [--suite=small | --problems='[digits_mlp, wine_mlp]'] [--trials=20]
            [--seeds=10] [--baseline=adamw] [--pairs=baseline|all]
            [--space='adamw.weight_decay=log(1e-4, 1)'] [--search=random|halton|sobol]
-           [--schedule=cosine] [--horizons='[1, 2]'] [--gradients=N] [--batch_size=N]
-           [--seed=0] [--workdir=FOLDER]
+           [--schedule=cosine] [--horizons='[1, 2]'] [--retune=yes|no]
+           [--gradients=N] [--batch_size=N] [--seed=0] [--workdir=FOLDER]
 
 Each optimizer is tuned on validation in its own space, which is printed, with the same
 number of trials and the same number of gradients; a number that is written out is
@@ -24,7 +24,7 @@ from gradjax import records
 from gradjax.commands import compilation_cache, signals
 from gradjax.commands.main import INTERRUPTED, REFUSED, complain
 from gradjax.commands.train import spoken
-from gradjax.comparing import call, result
+from gradjax.comparing import call, result, running
 from gradjax.comparing.asked import Asked
 from gradjax.errors import Interrupted, Refusal
 from gradjax.report import terminal
@@ -61,10 +61,10 @@ def compare(flags: argparse.Namespace) -> None:
     asked = _asked(flags, objects)
     folder = _folder(flags)
     with signals.heard() as stop_requested:
-        hooks = call.Hooks(
+        hooks = running.Hooks(
             terminal.say, terminal.say, stop_requested, True, parsing.command("compare")
         )
-        found = call.run(asked, folder, flags.overwrite, flags.accept_changes, hooks)
+        found = running.run(asked, folder, flags.overwrite, flags.accept_changes, hooks)
     for title, rows in result.shown_tables(found):
         terminal.say("")
         terminal.table(title, rows)
@@ -99,7 +99,14 @@ def _asked(flags: argparse.Namespace, objects: given.Objects) -> Asked:
         schedule=flags.schedule,
         seed=flags.seed,
         horizons=horizons,
+        retune=_retune(flags.retune),
     )
+
+
+def _retune(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise Refusal(f"--retune={text}: expected yes or no")
+    return text == "yes"
 
 
 def _listed(name: str, text: str) -> list[str]:
@@ -148,6 +155,7 @@ def _as_command(line: str) -> str:
     """Returns a message with the names of flags in place of those of arguments."""
     pattern = rf"\b({'|'.join(_FLAGS)})\b"
     line = line.replace("--sweep", "--space")
+    line = line.replace("retune=False", "--retune=no")
     return re.sub(pattern, lambda name: f"--{_FLAGS[name[1]]}", line)
 
 
@@ -167,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--gradients", type=int, help="of a trial; default that of the suite")
     add("--batch_size", type=int, help="default that of the suite")
     add("--horizons", default="1", help="multiples of the budget; default 1")
+    add("--retune", default="yes", help="no: tune at one horizon alone; default yes")
     add("--seed", type=int, default=0, help="of the search and its trials; default 0")
     add("--workdir", help="default runs/compare/<suite>")
     add("--overwrite", action="store_true", help="train records of another plan again")

@@ -14,6 +14,8 @@ _DECLARED = f"in the outermost {100 * EDGE:.0f} % of its declared range"
 _TRIED = "at the edge of what was tried"
 _TOLERANCE = 0.02  # of the gradients of a run, beside the gradients of one step
 
+_NO_TRIALS = "there are no trials of a search"
+
 
 class Rule(NamedTuple):
     """A rule of a fair comparison, and whether the trials keep it."""
@@ -49,6 +51,10 @@ def doubts(
     elif len(values) > 1 and not diverged and np.ptp(values) == 0.0:
         found.append(
             "All seeds gave the same value, so there is no spread to compare it by."
+        )
+    if own[0].chosen_at:
+        found.append(
+            f"Its setting was chosen on {own[0].chosen_at}, and not for this length."
         )
     where = _DECLARED if own[0].places is not None else _TRIED
     for name in _at_edge(own[0], outcomes):
@@ -99,6 +105,7 @@ def rules(outcomes: Sequence[Outcome], metric: Metric) -> list[Rule]:
         _enough_seeds(fresh),
         _common_seeds(fresh),
         _unused_seeds(fresh, outcomes),
+        _tuned_for_its_length(fresh, sizes),
     ]
 
 
@@ -132,11 +139,22 @@ def _equal_gradients(fresh: Mapping[str, list[Outcome]]) -> Rule:
 def _equal_trials(fresh: Mapping[str, Any], sizes: Mapping[str, int]) -> Rule:
     text = "The search of each optimizer tries as many settings"
     if not sizes:
-        return Rule(text, None, "there are no trials of a search")
+        return Rule(text, None, _NO_TRIALS)
     counts = {name: sizes.get(name, 0) for name in fresh}
     if len(set(counts.values())) == 1:
         return Rule(text, True, "")
     return Rule(text, False, "; ".join(f"{name} {n}" for name, n in counts.items()))
+
+
+def _tuned_for_its_length(
+    fresh: Mapping[str, list[Outcome]], sizes: Mapping[str, int]
+) -> Rule:
+    text = "Each optimizer is tuned for the length of the compared runs"
+    other = {name: own[0].chosen_at for name, own in fresh.items() if own[0].chosen_at}
+    if not other:
+        return Rule(text, True if sizes else None, "" if sizes else _NO_TRIALS)
+    (at, *_) = other.values()
+    return Rule(text, False, f"the settings of {', '.join(other)} were chosen on {at}")
 
 
 def _inside(
@@ -155,7 +173,7 @@ def _inside(
     where = _TRIED if not any(known.values()) else _DECLARED
     text = f"The best setting does not lie {where}"
     if not sizes:
-        return Rule(text, None, "there are no trials of a search")
+        return Rule(text, None, _NO_TRIALS)
     said = []
     for name, own in fresh.items():
         rule = "" if known[name] or where == _TRIED else f" ({_TRIED})"
@@ -168,7 +186,7 @@ def _on_validation(metric: Metric, sizes: Mapping[str, int]) -> Rule:
     text = "Settings are chosen on the validation split, and compared on the test split"
     chosen = metric.chosen_by or metric.name
     if not sizes:
-        return Rule(text, None, "there are no trials of a search")
+        return Rule(text, None, _NO_TRIALS)
     if chosen.startswith("train_") and metric.name == chosen:
         return Rule(text, None, "the problem has no other split than train")
     if chosen.startswith("validation_") and metric.name.startswith("test_"):

@@ -24,6 +24,7 @@ class HorizonSpeedup(NamedTuple):
     horizons: tuple[int, ...]  # lengths of the optimizer's runs
     speedup: Speedup | None  # None: it cannot be computed
     reason: str = ""  # why not, a clause
+    is_retuned: bool = True  # whether both were tuned anew for each length
 
 
 def budget_of(label: str) -> tuple[str, int, str] | None:
@@ -41,8 +42,8 @@ def budget_of(label: str) -> tuple[str, int, str] | None:
 def speedups(tables: Sequence[Table]) -> list[HorizonSpeedup]:
     """Computes the speed-up of each optimizer at the longest horizon of the baseline.
 
-    Tables of one problem with other budgets are its horizons. Each optimizer was tuned
-    for each of them, so the ends are those of complete runs. An optimizer with a
+    Tables of one problem with other budgets are its horizons. The ends are those of
+    complete runs, whose schedule was fitted to each horizon. An optimizer with a
     diverged seed, with other seeds than the baseline or without one of the horizons has
     no speed-up, and the reason is stated.
 
@@ -86,7 +87,8 @@ def _of_problem(
         if not reason:
             values = np.stack([row.values for row in ours if row is not None])
             ratio = speedup(horizons, values, horizons[-1], theirs.values, direction)
-        found.append(HorizonSpeedup(*about, ratio, reason))
+        is_retuned = not _is_transferred(own, (name, baseline))
+        found.append(HorizonSpeedup(*about, ratio, reason, is_retuned))
     return found
 
 
@@ -107,3 +109,9 @@ def _obstacle(
         if row.seeds != theirs.seeds:
             return f"its seeds {at} are not those of {theirs.optimizer}"
     return ""
+
+
+def _is_transferred(own: list[tuple[int, Table]], names: tuple[str, ...]) -> bool:
+    """Returns whether a setting of these optimizers was chosen at another horizon."""
+    trials = [one for _, table in own for one in table.outcomes]
+    return any(one.chosen_at for one in trials if one.optimizer in names)

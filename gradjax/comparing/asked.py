@@ -39,6 +39,12 @@ class Asked(NamedTuple):
     search: str
     seed: int
     horizons: tuple[float, ...]  # multiples of the budget
+    retune: bool = True  # at each horizon; False: at one of them alone
+
+    @property
+    def tuned_at(self) -> float:
+        """The horizon whose settings the others take without `retune`."""
+        return 1 if 1 in self.horizons else self.horizons[0]
 
 
 def tasks_of(
@@ -116,6 +122,19 @@ def horizons_of(asked: Any) -> tuple[float, ...]:
     if len(set(values)) < len(values):
         raise Refusal(f"horizons={asked!r}: a number is given twice")
     return tuple(sorted(values))
+
+
+def retune_of(asked: Any, horizons: tuple[float, ...]) -> bool:
+    """Returns whether each horizon is tuned anew.
+
+    Raises:
+        Refusal: it is no bool, or there is no other horizon to take a setting from.
+    """
+    if not isinstance(asked, bool):
+        raise Refusal(f"retune={asked!r}: expected True or False")
+    if not asked and len(horizons) < 2:
+        raise Refusal("retune=False: needs two horizons or more, as in [1, 2, 4]")
+    return asked
 
 
 def search_of(asked: Any) -> str:

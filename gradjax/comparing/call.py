@@ -1,47 +1,19 @@
-"""`gradjax.compare`, and the steps of a comparison that a command shares."""
+"""`gradjax.compare`, and the check of its arguments."""
 
-import functools
-import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gradjax import expressions
 from gradjax.analysis import family
 from gradjax.comparing import asked as asking
-from gradjax.comparing import forecast, progress, result, spaces, stored, timing
+from gradjax.comparing import running, spaces
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, cells_of, listing
 from gradjax.comparing.result import Comparison
-from gradjax.comparing.stored import Stored
-from gradjax.comparing.timing import Maker, Trained
-from gradjax.errors import Interrupted, Refusal
-from gradjax.files import named_disk_errors
-from gradjax.records import comparisons
-from gradjax.report import terminal
+from gradjax.errors import Refusal
 from gradjax.sweeps import given, points
-from gradjax.tuning import arguments, outcome, planned, searched
+from gradjax.tuning import arguments, planned
 from gradjax.tuning.arguments import count
-from gradjax.tuning.planned import Prepared
-
-
-class Hooks(NamedTuple):
-    """What a command adds to a call."""
-
-    say: Callable[[str], None] = lambda _: None
-    warn: Callable[[str], None] = warnings.warn
-    stop_requested: Callable[[], int | None] = lambda: None
-    may_restart: bool = False
-    command: str = "gradjax.compare"
-
-    def pause(self, after: str) -> None:
-        """Ends the comparison if a signal has requested a stop."""
-        if (number := self.stop_requested()) is not None:
-            raise Interrupted(number, after)
-
-
-_NO_HOOKS = Hooks()
 
 
 def compare(
@@ -58,6 +30,7 @@ def compare(
     num_gradients: int | None = None,
     batch_size: int | None = None,
     horizons: Any = (1,),
+    retune: bool = True,
     seed: int = 0,
     workdir: str | Path | None = None,
     overwrite: bool = False,
@@ -90,6 +63,8 @@ def compare(
         whose number varies, such as lbfgs, stops when it has spent them.
       batch_size: examples; None: the number of the suite.
       horizons: multiples of the budget; each is tuned and compared by itself.
+      retune: False: each optimizer is tuned at the horizon 1 alone (without it, at the
+        shortest), and its setting is taken at the others. The tables say so.
       seed: of the search, and of the initial parameters and batches of its trials.
       workdir: the folder, with a record for each problem and optimizer. If the process
         is killed, the same call resumes and ends with the same bits; a call with more
@@ -123,10 +98,11 @@ def compare(
             num_gradients=num_gradients,
             batch_size=batch_size,
             horizons=horizons,
+            retune=retune,
             seed=seed,
         )
         with planned.folder(workdir, "compare") as folder:
-            found = run(asked, folder, overwrite, accept_changes)
+            found = running.run(asked, folder, overwrite, accept_changes)
         return found if workdir is not None else found._replace(workdir=None)
     except Refusal as error:
         raise Refusal(arguments.as_call(str(error))) from error
@@ -155,8 +131,8 @@ def request(
       num_gradients: see `compare`.
       batch_size: see `compare`.
       baseline: see `compare`.
-      more: num_trials, num_seeds, pairs, search, schedule, seed and horizons of
-        `compare`.
+      more: num_trials, num_seeds, pairs, search, schedule, seed, horizons and retune
+        of `compare`.
 
     Raises:
         Refusal: see `compare`.
@@ -165,6 +141,7 @@ def request(
     schedule = given.schedule(more["schedule"], objects)
     with expressions.given(objects):
         found = spaces.spaces_of(texts, ranges)
+    horizons = asking.horizons_of(more["horizons"])
     return Asked(
         tasks=asking.tasks_of(problems, num_gradients, batch_size),
         optimizers=texts,
@@ -177,111 +154,6 @@ def request(
         pairs=family.check(more["pairs"]),
         search=asking.search_of(more["search"]),
         seed=count("seed", more["seed"], low=0),
-        horizons=asking.horizons_of(more["horizons"]),
+        horizons=horizons,
+        retune=asking.retune_of(more["retune"], horizons),
     )
-
-
-def run(
-    asked: Asked,
-    folder: Path,
-    overwrite: bool = False,
-    accept_changes: bool = False,
-    hooks: Hooks = _NO_HOOKS,
-) -> Comparison:
-    """Trains what is not stored yet, and compares.
-
-    Args:
-      asked: the checked arguments.
-      folder: of the comparison; its parent exists.
-      overwrite: see `compare`.
-      accept_changes: see `compare`.
-      hooks: what a command adds.
-
-    Raises:
-        Refusal: see `compare`.
-        Interrupted: a signal requested a stop; everything so far is stored.
-    """
-    comparisons.check_folder(folder)
-    with expressions.given(asked.objects):
-        cells = cells_of(asked)
-        for line in forecast.size_lines(asked, cells):
-            hooks.say(line)
-        hooks.say(forecast.power_line(asked))
-        changes = (accept_changes, overwrite)
-        found = [stored.look(cell, asked, folder, *changes) for cell in cells]
-        made = [_maker(one, overwrite, hooks.may_restart) for one in found]
-        for one, make in zip(found, made, strict=True):
-            if one.summary is None:
-                make()  # refuses what cannot be trained before anything is written
-        _create(asked, cells, folder, hooks.command)
-        _train(found, made, overwrite, hooks)
-    return result.read(asked, cells, folder, is_stored=True)
-
-
-def _maker(one: Stored, overwrite: bool, may_restart: bool) -> Maker:
-    """Returns a function that makes the programs of a cell, once."""
-    make = functools.partial(stored.prepare, one, overwrite, may_restart)
-    return functools.cache(make)
-
-
-def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None:
-    """Makes the folders, and writes the file of the comparison."""
-    about = {
-        "command": command,
-        "optimizers": list(asked.optimizers),
-        "baseline": asked.baseline,
-        "pairs": asked.pairs,
-        "spaces": {name: spaces.shown(one) for name, one in asked.spaces.items()},
-        "search": asked.search,
-        "num_trials": asked.num_trials,
-        "num_seeds": asked.num_seeds,
-        "schedule": asked.schedule,
-        "seed": asked.seed,
-        "horizons": list(asked.horizons),
-    }
-    with named_disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-        comparisons.write(folder, about, listing(cells))
-        for cell in cells:
-            (folder / cell.folder).parent.mkdir(exist_ok=True)
-
-
-def _train(
-    cells: list[Stored], made: list[Maker], overwrite: bool, hooks: Hooks
-) -> None:
-    """Trains the cells one after another; those that are whole are only read.
-
-    When all cells of a problem are trained, the time of their gradients is measured,
-    and their programs are forgotten, because many programs fill the memory.
-    """
-    left = [forecast.left_of(one, overwrite) for one in cells]
-    estimated = forecast.announce(made, left, hooks.say, hooks.pause)
-    clock, trained = progress.Clock(estimated, time.monotonic()), []
-    for k, (one, make) in enumerate(zip(cells, made, strict=True)):
-        if one.summary is not None:
-            best = one.best
-        else:
-            found = _train_one(one, make(), overwrite and one.is_other, hooks)
-            best = timing.best_point(found)
-            if left[k].num_runs:
-                more = f", about {terminal.duration(clock.left(k + 1))} left"
-                line = progress.cell_line(one.cell, found, one.work.problem.target)
-                hooks.say(f"{k + 1} of {len(cells)}  {line}{more}")
-        trained.append(Trained(one, make, best))
-        if [of.cell.label for of in cells[k + 1 : k + 2]] != [one.cell.label]:
-            timing.measure(trained, hooks.say, hooks.warn, hooks.pause)
-            for of in trained:
-                of.made.cache_clear()
-            trained = []
-
-
-def _train_one(
-    one: Stored, made: Prepared, is_replaced: bool, hooks: Hooks
-) -> searched.Found:
-    cell = one.cell
-    reporter = progress.reporter(cell.name, hooks.say)
-    with searched.opened(made, hooks.warn, is_replaced) as store:
-        found = searched.run(made, store, reporter, hooks.stop_requested)
-        about = {"experiment": "compare", "command": hooks.command}
-        outcome.summarize(made, store, found, about | {"problem": cell.task.name})
-    return found

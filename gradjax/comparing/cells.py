@@ -13,10 +13,11 @@ from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
-from gradjax.types import Settings, Space
+from gradjax.types import Point, Settings, Space
 
 # In as many steps as gradients; a step of a line search has 2 or more.
 _EVALUATIONS = 40
+STUDY_SEEDS = 2**20  # fresh seeds of a study, so that no two studies share one
 
 
 class Cell(NamedTuple):
@@ -32,7 +33,22 @@ class Cell(NamedTuple):
     num_trials: int  # of the search
     num_seeds: int  # fresh ones
     search: str
-    folder: str  # below that of the comparison
+    folder: str = ""  # below that of the comparison
+    study: int = 0  # which of the independent tunings
+    chosen_at: str = ""  # the label of the budget at which its setting is chosen, if it
+    # is not tuned at its own
+    setting: Point | None = None  # the one that was chosen there; None: not known yet
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The problem with its budget, the optimizer and the study."""
+        return self.label, self.optimizer, self.study
+
+    @property
+    def seeds(self) -> range:
+        """The fresh seeds."""
+        first = FRESH_SEED + self.study * STUDY_SEEDS
+        return range(first, first + self.num_seeds)
 
     @property
     def name(self) -> str:
@@ -69,10 +85,25 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
             "target": cell.task.problem.target.value,
             "is_varying": cell.gradients_per_step is None,
             "num_trials": cell.num_trials,
-            "seeds": [FRESH_SEED, FRESH_SEED + cell.num_seeds],
+            "seeds": [cell.seeds.start, cell.seeds.stop],
+            **({"setting": cell.setting} if cell.setting is not None else {}),
+            **({"chosen_at": cell.chosen_at} if cell.chosen_at else {}),
         }
         for cell in cells
     ]
+
+
+def placed(cell: Cell) -> Cell:
+    """Returns a cell with its folder, which has a digest of all that decides it."""
+    kept = points.deciding(cell.settings._replace(seeds=1))
+    deciding = [kept, names.record(cell.space), cell.search]
+    if cell.study:
+        deciding.append(cell.study)
+    own = points.digest(deciding)[:8]
+    if cell.chosen_at and cell.setting is None:
+        own += "-undecided"
+    folder = f"{readable(cell.task.name)}/{readable(cell.optimizer)}-{own}"
+    return cell._replace(folder=folder)
 
 
 def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
@@ -91,6 +122,7 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
         eval_every = -(-budget // _EVALUATIONS)
     space = asked.spaces[optimizer]
     is_fixed = not space.dimensions
+    is_tuned_here = is_fixed or asked.retune or horizon == asked.tuned_at
     settings = Settings(
         "compare",
         optimizer=optimizer,
@@ -102,26 +134,28 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
         eval_every=eval_every,
         own=own,
     )
-    search = "" if is_fixed else asked.search
+    return placed(
+        Cell(
+            task,
+            _label(task, horizon),
+            optimizer,
+            budget,
+            per_step,
+            space,
+            settings,
+            asked.num_trials if is_tuned_here and not is_fixed else 0,
+            asked.num_seeds,
+            "" if is_fixed else asked.search,
+            chosen_at="" if is_tuned_here else _label(task, asked.tuned_at),
+        )
+    )
+
+
+def _label(task: Task, horizon: float) -> str:
+    """Returns the name of a problem with its budget."""
+    budget = max(1, round(task.num_gradients * horizon))
     batch = "" if task.batch_size is None else f", batch size {task.batch_size}"
-    kept = points.deciding(settings._replace(seeds=1))
-    deciding = [kept, names.record(space), search]
-    folder = (
-        f"{readable(task.name)}/{readable(optimizer)}-{points.digest(deciding)[:8]}"
-    )
-    return Cell(
-        task,
-        f"{task.name}, {budget:,} gradients{batch}",
-        optimizer,
-        budget,
-        per_step,
-        space,
-        settings,
-        0 if is_fixed else asked.num_trials,
-        asked.num_seeds,
-        search,
-        folder,
-    )
+    return f"{task.name}, {budget:,} gradients{batch}"
 
 
 def readable(name: str) -> str:

@@ -16,7 +16,7 @@ from gradjax.records import opening, reading
 from gradjax.report.terminal import duration, join_words
 from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
-from gradjax.sweeps.rounds import FRESH_SEED, trials_of
+from gradjax.sweeps.rounds import trials_of
 from gradjax.training.blocks import num_blocks
 from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
@@ -98,10 +98,39 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     store = opening.open_to_read(one.folder, say=lambda _: None)
     rows = [r for r in reading.rows(store).values() if r["status"] in reading.ENDED]
     num_tried = sum(row["round"] == "search" for row in rows)
-    wanted = range(FRESH_SEED, FRESH_SEED + cell.num_seeds)
+    wanted = cell.seeds
     seeds = {row["seed"] for row in rows if row["round"] != "search"}
     num_fresh = sum(seed in seeds for seed in wanted)
     return Left(max(0, cell.num_trials - num_tried), cell.num_seeds - num_fresh)
+
+
+def later_line(
+    cells: list[Cell], known: list[Cell], left: list[Left], estimated: list[float]
+) -> str:
+    """Returns how long the cells without a known setting will take; "": there are none.
+
+    A run of another length takes as much longer as it has more gradients.
+    """
+    later = [cell for cell in cells if cell.chosen_at and cell.setting is None]
+    pace = {
+        cell.key: seconds / one.num_runs / cell.num_gradients
+        for cell, one, seconds in zip(known, left, estimated, strict=True)
+        if one.num_runs
+    }
+    each = [
+        pace.get((cell.chosen_at, *cell.key[1:]), 0.0)
+        * cell.num_gradients
+        * cell.num_seeds
+        for cell in later
+    ]
+    if not later:
+        return ""
+    num_seeds = sum(cell.num_seeds for cell in later)
+    took = f"about {duration(sum(each))}" if all(each) else "a time that follows"
+    return (
+        f"then {num_seeds:,} fresh seeds of the same settings at the other horizons:"
+        f" {took}"
+    )
 
 
 class Cost(NamedTuple):

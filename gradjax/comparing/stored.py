@@ -61,8 +61,8 @@ def look(
     problem = cell.task.problem
     parts = {} if cell.task.expression else planned.parts_of(problem)
     wanted = Sweep(
-        search=cell.search if cell.space.dimensions else "grid",
-        trials=cell.num_trials if cell.space.dimensions else None,
+        search=cell.search if cell.num_trials else "grid",
+        trials=cell.num_trials or None,
         fresh_seeds=cell.num_seeds,
         keep_params="none",
         accept_changes=accept_changes,

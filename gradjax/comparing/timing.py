@@ -12,6 +12,7 @@ from gradjax.sweeps import choose
 from gradjax.sweeps.rounds import trials_of
 from gradjax.trials.timing import interleaved_step_seconds
 from gradjax.tuning import searched
+from gradjax.tuning.planned import Prepared
 from gradjax.types import Hparams, Program
 
 Say = Callable[[str], None]
@@ -65,10 +66,16 @@ def _run(one: Trained) -> tuple[Program, Hparams]:
     """Returns the program of the chosen setting, and its numbers."""
     made, point = one.made(), one.best
     base = made.work.settings
-    if point is None:
-        _, (point,) = made.method.ask(made.method.init(made.space, base.seed), 1)
+    point = first_point(made) if point is None else point
     (trial,) = trials_of(base, [point], range(base.seed, base.seed + 1))
     return made.lanes(trial.settings).program, trial.numbers
+
+
+def first_point(made: Prepared) -> dict[str, Any]:
+    """Returns the first setting of a search."""
+    method, seed = made.method, made.work.settings.seed
+    _, (point,) = method.ask(method.init(made.space, seed), 1)
+    return point
 
 
 def best_point(found: searched.Found) -> dict[str, Any] | None:

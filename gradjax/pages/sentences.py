@@ -143,6 +143,8 @@ def speedup(one: HorizonSpeedup) -> str:
         said += f"; it is at most {significant(high)} times as fast"
     else:
         said = f"the speed-up of {name} over {against} cannot be bounded on both sides"
+    if not one.is_retuned:
+        said += ", with settings that were tuned at one length alone"
     return f"{one.problem}: {said}."
 
 

@@ -24,6 +24,7 @@ from gradjax.types.comparisons import NEVER_RUN, Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
+_OF_OUTCOMES = ("problem", "optimizer", "setting", "chosen_at")
 _EXACT = 1e-6  # relative precision that a float32 always has
 
 
@@ -51,7 +52,8 @@ def write(folder: Path, asked: dict[str, Any], cells: list[dict[str, Any]]) -> N
       asked: what was asked for, for readers.
       cells: for each cell problem, optimizer, folder (relative), target (a value or
         None), is_varying (whether its steps differ in their number of gradients),
-        num_trials and seeds, the range of its fresh seeds.
+        num_trials and seeds, the range of its fresh seeds; where its setting was chosen
+        at another budget also setting and chosen_at.
     """
     write_json(folder / FILE, {"format": FORMAT, "asked": asked, "cells": cells})
 
@@ -140,10 +142,8 @@ def _outcomes(folder: Path, cell: dict[str, Any]) -> tuple[Metric, list[Outcome]
         tried, fresh = (
             [spending.in_gradients(one, spent) for one in of] for of in (tried, fresh)
         )
-    known = [
-        one._replace(problem=cell["problem"], optimizer=cell["optimizer"])
-        for one in [*tried, *fresh]
-    ]
+    about = {key: cell[key] for key in _OF_OUTCOMES if key in cell}
+    known = [one._replace(**about) for one in [*tried, *fresh]]
     return metric._replace(target=_eased(cell["target"], metric)), known
 
 

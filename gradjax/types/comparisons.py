@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
     places: Mapping[str, float] | None = None  # tuned number -> its place in the
     # declared range, from 0 to 1 on the scale of the search; None: not known
     failure: str = ""  # one of the three above; "": it ended or diverged
+    chosen_at: str = ""  # the problem and budget at which its setting was chosen; "":
+    # its own
 
 
 class Metric(NamedTuple):

@@ -29,7 +29,7 @@ def _kept(outcomes, metric=ACCURACY):
 
 def test_a_fair_comparison_keeps_every_rule():
     fair = [*_runs("adam", 100), *_runs("sgd", 101)]
-    assert _kept(fair) == [(True, "")] * 7
+    assert _kept(fair) == [(True, "")] * 8
 
 
 def test_each_departure_is_named_with_its_figures():
@@ -37,8 +37,9 @@ def test_each_departure_is_named_with_its_figures():
         *_runs("adam", 100, seeds=[0, 11, 12], rate=1.0),
         *_runs("sam", 200, tried=(0.01, 0.1, 1.0, 2.0)),
     ]
+    unfair[0] = unfair[0]._replace(chosen_at="p, 50 gradients")
     found = _kept(unfair, Metric("validation_loss", "min"))
-    assert [kept for kept, _ in found] == [False] * 7
+    assert [kept for kept, _ in found] == [False] * 8
     said = [detail for _, detail in found]
     equal = "the budgets are equal in steps, not in gradients"
     assert said[0] == f"{equal}: adam 100; sam 200"
@@ -48,6 +49,7 @@ def test_each_departure_is_named_with_its_figures():
     assert said[4] == "adam 3"
     assert said[5] == "not common to all: those of adam, sam"
     assert said[6] == "0"
+    assert said[7] == "the settings of adam were chosen on p, 50 gradients"
 
 
 def test_what_is_not_known_is_said():

@@ -14,7 +14,7 @@ import gradjax
 from gradjax.analysis.comparison import compare as analysed
 from gradjax.analysis.power import smallest_effect
 from gradjax.comparing import asked as asking
-from gradjax.comparing import call, forecast, result
+from gradjax.comparing import call, forecast, result, running
 from gradjax.errors import Interrupted
 from gradjax.pages.content import content
 from gradjax.records import comparisons, faults, reading
@@ -34,6 +34,7 @@ DEFAULTS = ASKED | {
     "schedule": "cosine",
     "seed": 0,
     "horizons": [1],
+    "retune": True,
 }
 THREE = [*TWO, "sgd(0.1)"]
 EMPTY = Series(np.empty(0), np.empty(0))
@@ -425,5 +426,5 @@ def test_a_signal_stops_a_comparison_between_its_parts(whole, tmp_path, monkeypa
     monkeypatch.setattr(forecast, "measured", lambda *_: forecast.Cost(1.0, 0.0, 0))
     before = journals(folder)
     with pytest.raises(Interrupted, match="after compiling; the same command") as stop:
-        call.run(asked, folder, hooks=call.Hooks(stop_requested=lambda: 15))
+        running.run(asked, folder, hooks=running.Hooks(stop_requested=lambda: 15))
     assert stop.value.number == 15 and journals(folder) == before
