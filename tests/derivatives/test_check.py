@@ -7,6 +7,7 @@ import pytest
 
 import gradjax
 from gradjax import Refusal, check_gradient
+from gradjax.derivatives import integrals
 
 
 @jax.custom_vjp
@@ -125,3 +126,14 @@ def test_refuses_in_one_line(make, line):
 
 def test_it_is_public():
     assert gradjax.check_gradient is check_gradient
+
+
+def test_a_small_mistake_in_a_small_slope_of_a_smooth_loss_is_found(monkeypatch):
+    @jax.custom_vjp
+    def loss(x):
+        return (x - 0.02) ** 2 / 2 + 0.5
+
+    loss.defvjp(lambda x: (loss(x), x), lambda x, g: (1.01 * g * (x - 0.02),))
+    assert not check_gradient(loss, jnp.zeros(())).is_right
+    monkeypatch.setattr(integrals, "_linear", lambda slopes: 0.0 * slopes)
+    assert check_gradient(loss, jnp.zeros(())).is_right, "hidden by the curvature"
