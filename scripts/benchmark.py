@@ -1,4 +1,4 @@
-"""Times gradjax against its rivals: `python -m scripts.benchmark single`, or `sweep`.
+"""Times gradjax: `python -m scripts.benchmark single`, `sweep` or `precision`.
 
 `single`: every rival trains the same network on the same data in its own process. In a
 round the rivals train the same number of steps one after another, in an order that
@@ -9,8 +9,11 @@ compiling. This takes about eight minutes on two idle cores. `--case=widths` run
 any device that jax finds, and needs none of the rivals; on a GPU use `sweep
 --case=widths --trials=1024`.
 
-Both need the extra `[benchmark]`, and write a page under runs/results. `--write` writes
-the committed page of docs/results in its place.
+`precision`: networks that compute in float32 and in bfloat16 train in turn, as rivals
+do in `single`. It runs on the CPU and needs none of the rivals.
+
+The others need the extra `[benchmark]`. All write a page under runs/results. `--write`
+writes the committed page of docs/results in its place.
 """
 
 import argparse
@@ -90,6 +93,16 @@ CASES = {
 }
 
 
+PRECISIONS = {
+    name: tuple(
+        case._replace(rivals=("gradjax_run", "gradjax_bfloat16"))
+        for case in cases
+        if not case.settings.with_accuracy
+    )
+    for name, cases in CASES.items()
+}
+
+
 def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     """Times every rival of a case; the first round of each is not counted."""
     arrays = of.inputs, of.targets
@@ -112,20 +125,28 @@ def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
     ]
 
 
-def run(models: list[str], num_rounds: int, out: Path) -> None:
+def run(models: list[str], num_rounds: int, what: str, out: Path) -> None:
     """Measures, prints and writes the tables.
+
+    Args:
+      models: names in CASES.
+      num_rounds: the number of timed rounds.
+      what: "single", or "precision" to compare float32 with bfloat16.
+      out: the page.
 
     Raises:
       Refusal: a missing extra, damaged data, a network that does not learn, or a file
         that cannot be written.
     """
-    _check_rivals()
+    if what == "single":
+        _check_rivals()
     _check_place(out)
-    cases = [case for model in models for case in CASES[model]]
+    known = CASES if what == "single" else PRECISIONS
+    cases = [case for model in models for case in known[model]]
     names = dict.fromkeys(case.inputs for case in cases)
     inputs = {name: INPUTS[name]() for name in names}
     flags = f"--model={','.join(models)} --rounds={num_rounds}"
-    parts = [header(flags, num_rounds, [of.about for of in inputs.values()])]
+    parts = [header(flags, num_rounds, [of.about for of in inputs.values()], what)]
     terminal.say(parts[0])
     for case in cases:
         of = inputs[case.inputs]
@@ -192,24 +213,26 @@ def _parser() -> argparse.ArgumentParser:
     }
     parser = argparse.ArgumentParser(
         prog="benchmark",
-        description="python -m scripts.benchmark single|sweep [flags]: times gradjax,"
-        " flax, Keras and PyTorch. `single --help` and `sweep --help` list the flags.",
+        description="python -m scripts.benchmark single|sweep|precision [flags]: times"
+        " gradjax, flax, Keras and PyTorch. `single --help` lists the flags of single.",
         **quiet,
     )
     what = parser.add_subparsers(dest="what", required=True, prog="benchmark")
     single = what.add_parser("single", help="one training run", **quiet)
     sweep = what.add_parser("sweep", help="many learning rates", **quiet)
-    single.add_argument(
-        "--model",
-        type=_names(CASES, "model"),
-        default=list(CASES),
-        help=",".join(CASES),
-    )
-    single.add_argument(
-        "--rounds", type=parsing.count(1, 1000), default=7, help="timed; 7"
-    )
+    precision = what.add_parser("precision", help="float32 and bfloat16", **quiet)
+    for parser_ in (single, precision):
+        parser_.add_argument(
+            "--model",
+            type=_names(CASES, "model"),
+            default=list(CASES),
+            help=",".join(CASES),
+        )
+        parser_.add_argument(
+            "--rounds", type=parsing.count(1, 1000), default=7, help="timed; 7"
+        )
     _add_sweep_flags(sweep)
-    for parser_, name in ((single, "single"), (sweep, "sweep")):
+    for name, parser_ in what.choices.items():
         usual = pages.place(f"benchmark-{name}.md")
         parser_.add_argument("--out", type=Path, help=f"{usual}")
         parser_.add_argument("--write", action="store_true", help=pages.HELP)
@@ -248,7 +271,7 @@ def main(arguments: list[str]) -> int:
         else:
             # PyTorch runs on the CPU, so the others do, too.
             os.environ["JAX_PLATFORMS"] = "cpu"
-            run(flags.model, flags.rounds, out)
+            run(flags.model, flags.rounds, flags.what, out)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2

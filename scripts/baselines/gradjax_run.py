@@ -21,9 +21,14 @@ _EXPRESSIONS = {
 _NUM_BLOCKS = 10_000  # of the complete run, of which only some are timed
 
 
-def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
+def make(
+    settings: Settings,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    precision: str = "float32",
+) -> Rival:
     """Compiles the initialisation and the segments of `gradjax.run`."""
-    problem = problem_of(settings, inputs, targets)
+    problem = problem_of(settings, inputs, targets, precision)
     size = BLOCK_STEPS[settings.model]
     start = time.perf_counter()
     program = gradjax.program(
@@ -55,16 +60,22 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     return Rival(first_s, train)
 
 
-def problem_of(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Problem:
+def problem_of(
+    settings: Settings,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    precision: str = "float32",
+) -> Problem:
     """Returns the problem of a case, on the arrays that every rival gets."""
     if settings.model in _EXPRESSIONS:
         said = inputs.tobytes().decode("latin-1")
         text = PlainText("benchmark", said, said[:1], said[:1], "", "scripts.benchmark")
         expression = _EXPRESSIONS[settings.model]
-        model = language_model(expression, len(alphabet(text)) + 1)
+        num_tokens = len(alphabet(text)) + 1
+        model = language_model(expression, num_tokens, precision=precision)
         return language(text, model, WINDOW)
     dataset = _dataset(inputs, targets)
-    model = model_for(settings.model, dataset)
+    model = model_for(settings.model, dataset, precision)
     return classification(dataset, model, with_accuracy=settings.with_accuracy)
 
 

@@ -13,12 +13,22 @@ from scripts.baselines.worker import NUM_TRIED
 
 LABELS = {
     "gradjax_run": "gradjax",
+    "gradjax_bfloat16": "gradjax, `--precision=bfloat16`",
     "bare_scan": "the same gradient and update, bare `lax.scan`",
     "flax_loop": "flax, loop over a jitted step",
     "keras_fit": "Keras on JAX, `fit`",
     "torch_eager": "PyTorch, eager",
 }
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "keras", "torch", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+_RIVALS = ("keras", "torch")
+_PAGES = {  # title, types of numbers, further packages
+    "single": ("One training run: gradjax and its rivals", "float32", _RIVALS),
+    "precision": (
+        "One training run: float32 and bfloat16",
+        "parameters and losses in float32, the network in float32 or in bfloat16",
+        (),
+    ),
+}
 _HEAD = """\
 | | threads | µs a step | gradjax / it | first call, s | loss |
 |---|---:|---:|---:|---:|---:|"""
@@ -34,16 +44,25 @@ class Timing(NamedTuple):
     loss: float  # of the last round
 
 
-def header(flags: str, num_rounds: int, inputs: list[str]) -> str:
-    """Returns the head of the page: all that the figures depend on except the code."""
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
-    return f"""\
-# One training run: gradjax and its rivals
+def header(flags: str, num_rounds: int, inputs: list[str], what: str = "single") -> str:
+    """Returns the head of the page: all that the figures depend on except the code.
 
-`python -m scripts.benchmark single {flags}`
+    Args:
+      flags: of the command.
+      num_rounds: the number of timed rounds.
+      inputs: what the data are.
+      what: "single" or "precision", the first word of the command.
+    """
+    title, numbers, rivals = _PAGES[what]
+    packages = (*_PACKAGES, *rivals)
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    return f"""\
+# {title}
+
+`python -m scripts.benchmark {what} {flags}`
 
 - Data: {", ".join(inputs)}.
-- Adam, learning rate {LEARNING_RATE}; float32.
+- Adam, learning rate {LEARNING_RATE}; {numbers}.
 - Machine: {os.cpu_count()} cores ({platform.machine()}), no accelerator.
 - Python {platform.python_version()}, {", ".join(versions)}.
 - Rounds: {num_rounds}, after one that is not counted. In a round every rival trains

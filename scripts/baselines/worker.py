@@ -18,7 +18,7 @@ import numpy as np
 from gradjax.trials import cores, devices
 from scripts.baselines import Round, Settings
 
-_OURS = "gradjax_run"
+_OURS = ("gradjax_run", "gradjax_bfloat16")
 NUM_TRIED = 2  # rounds with each number of threads, after one that is not counted
 # XLA, PyTorch and the libraries below them read their number of threads from these.
 _VARIABLES = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -64,7 +64,7 @@ def start_workers(
 
 def _num_threads(rival: str, arguments: tuple[Any, ...], num_steps: int) -> int | None:
     """Returns the faster number of threads; None for gradjax, which has a rule."""
-    if rival == _OURS:
+    if rival in _OURS:
         return None
     took = {}
     for number in dict.fromkeys((1, cores.num_cores())):

@@ -1,12 +1,13 @@
 import importlib
 import importlib.util
 
+import jax
 import numpy as np
 import pytest
 
 from gradjax.errors import Refusal
 from scripts import benchmark
-from scripts.baselines import Settings, inputs, table, worker
+from scripts.baselines import Settings, gradjax_run, inputs, table, worker
 from scripts.baselines.gradjax_run import BLOCK_STEPS
 from scripts.baselines.inputs import Inputs, check_loss
 
@@ -49,6 +50,33 @@ def test_header_says_what_data_it_was(monkeypatch):
     text = table.header("--rounds=7", 7, ["55,000 images", "RANDOM characters"])
     assert "- Data: 55,000 images, RANDOM characters.\n" in text
     assert "torch 1.2.3" in text
+
+
+def test_the_page_of_precisions_names_both_and_no_rival():
+    text = table.header("--rounds=7", 7, ["images"], "precision")
+    assert "`python -m scripts.benchmark precision --rounds=7`" in text
+    assert "the network in float32 or in bfloat16" in text
+    assert "torch" not in text and "keras" not in text
+
+
+def test_every_network_is_timed_in_both_precisions():
+    assert set(benchmark.PRECISIONS) == set(benchmark.CASES)
+    for (case,) in benchmark.PRECISIONS.values():
+        assert case.rivals == ("gradjax_run", "gradjax_bfloat16")
+        assert set(case.rivals) <= set(table.LABELS)
+
+
+@pytest.mark.parametrize(("precision", "is_rounded"), [("bfloat16", 1), ("float32", 0)])
+def test_a_network_of_the_benchmark_computes_in_its_precision(precision, is_rounded):
+    images, labels = np.zeros((10, 28, 28, 1), np.uint8), np.arange(10, dtype=np.int32)
+    problem = gradjax_run.problem_of(
+        Settings("mlp", 5, False), images, labels, precision
+    )
+    params = jax.eval_shape(problem.init, jax.random.key(0))
+    batch = {"image": images[:5], "label": labels[:5]}
+    text = str(jax.make_jaxpr(problem.loss)(params, batch, jax.random.key(0)))
+    assert ("bf16" in text) == is_rounded
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +138,7 @@ def test_a_missing_extra_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_pa
 def test_a_folder_is_refused_as_the_file_to_write(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "_is_installed", lambda _: True)
     with pytest.raises(Refusal, match="is a folder"):
-        benchmark.run(["mlp"], 1, tmp_path)
+        benchmark.run(["mlp"], 1, "single", tmp_path)
 
 
 def test_what_is_not_prepared_is_random_and_known_to_be(monkeypatch):
@@ -126,17 +154,18 @@ def test_what_is_not_prepared_is_random_and_known_to_be(monkeypatch):
 
 
 @pytest.mark.slow
-def test_gradjax_and_flax_learn_in_workers_of_their_own():
+@pytest.mark.parametrize(
+    "rivals", [("gradjax_run", "flax_loop"), ("gradjax_run", "gradjax_bfloat16")]
+)
+def test_they_learn_in_workers_of_their_own(rivals):
     # Ten classes told apart by one bright row: either network learns it at once.
     labels = np.arange(1000, dtype=np.int32) % 10
     images = np.zeros((1000, 28, 28, 1), np.uint8)
     images[np.arange(1000), 2 * labels + 4] = 255
-    case = benchmark.Case(
-        "a toy", Settings("mlp", 32, True), ("gradjax_run", "flax_loop"), 100
-    )
+    case = benchmark.Case("a toy", Settings("mlp", 32, True), rivals, 100)
     of = Inputs(images, labels, "rows", float(np.log(10)), is_random=False)
     timings = benchmark.measure(case, 2, of)
-    assert [timing.rival for timing in timings] == ["gradjax_run", "flax_loop"]
+    assert tuple(timing.rival for timing in timings) == rivals
     for timing in timings:
         check_loss(timing.rival, timing.loss, of)
         assert timing.run_s.shape == (2,)

@@ -29,11 +29,12 @@ def test_every_script_with_a_page_takes_the_flag(flags, folder, monkeypatch, tmp
     monkeypatch.setattr(optimizer_table, "run", lambda *given: places.append(given[-1]))
     monkeypatch.setattr(check_device, "report", lambda _: ("A 1", "page"))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert benchmark.main(["single", *flags]) == 0
-    assert benchmark.main(["sweep", *flags]) == 0
+    for what in ("single", "sweep", "precision"):
+        assert benchmark.main([what, *flags]) == 0
     assert optimizer_table.main(list(flags)) == 0
     assert check_device.main(list(flags)) == 0
-    names = ["benchmark-single.md", "benchmark-sweep.md", "optimizers.md"]
+    names = [f"benchmark-{what}.md" for what in ("single", "sweep", "precision")]
+    names += ["optimizers.md"]
     assert places == [Path(folder, name) for name in names]
     assert Path(folder, "device-a-1.md").read_text() == "page"
 
