@@ -41,7 +41,12 @@ def doubts(
     found = _lost(own)
     diverged = int(np.isnan(values).sum())
     if len(values) < FEWEST_SEEDS:
-        found.append(f"There are only {len(values)} seeds.")
+        is_one = len(values) == 1
+        found.append(
+            "There is only 1 seed."
+            if is_one
+            else f"There are only {len(values)} seeds."
+        )
     step = resolution_step(metric)
     if step is not None and len(values) > 1 and not diverged and np.ptp(values) < step:
         found.append(

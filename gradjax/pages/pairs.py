@@ -10,7 +10,7 @@ from gradjax.analysis.comparison import Table
 from gradjax.analysis.family import Pair
 from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
-from gradjax.pages.cells import OUTPERFORMS, number, words
+from gradjax.pages.cells import OUTPERFORMS, number, share_text, words
 from gradjax.pages.text import csv_cell, latex
 
 _COLUMNS = (
@@ -29,14 +29,16 @@ _COLUMNS = (
 def pair_cells(one: Pair) -> dict[str, Any]:
     """Returns the values of a pair; None where there is none."""
     verdict, tuned = one.verdict, one.tuned
-    shares = one.outperforms or (math.nan,) * len(OUTPERFORMS)
+    shares = map(number, one.outperforms or (math.nan,) * len(OUTPERFORMS))
+    outperforms: dict[str, Any] = dict(zip(OUTPERFORMS, shares, strict=True))
     return {
         "first": one.first,
         "second": one.second,
         "verdict": None if verdict is None else describe(verdict),
         "word": "" if verdict is None else verdict.word,
         "p": None if verdict is None else number(verdict.p_value),
-        **dict(zip(OUTPERFORMS, map(number, shares), strict=True)),
+        **outperforms,
+        "share": share_text(outperforms) or None,
         "tuned_verdict": None if tuned is None else describe_tuned(tuned),
         "tuned_word": "" if tuned is None else tuned.word,
         "tuned_p": None if tuned is None else number(tuned.p_value),
@@ -58,10 +60,10 @@ def pairs_csv(tables: Sequence[Table]) -> str:
 
 def pairs_latex(table: Table) -> str:
     r"""Returns the pairs of one problem as a table for \usepackage{booktabs}."""
-    heads = ("first", "second", "settings", "$p$", "optimizers", "$p$")
+    heads = ("first", "second", "settings", "$p$", "P(better)", "optimizers", "$p$")
     lines = [
         f"% {latex(table.problem)}: {latex(words(table.metric.name))}, every pair",
-        r"\begin{tabular}{llllll}",
+        r"\begin{tabular}{lllllll}",
         r"\toprule",
         " & ".join(heads) + r" \\",
         r"\midrule",
@@ -74,7 +76,7 @@ def pairs_latex(table: Table) -> str:
 
 def _latex_row(one: Pair) -> str:
     cells = pair_cells(one)
-    names = ("first", "second", "verdict", "p", "tuned_verdict", "tuned_p")
+    names = ("first", "second", "verdict", "p", "share", "tuned_verdict", "tuned_p")
     return " & ".join(latex(_shown(cells[name])) for name in names) + r" \\"
 
 

@@ -13,6 +13,7 @@ from gradjax.types.comparisons import Metric, Outcome
 
 COLUMNS = ("optimizer", "problem", "seed", "step", "metric", "value")
 _SPENT = ("gradients", "seconds")  # columns that may be missing
+_LARGEST = 1e100  # of a value: its square is still a number
 _DIRECTION = "direction"  # likewise: min or max
 # Parts of the names of metrics that are to be minimised.
 _LOSSES = ("loss", "error", "perplexity", "entropy", "nll", "mse", "mae", "regret")
@@ -63,6 +64,11 @@ def outcomes_csv(path: str | Path) -> list[tuple[Metric, list[Outcome]]]:
     for line, fields in rows:
         row = _row(path, line, heads, fields)
         seed, point = _numbers(path, line, row)
+        if np.isfinite(point.value) and abs(point.value) > _LARGEST:
+            raise Refusal(
+                f"{path}, line {line}: the value {row['value']} is beyond {_LARGEST:g}:"
+                " leave it empty if the run has diverged"
+            )
         own = runs.setdefault((row["problem"], row["metric"]), {})
         points = own.setdefault((row["optimizer"], seed), [])
         if any(one.step == point.step for one in points):

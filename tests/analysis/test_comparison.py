@@ -63,6 +63,11 @@ def test_doubts_name_few_seeds_the_resolution_and_the_edge():
     )
 
 
+def test_one_seed_is_said_in_the_singular():
+    (row,) = compare(_outcomes("adam", [0.9]), ACCURACY).rows
+    assert row.doubts == ("There is only 1 seed.",)
+
+
 def test_other_seeds_have_no_verdict():
     other = [one._replace(seed=one.seed + 100) for one in _outcomes("b", [0.8] * 5)]
     table = compare([*_outcomes("a", [0.9] * 5), *other], ACCURACY, "a")

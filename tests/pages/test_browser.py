@@ -242,3 +242,19 @@ def test_a_command_is_copied_or_selected(browser, file):
     button = f"{FIRST}.querySelector('button.copy')"
     browser.click(button)
     browser.wait(f"['copied', 'selected'].includes({button}.textContent)", 5)
+
+
+def test_the_chart_of_the_search_names_an_optimizer_without_trials(browser, tmp_path):
+    found = [
+        one
+        for one in outcomes(NAMES[:2])
+        if (one.role, one.optimizer) != ("search", NAMES[1])
+    ]
+    path = tmp_path / "report.html"
+    made = content("A title", [compare(found, ACCURACY)], {})
+    path.write_text(page(made, {}), encoding="utf-8")
+    browser.events.clear()
+    browser.open(path)
+    said = browser.evaluate(f"{_panel(HEADS[2])}.textContent")
+    assert f"No trial of {NAMES[1]} has this number." in said
+    assert browser.complaints() == []

@@ -32,12 +32,16 @@ def test_every_pair_is_in_the_page_the_csv_and_the_latex(table):
     body = text[: text.index('id="data"')]
     assert body.count('<th scope="row">&lt;script&gt;b</th><td>') == 2
     assert "<script>b" not in text and "the verdict is on the first" in body
+    shares = [pair["share"] for pair in problem["pairs"]]
+    assert shares[0] == "0.67 [0.33, 1.00]"
+    assert all(f"{share}</td>" in body[body.index("Pairs of") :] for share in shares)
     rows = list(csv.DictReader(io.StringIO(pairs_csv([table]))))
     assert len(rows) == 6 and all(row["verdict"] and row["tuned_p"] for row in rows)
     named = {row["first"] for row in rows} | {row["second"] for row in rows}
     assert "'=c()" in named and "=c()" not in named
     latex = to_latex([table])
-    assert latex.count(r"\begin{tabular}{llllll}") == 1
+    assert latex.count(r"\begin{tabular}{lllllll}") == 1
+    assert "P(better)" in latex and all(f"& {share} &" in latex for share in shares)
     assert r"\input" not in latex and r"\textbackslash{}input" in latex
 
 

@@ -142,6 +142,7 @@ def test_a_column_says_that_larger_is_better_and_heads_may_have_spaces(tmp_path)
         (HEADER + " ,p,0,1,loss,0.5\n", "optimizer '' is no name"),
         (HEADER + 2 * "adam,p,0,1,loss,0.5\n", "line 3: adam has a second value"),
         (HEADER + "adam,p,0,1,f1,0.5\n", "'f1' does not say whether larger"),
+        (HEADER + "adam,p,0,1,loss,-1e308\n", "line 2: the value -1e308 is beyond 1e"),
         (HEADER.replace(",", ";") + "a;p;0;1;loss;1\n", "separated by commas"),
     ],
 )

@@ -62,6 +62,7 @@ report.searchPanels = (() => {
         return bestOf(problem, means, (d) => d.value);
       }).filter((d) => d !== undefined);
       const opacity = (d) => (d.passes ? 1 : 0.12);
+      const without = problem.optimizers.filter((name) => !points.some((d) => d.optimizer === name));
       const lost = divergedOf(points).map(([optimizer, gone, total]) => `${optimizer} diverged in ${gone.length} of ${total}.`);
       return [Plot.plot({
         ...shared(heading, problem.optimizers, width),
@@ -73,7 +74,8 @@ report.searchPanels = (() => {
           Plot.dot(points.filter((d) => d.value === null), { x: "x", y: () => worst, stroke: "optimizer", symbol: "times", strokeOpacity: opacity }),
           Plot.tip(seen, Plot.pointer({ maxRadius: 200, x: "x", y: "value", title: tipOf })),
         ],
-      }), note(`The star is the best setting of each optimizer by its mean over seeds; a cross is a trial that diverged or has no result. ${lost.join(" ")}`)];
+      }), note(`The star is the best setting of each optimizer by its mean over seeds; a cross is a trial that diverged or has no result. ${lost.join(" ")}` +
+        (without.length ? ` No trial of ${without.join(", ")} has this number.` : ""))];
     });
     filter.listeners.push(made.redraw);
   };
