@@ -102,6 +102,11 @@ def _told_apart(table: Table) -> str:
         if one.word in (DIVERGES, FAILS, UNTESTED)
     ]
     count = sum(one.word in (BETTER, WORSE) for one in told)
+    if not said and len(table.pairs) == 1:
+        (one,) = told
+        return f"The chosen settings of {one.first} and {one.second} {EQUAL}."
+    if len(table.pairs) == 1:
+        return f"With the chosen settings, {said[0]}."
     clauses = f": {'; '.join(said)}" if said else ""
     return (
         f"The chosen settings of {count} of {len(table.pairs)} pairs of optimizers can"
@@ -114,7 +119,8 @@ def _family(table: Table) -> str:
     compared = f"compare with {table.baseline} over common seeds"
     over = ""
     if table.pairs:
-        over = f" over all {len(table.pairs)} pairs of optimizers"
+        of_all = f"all {len(table.pairs)} pairs of optimizers"
+        over = f" over {of_all if len(table.pairs) > 1 else 'the one pair'}"
         compared = "compare every pair over common seeds"
     return (
         f"Verdicts on the settings {compared}, corrected by Holm's method{over}; their"

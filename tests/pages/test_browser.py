@@ -127,6 +127,12 @@ def test_ranges_filter_the_trials_by_the_keyboard(browser, file):
     for _ in range(30):
         browser.press("ArrowLeft")
     assert browser.evaluate(status).startswith("14 of 20 trials pass; 0 of them")
+    legends = f"[...{parallel}.querySelectorAll('legend')].map((e) => e.textContent)"
+    assert browser.evaluate(legends) == ["learning rate", "momentum"]
+    texts = f"[...{parallel}.querySelectorAll('svg[aria-label] text')]"
+    top = f"{parallel}.querySelector('svg[aria-label]').getBoundingClientRect().top"
+    inside = f"{texts}.every((e) => e.getBoundingClientRect().top >= {top})"
+    assert browser.evaluate(inside)
     pale = '[stroke-opacity="0.12"]'
     faded = f"{_panel(HEADS[2])}.querySelectorAll('svg[aria-label] {pale}').length"
     assert browser.evaluate(faded) == 6

@@ -65,3 +65,17 @@ def test_a_report_writes_the_pairs_and_refuses_another_family(tmp_path, capsys):
     assert (tmp_path / "it" / "pairs.csv").read_text().count("\n") == 4
     assert report.main([*asked, "--pairs=some"]) == 2
     assert "pairs='some': expected baseline or all" in capsys.readouterr().err
+
+
+def test_one_pair_is_said_in_the_singular():
+    for gain, words in (
+        (0.0, "The chosen settings of a and b cannot be told apart."),
+        (1.0, "With the chosen settings, b is better than a by 0.986 [0.956, 1.02]."),
+    ):
+        found = [
+            one._replace(value=one.value + gain * (one.optimizer == "b"))
+            for one in outcomes("ab", num_trials=0)
+        ]
+        table = compare(found, ACCURACY, pairs="all")
+        assert sentences.answer(table) == words
+        assert "over the one pair;" in sentences.caption(table)

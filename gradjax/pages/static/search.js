@@ -82,12 +82,13 @@ report.searchPanels = (() => {
 
   // Parallel coordinates: a line a trial, from number to number, and to its value.
   const sliders = (filter, optimizer, changed) => {
-    const fields = filter.scales.get(optimizer).map((scale) => {
+    const labels = labelsOf(filter.scales.get(optimizer));
+    const fields = filter.scales.get(optimizer).map((scale, index) => {
       const output = element("output");
       const say = () => { output.textContent = `${shown(scale.at(scale.range[0]))} to ${shown(scale.at(scale.range[1]))}`; };
       const ends = ["smallest", "largest"].map((end, k) => {
         const input = element("input", { type: "range", min: 0, max: 1, step: 0.01, value: scale.range[k],
-          "aria-label": `${end} ${words(scale.name)}`, "data-name": scale.name, "data-end": end });
+          "aria-label": `${end} ${labels[index]}`, "data-name": scale.name, "data-end": end });
         input.value = scale.range[k];
         input.addEventListener("input", () => {
           const value = Number(input.value);
@@ -100,7 +101,7 @@ report.searchPanels = (() => {
         return input;
       });
       say();
-      return element("fieldset", {}, element("legend", {}, words(scale.name)), ...ends, output);
+      return element("fieldset", {}, element("legend", {}, labels[index]), ...ends, output);
     });
     const reset = element("button", { type: "button" }, "all trials");
     reset.addEventListener("click", () => {
@@ -164,7 +165,7 @@ report.searchPanels = (() => {
         strokeWidth: isOn ? 1.6 : 1, strokeOpacity: isOn ? 0.85 : 0.08, strokeDasharray: isLost ? "4,3" : null });
       const pointed = drawn.filter((d) => filter.passes(d.trial));
       return [Plot.plot({
-        ...shared(heading, problem.optimizers, width), color: { type: "identity" }, marginLeft: 70, marginRight: 70, marginBottom: 64,
+        ...shared(heading, problem.optimizers, width), color: { type: "identity" }, marginLeft: 70, marginRight: 70, marginTop: 14, marginBottom: 64,
         x: { type: "point", domain: all.map((scale) => scale.label), label: null, padding: 0 },
         y: { axis: null, domain: [-0.15, 1.02] },
         marks: [
