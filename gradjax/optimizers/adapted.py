@@ -1,11 +1,13 @@
 """Thin versions of optax's factories whose own form does not fit a trial.
 
 Here a random key is an argument, because it follows from the seed of the trial; a
-learning rate may be traced and 0; and a deprecation warning of optax is not shown.
+learning rate may be traced and 0; a deprecation warning of optax is not shown; and a
+backtracking line search counts its gradients.
 """
 
+import functools
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,15 @@ from gradjax.optimizers import masks
 
 Number = Any  # f32[], or a float
 _LEAST_RATE = 1e-12
+_THIRDS = 3  # a function value without gradient costs about a third of a gradient
+
+
+class Counted(NamedTuple):
+    """The state of a rule that evaluates the loss without its gradient."""
+
+    inner_state: Any
+    num_gradients: jax.Array  # i32[], whole ones of the last update
+    thirds: jax.Array  # i32[], 0 to 2, that the next update counts
 
 
 def dpsgd(
@@ -140,6 +151,37 @@ def scale_by_muon(
         weight_dimension_numbers=numbers,
     )
     return optax.masked(muon, is_flat_matrix)
+
+
+@functools.wraps(optax.scale_by_backtracking_linesearch)
+def scale_by_backtracking_linesearch(
+    *args: Any, **kwargs: Any
+) -> optax.GradientTransformationExtraArgs:
+    """Scales the update by a step size that decreases the loss enough.
+
+    Differs from optax's in that its state counts gradients: 1 at the parameters, a
+    third for each point of the search, as only the loss is computed there, and with
+    `store_grad` two thirds for the gradient at the last point. A number of gradients
+    is whole, so what is left of a third is counted in a later update.
+
+    Source: Vaswani et al. 2019.
+    """
+    rule: Any = optax.scale_by_backtracking_linesearch(*args, **kwargs)
+
+    def init(params: Any) -> Any:
+        zero = jnp.zeros((), jnp.int32)
+        return Counted(rule.init(params), zero, zero)
+
+    def update(
+        updates: Any, state: Any, params: Any = None, **extras: Any
+    ) -> tuple[Any, Any]:
+        updates, inner = rule.update(updates, state.inner_state, params, **extras)
+        is_stored = inner.grad is not None
+        spent = _THIRDS + inner.info.num_linesearch_steps + 2 * is_stored
+        spent = jnp.asarray(state.thirds + spent, jnp.int32)
+        return updates, Counted(inner, spent // _THIRDS, spent % _THIRDS)
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def rprop(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
+from gradjax.optimizers import adapted
 from gradjax.optimizers.build import find_state
 
 Tree = Any  # a pytree of arrays
@@ -42,6 +43,13 @@ def searched_gradients(
     """Counts gradients: 1, plus 1 for each point that the line search evaluated."""
     state = find_state((optax.ScaleByZoomLinesearchState,), opt_state)
     return 1.0 + state.info.num_linesearch_steps.astype(float)
+
+
+def backtracked_gradients(
+    _updates: Tree, _grads: Tree, _params: Tree, opt_state: Any, **_arguments: Any
+) -> jax.Array:
+    """Counts gradients: 1, plus a third for each loss that the line search computed."""
+    return find_state(adapted.Counted, opt_state).num_gradients.astype(float)
 
 
 def sophia_gradients(

@@ -127,8 +127,8 @@ def _from_function(make: Callable[..., Any], registry: Registry) -> tuple[Call, 
     call = Call(getattr(function, "__name__", type(function).__name__), args, kwargs)
     for entries in registry:
         for entry in entries.values():
-            if entry.make is function:  # the Entry also has `needs` and `eval_params`
-                return call, entry
+            if function is entry.make or function is inspect.unwrap(entry.make):
+                return call, entry  # it also has `needs` and `eval_params`
     return call, own.entry_of_function(function)
 
 
@@ -136,7 +136,7 @@ def _with_arguments(make: Any, entry: Entry) -> Entry:
     """Returns the entry of a `functools.partial`, which keeps its arguments."""
     if not isinstance(make, partial):
         return entry
-    kept, rate = partial(make.func, *make.args, **make.keywords), entry.rate
+    kept, rate = partial(entry.make, *make.args, **make.keywords), entry.rate
     kept.__name__ = getattr(make.func, "__name__", "partial")  # type: ignore
     if rate and rate[0] not in inspect.signature(make).parameters:
         rate = None

@@ -53,11 +53,12 @@ TRANSFORMS: dict[str, Entry] = {
     "scale_by_adopt": _plain(contrib.scale_by_adopt),
     "scale_by_amsgrad": _plain(optax.scale_by_amsgrad),
     "scale_by_backtracking_linesearch": Entry(
-        optax.scale_by_backtracking_linesearch,
+        adapted.scale_by_backtracking_linesearch,
         rate=None,
         static=("max_backtracking_steps",),
         needs=("value", "grad", "value_fn"),
         step_size=measures.searched_step,
+        num_gradients=measures.backtracked_gradients,
     ),
     "scale_by_belief": _plain(optax.scale_by_belief),
     "scale_by_factored_rms": _plain(
