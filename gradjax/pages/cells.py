@@ -250,7 +250,7 @@ _COLUMNS = (
     (
         "P(better)",
         "the share of common seeds on which it is better than the baseline (a tie is "
-        "one half), with a 95 % bootstrap interval; from 0.75 on with a lower bound "
+        "one half), with an exact 95 % interval; from 0.75 on with a lower bound "
         "above 0.5 a difference is called meaningful (Bouthillier et al. 2021)",
         _outperforms_cell,
         "outperforms",
