@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from gradjax.analysis.statistics import Interval, check_probability
 from gradjax.errors import Refusal
@@ -38,6 +37,8 @@ def probability_of_outperforming(
       Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks",
       2021, arXiv:2103.03098, section 4; Clopper and Pearson, Biometrika 26, 1934.
     """
+    from scipy import stats
+
     check_probability("confidence", confidence)
     first, second = np.asarray(first, float), np.asarray(second, float)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
