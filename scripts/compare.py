@@ -4,15 +4,17 @@ usage: python -m scripts.compare --optimizers='[adamw, sgd(momentum=0.9), mine:r
            [--suite=small | --problems='[digits_mlp, wine_mlp]'] [--trials=20]
            [--seeds=10] [--baseline=adamw] [--pairs=baseline|all]
            [--space='adamw.weight_decay=log(1e-4, 1)'] [--search=random|halton|sobol]
-           [--schedule=cosine] [--horizons='[1, 2]'] [--retune=yes|no]
+           [--schedule=cosine] [--horizons='[1, 2]'] [--retune=yes|no] [--studies=1]
            [--gradients=N] [--batch_size=N] [--seed=0] [--workdir=FOLDER]
 
 Each optimizer is tuned on validation in its own space, which is printed, with the same
 number of trials and the same number of gradients; a number that is written out is
 fixed. The best setting is trained again on fresh seeds. docs/protocol.md states the
 rules. The folder has a record for each problem and optimizer. If the process is killed,
-the same command resumes; with more optimizers, problems, trials or seeds it trains only
-what is new. At the end there are the tables, and a page that needs no network.
+the same command resumes; with more optimizers, problems, trials, seeds or studies it
+trains only what is new. At the end there are the tables, and a page that needs no
+network. `--studies=5` tunes each optimizer five times, independently, and the verdict
+on the optimizers is then over these tunings.
 """
 
 import argparse
@@ -100,6 +102,7 @@ def _asked(flags: argparse.Namespace, objects: given.Objects) -> Asked:
         seed=flags.seed,
         horizons=horizons,
         retune=_retune(flags.retune),
+        studies=flags.studies,
     )
 
 
@@ -176,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch_size", type=int, help="default that of the suite")
     add("--horizons", default="1", help="multiples of the budget; default 1")
     add("--retune", default="yes", help="no: tune at one horizon alone; default yes")
+    help_ = "independent tunings of each optimizer, 1 or at least 3; default 1"
+    add("--studies", type=int, default=1, help=help_)
     add("--seed", type=int, default=0, help="of the search and its trials; default 0")
     add("--workdir", help="default runs/compare/<suite>")
     add("--overwrite", action="store_true", help="train records of another plan again")

@@ -132,7 +132,7 @@ def write(arguments: list[str]) -> None:
     pairs = family.check(asked.pairs)
     found = gather(asked.folders, asked.csv)
     tables = tables_of(found, asked.baseline, asked.target, pairs)
-    trials = [one for table in tables for one in table.outcomes]
+    trials = [one for own in found.values() for one in own]
     spent = sum(one.num_gradients for one in trials)
     facts = {
         "Sources": "\n".join([*asked.folders, *([asked.csv] if asked.csv else [])]),

@@ -21,7 +21,7 @@ from gradjax.analysis.ranks import worst_if_diverged
 from gradjax.analysis.searches import Searched, searched
 from gradjax.analysis.statistics import Interval, student_interval
 from gradjax.analysis.threshold import ThresholdTest, below_threshold
-from gradjax.analysis.tuned_verdicts import TunedVerdict
+from gradjax.analysis.tuned_verdicts import StudyMeans, TunedVerdict
 from gradjax.analysis.verdicts import Verdict, describe_lost
 from gradjax.errors import Refusal
 from gradjax.types.comparisons import Metric, Outcome
@@ -79,6 +79,8 @@ class Table(NamedTuple):
     rules: tuple[Rule, ...] = ()  # of a fair comparison, and whether they are kept
     pairs: tuple[Pair, ...] = ()  # every pair of optimizers, the family of the
     # verdicts; empty if the family is each optimizer against the baseline
+    num_studies: int = 1  # independent tunings; all but the verdicts on the optimizers
+    # is of the first one
 
     @property
     def searches(self) -> dict[str, Searched]:
@@ -110,7 +112,9 @@ def compare(
     """Compares the fresh seeds of all optimizers of one problem.
 
     Args:
-      outcomes: trials of one problem. The fresh ones of an optimizer have one setting.
+      outcomes: trials of one problem. The fresh ones of an optimizer have one setting
+        in each study. The studies after the first one count in the verdicts on the
+        optimizers alone.
       metric: what `value` is.
       baseline: the optimizer that the verdict of a row compares with; None: no row has
         a verdict.
@@ -126,6 +130,8 @@ def compare(
         several settings among its fresh seeds.
     """
     check(pairs)
+    studies = study_means(outcomes)
+    outcomes = [one for one in outcomes if not one.study]
     fresh: dict[str, list[Outcome]] = {}
     for one in outcomes:
         if one.role == "fresh":
@@ -140,7 +146,8 @@ def compare(
     is_low = metric.direction == "min"
     rows.sort(key=lambda row: row.median if is_low else -row.median)
     named = pairs_of([row.optimizer for row in rows], baseline, pairs)
-    told = compared(found, searched(outcomes), named, metric.direction, confidence)
+    about = (metric.direction, confidence)
+    told = compared(found, searched(outcomes), named, *about, studies)
     of = {one.first: one for one in told if one.second == baseline}
     rows = [
         row._replace(verdict=one.verdict, tuned=one.tuned, outperforms=one.outperforms)
@@ -157,11 +164,40 @@ def compare(
         target,
         tuple(rules(outcomes, metric)),
         tuple(told) if pairs == "all" else (),
+        max((len(one.studies) for one in studies.values()), default=1),
     )
     if target is None:
         return table
     timed = [row._replace(**_at_target(found[row.optimizer], table)) for row in rows]
     return table._replace(rows=tuple(timed))
+
+
+def study_means(outcomes: Sequence[Outcome]) -> dict[str, StudyMeans]:
+    """Returns for each optimizer its mean over the fresh seeds of each study.
+
+    Args:
+      outcomes: trials of one problem.
+
+    Returns:
+      Optimizer -> its studies; an empty dictionary if there is one study alone.
+    """
+    fresh: dict[str, dict[int, list[Outcome]]] = {}
+    for one in outcomes:
+        if one.role == "fresh":
+            fresh.setdefault(one.optimizer, {}).setdefault(one.study, []).append(one)
+    if not any(study for own in fresh.values() for study in own):
+        return {}
+    return {name: _study_means(own) for name, own in fresh.items()}
+
+
+def _study_means(own: dict[int, list[Outcome]]) -> StudyMeans:
+    order = sorted(own)
+    means = [float(np.mean([one.value for one in own[study]])) for study in order]
+    num_failed = 0
+    for study, mean in zip(order, means, strict=True):
+        lost = [one for one in own[study] if np.isnan(one.value)]
+        num_failed += np.isnan(mean) and all(one.failure for one in lost)
+    return StudyMeans(tuple(order), np.array(means), int(num_failed))
 
 
 def _at_target(own: Sequence[Outcome], table: Table) -> dict[str, Any]:

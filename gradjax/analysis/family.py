@@ -7,13 +7,19 @@ optimizer against one; with "all" it is every pair, which costs power.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gradjax.analysis.improvement import probability_of_outperforming
 from gradjax.analysis.ranks import worst_if_diverged
 from gradjax.analysis.searches import Searched
 from gradjax.analysis.statistics import Interval
-from gradjax.analysis.tuned_verdicts import TunedVerdict, tuned_verdicts
+from gradjax.analysis.tuned_verdicts import (
+    StudyMeans,
+    TunedVerdict,
+    study_verdicts,
+    tuned_verdicts,
+)
 from gradjax.analysis.verdicts import Verdict, verdicts
 from gradjax.errors import Refusal
 from gradjax.types.comparisons import Outcome
@@ -71,6 +77,7 @@ def compared(
     pairs: Sequence[tuple[str, str]],
     direction: str,
     confidence: float,
+    studies: Mapping[str, StudyMeans] = MappingProxyType({}),
 ) -> list[Pair]:
     """Compares pairs of optimizers: their settings are a family, and their searches.
 
@@ -80,14 +87,22 @@ def compared(
       pairs: the comparisons (first, second).
       direction: "min" or "max".
       confidence: 1 minus the level of each family.
+      studies: for each optimizer what its independent tunings gave; empty if it was
+        tuned once.
 
     Returns:
       One comparison per pair, in the order given.
     """
     settings = _settings(fresh, pairs, direction, confidence)
     values = {name: one.values for name, one in tried.items()}
-    known = [pair for pair in pairs if values.keys() >= {*pair}]
-    told = tuned_verdicts(values, known, direction, confidence) if known else []
+    if studies:
+        counts = {name: len(one) for name, one in values.items()}
+        own, known = _common(studies, pairs)
+        about = (direction, confidence, counts)
+        told = study_verdicts(own, known, *about) if known else []
+    else:
+        known = [pair for pair in pairs if values.keys() >= {*pair}]
+        told = tuned_verdicts(values, known, direction, confidence) if known else []
     tuned = {(one.first, one.second): one for one in told}
     return [
         Pair(
@@ -100,6 +115,17 @@ def compared(
         )
         for pair in pairs
     ]
+
+
+def _common(
+    studies: Mapping[str, StudyMeans], pairs: Sequence[tuple[str, str]]
+) -> tuple[dict[str, StudyMeans], list[tuple[str, str]]]:
+    """Returns the optimizers with the studies of most pairs, and the pairs of these."""
+    of = {name: one.studies for name, one in studies.items()}
+    counted = Counter(of[a] for a, b in pairs if of[a] == of[b] and len(of[a]) > 1)
+    used = max(counted, key=lambda one: counted[one], default=None)
+    own = {name: one for name, one in studies.items() if one.studies == used}
+    return own, [pair for pair in pairs if own.keys() >= {*pair}]
 
 
 def _outperforms(

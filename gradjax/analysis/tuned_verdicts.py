@@ -1,10 +1,12 @@
-"""What the trials of a search say of the optimizers, in words.
+"""What the trials of a search, or several searches, say of the optimizers, in words.
 
 Fresh seeds compare two settings. These verdicts repeat the choice of the settings: they
-ask whether another search of the same size would have decided otherwise.
+ask whether another search of the same size would have decided otherwise. Where each
+optimizer was tuned several times, independently, these tunings answer that.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,25 @@ from gradjax.analysis.correction import holm, step_levels
 from gradjax.analysis.digits import significant
 from gradjax.analysis.statistics import Interval
 from gradjax.analysis.tuned import tuning_interval, tuning_p_value
-from gradjax.analysis.verdicts import BETTER, EQUAL, WORSE, by
+from gradjax.analysis.verdicts import (
+    BETTER,
+    EQUAL,
+    WORSE,
+    Verdict,
+    by,
+    describe,
+    verdicts,
+)
+
+_NONE = Interval(np.nan, np.nan, np.nan)
+
+
+class StudyMeans(NamedTuple):
+    """What the independent tunings of an optimizer gave."""
+
+    studies: tuple[int, ...]  # in rising order
+    means: np.ndarray  # f64[studies], over the fresh seeds; NaN where one has no value
+    num_failed: int  # of the NaN, those in which no seed diverged
 
 
 class TunedVerdict(NamedTuple):
@@ -21,11 +41,19 @@ class TunedVerdict(NamedTuple):
 
     first: str
     second: str
-    word: str  # "better", "worse" or "cannot be told apart": the first
+    word: str  # "better", "worse" or "cannot be told apart": the first; over studies
+    # also the other words of a `Verdict`
     interval: Interval  # positive where the first is better; NaN where a search has no
-    # trial that ended
-    p_value: float  # after Holm
-    num_trials: tuple[int, int]
+    # trial that ended, or where a fresh seed of a study has no value
+    p_value: float  # after Holm; NaN where there is no test
+    num_trials: tuple[int, int]  # of one search
+    over_studies: Verdict | None = None  # on the means of independent tunings; None:
+    # there is one tuning, and its trials are compared
+
+    @property
+    def num_studies(self) -> int:
+        """The number of independent tunings of each optimizer."""
+        return 1 if self.over_studies is None else self.over_studies.num_seeds
 
 
 def tuned_verdicts(
@@ -59,6 +87,49 @@ def tuned_verdicts(
     ]
 
 
+def study_verdicts(
+    studies: Mapping[str, StudyMeans],
+    pairs: Sequence[tuple[str, str]],
+    direction: str,
+    confidence: float = 0.95,
+    num_trials: Mapping[str, int] = MappingProxyType({}),
+) -> list[TunedVerdict]:
+    """Compares pairs of optimizers over independent tunings, as one family of tests.
+
+    Each pair has a paired t test over the studies: study k of both optimizers has the
+    same points of the unit cube and the same seeds. Holm's method corrects the family.
+    The mean over the fresh seeds of a study is one value, so a seed that diverged, or
+    that has no result, leaves its study without a value, and the pair without a test.
+
+    Args:
+      studies: for each optimizer its mean value of each study.
+      pairs: the comparisons (first, second) of the family.
+      direction: "min" if smaller values are better, "max" if larger ones are.
+      confidence: 1 minus the level of the family.
+      num_trials: for each optimizer that was tuned the trials of a search.
+
+    Returns:
+      One verdict per pair, in the order given.
+
+    Source:
+      Student 1908; Holm 1979; independent tunings as the unit: Bouthillier et al. 2021.
+    """
+    means = {name: one.means for name, one in studies.items()}
+    failed = {name: one.num_failed for name, one in studies.items()}
+    return [
+        TunedVerdict(
+            one.first,
+            one.second,
+            one.word,
+            _NONE if one.difference is None else one.difference.interval,
+            one.p_value,
+            (num_trials.get(one.first, 0), num_trials.get(one.second, 0)),
+            one,
+        )
+        for one in verdicts(means, pairs, direction, confidence, failed)
+    ]
+
+
 def describe_tuned(verdict: TunedVerdict, digits: int = 3) -> str:
     """Returns the verdict as one clause about its first optimizer.
 
@@ -66,6 +137,9 @@ def describe_tuned(verdict: TunedVerdict, digits: int = 3) -> str:
       verdict: a comparison of two optimizers.
       digits: significant digits of the difference and its bounds.
     """
+    if verdict.over_studies is not None:
+        unit = f"over {verdict.num_studies} independent tunings"
+        return f"{unit}: {describe(verdict.over_studies, digits, 'tuning')}"
     if np.isnan(verdict.interval.estimate):
         return f"{verdict.word}: a search has no trial that ended"
     if verdict.word != EQUAL:

@@ -87,29 +87,30 @@ def verdicts(
     return [_with_failed(one, num_failed) for one in said]
 
 
-def describe(verdict: Verdict, digits: int = 3) -> str:
+def describe(verdict: Verdict, digits: int = 3, unit: str = "seed") -> str:
     """Returns the verdict as one clause about its first setting.
 
     Args:
       verdict: a comparison.
       digits: significant digits of the difference and its bounds.
+      unit: what the values are of.
     """
     if verdict.word in (DIVERGES, FAILS):
         return _describe_lost(verdict)
     if verdict.difference is None or verdict.num_seeds == 1:
-        return f"{EQUAL}: one seed has no spread"
+        return f"{EQUAL}: one {unit} has no spread"
     interval = verdict.difference.interval
     if verdict.word == UNTESTED:
         same = significant(interval.estimate, digits, "+")
-        return f"{UNTESTED}: a difference of {same} on every seed, without a spread"
+        return f"{UNTESTED}: a difference of {same} on every {unit}, without a spread"
     if verdict.word != EQUAL:
         return f"{verdict.word} {by(verdict.word, interval, digits)}"
     needed = verdict.seeds_needed
-    seeds = "more than a million" if needed is None else f"about {needed:,}"
+    count = "more than a million" if needed is None else f"about {needed:,}"
     estimate, low, high = (significant(one, digits, "+") for one in interval)
     return (
         f"{EQUAL}: {estimate} [{low}, {high}]; a difference of this size would need "
-        f"{seeds} seeds"
+        f"{count} {unit}s"
     )
 
 

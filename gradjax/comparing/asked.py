@@ -11,6 +11,9 @@ from gradjax.tuning.arguments import count, listed
 from gradjax.types import Problem, Space
 
 SEARCHES = ("random", "halton", "sobol")  # whose points do not depend on results
+STUDY_SEEDS = 2**20  # fresh seeds of a study, so that no two studies share one
+MOST_STUDIES = 1_000
+_LEAST_STUDIES = 3  # of a paired t test with some power
 _HORIZONS = "a list of positive numbers, such as [1, 2, 4]"
 
 
@@ -40,6 +43,7 @@ class Asked(NamedTuple):
     seed: int
     horizons: tuple[float, ...]  # multiples of the budget
     retune: bool = True  # at each horizon; False: at one of them alone
+    studies: int = 1  # independent tunings of each optimizer
 
     @property
     def tuned_at(self) -> float:
@@ -135,6 +139,32 @@ def retune_of(asked: Any, horizons: tuple[float, ...]) -> bool:
     if not asked and len(horizons) < 2:
         raise Refusal("retune=False: needs two horizons or more, as in [1, 2, 4]")
     return asked
+
+
+def studies_of(asked: Any, seed: int, num_seeds: int) -> int:
+    """Returns the number of independent tunings of each optimizer.
+
+    Args:
+      asked: the number.
+      seed: of the first study; each further one has the next number.
+      num_seeds: fresh seeds of a study.
+
+    Raises:
+        Refusal: it is neither 1 nor from 3 to 1,000, or the studies would share a seed.
+    """
+    found = count("--studies", asked)
+    if found != 1 and not _LEAST_STUDIES <= found <= MOST_STUDIES:
+        raise Refusal(
+            f"--studies={found}: expected 1, or {_LEAST_STUDIES} to {MOST_STUDIES:,};"
+            f" a paired t test over fewer than {_LEAST_STUDIES} has almost no power"
+        )
+    if found > 1 and (num_seeds > STUDY_SEEDS or seed + found > 2**31):
+        raise Refusal(
+            f"--studies={found}: with --seed={seed} and --seeds={num_seeds} two studies"
+            f" would share a seed; --seed is at most {2**31 - found:,} and --seeds at"
+            f" most {STUDY_SEEDS:,}"
+        )
+    return found
 
 
 def search_of(asked: Any) -> str:

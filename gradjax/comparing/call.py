@@ -31,6 +31,7 @@ def compare(
     batch_size: int | None = None,
     horizons: Any = (1,),
     retune: bool = True,
+    studies: int = 1,
     seed: int = 0,
     workdir: str | Path | None = None,
     overwrite: bool = False,
@@ -65,11 +66,16 @@ def compare(
       horizons: multiples of the budget; each is tuned and compared by itself.
       retune: False: each optimizer is tuned at the horizon 1 alone (without it, at the
         shortest), and its setting is taken at the others. The tables say so.
-      seed: of the search, and of the initial parameters and batches of its trials.
+      studies: K independent tunings of each optimizer, 1 or at least 3, each with its
+        own points, seeds of its trials and fresh seeds. The verdict on the optimizers
+        is then a paired t test over the K mean values on fresh seeds; all else is of
+        the first tuning. 1: that verdict compares the trials of the one search.
+      seed: of the search, and of the initial parameters and batches of its trials; each
+        further study has the next number.
       workdir: the folder, with a record for each problem and optimizer. If the process
         is killed, the same call resumes and ends with the same bits; a call with more
-        optimizers, problems, trials or seeds trains only what is new. None: nothing is
-        kept but the result.
+        optimizers, problems, trials, seeds or studies trains only what is new. None:
+        nothing is kept but the result.
       overwrite: train those cells again whose stored record is of another plan, such as
         that of an optimizer whose source has changed.
       accept_changes: continue although versions, sources or the device have changed.
@@ -99,6 +105,7 @@ def compare(
             batch_size=batch_size,
             horizons=horizons,
             retune=retune,
+            studies=studies,
             seed=seed,
         )
         with planned.folder(workdir, "compare") as folder:
@@ -131,8 +138,8 @@ def request(
       num_gradients: see `compare`.
       batch_size: see `compare`.
       baseline: see `compare`.
-      more: num_trials, num_seeds, pairs, search, schedule, seed, horizons and retune
-        of `compare`.
+      more: num_trials, num_seeds, pairs, search, schedule, seed, horizons, retune and
+        studies of `compare`.
 
     Raises:
         Refusal: see `compare`.
@@ -142,6 +149,8 @@ def request(
     with expressions.given(objects):
         found = spaces.spaces_of(texts, ranges)
     horizons = asking.horizons_of(more["horizons"])
+    seed = count("seed", more["seed"], low=0)
+    num_seeds = count("num_seeds", more["num_seeds"], low=2)
     return Asked(
         tasks=asking.tasks_of(problems, num_gradients, batch_size),
         optimizers=texts,
@@ -149,11 +158,12 @@ def request(
         objects=objects,
         schedule=schedule,
         num_trials=count("num_trials", more["num_trials"]),
-        num_seeds=count("num_seeds", more["num_seeds"], low=2),
+        num_seeds=num_seeds,
         baseline=asking.baseline_of(baseline, texts, objects),
         pairs=family.check(more["pairs"]),
         search=asking.search_of(more["search"]),
-        seed=count("seed", more["seed"], low=0),
+        seed=seed,
         horizons=horizons,
         retune=asking.retune_of(more["retune"], horizons),
+        studies=asking.studies_of(more["studies"], seed, num_seeds),
     )

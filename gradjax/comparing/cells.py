@@ -8,7 +8,7 @@ import re
 from typing import Any, NamedTuple
 
 from gradjax import optimizers
-from gradjax.comparing.asked import Asked, Task
+from gradjax.comparing.asked import STUDY_SEEDS, Asked, Task
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.sweeps import names, points
@@ -17,7 +17,6 @@ from gradjax.types import Point, Settings, Space
 
 # In as many steps as gradients; a step of a line search has 2 or more.
 _EVALUATIONS = 40
-STUDY_SEEDS = 2**20  # fresh seeds of a study, so that no two studies share one
 
 
 class Cell(NamedTuple):
@@ -47,32 +46,40 @@ class Cell(NamedTuple):
     @property
     def seeds(self) -> range:
         """The fresh seeds."""
-        first = FRESH_SEED + self.study * STUDY_SEEDS
+        first = first_fresh_seed(self.study)
         return range(first, first + self.num_seeds)
 
     @property
     def name(self) -> str:
-        """The problem, its budget and the optimizer."""
-        return f"{self.label.partition(' gradients')[0]} gradients, {self.optimizer}"
+        """The problem, its budget and the optimizer, and the study if not the first."""
+        tuning = f", tuning {self.study + 1}" if self.study else ""
+        budget = f"{self.label.partition(' gradients')[0]} gradients"
+        return f"{budget}, {self.optimizer}{tuning}"
 
 
 def cells_of(asked: Asked) -> list[Cell]:
-    """Returns the cells of a comparison: problem by problem, then horizon by horizon.
+    """Returns the cells of a comparison: by problem, by horizon, and then by study.
 
     Raises:
         Refusal: more gradients per step than the budget, or two horizons with the same
             budget.
     """
     found = [
-        _cell(asked, task, horizon, optimizer)
+        _cell(asked, task, horizon, study, optimizer)
         for task in asked.tasks
         for horizon in asked.horizons
+        for study in range(asked.studies)
         for optimizer in asked.optimizers
     ]
     folders = [cell.folder for cell in found]
     if twice := next((x for x in found if folders.count(x.folder) > 1), None):
         raise Refusal(f"horizons: two of them give the same budget, {twice.label}")
     return found
+
+
+def first_fresh_seed(study: int) -> int:
+    """Returns the first fresh seed of a study, of which it has `STUDY_SEEDS`."""
+    return FRESH_SEED + study * STUDY_SEEDS
 
 
 def listing(cells: list[Cell]) -> list[dict[str, Any]]:
@@ -88,6 +95,7 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
             "seeds": [cell.seeds.start, cell.seeds.stop],
             **({"setting": cell.setting} if cell.setting is not None else {}),
             **({"chosen_at": cell.chosen_at} if cell.chosen_at else {}),
+            **({"study": cell.study} if cell.study else {}),
         }
         for cell in cells
     ]
@@ -106,7 +114,7 @@ def placed(cell: Cell) -> Cell:
     return cell._replace(folder=folder)
 
 
-def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
+def _cell(asked: Asked, task: Task, horizon: float, study: int, optimizer: str) -> Cell:
     budget = max(1, round(task.num_gradients * horizon))
     per_step = _gradients_per_step(optimizer)
     num_steps = budget // (per_step or 1)
@@ -129,7 +137,7 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
         schedule=asked.schedule,
         steps=num_steps,
         batch_size=task.batch_size,
-        seed=FRESH_SEED if is_fixed else asked.seed,
+        seed=first_fresh_seed(study) if is_fixed else asked.seed + study,
         seeds=asked.num_seeds if is_fixed else 1,
         eval_every=eval_every,
         own=own,
@@ -146,6 +154,7 @@ def _cell(asked: Asked, task: Task, horizon: float, optimizer: str) -> Cell:
             asked.num_trials if is_tuned_here and not is_fixed else 0,
             asked.num_seeds,
             "" if is_fixed else asked.search,
+            study=study,
             chosen_at="" if is_tuned_here else _label(task, asked.tuned_at),
         )
     )

@@ -35,6 +35,7 @@ class Left(NamedTuple):
 
     num_trials: int
     num_seeds: int
+    is_timed: bool = True  # whether its gradients are timed after the training
 
     @property
     def num_runs(self) -> int:
@@ -49,10 +50,12 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
     fixed = [name for name in asked.optimizers if name not in tuned]
     num_trials = sum(cell.num_trials for cell in cells)
     num_seeds = sum(cell.num_seeds for cell in cells)
+    num_programs = len({(cell.label, cell.optimizer) for cell in cells})
+    repeated = f", tuned {asked.studies} times" if asked.studies > 1 else ""
     lines = [
-        f"{len(asked.optimizers)} optimizers on {num_problems} problems:"
-        f" {len(cells)} programs, {num_trials:,} trials and {num_seeds:,} fresh seeds,"
-        f" {sum(map(gradients, cells)):,} gradients",
+        f"{len(asked.optimizers)} optimizers on {num_problems} problems{repeated}:"
+        f" {num_programs} programs, {num_trials:,} trials and {num_seeds:,} fresh"
+        f" seeds, {sum(map(gradients, cells)):,} gradients",
         f"schedule {asked.schedule}, search {asked.search} with the same"
         f" {asked.num_trials} points of the unit cube for spaces of the same"
         " dimension, budgets equal in gradients",
@@ -71,7 +74,7 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
 
 
 def power_line(asked: Asked) -> str:
-    """Returns which differences the fresh seeds can show."""
+    """Returns which differences the fresh seeds, and the studies, can show."""
     count = len(asked.optimizers)
     num_pairs = family.size(count, asked.pairs)
     tested = f"each of {num_pairs} against {asked.baseline}"
@@ -84,24 +87,37 @@ def power_line(asked: Asked) -> str:
         f"{tested}: with {asked.num_seeds} seeds a difference of {effect:.2g} standard"
         f" deviations of the paired differences is found with probability {_POWER:g}"
         f" (level {level:.2g}, Holm's first step); 1 standard deviation needs {needed}"
-        " seeds"
+        f" seeds{_power_of_studies(asked, level, needed)}"
+    )
+
+
+def _power_of_studies(asked: Asked, level: float, needed: int | None) -> str:
+    """Returns which differences of two optimizers the studies can show; "" of one."""
+    if asked.studies == 1:
+        return ""
+    effect = smallest_effect(asked.studies, level, _POWER)
+    return (
+        f". The verdict on the optimizers, over {asked.studies} independent tunings,"
+        f" finds {effect:.2g} standard deviations of the paired differences of their"
+        f" means with the same probability; 1 standard deviation needs {needed} tunings"
     )
 
 
 def left_of(one: Stored, overwrite: bool) -> Left:
     """Returns how many trials and fresh seeds of a cell are not stored yet."""
-    cell = one.cell
+    cell, is_timed = one.cell, not one.cell.study
     if one.summary is not None:
         return Left(0, 0)
     if not one.known or (overwrite and one.is_other):
-        return Left(cell.num_trials, cell.num_seeds)
+        return Left(cell.num_trials, cell.num_seeds, is_timed)
     store = opening.open_to_read(one.folder, say=lambda _: None)
     rows = [r for r in reading.rows(store).values() if r["status"] in reading.ENDED]
     num_tried = sum(row["round"] == "search" for row in rows)
     wanted = cell.seeds
     seeds = {row["seed"] for row in rows if row["round"] != "search"}
     num_fresh = sum(seed in seeds for seed in wanted)
-    return Left(max(0, cell.num_trials - num_tried), cell.num_seeds - num_fresh)
+    num_trials = max(0, cell.num_trials - num_tried)
+    return Left(num_trials, cell.num_seeds - num_fresh, is_timed)
 
 
 def later_line(
@@ -216,19 +232,24 @@ def announce(
     Returns:
       The estimated seconds of each cell with its timing, 0 where nothing is left.
     """
-    num_left = sum(one.num_runs > 0 for one in left)
-    if not num_left:
+    num_runs = sum(one.num_runs for one in left)
+    if not num_runs:
         say("everything is stored already")
         return [0.0] * len(left)
-    say(f"compiling {num_left} programs, and timing the first steps of each")
+    compiled = {
+        make().lanes for make, one in zip(made, left, strict=True) if one.num_runs
+    }
+    say(f"compiling {len(compiled)} programs, and timing the first steps of each")
     found = []
     for make, one in zip(made, left, strict=True):
         found.append(measured(make(), one) if one.num_runs else Cost(0.0, 0.0, 0))
         pause("compiling")
-    num_runs = sum(one.num_runs for one in left)
     megabytes = max(1, *(one.bytes / 1e6 for one in found))
     run_s = sum(one.run_s for one in found)
-    timing_s = [one.compile_s + TIMED_S if one.run_s else 0.0 for one in found]
+    timing_s = [
+        cost.compile_s + TIMED_S if cost.run_s and one.is_timed else 0.0
+        for cost, one in zip(found, left, strict=True)
+    ]
     say(
         f"{num_runs:,} trials and fresh seeds are left: about {duration(run_s)} to run,"
         f" in up to {megabytes:,.0f} MB, and about {duration(sum(timing_s))} to time"

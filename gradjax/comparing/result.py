@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from gradjax.analysis.arrivals import summary
 from gradjax.analysis.comparison import Row, Table, compare
 from gradjax.analysis.digits import significant
-from gradjax.analysis.tuned_verdicts import describe_tuned
+from gradjax.analysis.tuned_verdicts import TunedVerdict, describe_tuned
 from gradjax.analysis.verdicts import describe
 from gradjax.comparing.asked import Asked
 from gradjax.comparing.cells import Cell
@@ -54,6 +54,8 @@ def read(asked: Asked, cells: list[Cell], folder: Path, is_stored: bool) -> Comp
     )
     times: dict[str, dict[str, float | None]] = {}
     for cell in cells:
+        if cell.study:
+            continue
         seconds = seconds_per_gradient(folder / cell.folder)
         times.setdefault(cell.label, {})[cell.optimizer] = seconds
     return Comparison(tables, asked.baseline, times, folder if is_stored else None)
@@ -84,7 +86,7 @@ def _rows(row: Row, table: Table, times: dict[str, Any]) -> list[tuple[str, str]
     if row.verdict is not None and not table.pairs:
         said.append(("", f"the chosen setting: {describe(row.verdict)}"))
     if row.tuned is not None and not table.pairs:
-        said.append(("", f"the optimizer, tuned again: {describe_tuned(row.tuned)}"))
+        said.append(("", f"the optimizer, {_tuned(row.tuned)}"))
     spent = list(filter(None, (_arrival(row, table, times), _time(times, row))))
     return [*said, ("", "; ".join(spent))] if spent else said
 
@@ -97,9 +99,14 @@ def _pairs(table: Table) -> list[tuple[str, str]]:
         if one.verdict is not None:
             said.append((about, f"the chosen settings: {describe(one.verdict)}"))
         if one.tuned is not None:
-            tuned = describe_tuned(one.tuned)
-            said.append(("", f"the optimizers, tuned again: {tuned}"))
+            said.append(("", f"the optimizers, {_tuned(one.tuned)}"))
     return said
+
+
+def _tuned(verdict: TunedVerdict) -> str:
+    """Returns a verdict on optimizers with its unit, other trials or other tunings."""
+    said = describe_tuned(verdict)
+    return said if verdict.num_studies > 1 else f"tuned again: {said}"
 
 
 def _notes(table: Table) -> list[tuple[str, str]]:

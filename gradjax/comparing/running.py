@@ -30,6 +30,7 @@ from gradjax.errors import Interrupted
 from gradjax.files import named_disk_errors
 from gradjax.records import comparisons
 from gradjax.report import terminal
+from gradjax.sweeps import points
 from gradjax.tuning import outcome, searched
 from gradjax.tuning.planned import Prepared
 from gradjax.types import Point
@@ -103,7 +104,7 @@ def _phase(
     """Trains some of all cells; returns the setting of each, by its key."""
     changes = (accept_changes, overwrite)
     found = [stored.look(cell, asked, folder, *changes) for cell in own]
-    made = [_maker(one, overwrite, hooks.may_restart) for one in found]
+    made = _makers(found, overwrite, hooks.may_restart)
     for one, make in zip(found, made, strict=True):
         if one.summary is None:
             make()  # refuses what cannot be trained before anything is written
@@ -111,10 +112,31 @@ def _phase(
     return _train(found, made, cells, overwrite, hooks)
 
 
-def _maker(one: Stored, overwrite: bool, may_restart: bool) -> Maker:
-    """Returns a function that makes the programs of a cell, once."""
-    make = functools.partial(stored.prepare, one, overwrite, may_restart)
-    return functools.cache(make)
+def _makers(cells: list[Stored], overwrite: bool, may_restart: bool) -> list[Maker]:
+    """Returns for each cell a function that makes its programs, once.
+
+    All studies of an optimizer use the programs of the first one, if these have the
+    same number of threads and the same lane width.
+    """
+    made: list[Maker] = []
+    first: dict[tuple[str, str], Maker] = {}
+    for one in cells:
+        make = functools.partial(stored.prepare, one, overwrite, may_restart)
+        if (of := one.cell.key[:2]) in first:
+            make = functools.partial(_shared, make, first[of])
+        made.append(functools.cache(make))
+        first.setdefault(of, made[-1])
+    return made
+
+
+def _shared(make: Callable[[], Prepared], first: Maker) -> Prepared:
+    """Returns a further study with the compiled programs of the first one."""
+    own, known = make(), first()
+    ours, theirs = (
+        points.digest([one.plan["num_threads"], one.plan["lane_width"]])
+        for one in (own, known)
+    )
+    return own._replace(lanes=known.lanes) if ours == theirs else own
 
 
 def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None:
@@ -132,6 +154,7 @@ def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None
         "seed": asked.seed,
         "horizons": list(asked.horizons),
         "retune": asked.retune,
+        **({"studies": asked.studies} if asked.studies > 1 else {}),
     }
     with named_disk_errors(folder):
         folder.mkdir(exist_ok=True)

@@ -67,7 +67,10 @@ def look(
         keep_params="none",
         accept_changes=accept_changes,
     )
-    work = Work(problem, cell.space, cell.settings, wanted, objects)
+    first = cell.seeds.start
+    work = Work(
+        problem, cell.space, cell.settings, wanted, objects, first_fresh_seed=first
+    )
     place = folder / cell.folder
     plan = functools.partial(planned.plan_of, parts | objects)
     known = planning.known_plan(place)

@@ -30,7 +30,8 @@ class Trained(NamedTuple):
 def measure(trained: list[Trained], say: Say, warn: Say, pause: Say) -> None:
     """Measures the cells that have no time yet, and adds it to their journals.
 
-    Their programs run alone and take turns.
+    Their programs run alone and take turns. The cells of further studies are left out,
+    because they have the programs of the first one.
 
     Args:
       trained: the cells of one problem and one budget.
@@ -38,7 +39,8 @@ def measure(trained: list[Trained], say: Say, warn: Say, pause: Say) -> None:
       warn: is called with a line about a repaired record.
       pause: is called with what was done, and may end the comparison.
     """
-    new = [one for one in trained if seconds_per_gradient(one.of.folder) is None]
+    first = [one for one in trained if not one.of.cell.study]
+    new = [one for one in first if seconds_per_gradient(one.of.folder) is None]
     if not new:
         return
     pause("the training")

@@ -257,7 +257,7 @@ _COLUMNS = (
     ),
     (
         "optimizers",
-        "the verdict on the optimizers: whether another search would have decided "
+        "the verdict on the optimizers: whether other searches would have decided "
         "otherwise",
         _tuned_cell,
         "tuned_verdict",

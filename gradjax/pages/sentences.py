@@ -56,13 +56,7 @@ def caption(table: Table) -> str:
     if table.baseline is not None or table.pairs:
         said.append(_family(table))
     if any(one.tuned for one in (*table.rows, *table.pairs)):
-        chosen = words(table.metric.chosen_by or table.metric.name)
-        said.append(
-            f"Verdicts on the optimizers compare the best {chosen} of each search, and"
-            " ask whether another search of the same size would have decided"
-            " otherwise."
-        )
-        said += _approximation(table)
+        said += _over_studies(table) if table.num_studies > 1 else _over_trials(table)
     count = table.metric.num_examples
     if count and "accuracy" in table.metric.name:
         said.append(
@@ -83,6 +77,26 @@ def caption(table: Table) -> str:
             " report it."
         )
     return " ".join(said)
+
+
+def _over_trials(table: Table) -> list[str]:
+    """Returns what the verdicts on the optimizers are of, with one search of each."""
+    chosen = words(table.metric.chosen_by or table.metric.name)
+    return [
+        f"Verdicts on the optimizers compare the best {chosen} of each search, and ask"
+        " whether another search of the same size would have decided otherwise.",
+        *_approximation(table),
+    ]
+
+
+def _over_studies(table: Table) -> list[str]:
+    """Returns what the verdicts on the optimizers are of, with several tunings."""
+    name, count = words(table.metric.name), table.num_studies
+    return [
+        f"Verdicts on the optimizers are over {count} independent tunings: paired t"
+        f" tests of the mean {name} on the fresh seeds of each tuning, corrected by"
+        " Holm's method. All other figures are of the first tuning."
+    ]
 
 
 def _told_apart(table: Table) -> str:

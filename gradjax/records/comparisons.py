@@ -24,7 +24,7 @@ from gradjax.types.comparisons import NEVER_RUN, Metric, Outcome
 
 FILE = "comparison.json"
 FORMAT = 1
-_OF_OUTCOMES = ("problem", "optimizer", "setting", "chosen_at")
+_OF_OUTCOMES = ("problem", "optimizer", "setting", "chosen_at", "study")
 _EXACT = 1e-6  # relative precision that a float32 always has
 
 
@@ -53,7 +53,8 @@ def write(folder: Path, asked: dict[str, Any], cells: list[dict[str, Any]]) -> N
       cells: for each cell problem, optimizer, folder (relative), target (a value or
         None), is_varying (whether its steps differ in their number of gradients),
         num_trials and seeds, the range of its fresh seeds; where its setting was chosen
-        at another budget also setting and chosen_at.
+        at another budget also setting and chosen_at; where it is not of the first of
+        several independent tunings also study.
     """
     write_json(folder / FILE, {"format": FORMAT, "asked": asked, "cells": cells})
 

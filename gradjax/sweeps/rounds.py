@@ -52,6 +52,7 @@ class Context(NamedTuple):
     lanes: Callable[[Settings], Lanes]  # of the settings of a group; made once
     reporter: Reporter
     stop_requested: Callable[[], int | None]  # the number of the signal, or None
+    first_fresh_seed: int = FRESH_SEED
 
 
 def search(context: Context, method: Search) -> list[GroupResult]:
@@ -79,7 +80,8 @@ def fresh(context: Context, done: list[GroupResult]) -> list[GroupResult]:
     scores = choose.setting_scores([one for of in done for one in of.scores])
     winners = [choose.best(own) for own in choose.by_optimizer(scores).values()]
     found = [winner.point for winner in winners if winner is not None]
-    seeds = range(FRESH_SEED, FRESH_SEED + num_fresh_seeds(context))
+    first = context.first_fresh_seed
+    seeds = range(first, first + num_fresh_seeds(context))
     made = trials_of(context.base, found, seeds)
     return _round(context, "fresh", made) if made else []
 

@@ -12,6 +12,7 @@ from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, longer, planning
 from gradjax.sweeps.longer import Longer
+from gradjax.sweeps.rounds import FRESH_SEED
 from gradjax.training.program import program as make_program
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Problem, Program, Search, Settings, Space, Sweep
@@ -26,6 +27,7 @@ class Work(NamedTuple):
     asked: Sweep
     objects: given.Objects
     initial: Initial | None = None  # where every trial starts, if it is given
+    first_fresh_seed: int = FRESH_SEED
 
 
 class Prepared(NamedTuple):

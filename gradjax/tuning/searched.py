@@ -64,6 +64,7 @@ def run(
         made.lanes,
         reporter,
         stop_requested,
+        made.work.first_fresh_seed,
     )
     done = rounds.search(context, made.method)
     fresh = rounds.fresh(context, done)

@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
     failure: str = ""  # one of the three above; "": it ended or diverged
     chosen_at: str = ""  # the problem and budget at which its setting was chosen; "":
     # its own
+    study: int = 0  # which of the independent tunings of the optimizer it belongs to
 
 
 class Metric(NamedTuple):

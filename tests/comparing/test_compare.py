@@ -35,6 +35,7 @@ DEFAULTS = ASKED | {
     "seed": 0,
     "horizons": [1],
     "retune": True,
+    "studies": 1,
 }
 THREE = [*TWO, "sgd(0.1)"]
 EMPTY = Series(np.empty(0), np.empty(0))
