@@ -126,7 +126,7 @@ def record(
         results.validation[name][rows, first : first + count] = values[:, :count]
     early = _early_steps(state)
     early = _first(early, _limit_steps(plan, flat, start))
-    is_bad = ~np.isfinite(flat["loss"]) & ~(flat.get("tolerated", 0.0) == 1.0)
+    is_bad = ~np.isfinite(flat["loss"]) & (flat.get("tolerated", 0.0) != 1.0)
     if plan.max_gradients is not None:  # steps after the limit change nothing
         is_bad &= flat["num_gradients"] != 0.0
     is_diverged = is_bad.any(axis=1)
