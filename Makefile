@@ -47,7 +47,7 @@ install: $(VENV)/.installed-core ## Make .venv and install gradjax into it, edit
 mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
-# The slow tests try many combinations; the quick ones still call every function once.
+# A test of more than about a second is slow; one of each kind stays quick.
 test: $(VENV)/.installed-test ## Run the quick tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile -m 'not slow' $(ARGS)
 

@@ -12,8 +12,8 @@ any device that jax finds, and needs none of the rivals; on a GPU use `sweep
 `precision`: networks that compute in float32 and in bfloat16 train in turn, as rivals
 do in `single`. It runs on the CPU and needs none of the rivals.
 
-The others need the extra `[benchmark]`. All write a page under runs/results. `--write`
-writes the committed page of docs/results in its place.
+`single` and `sweep` need the extra `[benchmark]`. Each writes a page under
+runs/results, and with `--write` the committed page of docs/results in its place.
 """
 
 import argparse

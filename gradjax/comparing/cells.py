@@ -115,7 +115,7 @@ def placed(cell: Cell) -> Cell:
 
 
 def _cell(asked: Asked, task: Task, horizon: float, study: int, optimizer: str) -> Cell:
-    budget = max(1, round(task.num_gradients * horizon))
+    budget = _budget(task, horizon)
     per_step = _gradients_per_step(optimizer)
     num_steps = budget // (per_step or 1)
     if num_steps < 1:
@@ -160,11 +160,15 @@ def _cell(asked: Asked, task: Task, horizon: float, study: int, optimizer: str) 
     )
 
 
+def _budget(task: Task, horizon: float) -> int:
+    """Returns the number of gradients of a run at a horizon."""
+    return max(1, round(task.num_gradients * horizon))
+
+
 def _label(task: Task, horizon: float) -> str:
     """Returns the name of a problem with its budget."""
-    budget = max(1, round(task.num_gradients * horizon))
     batch = "" if task.batch_size is None else f", batch size {task.batch_size}"
-    return f"{task.name}, {budget:,} gradients{batch}"
+    return f"{task.name}, {_budget(task, horizon):,} gradients{batch}"
 
 
 def readable(name: str) -> str:

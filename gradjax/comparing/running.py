@@ -30,7 +30,6 @@ from gradjax.errors import Interrupted
 from gradjax.files import named_disk_errors
 from gradjax.records import comparisons
 from gradjax.report import terminal
-from gradjax.sweeps import points
 from gradjax.tuning import outcome, searched
 from gradjax.tuning.planned import Prepared
 from gradjax.types import Point
@@ -52,6 +51,7 @@ class Hooks(NamedTuple):
 
 
 _NO_HOOKS = Hooks()
+_DECIDING = ("num_threads", "lane_width")  # of a plan: with which programs compile
 
 
 def run(
@@ -132,11 +132,8 @@ def _makers(cells: list[Stored], overwrite: bool, may_restart: bool) -> list[Mak
 def _shared(make: Callable[[], Prepared], first: Maker) -> Prepared:
     """Returns a further study with the compiled programs of the first one."""
     own, known = make(), first()
-    ours, theirs = (
-        points.digest([one.plan["num_threads"], one.plan["lane_width"]])
-        for one in (own, known)
-    )
-    return own._replace(lanes=known.lanes) if ours == theirs else own
+    is_alike = all(own.plan[key] == known.plan[key] for key in _DECIDING)
+    return own._replace(lanes=known.lanes) if is_alike else own
 
 
 def _create(asked: Asked, cells: list[Cell], folder: Path, command: str) -> None:

@@ -1,7 +1,5 @@
 """The comparisons of every pair of optimizers: as cells, as CSV and as LaTeX."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +9,7 @@ from gradjax.analysis.family import Pair
 from gradjax.analysis.tuned_verdicts import describe_tuned
 from gradjax.analysis.verdicts import describe
 from gradjax.pages.cells import OUTPERFORMS, number, share_text, words
-from gradjax.pages.text import csv_cell, latex
+from gradjax.pages.text import booktabs, csv_table
 
 _COLUMNS = (
     "problem",
@@ -47,37 +45,24 @@ def pair_cells(one: Pair) -> dict[str, Any]:
 
 def pairs_csv(tables: Sequence[Table]) -> str:
     """Returns every pair of every problem as CSV with a header."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows = []
     for table in tables:
         about = {"problem": table.problem, "metric": table.metric.name}
         for one in table.pairs:
             cells = pair_cells(one) | about
-            writer.writerow([csv_cell(cells[name]) for name in _COLUMNS])
-    return out.getvalue()
+            rows.append([cells[name] for name in _COLUMNS])
+    return csv_table(_COLUMNS, rows)
 
 
 def pairs_latex(table: Table) -> str:
     r"""Returns the pairs of one problem as a table for \usepackage{booktabs}."""
     heads = ("first", "second", "settings", "$p$", "P(better)", "optimizers", "$p$")
-    lines = [
-        f"% {latex(table.problem)}: {latex(words(table.metric.name))}, every pair",
-        r"\begin{tabular}{lllllll}",
-        r"\toprule",
-        " & ".join(heads) + r" \\",
-        r"\midrule",
-        *(_latex_row(one) for one in table.pairs),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
-
-
-def _latex_row(one: Pair) -> str:
-    cells = pair_cells(one)
     names = ("first", "second", "verdict", "p", "share", "tuned_verdict", "tuned_p")
-    return " & ".join(latex(_shown(cells[name])) for name in names) + r" \\"
+    about = f"{table.problem}: {words(table.metric.name)}, every pair"
+    cells = [pair_cells(one) for one in table.pairs]
+    return booktabs(
+        about, heads, [[_shown(of[name]) for name in names] for of in cells]
+    )
 
 
 def _shown(value: Any) -> str:

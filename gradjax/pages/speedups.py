@@ -1,13 +1,11 @@
 """The speed-ups over several horizons as CSV and as LaTeX."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
 from gradjax.analysis.digits import significant
 from gradjax.analysis.horizons import HorizonSpeedup
-from gradjax.pages.text import csv_cell, latex
+from gradjax.pages.text import booktabs, csv_table
 
 _COLUMNS = (
     "problem",
@@ -25,37 +23,20 @@ _COLUMNS = (
 
 def speedups_csv(found: Sequence[HorizonSpeedup]) -> str:
     """Returns a row for each optimizer, with the reason where there is no speed-up."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows = []
     for one in found:
         about = (one.problem, one.optimizer, one.baseline, one.horizon, one.unit)
         lengths = " ".join(map(str, one.horizons))
         values = [_known(value) for value in one.speedup or (None, None, None)]
-        row = (*about, lengths, *values, one.reason)
-        writer.writerow([csv_cell(value) for value in row])
-    return out.getvalue()
+        rows.append((*about, lengths, *values, one.reason))
+    return csv_table(_COLUMNS, rows)
 
 
 def speedups_latex(found: Sequence[HorizonSpeedup]) -> str:
     r"""Returns a table for \usepackage{booktabs}."""
-    lines = [
-        "% speed-ups",
-        r"\begin{tabular}{llll}",
-        r"\toprule",
-        r"problem & optimizer & baseline & speed-up \\",
-        r"\midrule",
-        *(
-            " & ".join(
-                map(latex, (one.problem, one.optimizer, one.baseline, _shown(one)))
-            )
-            + r" \\"
-            for one in found
-        ),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
+    heads = ("problem", "optimizer", "baseline", "speed-up")
+    rows = [(one.problem, one.optimizer, one.baseline, _shown(one)) for one in found]
+    return booktabs("speed-ups", heads, rows)
 
 
 def _known(value: float | None) -> float | None:

@@ -1,7 +1,5 @@
 """The main table of a report as CSV and as LaTeX."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ from gradjax.pages.pairs import pairs_latex
 from gradjax.pages.profiles import profiles
 from gradjax.pages.searches import basins, sensitivities
 from gradjax.pages.speedups import speedups_latex
-from gradjax.pages.text import csv_cell, latex
+from gradjax.pages.text import booktabs, csv_table, latex
 
 COLUMNS = (
     "problem",
@@ -55,9 +53,7 @@ def to_csv(tables: Sequence[Table]) -> str:
 
     A text that a spreadsheet would read as a formula begins with an apostrophe.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for table in tables:
         width = {one["optimizer"]: one["decades"] for one in basins(table)}
         excess = {one["optimizer"]: one["value"] for one in sensitivities(table)}
@@ -75,8 +71,8 @@ def to_csv(tables: Sequence[Table]) -> str:
                 "command": command,
                 "source": source,
             }
-            writer.writerow([csv_cell(cells[name]) for name in COLUMNS])
-    return out.getvalue()
+            rows.append([cells[name] for name in COLUMNS])
+    return csv_table(COLUMNS, rows)
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -96,17 +92,9 @@ def _setting(row: Row, table: Table) -> str:
 
 def _latex_table(table: Table) -> str:
     arrow = r"$\downarrow$" if table.metric.direction == "min" else r"$\uparrow$"
-    lines = [
-        r"\begin{tabular}{lllll}",
-        r"\toprule",
-        rf"optimizer & setting & {latex(words(table.metric.name))} {arrow} & seeds & "
-        r"verdict \\",
-        r"\midrule",
-        *(_latex_row(row, table) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join([f"% {latex(table.problem)}", *lines])
+    metric = f"{latex(words(table.metric.name))} {arrow}"
+    heads = ("optimizer", "setting", metric, "seeds", "verdict")
+    return booktabs(table.problem, heads, [_texts(row, table) for row in table.rows])
 
 
 def _latex_scores(scores: dict[str, Any]) -> str:
@@ -115,20 +103,10 @@ def _latex_scores(scores: dict[str, Any]) -> str:
         [row["optimizer"], *(f"{value:.4f}" for value in row["values"])]
         for row in scores["rows"]
     ]
-    lines = [
-        "% all problems",
-        rf"\begin{{tabular}}{{{'l' * len(scores['heads'])}}}",
-        r"\toprule",
-        " & ".join(map(latex, scores["heads"])) + r" \\",
-        r"\midrule",
-        *(" & ".join(map(latex, row)) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
+    return booktabs("all problems", list(map(latex, scores["heads"])), rows)
 
 
-def _latex_row(row: Row, table: Table) -> str:
+def _texts(row: Row, table: Table) -> list[str]:
     if row.interval is None:
         value = row.lost
     else:
@@ -137,5 +115,4 @@ def _latex_row(row: Row, table: Table) -> str:
     is_base = row.optimizer == table.baseline
     verdict = row_cells(row, table)["verdict"]
     verdict = verdict or ("baseline" if is_base else "not compared")
-    cells = [row.optimizer, _setting(row, table), value, str(len(row.seeds)), verdict]
-    return " & ".join(latex(cell) for cell in cells) + r" \\"
+    return [row.optimizer, _setting(row, table), value, str(len(row.seeds)), verdict]

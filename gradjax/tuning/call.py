@@ -85,9 +85,9 @@ def tune(
         the process is killed, the same call resumes and ends with the same bits; a call
         with more trials or seeds trains only the new ones; a call with more steps goes
         on, if it began with `keep_params="all"` and its schedule is constant, or `wsd`
-        with a warmup in steps; and a call with another
-        problem, or with other sources, is refused. None: nothing is kept but the
-        result (a temporary folder holds the trials until the call ends).
+        with a warmup in steps; and a call with another problem, or with other sources,
+        is refused. None: nothing is kept but the result (a temporary folder holds the
+        trials until the call ends).
       overwrite: replace an existing record.
       accept_changes: continue although versions, sources or the device have changed.
       keep_params: "best", "all" or "none": the trials whose parameters are stored.
