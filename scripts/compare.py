@@ -73,7 +73,7 @@ def compare(flags: argparse.Namespace) -> None:
     terminal.say("")
     report.write(
         [
-            str(folder),
+            str(spoken(folder)),
             f"--baseline={asked.baseline}",
             f"--pairs={asked.pairs}",
             f"--out={spoken(folder) / 'report'}",

@@ -7,11 +7,12 @@ The page needs no network and no server: it holds its data, its charts and its t
 Folders of one problem and one budget are compared with each other. `--csv` adds
 anyone's results, with the columns optimizer, problem, seed, step, metric and value, and
 perhaps gradients, seconds and direction (min or max is better). Verdicts compare each
-optimizer with the baseline over common seeds; without `--baseline` there are none.
-`--pairs=all` compares every pair of optimizers, and corrects for all of them. Times to
-target need a target: that of the suite with the same budget, or `--target=0.97`, or for
-one of several problems `--target='digits_mlp=0.97'`; without any, it is what the
-baseline reaches.
+optimizer with the baseline over common seeds. The baseline and the pairs of a folder of
+`scripts.compare` are those of its command; for others there are no verdicts without
+`--baseline`. `--pairs=all` compares every pair of optimizers, and corrects for all of
+them. Times to target need a target: that of the suite with the same budget, or
+`--target=0.97`, or for one of several problems `--target='digits_mlp=0.97'`; without
+any, it is what the baseline reaches.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from gradjax.pages.speedups import speedups_csv
 from gradjax.pages.tables import to_csv, to_latex
 from gradjax.plots.comparison import learning_curves
 from gradjax.plots.profiles import performance_profiles
-from gradjax.records.comparisons import outcomes_of
+from gradjax.records.comparisons import asked_of, outcomes_of
 from gradjax.records.outcomes_csv import outcomes_csv
 from gradjax.report import terminal
 from gradjax.suites import known
@@ -91,6 +92,18 @@ def tables_of(
     return tables
 
 
+def _recorded(name: str, folders: Sequence[str]) -> str | None:
+    """Returns what the commands of the comparisons among the folders have given."""
+    known = [asked_of(folder).get(name) for folder in folders]
+    values = list(dict.fromkeys(one for one in known if one is not None))
+    if len(values) > 1:
+        said = ", ".join(map(str, values))
+        raise Refusal(
+            f"the folders have several values of {name}: give --{name}=one of {said}"
+        )
+    return str(values[0]) if values else None
+
+
 def _targets(texts: Sequence[str], problems: list[str]) -> dict[str, float]:
     """Reads the targets: problem with its budget -> value."""
     found = {}
@@ -129,9 +142,10 @@ def main(arguments: list[str]) -> int:
 def write(arguments: list[str]) -> None:
     """Writes report.html, .csv and .tex, the curves of each problem, and profiles."""
     asked = _parser().parse_args(arguments)
-    pairs = family.check(asked.pairs)
+    baseline = asked.baseline or _recorded("baseline", asked.folders)
+    pairs = family.check(asked.pairs or _recorded("pairs", asked.folders) or "baseline")
     found = gather(asked.folders, asked.csv)
-    tables = tables_of(found, asked.baseline, asked.target, pairs)
+    tables = tables_of(found, baseline, asked.target, pairs)
     trials = [one for own in found.values() for one in own]
     spent = sum(one.num_gradients for one in trials)
     facts = {
@@ -178,10 +192,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folders", nargs="*", help=of)
     parser.add_argument("--csv", help="a file with the results of others")
     parser.add_argument(
-        "--baseline", help="the optimizer that others are compared with"
+        "--baseline", help="what others are compared with; default that of the folder"
     )
     parser.add_argument(
-        "--pairs", default="baseline", help="baseline or all: which are compared"
+        "--pairs", help="baseline or all: which are compared; default as above"
     )
     help_ = "the value that counts as solved, perhaps as problem=value"
     parser.add_argument("--target", action="append", default=[], help=help_)

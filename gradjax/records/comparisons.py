@@ -82,6 +82,16 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
+def asked_of(folder: str | Path) -> dict[str, Any]:
+    """Returns what a comparison was asked for; {} of another folder.
+
+    Raises:
+        Refusal: see `read`.
+    """
+    folder = Path(folder)
+    return read(folder)["asked"] if (folder / FILE).is_file() else {}
+
+
 def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:
     """Reads a finished run or sweep, or all cells of a finished comparison.
 

@@ -270,7 +270,13 @@ def test_the_command_writes_the_tables_and_the_page(typed, tmp_path):
         "report.html",
     ):
         assert part in said, said
-    assert (tmp_path / "it" / "report" / "report.html").is_file()
+    report = tmp_path / "it" / "report"
+    page, table = ((report / f"report.{end}").read_text() for end in ("html", "csv"))
+    assert "scripts.report it " in page and str(tmp_path) not in page
+    assert "better by" in table or "cannot be told apart" in table
+    short = typed("scripts.report", "it", "--out=short")
+    assert short.returncode == 0, short.stderr
+    assert (tmp_path / "short" / "report.csv").read_text() == table
     listed = json.loads((tmp_path / "it" / "comparison.json").read_text())
     assert listed["asked"]["command"].startswith("python -m scripts.compare ")
     again = typed("scripts.compare", *flags)

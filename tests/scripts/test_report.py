@@ -5,6 +5,7 @@ import pytest
 
 from gradjax.analysis.arrivals import summary
 from gradjax.errors import Refusal
+from gradjax.records import comparisons
 from gradjax.records.outcomes_csv import outcomes_csv
 from scripts import report
 
@@ -54,6 +55,20 @@ def test_two_metrics_of_one_problem_are_two_tables_with_their_own_trials(tmp_pat
     ]
     found = report.content("A title", tables, {})
     assert [len(one["trials"]) for one in found["problems"]] == [5, 5]
+
+
+def test_the_baselines_of_several_comparisons_must_agree(tmp_path, capsys):
+    for name in ("adam", "sgd"):
+        (tmp_path / name).mkdir()
+        comparisons.write(tmp_path / name, {"baseline": name}, [])
+    folders = [str(tmp_path / name) for name in ("adam", "sgd")]
+    assert report.main(folders) == 2
+    assert capsys.readouterr().err == (
+        "report: the folders have several values of baseline: give --baseline=one of"
+        " adam, sgd\n"
+    )
+    assert report.main([*folders, "--baseline=sgd"]) == 2
+    assert "needs a folder" in capsys.readouterr().err
 
 
 def test_a_value_that_is_not_finite_means_that_the_run_diverged(tmp_path):
