@@ -24,7 +24,7 @@ WRONG = {
         *(["sweep", *flag] for flag in with_numbers("--rates", "--steps", "--trials")),
     ],
     "check_device": [["nope"], ["--steps=1"], ["--minutes=many"], ["--minutes=nan"]],
-    "check_statistics": [["nope"], ["--nope"], *with_numbers("--studies")],
+    "check_statistics": [["nope"], ["--nope"], *with_numbers("--studies", "--real")],
     "compare": [
         ["nope"],
         ["--optimizers=adma,sgd"],
