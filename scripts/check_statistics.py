@@ -231,7 +231,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--real",
-        type=parsing.count(0, 10**5),
+        type=parsing.count(1, 10**5),
         default=0,
         help="studies that train, on each toy problem; 0",
     )

@@ -127,7 +127,7 @@ class Programs(NamedTuple):
     value: Callable[..., Any]  # (params, *rest) -> f[], not compiled
     value_and_grad: Callable[..., Any]
     values_along: Callable[..., Any]
-    slopes_along: Callable[..., Any]
+    slopes_at: Callable[..., Any]
 
 
 def programs(loss: Callable[..., Any]) -> Programs:
@@ -137,7 +137,7 @@ def programs(loss: Callable[..., Any]) -> Programs:
         value,
         jax.jit(jax.value_and_grad(value)),
         jax.jit(partial(values_along, value)),
-        jax.jit(partial(integrals.slopes_along, value)),
+        jax.jit(partial(integrals.slopes_at, value)),
     )
 
 
@@ -173,7 +173,7 @@ def check_with(
         params,
         rest,
         programs.values_along,
-        programs.slopes_along,
+        programs.slopes_at,
         num_directions,
         eps,
         usual if tolerance is None else tolerance,

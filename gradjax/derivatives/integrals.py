@@ -14,6 +14,14 @@ neighbouring midpoints, and V / n is used.
 
 Values of the loss have rounding errors. Their standard deviation is measured as the
 scatter of the values at points so close that the loss is a straight line there.
+
+Lines of several lengths are possible, and two of small uncertainty are used. The
+rounding error alone is a lower bound of the uncertainty of a line, and so is the
+variation over some of its midpoints. So the midpoints of a line are computed in stages,
+always of the line with the smallest lower bound, until no other line can have less than
+half the uncertainty of two complete ones (branch and bound). Where the gradient then
+seems to be wrong and V / n is too large to be certain, the parts of these two lines are
+divided into three, up to twice.
 """
 
 from collections.abc import Callable
@@ -25,9 +33,24 @@ import numpy as np
 
 from gradjax.types import Params
 
-_NUM_PARTS = 16
+# The midpoints of 16, of 48 and of 144 parts are among those of 144, so a line has 144
+# places. These are the stages in which they are computed. The first three are evenly
+# spaced midpoints of the 16 parts, with which a line is complete.
+_NUM_PLACES = 144
+_STAGES = (
+    9 * np.arange(2, 16, 4) + 4,
+    9 * np.arange(0, 16, 2) + 4,
+    9 * np.arange(16) + 4,
+    3 * np.arange(48) + 1,
+    np.arange(144),
+)
+_COMPLETE = 3
+_AT_ONCE = 4
+_ENOUGH = 2.0  # times the smallest possible uncertainty is small enough
 _CLOSE_STEP = 2.0**-4  # of the shortest step; between points close together
 _SIGMAS = 4.0
+
+Ask = Callable[[float, np.ndarray], tuple[Any, Any]]
 
 
 class LineCheck(NamedTuple):
@@ -39,13 +62,22 @@ class LineCheck(NamedTuple):
     is_refuted: bool  # no rounding error and no kink explains the difference
 
 
-class Measured(NamedTuple):
+class Lines(NamedTuple):
+    """Lines of several lengths along one direction, and how they are compared."""
+
+    steps: np.ndarray  # f64[steps]: half of each length, in units of the direction
+    length: float  # of the direction
+    eps: float  # the spacing of floats at 1
+    tolerance: float  # the largest relative error of a right slope
+
+
+class _Measured(NamedTuple):
     """Measurements along one direction, for each step t."""
 
-    slopes: jax.Array  # f[steps, parts]: gradient . (x+ - x-) at each midpoint
-    sizes: jax.Array  # f[steps]: sum |gradient (x+ - x-)|, the scale of its rounding
-    changes: np.ndarray  # f64[steps]: loss(x+) - loss(x-)
-    close: np.ndarray  # f[points]: values of the loss near the point
+    slopes: np.ndarray  # f64[steps, places]: gradient . (x+ - x-); NaN: not computed
+    stages: np.ndarray  # int[steps]: the number of stages that are computed
+    sizes: np.ndarray  # f64[steps]: sum |gradient (x+ - x-)|, the scale of its rounding
+    noise: float  # the rounding error of a change
 
 
 def close_steps(steps: np.ndarray) -> np.ndarray:
@@ -56,110 +88,171 @@ def close_steps(steps: np.ndarray) -> np.ndarray:
     return steps[-1] * _CLOSE_STEP * np.arange(len(steps), 0, -1)
 
 
-def measured(
-    values: np.ndarray, close: np.ndarray, slopes: tuple[jax.Array, jax.Array]
-) -> Measured:
-    """Joins the measurements along one direction.
-
-    Args:
-      values: f[2 steps + 1], at +t for each step t, at 0, and at each -t.
-      close: the same at the distances of `close_steps`.
-      slopes: what `slopes_along` returned.
-    """
-    count = len(values) // 2
-    ordered = np.concatenate(
-        [close[:count], close[count : count + 1], close[:count:-1]]
-    )
-    changes = np.asarray(values[:count], np.float64) - values[count + 1 :]
-    return Measured(*slopes, changes, ordered)
-
-
-def slopes_along(
+def slopes_at(
     value: Callable[..., Any],
     params: Params,
     direction: Params,
-    steps: jax.Array,
+    step: jax.Array,
+    places: jax.Array,
     *rest: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Computes the slope in the middle of each part of lines of several lengths.
+    """Computes the slope at some places of a line.
 
     Args:
       value: (params, *rest) -> f[].
-      params: a pytree, the centre of the lines.
+      params: a pytree, the centre of the line.
       direction: a pytree of the same structure.
-      steps: f[steps], half the length of each line in units of the direction.
+      step: f[], half the length of the line in units of the direction.
+      places: f[places], from -1 to 1.
       *rest: further arguments of `value`.
 
     Returns:
-      The fields `slopes` and `sizes` of Measured.
+      gradient . (x+ - x-) and sum |gradient (x+ - x-)| at each place, f[places] each.
     """
 
     def moved(t: jax.Array) -> Params:
         return jax.tree.map(lambda x, d: x + t * d, params, direction)
 
-    def at(place: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        t, part = place
-        grads = jax.grad(value)(moved(t * part), *rest)
-        # The move is rounded. The difference of its ends is exact.
-        move = jax.tree.map(jnp.subtract, moved(t), moved(-t))
+    # The move is rounded. The difference of its ends is exact.
+    move = jax.tree.map(jnp.subtract, moved(step), moved(-step))
+
+    def at(place: jax.Array) -> tuple[jax.Array, jax.Array]:
+        grads = jax.grad(value)(moved(step * place), *rest)
         products = jax.tree.leaves(jax.tree.map(jnp.multiply, grads, move))
         sums = jnp.stack([jnp.stack([x.sum(), abs(x).sum()]) for x in products])
         slope, size = sums.sum(axis=0)
         return slope, size
 
-    parts = (2.0 * jnp.arange(_NUM_PARTS) + 1.0) / _NUM_PARTS - 1.0
-    places = jnp.repeat(steps, _NUM_PARTS), jnp.tile(parts, len(steps))
-    slopes, sizes = (x.reshape(len(steps), -1) for x in jax.lax.map(at, places))
-    return slopes, sizes.max(axis=1)
+    return jax.lax.map(at, places)
 
 
-def compare(
-    measured: Measured, steps: np.ndarray, length: float, eps: float, tolerance: float
+def check_line(
+    ask: Ask, lines: Lines, values: np.ndarray, close: np.ndarray
 ) -> LineCheck | None:
-    """Compares the gradient with the loss, at the step with the smallest uncertainty.
+    """Compares the gradient with the loss, with as few gradients as are needed.
 
-    A gradient is refuted only where the two steps with the smallest uncertainties agree
+    A gradient is refuted only where the two lines with the smallest uncertainties agree
     that it is wrong, and on its sign.
 
     Args:
-      measured: the measurements.
-      steps: f[steps].
-      length: the length of the direction.
-      eps: the spacing of floats at 1.
-      tolerance: the largest relative error of a right slope.
+      ask: (step, places f[4]) -> what `slopes_at` returns.
+      lines: along one direction.
+      values: f[2 steps + 1], at +t for each step t, at 0, and at each -t.
+      close: the same at the distances of `close_steps`.
 
     Returns:
-      The slopes; None if fewer than two steps have finite values.
+      The slopes; None if fewer than two lines have finite values.
     """
-    slopes, sizes, changes, close = (np.asarray(x, np.float64) for x in measured)
-    units = 2.0 * steps * length
-    gradient, difference = slopes.mean(axis=1) / units, changes / units
-    bends = slopes - _linear(slopes)
-    variation = np.abs(np.diff(bends, axis=1)).sum(axis=1) / _NUM_PARTS
-    rounding = _SIGMAS * _noise(close, eps) + 16.0 * eps * sizes
-    uncertainty = (variation + rounding) / units
-    uncertainty = np.where(np.isfinite(gradient + difference), uncertainty, np.inf)
-    best, second = np.argsort(uncertainty, kind="stable")[:2]
-    if not np.isfinite(uncertainty[second]):
-        return None
+    count = len(lines.steps)
+    with np.errstate(invalid="ignore"):
+        changes = np.asarray(values[:count], np.float64) - values[count + 1 :]
+    ordered = np.concatenate(
+        [close[:count], close[count : count + 1], close[:count:-1]]
+    )
+    measured = _Measured(
+        np.full((count, _NUM_PLACES), np.nan),
+        np.zeros(count, int),
+        np.zeros(count),
+        _SIGMAS * _noise(ordered, lines.eps),
+    )
+    _search(ask, lines, measured)
+    while True:
+        found, chosen = _compare(lines, measured, changes)
+        if not chosen or len(_STAGES) in measured.stages[chosen]:
+            return found
+        for k in chosen:
+            _advance(ask, lines, measured, k)
+
+
+def _search(ask: Ask, lines: Lines, measured: _Measured) -> None:
+    """Computes the lines of small uncertainty, until two are complete."""
+    bounds = measured.noise / lines.steps  # of each uncertainty, times 2 length
+    while True:
+        is_open = np.isfinite(bounds) & (measured.stages < _COMPLETE)
+        complete = np.sort(bounds[measured.stages == _COMPLETE])
+        if not is_open.any():
+            return
+        if len(complete) > 1 and complete[1] <= _ENOUGH * min(bounds[is_open]):
+            return
+        k = int(np.argmin(np.where(is_open, bounds, np.inf)))
+        _advance(ask, lines, measured, k)
+        bounds[k] = _error(lines, measured, k) / lines.steps[k]
+
+
+def _advance(ask: Ask, lines: Lines, measured: _Measured, k: int) -> None:
+    """Computes the next stage of a line."""
+    stage = _STAGES[measured.stages[k]]
+    missing = stage[np.isnan(measured.slopes[k, stage])]
+    for first in range(0, len(missing), _AT_ONCE):
+        some = missing[first : first + _AT_ONCE]
+        places = (2.0 * some + 1.0) / _NUM_PLACES - 1.0
+        slopes, sizes = ask(lines.steps[k], places)
+        measured.slopes[k, some] = np.asarray(slopes)
+        size = float(np.max(np.asarray(sizes, np.float64)))
+        measured.sizes[k] = np.fmax(measured.sizes[k], size)
+    measured.stages[k] += 1
+
+
+def _error(lines: Lines, measured: _Measured, k: int) -> float:
+    """Returns the uncertainty of a change from its gradient; inf: it is not finite.
+
+    Of a line that is not complete it is a lower bound: a linear part of the slope is
+    subtracted, which leaves the smallest variation over the known places.
+    """
+    stage = max(measured.stages[k], 1)
+    slopes = measured.slopes[k, _STAGES[stage - 1]]
+    if not np.isfinite(slopes).all():
+        return np.inf
+    if stage < _COMPLETE:
+        jumps = np.diff(slopes)
+        variation = np.abs(jumps - np.median(jumps)).sum() / len(_STAGES[_COMPLETE - 1])
+    else:
+        variation = np.abs(np.diff(slopes - _linear(slopes))).sum() / len(slopes)
+    rounding = measured.noise + 16.0 * lines.eps * measured.sizes[k]
+    return float(variation + rounding)
+
+
+def _compare(
+    lines: Lines, measured: _Measured, changes: np.ndarray
+) -> tuple[LineCheck | None, list[int]]:
+    """Compares the two complete lines with the smallest uncertainties.
+
+    Returns:
+      What they say; and the two lines where the gradient seems to be wrong, but is not
+      refuted, and more parts would make it certain.
+    """
+    units = 2.0 * lines.steps * lines.length
+    gradient, uncertainty = np.full((2, len(units)), np.inf)
+    for k in np.flatnonzero(measured.stages >= _COMPLETE):
+        slopes = measured.slopes[k, _STAGES[measured.stages[k] - 1]]
+        gradient[k] = slopes.mean() / units[k]
+        uncertainty[k] = _error(lines, measured, k) / units[k]
+    difference = changes / units
+    uncertainty[~np.isfinite(gradient + difference)] = np.inf
+    chosen = np.argsort(uncertainty, kind="stable")[:2]
+    if not np.isfinite(uncertainty[chosen]).all():
+        return None, []
+    gradient, difference, uncertainty = (
+        one[chosen] for one in (gradient, difference, uncertainty)
+    )
     errors = gradient - difference
     size = np.maximum(np.abs(gradient), np.abs(difference))
-    is_beyond = np.abs(errors) > tolerance * size + 2.0 * uncertainty
-    is_refuted = is_beyond[best] and is_beyond[second]
-    is_refuted = is_refuted and errors[best] * errors[second] > 0.0
-    return LineCheck(
-        float(gradient[best]),
-        float(difference[best]),
-        float(uncertainty[best]),
-        bool(is_refuted),
+    excess = np.abs(errors) - lines.tolerance * size
+    is_alike = bool((excess > 0.0).all() and errors[0] * errors[1] > 0.0)
+    is_refuted = is_alike and bool((excess > 2.0 * uncertainty).all())
+    best = LineCheck(
+        float(gradient[0]), float(difference[0]), float(uncertainty[0]), is_refuted
     )
+    rounding = measured.noise + 16.0 * lines.eps * measured.sizes[chosen]
+    can_be_certain = bool((excess > 2.0 * rounding / units[chosen]).all())
+    is_open = is_alike and not is_refuted and can_be_certain
+    return best, [int(k) for k in chosen] if is_open else []
 
 
 def _linear(slopes: np.ndarray) -> np.ndarray:
-    """Returns the linear part of each row, whose mean is 0: f64[steps, parts]."""
-    places = np.arange(slopes.shape[1]) - (slopes.shape[1] - 1) / 2.0
-    with np.errstate(invalid="ignore"):
-        return np.outer(slopes @ places / (places @ places), places)
+    """Returns the linear part, whose mean is 0, of slopes at equal distances."""
+    places = np.arange(len(slopes)) - (len(slopes) - 1) / 2.0
+    return slopes @ places / (places @ places) * places
 
 
 def _noise(close: np.ndarray, eps: float) -> float:

@@ -39,7 +39,7 @@ class LeafContext(NamedTuple):
     params: Params
     rest: tuple[Any, ...]  # the arguments of the loss after the parameters
     values_along: Callable[..., Any]  # compiled
-    slopes_along: Callable[..., Any]  # compiled
+    slopes_at: Callable[..., Any]  # compiled
     num_directions: int
     eps: float
     tolerance: float
@@ -113,10 +113,13 @@ def _on_line(
         np.asarray(context.values_along(context.params, tree, ts, *context.rest))
         for ts in (steps, integrals.close_steps(steps))
     )
-    slopes = context.slopes_along(context.params, tree, steps, *context.rest)
-    measured = integrals.measured(values, close, slopes)
+
+    def slopes_at(step: float, places: np.ndarray) -> tuple[Any, Any]:
+        return context.slopes_at(context.params, tree, step, places, *context.rest)
+
     length = float(np.linalg.norm(direction))
-    line = integrals.compare(measured, steps, length, context.eps, context.tolerance)
+    lines = integrals.Lines(steps, length, context.eps, context.tolerance)
+    line = integrals.check_line(slopes_at, lines, values, close)
     here = float(np.vdot(grad, direction)) / length
     if line is None:
         slope = Slope(where, here, np.nan, np.inf)

@@ -1,0 +1,77 @@
+"""The check along a line: it computes few gradients, and says what all would say."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gradjax.derivatives import integrals
+from gradjax.derivatives.slopes import FACTORS, values_along
+
+
+def smooth(params):
+    return jnp.mean(jnp.sin(params["w"] @ params["v"])) + jnp.sum(params["v"] ** 4)
+
+
+def kinked(params):
+    return jnp.mean(jax.nn.relu(params["w"] @ params["v"] - 0.1) ** 1)
+
+
+def constant(params):
+    return 0.0 * params["v"].sum() + 2.0
+
+
+def broken(params):
+    return jnp.log(params["v"] - params["v"]).sum()
+
+
+LOSSES = {one.__name__: one for one in (smooth, kinked, constant, broken)}
+
+
+def lines(loss, seed):
+    """(what is said of a line, the number of computed gradients)."""
+    rng = np.random.default_rng(seed)
+    params = {
+        "w": jnp.asarray(rng.normal(size=(2000, 8)), float),
+        "v": jnp.asarray(rng.normal(size=8), float),
+    }
+    direction = jax.tree.map(jnp.zeros_like, params)
+    direction["v"] = jnp.asarray(rng.normal(size=8), float)
+    eps = float(jnp.finfo(jnp.zeros(()).dtype).eps)
+    steps = np.cbrt(eps) * FACTORS
+    values, close = (
+        np.asarray(values_along(loss, params, direction, jnp.asarray(ts, float)))
+        for ts in (steps, integrals.close_steps(steps))
+    )
+    asked = []
+    at = jax.jit(lambda t, x: integrals.slopes_at(loss, params, direction, t, x))
+
+    def ask(step, places):
+        asked.extend(places)
+        return at(step, places)
+
+    length = float(np.linalg.norm(direction["v"]))
+    found = integrals.check_line(
+        ask, integrals.Lines(steps, length, eps, 1e-3), values, close
+    )
+    return found, len(asked)
+
+
+@pytest.mark.parametrize("is_x64", [False, True])
+@pytest.mark.parametrize("name", ["smooth", "kinked", "constant"])
+def test_few_gradients_are_nearly_as_certain_as_all(name, is_x64, monkeypatch):
+    with jax.enable_x64(is_x64):
+        for seed in range(2):
+            some, count = lines(LOSSES[name], seed)
+            with monkeypatch.context() as patch:
+                patch.setattr(integrals, "_ENOUGH", 0.0)
+                everything, most = lines(LOSSES[name], seed)
+            assert most == 6 * 16 and 32 <= count <= 72  # 32: two complete lines
+            assert some is not None and everything is not None
+            assert not some.is_refuted and not everything.is_refuted
+            assert everything.uncertainty <= some.uncertainty * (1 + 1e-6)
+            assert some.uncertainty <= 2.1 * everything.uncertainty
+
+
+def test_a_loss_without_a_finite_value_has_nothing_to_compare():
+    assert lines(LOSSES["broken"], 0) == (None, 0)
