@@ -2,7 +2,7 @@
 
     python -m scripts.count_gradient_checks --problems=digits_mlp --checks=200
 
-Each check is at other initial parameters and on another batch of 64 examples. The
+Each check is at other initial parameters and on another batch. The
 gradients of the bundled problems are right, so the column "wrong" must be 0. In the
 checks of the column "planted" the gradient of one leaf, another one in each check, is
 multiplied by 1.01 (1.00003 in float64); the column says how many of these are found.
@@ -25,8 +25,6 @@ from gradjax.report import terminal
 from gradjax.types import Problem
 from scripts import parsing
 
-BATCH_SIZE = 64
-
 
 class Counts(NamedTuple):
     """The numbers of leaves in all checks of a problem, by verdict."""
@@ -39,7 +37,11 @@ class Counts(NamedTuple):
 
 
 def count(
-    problem: Problem, num_checks: int, num_planted: int, num_directions: int = 16
+    problem: Problem,
+    num_checks: int,
+    num_planted: int,
+    num_directions: int = 16,
+    batch_size: int = 64,
 ) -> Counts:
     """Checks the gradient of a problem at many points.
 
@@ -48,8 +50,10 @@ def count(
       num_checks: the number of checks without a mistake.
       num_planted: the number of checks with a planted mistake.
       num_directions: as `check_gradient` takes it.
+      batch_size: the examples of a batch, or all if there are fewer.
     """
-    check = functools.partial(_check, problem, _programs(problem), num_directions)
+    sizes = (num_directions, batch_size)
+    check = functools.partial(_check, problem, _programs(problem), sizes)
     leaves = [leaf for seed in range(num_checks) for leaf in check(seed).leaves]
     found = [_finds_mistake(check, seed) for seed in range(num_planted)]
     return Counts(
@@ -75,18 +79,19 @@ def _programs(problem: Problem) -> Programs:
 def _check(
     problem: Problem,
     programs: Programs,
-    num_directions: int,
+    sizes: tuple[int, int],
     seed: int,
     is_planted: bool = False,
 ) -> GradientCheck:
     """Checks the gradient at the parameters and on the batch of a seed."""
+    num_directions, batch_size = sizes
     params, key = problem.init(jax.random.key(seed)), jax.random.key(seed)
     num_leaves = len(jax.tree.leaves(params))
     factors = np.ones(num_leaves)
     if is_planted:
         is_float64 = jnp.asarray(0.0).dtype == jnp.float64
         factors[seed % num_leaves] = 1.00003 if is_float64 else 1.01
-    rest = (_batch(problem, seed), key, jnp.asarray(factors))
+    rest = (_batch(problem, batch_size, seed), key, jnp.asarray(factors))
     return check_with(programs, params, rest, num_directions, seed=seed)
 
 
@@ -109,12 +114,12 @@ _with_scaled_gradient.defvjp(
 )
 
 
-def _batch(problem: Problem, seed: int) -> Any:
+def _batch(problem: Problem, batch_size: int, seed: int) -> Any:
     if problem.data is None:
         return None
     source = problem.data.train
     rng = np.random.default_rng(seed)
-    size = min(BATCH_SIZE, source.num_examples)
+    size = min(batch_size, source.num_examples)
     chosen = rng.choice(source.num_examples, size, replace=False)
     return source.take(source.arrays, jnp.asarray(chosen, jnp.uint32))
 
@@ -131,7 +136,13 @@ def main(arguments: list[str]) -> int:
     heads = f"{'right':>7} {'not decided':>12} {'wrong':>6}  planted"
     terminal.say(f"{'problem':24} {heads}")
     for name, problem in made.items():
-        found = count(problem, asked.checks, asked.planted, asked.num_directions)
+        found = count(
+            problem,
+            asked.checks,
+            asked.planted,
+            asked.num_directions,
+            asked.batch_size,
+        )
         mistakes = f"{found.found} of {found.planted} found"
         terminal.say(
             f"{name:24} {found.right:7} {found.undecided:12} {found.wrong:6}  "
@@ -147,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         ("checks", 1, 200, "of each problem"),
         ("planted", 0, 10, "checks with a planted mistake"),
         ("num_directions", 1, 16, "as check_gradient takes it"),
+        ("batch_size", 1, 64, "examples of a batch"),
     ):
         kind = parsing.count(low, 100_000)
         parser.add_argument(
