@@ -89,6 +89,19 @@ def _forget_compiled_programs():
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Compiles without most optimizations, also in `make test-all`.
+
+    For matrices of many small programs, whose numbers do not depend on how they are
+    compiled, it takes two thirds of the time.
+    """
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def made():
     """The problem of a name; skips where its data set is not prepared."""
