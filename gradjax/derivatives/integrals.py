@@ -20,8 +20,12 @@ rounding error alone is a lower bound of the uncertainty of a line, and so is th
 variation over some of its midpoints. So the midpoints of a line are computed in stages,
 always of the line with the smallest lower bound, until no other line can have less than
 half the uncertainty of two complete ones (branch and bound). Where the gradient then
-seems to be wrong and V / n is too large to be certain, the parts of these two lines are
-divided into three, up to twice.
+seems to be wrong and V / n is too large to be certain, the parts of two lines whose
+rounding error is small enough are divided into three, up to twice.
+
+Biases of 0 often have a kink at the point itself, the centre of the line. Two parts
+meet there, so this kink adds no error: slopes close to the centre, on both sides, tell
+its jump from the rest of V.
 """
 
 from collections.abc import Callable
@@ -33,10 +37,13 @@ import numpy as np
 
 from gradjax.types import Params
 
-# The midpoints of 16, of 48 and of 144 parts are among those of 144, so a line has 144
-# places. These are the stages in which they are computed. The first three are evenly
-# spaced midpoints of the 16 parts, with which a line is complete.
-_NUM_PLACES = 144
+# The places of a line: the midpoints of 144 parts, which include those of 16 and of 48
+# parts, and one on either side of the centre.
+_NEAR = 2.0**-10  # the distance to the centre, in units of half the line
+_PLACES = np.append((2.0 * np.arange(144) + 1.0) / 144 - 1.0, [-_NEAR, _NEAR])
+_CENTRE = np.array([144, 145])
+# The midpoints of each stage. A line is complete with the third, which has the places
+# at the centre as well.
 _STAGES = (
     9 * np.arange(2, 16, 4) + 4,
     9 * np.arange(0, 16, 2) + 4,
@@ -45,7 +52,7 @@ _STAGES = (
     np.arange(144),
 )
 _COMPLETE = 3
-_AT_ONCE = 4
+_AT_ONCE = 2
 _ENOUGH = 2.0  # times the smallest possible uncertainty is small enough
 _CLOSE_STEP = 2.0**-4  # of the shortest step; between points close together
 _SIGMAS = 4.0
@@ -131,11 +138,11 @@ def check_line(
 ) -> LineCheck | None:
     """Compares the gradient with the loss, with as few gradients as are needed.
 
-    A gradient is refuted only where the two lines with the smallest uncertainties agree
-    that it is wrong, and on its sign.
+    A gradient is refuted only where its error exceeds twice the smallest uncertainty of
+    a line, and once the second smallest, with the same sign.
 
     Args:
-      ask: (step, places f[4]) -> what `slopes_at` returns.
+      ask: (step, places f[2]) -> what `slopes_at` returns.
       lines: along one direction.
       values: f[2 steps + 1], at +t for each step t, at 0, and at each -t.
       close: the same at the distances of `close_steps`.
@@ -150,18 +157,23 @@ def check_line(
         [close[:count], close[count : count + 1], close[:count:-1]]
     )
     measured = _Measured(
-        np.full((count, _NUM_PLACES), np.nan),
+        np.full((count, len(_PLACES)), np.nan),
         np.zeros(count, int),
         np.zeros(count),
         _SIGMAS * _noise(ordered, lines.eps),
     )
     _search(ask, lines, measured)
     while True:
-        found, chosen = _compare(lines, measured, changes)
-        if not chosen or len(_STAGES) in measured.stages[chosen]:
+        found, excess = _compare(lines, measured, changes)
+        rounding = measured.noise + 16.0 * lines.eps * measured.sizes
+        is_able = 2.0 * rounding < excess * 2.0 * lines.steps * lines.length
+        able = np.flatnonzero(is_able)[-2:]  # the shortest have the fewest kinks
+        if len(able) < 2 or (measured.stages[able] == len(_STAGES)).all():
             return found
-        for k in chosen:
-            _advance(ask, lines, measured, k)
+        for k in able:
+            stage = min(max(measured.stages[k] + 1, _COMPLETE), len(_STAGES))
+            while measured.stages[k] < stage:
+                _advance(ask, lines, measured, k)
 
 
 def _search(ask: Ask, lines: Lines, measured: _Measured) -> None:
@@ -182,44 +194,51 @@ def _search(ask: Ask, lines: Lines, measured: _Measured) -> None:
 def _advance(ask: Ask, lines: Lines, measured: _Measured, k: int) -> None:
     """Computes the next stage of a line."""
     stage = _STAGES[measured.stages[k]]
-    missing = stage[np.isnan(measured.slopes[k, stage])]
+    measured.stages[k] += 1
+    wanted = np.append(stage, _CENTRE) if measured.stages[k] >= _COMPLETE else stage
+    missing = wanted[np.isnan(measured.slopes[k, wanted])]
     for first in range(0, len(missing), _AT_ONCE):
         some = missing[first : first + _AT_ONCE]
-        places = (2.0 * some + 1.0) / _NUM_PLACES - 1.0
-        slopes, sizes = ask(lines.steps[k], places)
+        slopes, sizes = ask(lines.steps[k], _PLACES[some])
         measured.slopes[k, some] = np.asarray(slopes)
         size = float(np.max(np.asarray(sizes, np.float64)))
         measured.sizes[k] = np.fmax(measured.sizes[k], size)
-    measured.stages[k] += 1
 
 
 def _error(lines: Lines, measured: _Measured, k: int) -> float:
     """Returns the uncertainty of a change from its gradient; inf: it is not finite.
 
-    Of a line that is not complete it is a lower bound: a linear part of the slope is
-    subtracted, which leaves the smallest variation over the known places.
+    Of a line that is not complete it is a lower bound, because the jump at the centre
+    is left out.
     """
     stage = max(measured.stages[k], 1)
-    slopes = measured.slopes[k, _STAGES[stage - 1]]
+    slopes, centre = measured.slopes[k, _STAGES[stage - 1]], measured.slopes[k, _CENTRE]
     if not np.isfinite(slopes).all():
         return np.inf
-    if stage < _COMPLETE:
-        jumps = np.diff(slopes)
-        variation = np.abs(jumps - np.median(jumps)).sum() / len(_STAGES[_COMPLETE - 1])
-    else:
-        variation = np.abs(np.diff(slopes - _linear(slopes))).sum() / len(slopes)
+    count, half = len(slopes), len(slopes) // 2
+    jumps = np.delete(np.diff(slopes), half - 1)
+    trend = _trend(jumps)
+    jumps = jumps - trend
+    if stage >= _COMPLETE:
+        if not np.isfinite(centre).all():
+            return np.inf
+        ends = centre - slopes[half - 1 : half + 1] + np.array([-0.5, 0.5]) * trend
+        kink = _NEAR * count * (centre[1] - centre[0])  # it lies in a short part
+        jumps = np.append(jumps, [*ends, kink])
+    count = max(count, len(_STAGES[_COMPLETE - 1]))
+    variation = np.abs(jumps).sum() / count
     rounding = measured.noise + 16.0 * lines.eps * measured.sizes[k]
     return float(variation + rounding)
 
 
 def _compare(
     lines: Lines, measured: _Measured, changes: np.ndarray
-) -> tuple[LineCheck | None, list[int]]:
+) -> tuple[LineCheck | None, float]:
     """Compares the two complete lines with the smallest uncertainties.
 
     Returns:
-      What they say; and the two lines where the gradient seems to be wrong, but is not
-      refuted, and more parts would make it certain.
+      What they say; and the error beyond the tolerance, if the gradient seems to be
+      wrong but is not refuted, else 0.
     """
     units = 2.0 * lines.steps * lines.length
     gradient, uncertainty = np.full((2, len(units)), np.inf)
@@ -231,7 +250,7 @@ def _compare(
     uncertainty[~np.isfinite(gradient + difference)] = np.inf
     chosen = np.argsort(uncertainty, kind="stable")[:2]
     if not np.isfinite(uncertainty[chosen]).all():
-        return None, []
+        return None, 0.0
     gradient, difference, uncertainty = (
         one[chosen] for one in (gradient, difference, uncertainty)
     )
@@ -239,20 +258,17 @@ def _compare(
     size = np.maximum(np.abs(gradient), np.abs(difference))
     excess = np.abs(errors) - lines.tolerance * size
     is_alike = bool((excess > 0.0).all() and errors[0] * errors[1] > 0.0)
-    is_refuted = is_alike and bool((excess > 2.0 * uncertainty).all())
+    is_refuted = is_alike and bool((excess > [2.0, 1.0] * uncertainty).all())
     best = LineCheck(
         float(gradient[0]), float(difference[0]), float(uncertainty[0]), is_refuted
     )
-    rounding = measured.noise + 16.0 * lines.eps * measured.sizes[chosen]
-    can_be_certain = bool((excess > 2.0 * rounding / units[chosen]).all())
-    is_open = is_alike and not is_refuted and can_be_certain
-    return best, [int(k) for k in chosen] if is_open else []
+    is_open = is_alike and not is_refuted
+    return best, float(excess.min()) if is_open else 0.0
 
 
-def _linear(slopes: np.ndarray) -> np.ndarray:
-    """Returns the linear part, whose mean is 0, of slopes at equal distances."""
-    places = np.arange(len(slopes)) - (len(slopes) - 1) / 2.0
-    return slopes @ places / (places @ places) * places
+def _trend(jumps: np.ndarray) -> float:
+    """Returns the jump of the linear part that leaves the smallest variation."""
+    return float(np.median(jumps))
 
 
 def _noise(close: np.ndarray, eps: float) -> float:

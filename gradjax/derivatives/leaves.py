@@ -126,7 +126,7 @@ def _on_line(
         return _Seen(slope, 0.0, is_hidden=True)
     slope = Slope(where, line.gradient, line.difference, 2.0 * line.uncertainty)
     excess = _excess(slope, context.tolerance)
-    if not line.is_refuted:  # one of the two steps explains it
+    if not line.is_refuted:  # one of the lines explains it
         excess = min(excess, 0.0)
     return _Seen(slope, excess, abs(here - line.gradient), line.is_refuted)
 

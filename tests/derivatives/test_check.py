@@ -135,5 +135,5 @@ def test_a_small_mistake_in_a_small_slope_of_a_smooth_loss_is_found(monkeypatch)
 
     loss.defvjp(lambda x: (loss(x), x), lambda x, g: (1.01 * g * (x - 0.02),))
     assert not check_gradient(loss, jnp.zeros(())).is_right
-    monkeypatch.setattr(integrals, "_linear", lambda slopes: 0.0 * slopes)
+    monkeypatch.setattr(integrals, "_trend", lambda _: 0.0)
     assert check_gradient(loss, jnp.zeros(())).is_right, "hidden by the curvature"

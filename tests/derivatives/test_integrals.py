@@ -66,7 +66,7 @@ def test_few_gradients_are_nearly_as_certain_as_all(name, is_x64, monkeypatch):
             with monkeypatch.context() as patch:
                 patch.setattr(integrals, "_ENOUGH", 0.0)
                 everything, most = lines(LOSSES[name], seed)
-            assert most == 6 * 16 and 32 <= count <= 72  # 32: two complete lines
+            assert most == 6 * 18 and 36 <= count <= 80  # 36: two complete lines
             assert some is not None and everything is not None
             assert not some.is_refuted and not everything.is_refuted
             assert everything.uncertainty <= some.uncertainty * (1 + 1e-6)
