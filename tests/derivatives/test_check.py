@@ -136,4 +136,6 @@ def test_a_small_mistake_in_a_small_slope_of_a_smooth_loss_is_found(monkeypatch)
     loss.defvjp(lambda x: (loss(x), x), lambda x, g: (1.01 * g * (x - 0.02),))
     assert not check_gradient(loss, jnp.zeros(())).is_right
     monkeypatch.setattr(integrals, "_trend", lambda _: 0.0)
+    assert not check_gradient(loss, jnp.zeros(())).is_right, "more parts find it"
+    monkeypatch.setattr(integrals, "_STAGES", integrals._STAGES[:3])
     assert check_gradient(loss, jnp.zeros(())).is_right, "hidden by the curvature"
