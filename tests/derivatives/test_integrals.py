@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gradjax import check_gradient
 from gradjax.derivatives import integrals
 from gradjax.derivatives.slopes import FACTORS, values_along
 
@@ -75,3 +76,29 @@ def test_few_gradients_are_nearly_as_certain_as_all(name, is_x64, monkeypatch):
 
 def test_a_loss_without_a_finite_value_has_nothing_to_compare():
     assert lines(LOSSES["broken"], 0) == (None, 0)
+
+
+def test_more_parts_find_a_small_mistake_behind_kinks_also_at_the_centre():
+    """Biases of 0 of units whose input is 0, as that of an image's background."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(400, 6)) * (np.arange(400) < 300)[:, None], float)
+    params = {"w": jnp.asarray(rng.normal(size=(6, 8)), float), "b": jnp.zeros(8)}
+
+    def loss(params):
+        return jnp.mean(jax.nn.relu(x @ params["w"] + params["b"][None])) + 1.0
+
+    @jax.custom_vjp
+    def wrong(params):
+        return loss(params)
+
+    wrong.defvjp(lambda p: (loss(p), p), lambda p, g: (scaled(p, g),))
+
+    def scaled(params, g):
+        grads = jax.grad(loss)(params)
+        return {"w": g * grads["w"], "b": 1.01 * g * grads["b"]}
+
+    right = check_gradient(loss, params)
+    assert not [one.name for one in right.leaves if one.is_decided and not one.is_right]
+    found = {one.name: one for one in check_gradient(wrong, params).leaves}
+    bias = found["params['b']"]
+    assert bias.is_decided and not bias.is_right and found["params['w']"].is_right
