@@ -41,6 +41,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 ROOT = Path(__file__).resolve().parents[1]
 _FASTER_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 _WORKER_BYTES = 2 * 2**30  # that one worker may take: 1.5 GB, and a command it starts
+_PROGRAMS_BYTES = 1.1e9  # from which compiled programs are forgotten between tests
+_most_resident = [_PROGRAMS_BYTES]
 
 
 def pytest_configure(config):
@@ -100,6 +102,29 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory():
+    """Forgets compiled programs after a test where they take too much memory.
+
+    Where that does not help, because the module still uses them, it waits until they
+    take a quarter more.
+    """
+    yield
+    if _resident() > _most_resident[0]:
+        jax.clear_caches()
+        gc.collect()
+        _most_resident[0] = max(_PROGRAMS_BYTES, 1.25 * _resident())
+
+
+def _resident():
+    """Returns the memory of this process in bytes; 0 where the system does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ from gradjax.types import Params
 
 # The places of a line: the midpoints of 144 parts, which include those of 16 and of 48
 # parts, and one on either side of the centre.
-_NEAR = 2.0**-10  # the distance to the centre, in units of half the line
+_NEAR = 2.0**-20  # the distance to the centre, in units of half the line
 _PLACES = np.append((2.0 * np.arange(144) + 1.0) / 144 - 1.0, [-_NEAR, _NEAR])
 _CENTRE = np.array([144, 145])
 # The midpoints of each stage. A line is complete with the third, which has the places

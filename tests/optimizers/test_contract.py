@@ -109,11 +109,16 @@ def problem_of(quadratic, examples):
 
 @pytest.fixture(scope="module")
 def program_of(problem_of):
-    """name -> (its program, a list that grows when the loss is traced), made once."""
+    """name -> (its program, a list that grows when the loss is traced), made once.
+
+    The tests of a program follow each other, and then it is forgotten.
+    """
     made = {}
 
     def program(name, kind="tree"):
         if (name, kind) not in made:
+            if len(made) == 4:
+                made.pop(next(iter(made)))
             traces, problem = [], problem_of(name, kind)
 
             def loss(*args):
@@ -143,7 +148,7 @@ def test_the_table_names_optimizers():
     assert set(HALVES) <= set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize(("name", "kind"), MATRIX)
+@pytest.mark.parametrize(("name", "kind"), MATRIX, scope="module")
 def test_halves_the_loss_of_a_quadratic(name, kind, program_of, problem_of):
     """And descends on Rosenbrock's."""
     program, _ = program_of(name, kind)
@@ -161,7 +166,7 @@ def test_halves_the_loss_of_a_quadratic(name, kind, program_of, problem_of):
 
 
 @pytest.mark.filterwarnings("ignore:nothing was learned")  # where steps are tiny
-@pytest.mark.parametrize(("name", "kind"), MATRIX)
+@pytest.mark.parametrize(("name", "kind"), MATRIX, scope="module")
 def test_compiles_once_and_reports_its_scheduled_rate(name, kind, program_of):
     program, traces = program_of(name, kind)
     gradjax.run(program)
@@ -183,7 +188,7 @@ def test_compiles_once_and_reports_its_scheduled_rate(name, kind, program_of):
         assert not np.array_equal(*losses)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EVERY, scope="module")
 def test_it_descends_through_a_warmup_from_zero(name, program_of):
     program, _ = program_of(name)
     hparams = rates_of(name, program) | {"schedule.warmup": 0.2}
@@ -196,7 +201,7 @@ def batch_of(program):
     return None if data is None else data.train.arrays
 
 
-@pytest.mark.parametrize(("name", "kind"), MATRIX)
+@pytest.mark.parametrize(("name", "kind"), MATRIX, scope="module")
 def test_keeps_structure_shapes_and_dtypes(name, kind, program_of):
     program, _ = program_of(name, kind)
     hparams = {path: jnp.float32(value) for path, value in program.hparams.items()}
@@ -215,7 +220,7 @@ def test_keeps_structure_shapes_and_dtypes(name, kind, program_of):
     assert (info.learning_rate.shape, info.learning_rate.dtype) == ((), jnp.float32)
 
 
-@pytest.mark.parametrize(("name", "kind"), MATRIX_BUT_THE_USUAL)
+@pytest.mark.parametrize(("name", "kind"), MATRIX_BUT_THE_USUAL, scope="module")
 def test_mapped_over_rates_it_is_itself(name, kind, program_of):
     program, _ = program_of(name, kind)
     trials = [rates_of(name, program, factor, kind) for factor in (0.25, 1.0, 0.5)]
@@ -247,7 +252,7 @@ def plain_with(program, expression):
     return gradjax.program(problem, expression, SCHEDULE, num_steps=NUM_STEPS)
 
 
-@pytest.mark.parametrize("name", THE_USUAL_FIRST)
+@pytest.mark.parametrize("name", THE_USUAL_FIRST, scope="module")
 @pytest.mark.slow
 def test_its_own_defaults_may_be_written_out(name, program_of):
     """Written out, a default is traced; the program must stay the same function."""
@@ -282,7 +287,7 @@ def test_the_list_of_refused_defaults_is_no_longer_than_it_must_be(name, argumen
         optimizers.split(f"{name}({argument}={value})")
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", EVERY, scope="module")
 def test_it_descends_at_its_default_rate(name, program_of):
     program, _ = program_of(name)
     losses = gradjax.run(program).trace["loss"].values
