@@ -13,7 +13,8 @@ part is first subtracted. V is estimated as the sum of the jumps that remain bet
 neighbouring midpoints, and V / n is used.
 
 Values of the loss have rounding errors. Their standard deviation is measured as the
-scatter of the values at points so close that the loss is a straight line there.
+scatter of the values at points so close that the loss is a straight line on both sides
+of the centre.
 
 Lines of several lengths are possible, and two of small uncertainty are used. The
 rounding error alone is a lower bound of the uncertainty of a line, and so is the
@@ -273,9 +274,11 @@ def _trend(jumps: np.ndarray) -> float:
 
 def _noise(close: np.ndarray, eps: float) -> float:
     """Returns the standard deviation of the rounding error of the loss."""
-    points = np.arange(len(close), dtype=float)
     if not np.isfinite(close).all():
         return np.inf
-    line = np.polyfit(points, close - close[0], 1)
-    scatter = np.std(close - close[0] - np.polyval(line, points), ddof=2)
+    t = np.arange(len(close)) - len(close) // 2
+    terms = np.stack([np.ones(len(t)), t, np.abs(t)], axis=1)
+    values = close - close[0]
+    rest = values - terms @ np.linalg.lstsq(terms, values)[0]
+    scatter = np.sqrt((rest**2).sum() / (len(t) - terms.shape[1]))
     return max(1.5 * float(scatter), 0.5 * eps * float(np.abs(close).max()))
