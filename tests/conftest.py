@@ -1,4 +1,5 @@
 import contextlib
+import ctypes
 import gc
 import os
 import runpy
@@ -87,8 +88,7 @@ def pytest_xdist_auto_num_workers():
 def _forget_compiled_programs():
     """Compiled programs of a finished module would fill the memory of its worker."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    _release()
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,17 @@ def _bounded_memory():
     """
     yield
     if _resident() > _most_resident[0]:
-        jax.clear_caches()
-        gc.collect()
+        _release()
         _most_resident[0] = max(_PROGRAMS_BYTES, 1.25 * _resident())
+
+
+def _release():
+    """Forgets compiled programs, and returns free memory to the system."""
+    jax.clear_caches()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def _resident():
