@@ -108,7 +108,8 @@ def run_cohort(
                 )
             if sum(blocks) == hooks.trunk and len(active.rows):
                 own = states_of(active) | {"trial": np.asarray(ids)}
-                stored.commit_states(store, f"{prefix}-states", own, blocks=hooks.trunk)
+                about = {"blocks": hooks.trunk, "lane_width": lanes.width}
+                stored.commit_states(store, f"{prefix}-states", own, **about)
             at_end = Segment(rows, blocks, run_s, hooks.round_hash)
             commit_segment(store, name, ids, active.results, at_end)
         hooks.halve(active, blocks)

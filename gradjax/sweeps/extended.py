@@ -8,17 +8,13 @@ a copy of these blocks as their first segment, and the states after them as a sn
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from gradjax.errors import Refusal
-from gradjax.files import named_disk_errors, read_npz
+from gradjax.files import named_disk_errors
 from gradjax.records import extension, journal, reading
 from gradjax.records import store as stored
-from gradjax.sweeps import execute, points
+from gradjax.sweeps import execute, points, shared
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.points import Trial
-from gradjax.trials import batches
-from gradjax.trials import results as results_of
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Settings
 
@@ -75,7 +71,9 @@ def _steps_from(store: Any) -> int:
             f"{store.folder} has not finished its steps: the command with which it was"
             " begun ends it, and then a larger number goes on"
         )
-    there = {name: _trials_of(store, name) for name in stored.committed_states(store)}
+    there = {
+        name: shared.trials_of(store, name) for name in stored.committed_states(store)
+    }
     going = {
         id
         for id, row in rows.items()
@@ -89,12 +87,6 @@ def _steps_from(store: Any) -> int:
         )
     begun = [_end_of(store, name) for name, ids in there.items() if going & {*ids}]
     return min(begun, default=0)
-
-
-def _trials_of(store: Any, name: str) -> list[str]:
-    """Returns the ids of the trials of committed states; their values are not read."""
-    path = store.folder / stored.committed_states(store)[name]["file"]
-    return read_npz(path, only="trial")["trial"].tolist()
 
 
 def _end_of(store: Any, name: str) -> int:
@@ -186,49 +178,27 @@ def adopt(
     if before is None:
         _say_lost(store, f"the list of the trials of {event['continues']} is lost")
         return
-    found = _states_of(store, before)
-    if found is None:
+    states = shared.states_of(store, before)
+    if states is None:
         return
-    old, num_blocks, states = found
-    active = batches.start(
-        lanes,
-        [one.numbers for one in cohort],
-        [one.seed for one in cohort],
-        cohort[0].settings.trace_every,
-    )
-    end, run_s, copied = 0, 0.0, {}
-    for segment, record in sorted(stored.committed_segments(store).items()):
-        first, count = record["interval"]
-        if segment.rpartition("-")[0] == old and first == end < num_blocks:
-            arrays = stored.read(store, segment)
-            results_of.from_arrays(active.results, (first, count), arrays)
-            end, run_s, copied = first + count, run_s + record["run_s"], record
-    if end != num_blocks:
+    found = shared.trunk_of(store, *states)
+    if found is None:
         _say_lost(store, f"segments of {event['continues']} are damaged")
         return
-    has_ended = results_of.has_ended(active.results)
-    for means in active.results.final.values():
-        for values in means.values():
-            values[~has_ended] = np.nan  # evaluated at the end of the shorter run
-    # The snapshot is first: a segment without it could not be continued.
-    stored.snapshot(store, name, states)
-    blocks = (0, num_blocks)
-    segment = execute.Segment(active.rows, blocks, run_s, event["hash"], copied)
-    new = [one.id for one in cohort]
-    execute.commit_segment(store, name, new, active.results, segment)
+    shared.take_over(store, name, lanes, cohort, event, found)
 
 
 def _restore(store: Any, name: str, ids: list[str], event: dict[str, Any]) -> None:
     """Stores the states after the trunk again, as a snapshot of the longer cohort."""
     before = _before(store, event, ids)
-    found = None if before is None else _states_of(store, before)
+    found = None if before is None else shared.states_of(store, before)
     if found is None:
         raise Refusal(
             f"{store.folder}: the snapshots of {name.rpartition('-')[0]} are lost, and"
             f" so are the states of {event['continues']} with which it began;"
             " --overwrite trains again from the start"
         )
-    stored.snapshot(store, name, found[2])
+    stored.snapshot(store, name, found[1])
 
 
 def _say_lost(store: Any, what: str) -> None:
@@ -244,14 +214,4 @@ def _before(store: Any, event: dict[str, Any], ids: list[str]) -> list[str] | No
         if "round" in old and extension.label(old) == event["continues"]:
             before = dict(zip(event["ids"], old["ids"], strict=True))
             return [before[id] for id in ids]
-    return None
-
-
-def _states_of(store: Any, ids: list[str]) -> tuple[str, int, dict[str, Any]] | None:
-    """Returns (cohort, blocks, states) of the cohort of these trials."""
-    for name, record in stored.committed_states(store).items():
-        if _trials_of(store, name) == ids:
-            arrays = stored.read(store, name)
-            del arrays["trial"]
-            return name.removesuffix("-states"), record["blocks"], arrays
     return None

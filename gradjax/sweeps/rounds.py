@@ -15,6 +15,7 @@ import numpy as np
 from gradjax.records import extension
 from gradjax.records import store as stored
 from gradjax.sweeps import choose, extended, halving, points
+from gradjax.sweeps import shared as sharing
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
 from gradjax.sweeps.listing import numbered, rounds
@@ -53,6 +54,7 @@ class Context(NamedTuple):
     reporter: Reporter
     stop_requested: Callable[[], int | None]  # the number of the signal, or None
     first_fresh_seed: int = FRESH_SEED
+    shared: sharing.Shared = sharing.Shared()
 
 
 def search(context: Context, method: Search) -> list[GroupResult]:
@@ -185,8 +187,10 @@ def _run(
         parts = []
         for place, part in enumerate(_cohorts(lanes, own, hooks)):
             prefix = f"{label}-{group}-{place:04d}"
+            adopt = functools.partial(sharing.adopt, context.shared)
             if "continues" in event:
-                extended.adopt(context.store, prefix, lanes, part, event)
+                adopt = extended.adopt
+            adopt(context.store, prefix, lanes, part, event)
             parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
         found = _join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
@@ -196,15 +200,21 @@ def _run(
 def _trunk(context: Context, label: str, lanes: Lanes, own: list[Trial]) -> int:
     """Returns the blocks after which states are stored for longer trials; 0: never.
 
-    The states of a sweep are large, so they are stored only with all its parameters.
+    The states of a sweep are large, so they are stored only with all its parameters,
+    or where another record shares them.
     """
     asked, program = context.asked, lanes.program
     kept = ("all",) if context.space.dimensions else ("all", "best")
-    if asked.keep_params not in kept or asked.halving or label.startswith("fresh"):
+    is_kept = asked.keep_params in kept and not label.startswith("fresh")
+    if asked.halving or not (is_kept or context.shared.after):
         return 0
-    return min(
+    most = min(
         trunk_blocks(program.plan, checked_hparams(program, one.numbers)) for one in own
     )
+    if not context.shared.after:
+        return most
+    blocks = context.shared.after // program.plan.block_steps
+    return blocks if blocks <= most else 0
 
 
 def _name_of(first: Trial, number: int, num_groups: int) -> str:

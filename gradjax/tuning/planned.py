@@ -13,6 +13,7 @@ from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, longer, planning
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.rounds import FRESH_SEED
+from gradjax.sweeps.shared import Shared
 from gradjax.training.program import program as make_program
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Problem, Program, Search, Settings, Space, Sweep
@@ -28,6 +29,7 @@ class Work(NamedTuple):
     objects: given.Objects
     initial: Initial | None = None  # where every trial starts, if it is given
     first_fresh_seed: int = FRESH_SEED
+    shared: Shared = Shared()  # with records of trials of other lengths
 
 
 class Prepared(NamedTuple):
@@ -87,20 +89,24 @@ def prepare(
 
 def program_of(work: Work, group: Settings) -> Program:
     """Makes the program of the settings of a group."""
-    num_steps = group.steps or 1
-    interval = group.eval_every or -(-num_steps // 10)
     made = make_program(
         work.problem,
         group.optimizer,
         group.schedule,
-        num_steps=num_steps,
+        num_steps=group.steps or 1,
         batch_size=group.batch_size,
-        eval_every=min(interval, num_steps),
+        eval_every=interval_of(group),
         keep=group.keep,
         patience=group.patience,
         max_gradients=dict(group.own).get("max_gradients"),
     )
     return started(made, work.initial)
+
+
+def interval_of(group: Settings) -> int:
+    """Returns the steps between two evaluations; a tenth of a run if not given."""
+    num_steps = group.steps or 1
+    return min(group.eval_every or -(-num_steps // 10), num_steps)
 
 
 def parts_of(problem: Problem) -> dict[str, Any]:

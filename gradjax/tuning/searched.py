@@ -65,6 +65,7 @@ def run(
         reporter,
         stop_requested,
         made.work.first_fresh_seed,
+        made.work.shared,
     )
     done = rounds.search(context, made.method)
     fresh = rounds.fresh(context, done)
