@@ -63,7 +63,10 @@ def compare(
         optimizer that computes two gradients in a step gets half the steps, and one
         whose number varies, such as lbfgs, stops when it has spent them.
       batch_size: examples; None: the number of the suite.
-      horizons: multiples of the budget; each is tuned and compared by itself.
+      horizons: multiples of the budget; each is tuned and compared by itself. With a
+        schedule that is constant after a warmup in steps, or until its decay, as
+        `"wsd(warmup=0, decay=0.2)"`, longer trials go on from the states of the shorter
+        ones, to the same bits as if they were trained alone.
       retune: False: each optimizer is tuned at the horizon 1 alone (without it, at the
         shortest), and its setting is taken at the others. The tables say so.
       studies: K independent tunings of each optimizer, 1 or at least 3, each with its

@@ -5,14 +5,17 @@ has a digest of all that decides its results, so a cell does not depend on the o
 """
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import optimizers
+from gradjax.comparing import trunks
 from gradjax.comparing.asked import STUDY_SEEDS, Asked, Task
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
+from gradjax.sweeps.shared import Shared
 from gradjax.types import Point, Settings, Space
 
 # In as many steps as gradients; a step of a line search has 2 or more.
@@ -37,11 +40,23 @@ class Cell(NamedTuple):
     chosen_at: str = ""  # the label of the budget at which its setting is chosen, if it
     # is not tuned at its own
     setting: Point | None = None  # the one that was chosen there; None: not known yet
+    trunk: int = 0  # the first steps that it shares with the next shorter horizon
+    apart: str = ""  # why it shares none, if its schedule has a trunk
 
     @property
     def key(self) -> tuple[str, str, int]:
         """The problem with its budget, the optimizer and the study."""
         return self.label, self.optimizer, self.study
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it has a search of its own."""
+        return self.num_trials > 0
+
+    @property
+    def of_horizons(self) -> tuple[str, str, int, bool]:
+        """What the cells have in common that can share their trunks."""
+        return self.task.name, self.optimizer, self.study, bool(self.chosen_at)
 
     @property
     def seeds(self) -> range:
@@ -71,10 +86,43 @@ def cells_of(asked: Asked) -> list[Cell]:
         for study in range(asked.studies)
         for optimizer in asked.optimizers
     ]
+    found = _fitted(found)
     folders = [cell.folder for cell in found]
     if twice := next((x for x in found if folders.count(x.folder) > 1), None):
         raise Refusal(f"horizons: two of them give the same budget, {twice.label}")
     return found
+
+
+def _fitted(cells: list[Cell]) -> list[Cell]:
+    """Returns the cells with the trunks that they share with shorter ones."""
+    shorter: dict[Any, Cell] = {}
+    found, memo = [], {}
+    for cell in cells:
+        before = shorter.get(cell.of_horizons)
+        if before is not None:
+            one = trunks.between(before.settings, cell.settings, cell.space, memo)
+            own = {"settings": one.settings, "trunk": one.steps, "apart": one.reason}
+            cell = placed(cell._replace(**own))
+        shorter[cell.of_horizons] = cell
+        found.append(cell)
+    return found
+
+
+def shared_of(cell: Cell, cells: list[Cell], folder: Path) -> Shared:
+    """Returns what the record of a cell shares with those of other horizons.
+
+    Args:
+      cell: one of the cells.
+      cells: of the comparison, by rising horizons.
+      folder: of the comparison.
+    """
+    alike = [one for one in cells if one.of_horizons == cell.of_horizons]
+    at = [one.label for one in alike].index(cell.label)
+    shorter: list[Path] = []
+    while alike[at - len(shorter)].trunk:
+        shorter.append(folder / alike[at - len(shorter) - 1].folder)
+    after = alike[at + 1].trunk if at + 1 < len(alike) else 0
+    return Shared(after, tuple(shorter))
 
 
 def first_fresh_seed(study: int) -> int:
@@ -185,8 +233,18 @@ def _gradients_per_step(optimizer: str) -> int | None:
 
 
 def gradients(cell: Cell) -> int:
-    """Returns the gradients of all trials and seeds of a cell."""
+    """Returns the gradients that all trials and seeds of a cell compute.
+
+    Those of a trunk that its trials take over are left out. Fresh seeds of a search are
+    counted in full, because their setting may be another one than at other horizons.
+    """
     per_step = cell.gradients_per_step
     num_steps = cell.settings.steps or 0
     own = cell.num_gradients if per_step is None else num_steps * per_step
-    return (cell.num_trials + cell.num_seeds) * own
+    return (cell.num_trials + cell.num_seeds) * own - shared_gradients(cell)
+
+
+def shared_gradients(cell: Cell) -> int:
+    """Returns the gradients that a cell need not compute, because it has a trunk."""
+    num_runs = cell.num_trials if cell.is_tuned else cell.num_seeds
+    return num_runs * cell.trunk * (cell.gradients_per_step or 0)

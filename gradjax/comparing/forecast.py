@@ -10,13 +10,14 @@ from gradjax.analysis import family
 from gradjax.analysis.power import seeds_needed, smallest_effect
 from gradjax.comparing import spaces
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, gradients
+from gradjax.comparing.cells import Cell, gradients, shared_gradients
 from gradjax.comparing.stored import Stored
 from gradjax.records import opening, reading
 from gradjax.report.terminal import duration, join_words
 from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import trials_of
+from gradjax.sweeps.shared import has_trunk
 from gradjax.training.blocks import num_blocks
 from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
@@ -36,6 +37,8 @@ class Left(NamedTuple):
     num_trials: int
     num_seeds: int
     is_timed: bool = True  # whether its gradients are timed after the training
+    part: float = 1.0  # of a run that is computed; the rest is a trunk of a shorter one
+    part_of_seeds: float = 1.0  # likewise, of the fresh seeds
 
     @property
     def num_runs(self) -> int:
@@ -60,6 +63,7 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
         f" {asked.num_trials} points of the unit cube for spaces of the same"
         " dimension, budgets equal in gradients",
     ]
+    lines += _trunk_lines(cells)
     lines += [f"  {name}: {spaces.shown(asked.spaces[name])}" for name in tuned]
     lines += [f"  {name}: nothing to tune" for name in fixed]
     counts = {cell.optimizer: cell.gradients_per_step for cell in cells}
@@ -70,6 +74,28 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
     ]
     if several:
         lines.append(f"gradients per step: {join_words(several)}, the others 1")
+    return lines
+
+
+def _trunk_lines(cells: list[Cell]) -> list[str]:
+    """Returns whether horizons share their trunks, if their schedule has one."""
+    saved = sum(map(shared_gradients, cells))
+    reasons: dict[str, str] = {}
+    for cell in cells:
+        if cell.apart:
+            reasons.setdefault(cell.optimizer, cell.apart)
+    if not saved:
+        return [f"trunks are not shared, because {x}" for x in [*reasons.values()][:1]]
+    sharing = {cell.optimizer for cell in cells if cell.trunk}
+    lines = [f"the horizons share their trunks: {saved:,} gradients are computed once"]
+    for cell in cells:
+        if cell.chosen_at and not cell.trunk:
+            reasons.setdefault(cell.optimizer, "its setting is chosen at one of them")
+    for name in dict.fromkeys(cell.optimizer for cell in cells):
+        if name in reasons or name not in sharing:
+            some = " at every horizon" if name in sharing else ""
+            reason = reasons.get(name, "its steps depend on the length of the run")
+            lines.append(f"  not those of {name}{some}, because {reason}")
     return lines
 
 
@@ -108,8 +134,9 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     cell, is_timed = one.cell, not one.cell.study
     if one.summary is not None:
         return Left(0, 0)
+    parts = _parts(one)
     if not one.known or (overwrite and one.is_other):
-        return Left(cell.num_trials, cell.num_seeds, is_timed)
+        return Left(cell.num_trials, cell.num_seeds, is_timed, *parts)
     store = opening.open_to_read(one.folder, say=lambda _: None)
     rows = [r for r in reading.rows(store).values() if r["status"] in reading.ENDED]
     num_tried = sum(row["round"] == "search" for row in rows)
@@ -117,7 +144,16 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     seeds = {row["seed"] for row in rows if row["round"] != "search"}
     num_fresh = sum(seed in seeds for seed in wanted)
     num_trials = max(0, cell.num_trials - num_tried)
-    return Left(num_trials, cell.num_seeds - num_fresh, is_timed)
+    return Left(num_trials, cell.num_seeds - num_fresh, is_timed, *parts)
+
+
+def _parts(one: Stored) -> tuple[float, float]:
+    """Returns the parts of a trial and of a fresh seed that a cell computes itself."""
+    cell, shorter = one.cell, one.work.shared.shorter
+    if not any(map(has_trunk, shorter)):
+        return 1.0, 1.0
+    part = 1.0 - cell.trunk / (cell.settings.steps or 1)
+    return part, 1.0 if cell.is_tuned else part
 
 
 def later_line(
@@ -134,9 +170,7 @@ def later_line(
         if one.num_runs
     }
     each = [
-        pace.get((cell.chosen_at, *cell.key[1:]), 0.0)
-        * cell.num_gradients
-        * cell.num_seeds
+        pace.get((cell.chosen_at, *cell.key[1:]), 0.0) * gradients(cell)
         for cell in later
     ]
     if not later:
@@ -206,13 +240,16 @@ def _first_blocks(lanes: Lanes, own: list[Trial], count: int) -> tuple[float, fl
 
 
 def _turns(lanes: Lanes, left: Left, num_groups: int) -> float:
-    """Returns how often all devices are used for a complete run."""
+    """Returns how often all devices are used for as long as a complete run takes."""
     turns = [
-        -(-lanes_of.num_calls(lanes, count) // lanes.ready().in_flight)
-        for count in (-(-left.num_trials // num_groups), left.num_seeds)
+        -(-lanes_of.num_calls(lanes, count) // lanes.ready().in_flight) * part
+        for count, part in (
+            (-(-left.num_trials // num_groups), left.part),
+            (left.num_seeds, left.part_of_seeds),
+        )
         if count
     ]
-    return float(sum(turns))
+    return sum(turns, 0.0)
 
 
 def announce(

@@ -22,7 +22,7 @@ from gradjax.comparing import (
     transfer,
 )
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, cells_of, listing
+from gradjax.comparing.cells import Cell, cells_of, listing, shared_of
 from gradjax.comparing.result import Comparison
 from gradjax.comparing.stored import Stored
 from gradjax.comparing.timing import Maker, Trained
@@ -103,7 +103,10 @@ def _phase(
 ) -> dict[tuple[str, str, int], Point]:
     """Trains some of all cells; returns the setting of each, by its key."""
     changes = (accept_changes, overwrite)
-    found = [stored.look(cell, asked, folder, *changes) for cell in own]
+    found = [
+        stored.look(cell, asked, folder, *changes, shared_of(cell, cells, folder))
+        for cell in own
+    ]
     made = _makers(found, overwrite, hooks.may_restart)
     for one, make in zip(found, made, strict=True):
         if one.summary is None:

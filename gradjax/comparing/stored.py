@@ -14,6 +14,7 @@ from gradjax.records import comparisons, inspection, journal, opening
 from gradjax.records.load import summary_of
 from gradjax.records.plan import check_same
 from gradjax.sweeps import planning, rounds
+from gradjax.sweeps.shared import Shared
 from gradjax.tuning import planned
 from gradjax.tuning.planned import Prepared, Work
 from gradjax.types import Space, Sweep
@@ -43,6 +44,7 @@ def look(
     folder: Path,
     accept_changes: bool = False,
     overwrite: bool = False,
+    shared: Shared = Shared(),  # noqa: B008
 ) -> Stored:
     """Reads what is stored of a cell; neither makes its programs nor writes.
 
@@ -52,6 +54,7 @@ def look(
       folder: of the comparison.
       accept_changes: continue although versions, sources or the device have changed.
       overwrite: a record of another plan will be replaced.
+      shared: what the record shares with those of other horizons.
 
     Raises:
         Refusal: an unknown name, an object whose content cannot be compared, a damaged
@@ -69,7 +72,13 @@ def look(
     )
     first = cell.seeds.start
     work = Work(
-        problem, cell.space, cell.settings, wanted, objects, first_fresh_seed=first
+        problem,
+        cell.space,
+        cell.settings,
+        wanted,
+        objects,
+        first_fresh_seed=first,
+        shared=shared,
     )
     place = folder / cell.folder
     plan = functools.partial(planned.plan_of, parts | objects)
@@ -115,8 +124,9 @@ def _summary(cell: Cell, place: Path) -> dict[str, Any] | None:
 
 
 def _is_whole(place: Path) -> bool:
-    """Returns whether no file of a record is damaged."""
-    return not opening.open_to_read(place, say=lambda _: None).lost
+    """Returns whether no file of a record is damaged, but for states of a trunk."""
+    lost = opening.open_to_read(place, say=lambda _: None).lost
+    return all(line["kind"] == "states" for line in lost.values())
 
 
 def _names(cell: Cell, path: str) -> bool:
