@@ -97,9 +97,13 @@ def _fitted(cells: list[Cell]) -> list[Cell]:
     """Returns the cells with the trunks that they share with shorter ones."""
     shorter: dict[Any, Cell] = {}
     found, memo = [], {}
+    later = {cell.label for cell in cells if cell.chosen_at}  # see `transfer`
     for cell in cells:
         before = shorter.get(cell.of_horizons)
-        if before is not None:
+        is_trained = before is not None and (
+            before.label not in later or cell.label in later
+        )
+        if before is not None and is_trained:
             one = trunks.between(before.settings, cell.settings, cell.space, memo)
             own = {"settings": one.settings, "trunk": one.steps, "apart": one.reason}
             cell = placed(cell._replace(**own))

@@ -8,16 +8,15 @@ import numpy as np
 
 from gradjax.analysis import family
 from gradjax.analysis.power import seeds_needed, smallest_effect
-from gradjax.comparing import spaces
+from gradjax.comparing import sharing, spaces
 from gradjax.comparing.asked import Asked
-from gradjax.comparing.cells import Cell, gradients, shared_gradients
+from gradjax.comparing.cells import Cell, gradients
 from gradjax.comparing.stored import Stored
 from gradjax.records import opening, reading
 from gradjax.report.terminal import duration, join_words
 from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import trials_of
-from gradjax.sweeps.shared import has_trunk
 from gradjax.training.blocks import num_blocks
 from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
@@ -63,7 +62,7 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
         f" {asked.num_trials} points of the unit cube for spaces of the same"
         " dimension, budgets equal in gradients",
     ]
-    lines += _trunk_lines(cells)
+    lines += sharing.lines(cells)
     lines += [f"  {name}: {spaces.shown(asked.spaces[name])}" for name in tuned]
     lines += [f"  {name}: nothing to tune" for name in fixed]
     counts = {cell.optimizer: cell.gradients_per_step for cell in cells}
@@ -74,28 +73,6 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
     ]
     if several:
         lines.append(f"gradients per step: {join_words(several)}, the others 1")
-    return lines
-
-
-def _trunk_lines(cells: list[Cell]) -> list[str]:
-    """Returns whether horizons share their trunks, if their schedule has one."""
-    saved = sum(map(shared_gradients, cells))
-    reasons: dict[str, str] = {}
-    for cell in cells:
-        if cell.apart:
-            reasons.setdefault(cell.optimizer, cell.apart)
-    if not saved:
-        return [f"trunks are not shared, because {x}" for x in [*reasons.values()][:1]]
-    sharing = {cell.optimizer for cell in cells if cell.trunk}
-    lines = [f"the horizons share their trunks: {saved:,} gradients are computed once"]
-    for cell in cells:
-        if cell.chosen_at and not cell.trunk:
-            reasons.setdefault(cell.optimizer, "its setting is chosen at one of them")
-    for name in dict.fromkeys(cell.optimizer for cell in cells):
-        if name in reasons or name not in sharing:
-            some = " at every horizon" if name in sharing else ""
-            reason = reasons.get(name, "its steps depend on the length of the run")
-            lines.append(f"  not those of {name}{some}, because {reason}")
     return lines
 
 
@@ -134,7 +111,7 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     cell, is_timed = one.cell, not one.cell.study
     if one.summary is not None:
         return Left(0, 0)
-    parts = _parts(one)
+    parts = sharing.parts(one)
     if not one.known or (overwrite and one.is_other):
         return Left(cell.num_trials, cell.num_seeds, is_timed, *parts)
     store = opening.open_to_read(one.folder, say=lambda _: None)
@@ -145,15 +122,6 @@ def left_of(one: Stored, overwrite: bool) -> Left:
     num_fresh = sum(seed in seeds for seed in wanted)
     num_trials = max(0, cell.num_trials - num_tried)
     return Left(num_trials, cell.num_seeds - num_fresh, is_timed, *parts)
-
-
-def _parts(one: Stored) -> tuple[float, float]:
-    """Returns the parts of a trial and of a fresh seed that a cell computes itself."""
-    cell, shorter = one.cell, one.work.shared.shorter
-    if not any(map(has_trunk, shorter)):
-        return 1.0, 1.0
-    part = 1.0 - cell.trunk / (cell.settings.steps or 1)
-    return part, 1.0 if cell.is_tuned else part
 
 
 def later_line(

@@ -16,6 +16,7 @@ from gradjax.comparing import (
     forecast,
     progress,
     result,
+    sharing,
     spaces,
     stored,
     timing,
@@ -177,6 +178,9 @@ def _train(
     """
     left = [forecast.left_of(one, overwrite) for one in cells]
     estimated = forecast.announce(made, left, hooks.say, hooks.pause)
+    begun = [one for one, of in zip(cells, left, strict=True) if of.num_runs]
+    if said := sharing.alone_line(begun):
+        hooks.say(said)
     known = [one.cell for one in cells]
     if said := forecast.later_line(all_cells, known, left, estimated):
         hooks.say(said)

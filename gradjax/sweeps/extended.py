@@ -185,7 +185,8 @@ def adopt(
     if found is None:
         _say_lost(store, f"segments of {event['continues']} are damaged")
         return
-    shared.take_over(store, name, lanes, cohort, event, found)
+    if not shared.take_over(store, name, lanes, cohort, event, found):
+        _say_lost(store, f"segments of {event['continues']} are of other blocks")
 
 
 def _restore(store: Any, name: str, ids: list[str], event: dict[str, Any]) -> None:

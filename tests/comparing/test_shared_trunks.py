@@ -215,12 +215,18 @@ def test_states_that_are_lost_after_a_kill(quick, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_horizons_that_are_added_later_begin_with_what_is_stored(quick, tmp_path):
+def test_horizons_that_are_added_later_begin_with_what_is_stored(
+    quick, monkeypatch, tmp_path
+):
     own = {"optimizers": [TWO[0], FIXED]}
     at_once = quick(tmp_path / "whole", horizons=[1, 2, 4], **own)
     quick(tmp_path / "it", horizons=[1], **own)
-    quick(tmp_path / "it", horizons=[1, 2], **own)
+    said, asked = [], asked_for(own["optimizers"])
+    monkeypatch.setattr(forecast, "announce", lambda _, left, *__: [1.0] * len(left))
+    running.run(asked, tmp_path / "it", hooks=running.Hooks(say=said.append))
     assert trained(tmp_path / "it")[1] == 0  # the first call stored no states
+    (alone,) = [one for one in said if "of them compute their trunk" in one]
+    assert alone.startswith("2 of them") and alone.count(", 24 gradients") == 2
     later = quick(tmp_path / "it", horizons=[1, 2, 4], **own)
     assert trained(tmp_path / "it")[1] == 0
     assert outcomes(later) == outcomes(at_once)

@@ -109,6 +109,10 @@ def test_optimizers_without_a_trunk_are_named_where_others_have_one():
             for one in TWO
         ),
     ]
+    # Horizon 1 is trained before 0.5, and has no trunk from there.
+    found = _cells([TWO[0], FIXED], retune=False, horizons=[0.5, 1, 2])
+    fixed = [cell for cell in found if cell.optimizer == FIXED]
+    assert [cell.trunk for cell in fixed] == [0, 0, 8]
     lines = said(asked_for([FIXED, "lbfgs"]))
     why = "its steps depend on the length of the run"
     assert lines[1:] == [f"  not those of lbfgs, because {why}"]
