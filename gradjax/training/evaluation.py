@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
+from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
+from gradjax.problems import splits
 from gradjax.problems import state as model_states
 from gradjax.types import (
     MetricSums,
@@ -44,21 +47,47 @@ def eval_params(plan: Plan, state: TrainState) -> Params:
 
 
 def metric_shapes(plan: Plan, state: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
-    """Returns the shapes of the metrics of `evaluate`, in the order of their names."""
-    train, *others = plan.problem.data or (None,)
+    """Returns the shapes of the metrics of `evaluate`, in the order of their names.
+
+    Args:
+      plan: the static part of the run.
+      state: a state of training, or its shapes.
+
+    Raises:
+        Refusal: the metrics fail on a held-out split whose examples have another type
+            or shape than those of training, or give others; or such a leaf has another
+            number of axes, with which arrays may broadcast to a wrong result.
+    """
+    data = plan.problem.data
 
     def measured(source: Source | None, state: TrainState) -> dict[str, jax.Array]:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
         key, own = jax.random.key(0), state.model_state
         return _means(model_states.metrics(plan.problem, state.params, batch, key, own))
 
-    shapes = jax.eval_shape(functools.partial(measured, train), state)
-    for other in filter(None, others):  # whose keys may be others
-        if train and jax.tree.structure(other.arrays) != jax.tree.structure(
-            train.arrays
-        ):
-            jax.eval_shape(functools.partial(measured, other), state)
+    shapes = jax.eval_shape(functools.partial(measured, data and data.train), state)
+    for name in ("validation", "test") if data else ():
+        other = getattr(data, name)
+        differing = other and splits.differences(data.train, other)
+        if not differing:
+            continue
+        said = f"the {name} split: {differing[0]}"
+        if differing[0].is_of_rank:
+            raise Refusal(said)
+        with named_errors(f"{said}, and the metrics fail"):
+            found = jax.eval_shape(functools.partial(measured, other), state)
+        if found != shapes:
+            raise Refusal(
+                f"{said}, and the metrics are {_words(found)}, expected"
+                f" {_words(shapes)}"
+            )
     return {name: shapes[name] for name in sorted(shapes)}
+
+
+def _words(shapes: dict[str, jax.ShapeDtypeStruct]) -> str:
+    """Returns the names of metrics with their types and shapes."""
+    words = [f"{name} {one.dtype}{list(one.shape)}" for name, one in shapes.items()]
+    return ", ".join(words)
 
 
 def evaluate(
