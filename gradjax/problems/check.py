@@ -70,11 +70,12 @@ def _named_aux(loss: Callable[..., Any], *arguments: Any) -> Any:
     """Calls the loss, and refuses what is no array among its aux by its name.
 
     Raises:
-        Refusal: text, a function or another object of Python.
+        Refusal: text, a function or another object of Python; or a name is no text.
     """
     found = keys.call("the loss", loss, *arguments)
     parts = found[1:2] if isinstance(found, tuple) else ()
     aux = parts[0] if parts and isinstance(parts[0], dict) else {}
+    keys.check_texts("the loss's aux", aux)
     for name, value in aux.items():
         if not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
             raise Refusal(

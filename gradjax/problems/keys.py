@@ -1,6 +1,6 @@
-"""Names the key of a batch or of the parameters that a function of the user misses."""
+"""Names the key that a function of the user misses, and keys that are no texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradjax.errors import Refusal
@@ -54,6 +54,18 @@ def call(what: str, function: Callable[..., Any], params: Any, batch: Any, *more
         except Exception:  # then the error above is the one to show
             pass
         raise
+
+
+def check_texts(what: str, values: Any) -> None:
+    """Refuses a dictionary in which a key is no text, because curves have names.
+
+    Args:
+      what: the dictionary, such as "the loss's aux"; the message begins with it.
+      values: the dictionary. What is none is not looked at.
+    """
+    for key in values if isinstance(values, Mapping) else ():
+        if not isinstance(key, str):
+            raise Refusal(f"{what}[{key!r}]: a name must be a text")
 
 
 def _as_named(name: str, value: Any) -> Any:

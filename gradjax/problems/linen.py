@@ -10,6 +10,7 @@ import numpy as np
 from gradjax.data import arrays
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
+from gradjax.problems import keys
 from gradjax.problems import state as states
 from gradjax.types import (
     Batch,
@@ -58,10 +59,12 @@ def from_linen(
 
     Raises:
         Refusal: it is no linen module, the batch has no such key, the loss does not
-            give one number for each example, or `arrays.source` refuses the arrays.
+            give one number for each example, a name of a metric is no text, or
+            `arrays.source` refuses the arrays.
     """
     inputs_of = _by_key(inputs, train) if isinstance(inputs, str) else inputs
     model = _model(module, inputs_of, train)
+    keys.check_texts("metrics", metrics)
     own = {"loss": loss, **(metrics or {})}
 
     def outputs_of(

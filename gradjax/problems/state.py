@@ -51,10 +51,15 @@ def metrics(
 
     A problem with a state has metrics, because its loss is that of training, in which a
     network normalises by the batch (`problems.check`).
+
+    Raises:
+        Refusal: a name of a metric is no text.
     """
     if problem.metrics is not None:
         given = (params, batch, key, *_given(problem, state))
-        return keys.call("the metrics function", problem.metrics, *given)
+        found = keys.call("the metrics function", problem.metrics, *given)
+        keys.check_texts("metrics", found)
+        return found
     count = jnp.float32(1 if batch is None else jax.tree.leaves(batch)[0].shape[0])
     value, _ = keys.call("the loss", problem.loss, params, batch, key)
     return {"loss": (value * count, count)}

@@ -57,3 +57,27 @@ def test_metrics_and_other_splits_are_checked_before_a_run():
 
     said = refusal(loss, DATA, metrics=metrics)
     assert "the metrics function asks for batch['q']; a batch has 'x', 'y'" in said
+
+
+KEYS = (3, None, ("a",), b"a")
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("beside", [{}, {"loss": (1.0, 1.0)}, {"b": (1.0, 1.0)}])
+def test_the_name_of_a_metric_is_a_text(key, beside):
+    def loss(params, batch, _key):
+        return jnp.sum(params["w"]) + batch["y"].sum(), {}
+
+    given = {key: (1.0, 1.0), **beside}
+    for more in ({}, {"validation": DATA}):
+        said = refusal(loss, DATA, metrics=lambda *_: given, **more)
+        assert said == f"metrics[{key!r}]: a name must be a text"
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("beside", [{}, {"a": 1.0}])
+def test_the_name_of_an_aux_is_a_text(key, beside):
+    def loss(params, _batch, _key):
+        return jnp.sum(params["w"]), {key: 1.0, **beside}
+
+    assert refusal(loss, DATA) == f"the loss's aux[{key!r}]: a name must be a text"

@@ -55,6 +55,10 @@ def test_dropout_is_applied_in_training_alone():
         ((lambda x: x, squared, DATA), "expected a flax.linen module"),
         ((nn.Dense(1), squared, {"image": X}), "inputs='x': the data have 'image'"),
         ((nn.Dense(1), squared, X), "the data have no keys"),
+        (
+            (nn.Dense(1), squared, DATA, None, None, {3: squared}),
+            "metrics[3]: a name must be a text",
+        ),
     ],
 )
 def test_what_is_no_module_or_has_no_inputs_is_refused(arguments, expected):

@@ -9,7 +9,7 @@ import pytest
 import gradjax
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-DATA = {"x": X, "y": X @ np.float32([1, -2, 0.5])}
+DATA = {"x": X, "y": X @ np.asarray([1, -2, 0.5], np.float32)}
 OTHERS: dict[str, tuple[Any, str]] = {
     "another number of features": (
         {"x": X[:, :2], "y": DATA["y"]},
