@@ -16,7 +16,7 @@ from gradjax.optimizers.build import nodes
 from gradjax.sweeps import names, points
 from gradjax.sweeps.rounds import FRESH_SEED
 from gradjax.sweeps.shared import Shared
-from gradjax.types import Point, Settings, Space
+from gradjax.types import Point, Settings, Space, Target
 
 # In as many steps as gradients; a step of a line search has 2 or more.
 _EVALUATIONS = 40
@@ -141,7 +141,7 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
             "problem": cell.label,
             "optimizer": cell.optimizer,
             "folder": cell.folder,
-            "target": cell.task.problem.target.value,
+            "target": _value_of(cell.task.problem.target),
             "is_varying": cell.gradients_per_step is None,
             "num_trials": cell.num_trials,
             "seeds": [cell.seeds.start, cell.seeds.stop],
@@ -151,6 +151,11 @@ def listing(cells: list[Cell]) -> list[dict[str, Any]]:
         }
         for cell in cells
     ]
+
+
+def _value_of(target: Target) -> float | None:
+    """Returns the value of a target as JSON holds it: a scalar of jax as a float."""
+    return None if target.value is None else float(target.value)
 
 
 def placed(cell: Cell) -> Cell:

@@ -28,7 +28,11 @@ def problem(
       validation: as `train`, used at every evaluation.
       test: as `train`, used at the end only.
       metrics: (params, batch, key) -> {name: (sum, count)} over held-out batches; None:
-        the loss is measured.
+        the loss is measured. Trials are ranked by "loss", which should be among them,
+        or by the metric of a target that replaces that of the problem:
+        `problem._replace(target=gradjax.Target("accuracy", mode="max"))`. With neither,
+        `gradjax.tune`, `gradjax.compare` and commands refuse the problem; `gradjax.run`
+        and `gradjax.sweep` rank nothing and take it.
       state: what the network keeps beside its parameters, such as the running means of
         BatchNorm: the initial state, or a function key -> state, which gets the key
         that `init` gets. Then the loss is (params, batch, key, state) -> (f32[], aux,

@@ -15,6 +15,7 @@ from gradjax.files import named_disk_errors
 from gradjax.records import extension, inspection
 from gradjax.sweeps import names, points, rounds
 from gradjax.sweeps.points import Trial
+from gradjax.training import targets
 from gradjax.training.numbers import checked_hparams
 from gradjax.trials import cores, devices, lane_width
 from gradjax.trials import lanes as lanes_of
@@ -118,12 +119,14 @@ def first_groups(
       program: settings of a group -> its program.
 
     Raises:
-        Refusal: a point without a program, or with an impossible number.
+        Refusal: a point without a program, or with an impossible number; or a problem
+            whose trials cannot be ranked.
     """
     groups = points.group(first_trials(asked, varied, method, base)).values()
     for group in groups:
         for one in group:
             checked_hparams(program(one.settings), one.numbers)
+        targets.check_ranked(program(group[0].settings))
     return [(program(group[0].settings), group) for group in groups]
 
 
@@ -208,6 +211,7 @@ def lanes_by_group(
     @functools.cache
     def lanes(group: Settings) -> Lanes:
         width, made = execution.lane_width, program(group)
+        targets.check_ranked(made)  # of a group that a later round has found
         if not isinstance(width, int):
             width = lane_width.default_width(made, tuple(map(tuple, width)))
         return lanes_of.lanes(made, width, execution.num_devices, with_train=is_run)

@@ -58,17 +58,18 @@ def metric_shapes(plan: Plan, state: TrainState) -> dict[str, jax.ShapeDtypeStru
             or shape than those of training, or give others; or such a leaf has another
             number of axes, with which arrays may broadcast to a wrong result.
     """
-    data = plan.problem.data
+    train, *held_out = plan.problem.data or (None,)
 
     def measured(source: Source | None, state: TrainState) -> dict[str, jax.Array]:
         batch = source and source.take(source.arrays, jnp.zeros(1, jnp.uint32))
         key, own = jax.random.key(0), state.model_state
         return _means(model_states.metrics(plan.problem, state.params, batch, key, own))
 
-    shapes = jax.eval_shape(functools.partial(measured, data and data.train), state)
-    for name in ("validation", "test") if data else ():
-        other = getattr(data, name)
-        differing = other and splits.differences(data.train, other)
+    shapes = jax.eval_shape(functools.partial(measured, train), state)
+    for name, other in zip(("validation", "test"), held_out, strict=False):
+        if train is None or other is None:
+            continue
+        differing = splits.differences(train, other)
         if not differing:
             continue
         said = f"the {name} split: {differing[0]}"

@@ -3,15 +3,12 @@
 import functools
 from typing import Any
 
-import jax
-import numpy as np
-
 from gradjax import optimizers, problems, schedules
 from gradjax.counts import as_whole
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.training import evaluation, limit, selection
+from gradjax.training import limit, selection, targets
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
 from gradjax.types import Hparams, Plan, Problem, Program
@@ -59,8 +56,9 @@ def program(
     Raises:
         Refusal: a count that is not positive, what `limit.check` refuses, a batch
             larger than the data, a loss that does not have the required form, a
-            selection without validation data, or what `optimizers.split` and
-            `schedules.split` refuse.
+            target that is none or that is not measured, held-out examples of which
+            the metrics fail, a selection without validation data, or what
+            `optimizers.split` and `schedules.split` refuse.
     """
     num_steps = _count("num_steps", num_steps)
     eval_every = None if eval_every is None else _count("eval_every", eval_every)
@@ -69,6 +67,7 @@ def program(
         raise Refusal(
             f"{type(problem).__name__} is no Problem: gradjax.problem makes one"
         )
+    targets.check_form(problem.target)
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
     size = _batch_size(problem, batch_size, num_steps)
@@ -115,17 +114,16 @@ def _check_measures(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
     """Refuses a selection or a target of a metric that is not measured.
 
     Raises:
-        Refusal: see `selection`; or an exception of the metrics.
+        Refusal: see `selection` and `targets`; or an exception of the metrics.
     """
-    init, seed = functools.partial(steps.init, plan), np.uint32(0)
-    state, data = jax.eval_shape(init, dict(hparams), seed), plan.problem.data
+    data = plan.problem.data
     with named_errors("the metrics fail"):
-        names = list(evaluation.metric_shapes(plan, state))
+        names = targets.metrics(plan, hparams)
     is_validated = data is not None and data.validation is not None
     selection.check(plan, names if is_validated else None)
     if not is_validated:  # then the curves of training are looked at, too
         names = sorted({*names, *curves, "loss"})
-    selection.check_target(plan.problem.target, names)
+    targets.check_measured(plan.problem.target, names)
 
 
 def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int | None:

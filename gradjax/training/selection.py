@@ -72,26 +72,6 @@ def check(plan: Plan, names: Any) -> None:
         )
 
 
-def check_target(target: Target, names: list[str]) -> None:
-    """Refuses a target of a metric that the problem does not measure.
-
-    Args:
-      target: the target of the problem.
-      names: the metrics on validation; without that split the metrics of the train
-        split and the curves of training.
-
-    Raises:
-        Refusal: the line lists the metrics that there are.
-    """
-    is_default = target.metric == "loss" and target.value is None
-    if not is_default and target.metric not in names:
-        known = ", ".join(names)
-        raise Refusal(
-            f"the target is a value of {target.metric!r}, which this problem does not"
-            f" measure; it has {known}"
-        )
-
-
 def init(plan: Plan, state: TrainState) -> Kept | tuple[()]:
     """Returns the selection before any evaluation; () if nothing is selected."""
     if not is_selecting(plan):

@@ -68,7 +68,7 @@ def lanes(
       width: the number of trials that are mapped together on one device.
       num_devices: the number of devices, on a CPU of cores; None: all.
       with_train: evaluate the train split at the end of a run, although there is a
-        held-out split. For a run of one epoch this takes a fifth of its time.
+        validation split. For a run of one epoch this takes a fifth of its time.
 
     Raises:
         Refusal: a width or a number of devices that is not positive, or more devices
@@ -221,9 +221,12 @@ def _capacity(program: Program) -> int:
 
 
 def _final_splits(arrays: dict[str, Any], with_train: bool) -> tuple[str, ...]:
-    """Returns the splits that are evaluated only at the end of a run."""
-    held_out = [name for name in arrays if name != "train"]
-    names = arrays if with_train or not held_out else held_out
+    """Returns the splits that are evaluated only at the end of a run.
+
+    Without a validation split the train split ranks the trials.
+    """
+    is_measured = with_train or "validation" not in arrays
+    names = [name for name in arrays if name != "train" or is_measured]
     return tuple(name for name in names if name != "validation")
 
 

@@ -102,9 +102,10 @@ def tune(
       A Tuned, with a Best for each optimizer; `gradjax.frames` opens it.
 
     Raises:
-        Refusal: what `gradjax.program` refuses; an unknown name; an impossible count; a
-            problem or an optimizer that holds something whose content cannot be
-            compared with that of a stored sweep; another plan in the folder.
+        Refusal: what `gradjax.program` refuses; metrics with neither that of the target
+            nor "loss"; an unknown name; an impossible count; a problem or an optimizer
+            that holds something whose content cannot be compared with that of a stored
+            sweep; another plan in the folder.
     """
     objects: given.Objects = {}
     points.forget()

@@ -79,10 +79,15 @@ class Dataset(NamedTuple):
 class Target(NamedTuple):
     """The value of a metric at which a problem counts as solved.
 
+    `gradjax.program` refuses a target with other fields than these. A problem gets it
+    by `problem._replace(target=gradjax.Target("accuracy", 0.9, "max"))`.
+
     Attributes:
-      metric: the name of the metric, which also selects settings and steps.
-      value: the value that counts as solved; None: there is none.
-      mode: "min" where smaller values are better, else "max".
+      metric: the name of the metric, which also selects settings and steps. Without it
+        among the metrics the loss selects them; where trials are ranked, which is in
+        every stored run, `tune` and `compare`, one of the two must be measured.
+      value: the value that counts as solved, a finite number; None: there is none.
+      mode: "min" where smaller values are better, or "max".
     """
 
     metric: str = "loss"
@@ -117,7 +122,8 @@ class Problem(NamedTuple):
       metrics: (params, batch, key) -> {name: (sum, count)}: metrics of held-out data;
         None: the loss alone.
       data: the splits; None: the loss needs no batch.
-      target: the value of a metric at which the problem counts as solved.
+      target: the value of a metric at which the problem counts as solved, a Target. Its
+        metric ranks settings and selects steps.
       report: (params, data) -> Report, called once at the end, on the host (BLEU).
       minimum: the known minimum; None: it is not known.
       examples: (params) -> Examples, images for the picture.
