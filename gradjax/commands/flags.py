@@ -169,8 +169,9 @@ _TRAINING = {
         Flag(
             "halving",
             "integer",
-            "successive halving: one setting in so many continues after each rung."
-            " Unset: all settings run to the end",
+            "successive halving: one setting in so many continues after each rung, by"
+            " validation or else by the training loss. Unset: all settings run to the"
+            " end",
         ),
     ],
     "Device": [

@@ -79,8 +79,10 @@ def tune(
       eval_every: steps between two evaluations; None: a tenth of the run.
       keep: as `gradjax.program` takes it.
       patience: as `gradjax.program` takes it.
-      halving: successive halving: after each rung one setting in so many continues;
-        None: all settings run to the end.
+      halving: successive halving: after each rung one setting in so many continues,
+        by the metric of the target on validation (without that split, by the training
+        curve of this metric or else of the loss, as a mean since the evaluation
+        before); None: all settings run to the end.
       workdir: the folder of the record. It has the same files as that of a command. If
         the process is killed, the same call resumes and ends with the same bits; a call
         with more trials or seeds trains only the new ones; a call with more steps goes
