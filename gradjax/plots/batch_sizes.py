@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.plots.labels import plain
 from gradjax.types import Series
 
 # Colour-blind safe colours (Wong 2011) without yellow.
@@ -44,7 +45,7 @@ def batch_sizes(title: str, trained: Mapping[str, Trained]) -> bytes:
 
     figure = Figure(figsize=(14, 11), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
-    figure.suptitle(title, fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     panels = figure.subplots(2, 2)
     lines = [
         _draw_size(panels.ravel(), one, color)
@@ -57,7 +58,7 @@ def batch_sizes(title: str, trained: Mapping[str, Trained]) -> bytes:
     _legend_of_splits(panels[0, 0], list(trained.values()))
     figure.legend(
         lines,
-        list(trained),
+        [plain(label) for label in trained],
         loc="outside lower center",
         ncols=2,
         frameon=False,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.plots.labels import plain
 from gradjax.types import Examples, Series
 
 # Colour-blind safe colours (Wong 2011): training blue, validation vermilion.
@@ -33,7 +34,7 @@ def curves(
 
     width = 12 if examples is not None else 8
     figure = Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     left: Any = figure
     if examples is not None:
         halves: Any = figure.subfigures(1, 2, width_ratios=(7.4, 4.6), wspace=0.02)

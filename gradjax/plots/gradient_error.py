@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.derivatives.differences import Line, Quotients
+from gradjax.plots.labels import plain
 from gradjax.plots.surface import draw_arrows, draw_contours
 from gradjax.problems.surfaces import Surface
 
@@ -47,7 +48,7 @@ def gradient_error(
 
     figure = Figure(figsize=(14, 7), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # pyright: ignore
-    figure.suptitle(title, fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1.0))
     _draw_errors(left, line, quotients)
     _draw_field(right, field)

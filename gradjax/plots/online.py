@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.plots.labels import plain
+
 # Colour-blind safe colours (Wong 2011): online blue, frozen vermilion.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _TEXT = 14  # points, still readable at half the size
@@ -38,12 +40,14 @@ def online(
 
     figure = Figure(figsize=(10, 6.6), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
-    figure.suptitle(title, fontsize=_TEXT + 1)
+    figure.suptitle(plain(title), fontsize=_TEXT + 1)
     axes: Any = figure.subplots()
     for color, one in zip(_COLORS, models, strict=False):
         _draw(axes, one, color)
     if mark is not None:
-        axes.axvline(mark, color="black", ls=(0, (4, 4)), lw=1.6, label=mark_label)
+        axes.axvline(
+            mark, color="black", ls=(0, (4, 4)), lw=1.6, label=plain(mark_label)
+        )
     axes.set(xlim=(0, len(models[0].squared)))
     axes.set_xlabel("ratings since the split, in the order of time", fontsize=_TEXT)
     width = max(1, len(models[0].squared) // _WINDOWS)
@@ -71,7 +75,7 @@ def _draw(axes: Any, one: Errors, color: str) -> None:
     so_far = np.sqrt(np.cumsum(squared) / counts)
     first = int(num_events * _SKIPPED)
     shown = np.unique(np.linspace(first, num_events - 1, _MAX_POINTS).astype(int))
-    axes.plot(counts[shown], so_far[shown], color=color, lw=2.8, label=one.label)
+    axes.plot(counts[shown], so_far[shown], color=color, lw=2.8, label=plain(one.label))
     starts = np.unique(np.linspace(0, num_events, _WINDOWS, endpoint=False).astype(int))
     ends = np.append(starts[1:], num_events)
     means = np.add.reduceat(squared, starts) / (ends - starts)

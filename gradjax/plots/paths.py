@@ -257,4 +257,4 @@ def _edge(
 
 
 def _label(name: str, path: Path) -> str:
-    return "\n".join(textwrap.wrap(plain(f"{name}: {path.ending}"), _LABEL_CHARACTERS))
+    return plain(textwrap.fill(f"{name}: {path.ending}", _LABEL_CHARACTERS))

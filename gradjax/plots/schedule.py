@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.plots.labels import plain
 from gradjax.types import Series
 
 # Colour-blind safe colours (Wong 2011) without yellow, then the same colours dashed.
@@ -72,6 +73,4 @@ def _last(shapes: dict[str, Series]) -> float:
 
 
 def _wrap(label: str) -> str:
-    """Wraps a label. Escapes `$`, which begins a formula, and a `_` that hides it."""
-    text = textwrap.fill(label.replace("$", r"\$"), _LABEL_CHARACTERS)
-    return f" {text}" if text.startswith("_") else text
+    return plain(textwrap.fill(label, _LABEL_CHARACTERS))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.plots.labels import plain
 from gradjax.types import Series
 
 # Colour-blind safe colours (Wong 2011); the learned schedule is vermilion.
@@ -38,7 +39,7 @@ def schedule_gradient(
 
     figure = Figure(figsize=(16.4, 6.0), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
-    figure.suptitle(title, fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     axes = figure.subplots(1, 3, width_ratios=(5, 4, 4))
     _draw_rates(axes[0], rates)
     _draw_descent(axes[1], descent, loss_name)
@@ -72,7 +73,7 @@ def _draw_rates(axes: Any, rates: Mapping[str, Series]) -> None:
             ms=6,
             zorder=3 if is_learned else 2,
             clip_on=False,
-            label=label.replace("$", r"\$"),
+            label=plain(label),
         )
     axes.set(xlabel="step", ylabel="learning rate")
     axes.set(xlim=(-0.02 * last, 1.02 * last), ylim=(0, None))
@@ -106,7 +107,7 @@ def _draw_descent(axes: Any, descent: Series, loss_name: str) -> None:
         clip_on=False,
         zorder=4,
     )
-    axes.set(xlabel="outer step", ylabel=loss_name, xlim=(0, max(1, steps[-1])))
+    axes.set(xlabel="outer step", ylabel=plain(loss_name), xlim=(0, max(1, steps[-1])))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_title("gradient descent on the schedule")
     axes.legend(frameon=False, fontsize=_TEXT - 1)
@@ -123,10 +124,10 @@ def _draw_fresh(axes: Any, fresh: Mapping[str, Any], loss_name: str) -> None:
             np.full(len(losses), place), losses, "o", color=color, ms=5, alpha=0.6
         )
         axes.hlines(losses.mean(), place - 0.3, place + 0.3, color=color, lw=4.5)
-    labels = [label.replace("$", r"\$") for label in fresh]
+    labels = [plain(label) for label in fresh]
     look = {"rotation": 20, "ha": "right"} if max(map(len, labels)) > 12 else {}
     axes.set_xticks(places, labels, **look)
-    axes.set(ylabel=loss_name, xlim=(-0.5, len(table) - 0.5))
+    axes.set(ylabel=plain(loss_name), xlim=(-0.5, len(table) - 0.5))
     axes.set_title(f"{table.shape[1]} fresh seeds: each, and the mean")
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradjax.plots.labels import plain
 from gradjax.types import Series
 
 # Colour-blind safe colours (Wong 2011).
@@ -81,14 +82,14 @@ def sensitivity(
     num_panels = 2 if notes.curves else 1
     figure = Figure(figsize=(8.2 * num_panels, 6.6), dpi=100, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
-    figure.suptitle(title, fontsize=_TEXT + 2)
+    figure.suptitle(plain(title), fontsize=_TEXT + 2)
     axes = figure.subplots(1, num_panels, squeeze=False)[0]
     limits = _limits(sweeps, notes)
     _draw_sweeps(axes[0], sweeps, notes, limits)
-    axes[0].set(xlabel=xlabel, ylabel=ylabel, ylim=limits)
+    axes[0].set(xlabel=plain(xlabel), ylabel=plain(ylabel), ylim=limits)
     if notes.curves:
         _draw_curves(axes[1], notes)
-        axes[1].set(xlabel="step", ylabel=ylabel, yscale="log", ylim=limits)
+        axes[1].set(xlabel="step", ylabel=plain(ylabel), yscale="log", ylim=limits)
     for panel in axes:
         _style(panel)
     buffer = io.BytesIO()
@@ -124,7 +125,7 @@ def _draw_sweeps(
             ls=(0, (4, 4)) if mark.is_theory else "-",
             lw=1.8 if mark.is_theory else 3.2,
             zorder=3 if mark.is_theory else 2,
-            label=mark.label,
+            label=plain(mark.label),
         )
 
 
@@ -150,7 +151,7 @@ def _draw_sweep(
         lw=2.2,
         ms=6,
         zorder=4,
-        label=label,
+        label=plain(label),
     )
     if len(trials) > 1:
         low, high = np.clip([trials.min(axis=0), trials.max(axis=0)], *limits)
@@ -195,7 +196,7 @@ def _draw_curves(axes: Any, notes: Notes) -> None:
         last = max(last, int(steps[-1]))
         seen = np.where(np.isfinite(losses), losses, np.nan)
         color = _REGIONS[curve.region]
-        axes.plot(steps, seen, color=color, lw=2.6, label=curve.label)
+        axes.plot(steps, seen, color=color, lw=2.6, label=plain(curve.label))
     axes.set(xlim=(0, last))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.6g}")
 
