@@ -90,6 +90,12 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
     if problem.data is None and settings.batch_size is not None:
         said = f"--batch_size={settings.batch_size}"
         raise Refusal(f"{said}: {settings.problem} has no data")
+    _, numbers = optimizers.split(settings.optimizer)
+    if not numbers.get(optimizers.RATE):
+        raise Refusal(
+            f"--optimizer={settings.optimizer}: it has no learning rate to schedule, or"
+            " gives its own, or its own is 0"
+        )
     program = gradjax.program(
         problem,
         settings.optimizer,
@@ -97,11 +103,6 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
         num_steps=settings.steps,
         batch_size=settings.batch_size,
     )
-    if not program.hparams.get(optimizers.RATE):
-        raise Refusal(
-            f"--optimizer={settings.optimizer}: it has no learning rate to schedule, or"
-            " gives its own, or its own is 0"
-        )
     has_split = problem.data is not None and problem.data.validation is not None
     split = "validation" if has_split else "train"
     gradient = hypergradient(program, split)

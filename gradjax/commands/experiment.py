@@ -10,6 +10,7 @@ from gradjax.commands.flags import Flag, Groups
 from gradjax.data import prepared, sizes
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
+from gradjax.sweeps import names
 from gradjax.training import selection
 from gradjax.training.program import program as make_program
 from gradjax.types import Options, Problem, Program, Settings
@@ -153,6 +154,18 @@ def with_duration(experiment: Experiment, settings: Settings) -> Settings:
     if callable(epochs):
         epochs = epochs(str(dict(settings.own).get("dataset")))
     return settings._replace(epochs=epochs)
+
+
+def with_schedule(experiment: Experiment, settings: Settings) -> Settings:
+    """Returns the settings with a constant schedule, if no other one has an effect.
+
+    The default schedule of the experiment has none on an optimizer without a learning
+    rate. Another schedule stays, and `gradjax.program` refuses it.
+    """
+    is_default = settings.schedule == _default(experiment, "schedule")
+    if not is_default or names.follows_schedule(settings.optimizer):
+        return settings
+    return settings._replace(schedule="constant")
 
 
 def with_batch_size(

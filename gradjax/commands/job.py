@@ -63,13 +63,16 @@ def job_of(
     make = experiment.maker(what)
     problem = make(settings)
     notes = experiment.notes(what, problem, settings)
-    is_varied = "batch_size" in {one.name for one in varied.dimensions}
-    is_fitted = settings.batch_size is None and not is_varied
+    swept = {one.name for one in varied.dimensions}
+    is_fitted = settings.batch_size is None and "batch_size" not in swept
+    if "optimizer" not in swept and "schedule" not in swept:
+        settings = experiment.with_schedule(what, settings)
     settings = experiment.with_batch_size(what, problem, settings)
 
     @functools.cache
     def program(group: Settings) -> Program:
         own = group._replace(batch_size=None) if is_fitted else group
+        own = own if "schedule" in swept else experiment.with_schedule(what, own)
         return started(experiment.program_of(what, make(group), own), initial)
 
     plan = _plan(what, settings, asked, varied, problem)

@@ -58,7 +58,8 @@ def compare(
         `{"adamw.weight_decay": "log(1e-4, 1)"}`; the names are those of `gradjax.tune`.
       search: "random", independent points; or "halton" or "sobol", spread points, with
         which curves of the best of k trials are approximate.
-      schedule: as `gradjax.program` takes it, the same for all.
+      schedule: as `gradjax.program` takes it, the same for all optimizers with a
+        learning rate. A line names those without one, which follow no schedule.
       num_gradients: the budget of a trial; None: the number of steps of the suite. An
         optimizer that computes two gradients in a step gets half the steps, and one
         whose number varies, such as lbfgs, stops when it has spent them.

@@ -14,7 +14,7 @@ from gradjax.comparing.cells import Cell, gradients
 from gradjax.comparing.stored import Stored
 from gradjax.records import opening, reading
 from gradjax.report.terminal import duration, join_words
-from gradjax.sweeps import points
+from gradjax.sweeps import names, points
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.rounds import trials_of
 from gradjax.training.blocks import num_blocks
@@ -65,6 +65,9 @@ def size_lines(asked: Asked, cells: list[Cell]) -> list[str]:
     lines += sharing.lines(cells)
     lines += [f"  {name}: {spaces.shown(asked.spaces[name])}" for name in tuned]
     lines += [f"  {name}: nothing to tune" for name in fixed]
+    constant = [x for x in asked.optimizers if not names.follows_schedule(x)]
+    if constant and asked.schedule != "constant":
+        lines.append(f"no learning rate, so no schedule: {join_words(constant)}")
     counts = {cell.optimizer: cell.gradients_per_step for cell in cells}
     several = [
         f"{name} {count or 'as many as it needs'}"

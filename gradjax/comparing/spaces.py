@@ -55,7 +55,12 @@ def _joined(text: str, given: Space) -> Space:
 
 
 def _lacks(text: str, path: str) -> bool:
-    """Returns whether an optimizer has no rate, where a rate of all is varied."""
+    """Returns whether an optimizer has no such number, where one of all is varied.
+
+    One without a learning rate has neither a rate nor a schedule.
+    """
+    if path.startswith("schedule."):
+        return not names.follows_schedule(text)
     return path == names.RATE and not names.has_rate(text)
 
 

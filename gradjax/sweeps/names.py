@@ -181,3 +181,12 @@ def _exactness(one: Dimension) -> float:
 def has_rate(optimizer: str) -> bool:
     """Returns whether the learning rate is not a part of the expression."""
     return RATE in optimizers.split(optimizer)[1]
+
+
+@functools.lru_cache(maxsize=1_000)
+def follows_schedule(optimizer: str) -> bool:
+    """Returns whether an optimizer has a learning rate, which a schedule multiplies.
+
+    The rate may be a part of the expression, as in `sgd(0.1)`.
+    """
+    return bool(optimizers.split(optimizer)[0].rates)

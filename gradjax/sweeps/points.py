@@ -110,7 +110,12 @@ def group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 def forget() -> None:
     """Forgets what was read from signatures of functions, which a user may replace."""
-    for function in (_placed, _numbers_of_schedule, names.has_rate):
+    for function in (
+        _placed,
+        _numbers_of_schedule,
+        names.has_rate,
+        names.follows_schedule,
+    ):
         function.cache_clear()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradjax.records import extension
 from gradjax.records import store as stored
-from gradjax.sweeps import choose, extended, halving, points
+from gradjax.sweeps import choose, extended, halving, names, points
 from gradjax.sweeps import shared as sharing
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
@@ -152,7 +152,7 @@ def _trial_record(context: Context, one: Trial) -> dict[str, Any]:
         "seed": one.seed,
         "group": one.group,
         "optimizer": one.optimizer,
-        "schedule": one.settings.schedule,
+        "schedule": _schedule_of(one),
         "hparams": hparams,
     }
 
@@ -220,9 +220,19 @@ def _trunk(context: Context, label: str, lanes: Lanes, own: list[Trial]) -> int:
 def _name_of(first: Trial, number: int, num_groups: int) -> str:
     """Returns the name of a group: its optimizer and schedule, as they were given."""
     optimizer = first.point.get("optimizer", first.optimizer)
-    schedule = first.point.get("schedule", first.settings.schedule)
+    schedule = first.point.get("schedule", _schedule_of(first))
     place = f" ({number} of {num_groups} programs)" if num_groups > 1 else ""
     return f"{optimizer}, {schedule}{place}"
+
+
+def _schedule_of(one: Trial) -> str:
+    """Returns the schedule of a trial; constant for an optimizer without a rate.
+
+    Such an optimizer is trained beside the default schedule of an experiment, and
+    beside every other one it is refused.
+    """
+    follows = names.follows_schedule(one.settings.optimizer)
+    return one.settings.schedule if follows else "constant"
 
 
 def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:

@@ -7,11 +7,20 @@ from gradjax import optimizers, problems, schedules
 from gradjax.counts import as_whole
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
+from gradjax.optimizers.build import name_of
 from gradjax.own_code import named_errors
-from gradjax.training import limit, selection, targets
+from gradjax.schedules import shapes
+from gradjax.training import evaluation, limit, selection, targets
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
-from gradjax.types import Hparams, Plan, Problem, Program
+from gradjax.types import (
+    Hparams,
+    OptimizerSpec,
+    Plan,
+    Problem,
+    Program,
+    ScheduleSpec,
+)
 
 
 def program(
@@ -57,7 +66,8 @@ def program(
         Refusal: a count that is not positive, what `limit.check` refuses, a batch
             larger than the data, a loss that does not have the required form, a
             target that is none or that is not measured, held-out examples of which
-            the metrics fail, a selection without validation data, or what
+            the metrics fail, a selection without validation data, a schedule that is
+            not constant beside an optimizer without a learning rate, or what
             `optimizers.split` and `schedules.split` refuse.
     """
     num_steps = _count("num_steps", num_steps)
@@ -70,6 +80,7 @@ def program(
     targets.check_form(problem.target)
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
+    _check_schedule(optimizer_spec, schedule_spec, schedule)
     size = _batch_size(problem, batch_size, num_steps)
     problems.check(problem, size)
     optimizer_spec = optimizers.resolve(optimizer_spec, numbers, problem)
@@ -92,6 +103,23 @@ def program(
     info = steps.check(plan, hparams)
     _check_measures(plan, hparams, list(info.aux))
     return of_plan(plan, hparams)
+
+
+def _check_schedule(
+    optimizer: OptimizerSpec, schedule: ScheduleSpec, given: Any
+) -> None:
+    """Refuses a schedule that would multiply nothing.
+
+    Raises:
+        Refusal: the optimizer has no learning rate, and the schedule is not constant.
+    """
+    if not optimizer.rates and schedule.shape is not shapes.constant:
+        name = getattr(schedule.shape, "__name__", "a function")
+        text = given if isinstance(given, str) else name
+        raise Refusal(
+            f"schedule={text}: {name_of(optimizer)} has no learning rate that a"
+            " schedule could multiply; leave the schedule out"
+        )
 
 
 def _count(name: str, value: Any) -> int:

@@ -33,7 +33,7 @@ def made(schedule, num_steps, optimizer="sgd", eval_every=10, max_gradients=None
         ("wsd(warmup=0, decay=0.3)", {"optimizer": MULTI}, 6),
         ("cosine", {}, 0),
         ("constant", {"optimizer": "adamw(weight_decay=cosine(peak=0.1))"}, 0),
-        ("cosine", {"optimizer": optax.sgd(0.1)}, 10),  # it has no rate
+        ("constant", {"optimizer": optax.sgd(0.1)}, 10),  # it has no rate
         (lambda progress: 1.0 - progress, {}, 0),
         ("constant", {"max_gradients": 50}, 0),  # it ends with its gradients
     ],
