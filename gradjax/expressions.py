@@ -99,8 +99,9 @@ def unknown(name: str, known: Iterable[str], kind: str) -> str:
     near = sorted(near, key=lambda other: sorted(other) != sorted(name.lower()))[:3]
     if near:  # anagrams come first because swapped letters are the usual typing error
         return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, near))}?"
-    listed = ", ".join(names) if names else "none"
-    return f"unknown {kind} {name!r}; one of: {listed}"
+    if not names:
+        return f"unknown {kind} {name!r}; there is none"
+    return f"unknown {kind} {name!r}; one of: {', '.join(names)}"
 
 
 def load(path: str) -> Any:

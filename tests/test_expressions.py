@@ -194,7 +194,7 @@ def test_lookup_names_the_nearest():
         expressions.lookup("adma", {"adam": 1, "sgd": 2}, "optimizer")
     with pytest.raises(Refusal, match="one of: adam, sgd"):
         expressions.lookup("zzz", {"sgd": 2, "adam": 1}, "optimizer")
-    with pytest.raises(Refusal, match="one of: none"):
+    with pytest.raises(Refusal, match="'zzz'; there is none"):
         expressions.lookup("zzz", {}, "optimizer")
 
 

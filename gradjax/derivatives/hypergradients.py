@@ -24,7 +24,7 @@ from gradjax.derivatives.scan import scan
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.problems import state as model_states
-from gradjax.training import evaluation
+from gradjax.training import evaluation, numbers
 from gradjax.training import step as steps
 from gradjax.training.numbers import check_program
 from gradjax.types import Hparams, Plan, Program, Splits, TrainState
@@ -202,7 +202,7 @@ def _numbers(program: Program, hparams: Hparams) -> Hparams:
     """Returns all numbers of the program, with those of `hparams` replaced."""
     for name in hparams:
         if name not in program.hparams:
-            raise Refusal(expressions.unknown(name, program.hparams, "hyperparameter"))
+            raise Refusal(numbers.unknown(program, name))
     given = {**program.hparams, **hparams}
     for path, default in program.hparams.items():
         shape, expected = np.shape(given[path]), np.shape(default)

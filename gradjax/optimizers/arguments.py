@@ -57,6 +57,14 @@ def settable(entry: Entry) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in parameters.items() if name not in hidden}
 
 
+def is_number(entry: Entry, name: str) -> bool:
+    """Returns whether a name is an argument of a rule that may be a traced number."""
+    parameter = settable(entry).get(name)
+    default = None if parameter is None else parameter.default
+    is_real = isinstance(default, int | float) and not isinstance(default, bool)
+    return is_real and name not in entry.static
+
+
 def children(
     args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry
 ) -> dict[int | str, str]:

@@ -125,6 +125,7 @@ def first_groups(
     groups = points.group(first_trials(asked, varied, method, base)).values()
     for group in groups:
         for one in group:
+            points.check_common(one, groups, program)
             checked_hparams(program(one.settings), one.numbers)
         targets.check_ranked(program(group[0].settings))
     return [(program(group[0].settings), group) for group in groups]

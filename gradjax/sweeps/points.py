@@ -9,13 +9,13 @@ in them share one program. `sweeps.names` lists the names.
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from gradjax import expressions, optimizers, schedules
 from gradjax.errors import Refusal
 from gradjax.sweeps import names
-from gradjax.types import Hparams, Point, Settings
+from gradjax.types import Hparams, Point, Program, Settings
 
 
 class Trial(NamedTuple):
@@ -106,6 +106,26 @@ def group(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     for one in trials:
         groups.setdefault(one.group, []).append(one)
     return groups
+
+
+def check_common(
+    one: Trial, groups: Iterable[list[Trial]], program: Callable[[Settings], Program]
+) -> None:
+    """Refuses a number for all optimizers that the one of a trial does not have.
+
+    Raises:
+        Refusal: another optimizer has the number; the line gives the name of its range.
+    """
+    known = program(one.settings).hparams
+    for name in one.numbers.keys() - known.keys():
+        for other in (group[0] for group in groups):
+            if name in program(other.settings).hparams:
+                word = expressions.parse(other.optimizer).name.rpartition(":")[2]
+                exact = f"{word}.{name.removeprefix('optimizer.')}"
+                raise Refusal(
+                    f"{name} is for all optimizers, and {one.optimizer} has no such"
+                    f" hyperparameter; {exact} is that of {other.optimizer} alone"
+                )
 
 
 def forget() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from gradjax import expressions, optimizers, schedules
 from gradjax.counts import as_whole
 from gradjax.errors import Refusal
-from gradjax.optimizers import bounds
+from gradjax.optimizers import arguments, bounds
+from gradjax.optimizers.build import name_of
 from gradjax.types import Hparams, Program
 
 
@@ -22,10 +23,7 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     """
     for name in hparams:
         if name not in program.hparams:
-            line = expressions.unknown(name, program.hparams, "hyperparameter")
-            is_argument = str(name).startswith("optimizer.")
-            more = "; an expression that writes out the argument makes it one"
-            raise Refusal(f"{line}{more if is_argument else ''}")
+            raise Refusal(unknown(program, name))
     numbers = {
         path: schedules.as_values(value, path, np.shape(program.hparams[path]))
         if np.ndim(program.hparams[path])
@@ -38,6 +36,36 @@ def checked_hparams(program: Program, hparams: Hparams) -> Hparams:
     optimizers.check_numbers(program.plan.optimizer, own)
     float_type = bounds.float_type().type
     return {path: float_type(value) for path, value in numbers.items()}
+
+
+def unknown(program: Program, name: Any, is_placed: bool = False) -> str:
+    """Returns the message for an unknown hyperparameter of a program.
+
+    Args:
+      program: has no hyperparameter of this name.
+      name: as it was given.
+      is_placed: whether the path of an argument that is not written out is known, as it
+        is to `gradjax.sweep`.
+    """
+    optimizer, known = program.plan.optimizer, program.hparams
+    rule, argument = name_of(optimizer), str(name).removeprefix("optimizer.")
+    path = f"optimizer.{argument}"
+    said = f"unknown hyperparameter {name!r}"
+    if path in known:
+        return f"{said}; did you mean {path!r}?"
+    line = f"{said}: {rule} has no hyperparameters"
+    if known:
+        line = expressions.unknown(name, known, "hyperparameter")
+    is_argument = arguments.is_number(optimizer.entry, argument)
+    if is_placed:
+        return f"{line}; its argument is {path!r}" if is_argument else line
+    if is_argument:
+        example = f": {rule}({argument}=...) has {path!r}"
+    elif str(name).startswith("optimizer."):
+        example = ""
+    else:
+        return line
+    return f"{line}; an expression that writes out the argument makes it one{example}"
 
 
 def checked_seed(seed: Any) -> np.uint32:

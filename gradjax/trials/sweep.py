@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from gradjax import expressions, optimizers
+from gradjax import optimizers
 from gradjax.errors import Refusal
+from gradjax.training import numbers
 from gradjax.training.program import program as make_program
 from gradjax.training.start import started_if_given
 from gradjax.trials import batches, lanes, learning
 from gradjax.trials import lane_width as widths
-from gradjax.types import ModelState, Params, Problem, Trials
+from gradjax.types import ModelState, Params, Problem, Program, Trials
 
 
 def sweep(
@@ -83,7 +84,7 @@ def sweep(
         patience=patience,
     )
     program = started_if_given(program, params, model_state)
-    settings = _settings(hparams, program.hparams)
+    settings = _settings(hparams, program)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
     if lane_width is None:
@@ -116,12 +117,17 @@ def _with_places(optimizer: Any, hparams: Mapping[str, Any]) -> Any:
 
 
 def _settings(
-    hparams: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
+    hparams: Mapping[str, Sequence[Any]], program: Program
 ) -> list[dict[str, Any]]:
     """Returns one dictionary for each setting."""
-    for name in hparams:
-        if name not in known:
-            raise Refusal(expressions.unknown(name, known, "hyperparameter"))
+    for name, values in hparams.items():
+        if name not in program.hparams:
+            raise Refusal(numbers.unknown(program, name, is_placed=True))
+        if isinstance(values, str):
+            raise Refusal(
+                f"{name}={values!r}: gradjax.sweep takes a list of values, one for each"
+                " setting; gradjax.tune takes a range"
+            )
     lengths = {name: len(np.atleast_1d(values)) for name, values in hparams.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())

@@ -66,6 +66,26 @@ def test_sweeps_and_tune_refuse_it(typed):
         assert done.returncode == 2 and line in done.stderr
 
 
+def test_a_rate_of_all_that_one_optimizer_lacks_is_refused_by_its_name(typed):
+    line = "learning_rate is for all optimizers, and lbfgs has no such hyperparameter;"
+    exact = f"{line} sgd.learning_rate is that of sgd alone"
+    with pytest.raises(ValueError, match=exact):
+        gradjax.tune(
+            problems.make(PROBLEM),
+            ["sgd", "lbfgs"],
+            {"learning_rate": [0.1, 0.2]},
+            num_steps=3,
+        )
+    both = "--sweep=optimizer=[sgd, lbfgs]"
+    for more in ("--sweep=learning_rate=[0.1, 0.2]", "--learning_rate=0.1"):
+        flags = (f"--problem={PROBLEM}", both, more, "--steps=3", "--noplot")
+        done = typed("experiments.minimize", *flags)
+        assert done.returncode == 2 and exact in done.stderr
+    lbfgs = ("--optimizer=lbfgs", "--sweep=learning_rate=[0.1]", "--steps=3")
+    done = typed("experiments.minimize", f"--problem={PROBLEM}", *lbfgs, "--noplot")
+    assert "'learning_rate': lbfgs has no hyperparameters" in done.stderr
+
+
 def test_the_default_schedule_of_an_experiment_is_left_out():
     own = recommend.EXPERIMENT
     for optimizer, schedule in (("lbfgs", "constant"), ("adamw", "cosine")):

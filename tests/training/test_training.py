@@ -461,6 +461,8 @@ def test_a_batch_size_without_data_is_refused(parabola):
 RUN_REFUSED = [
     ({"lr": 0.1}, "unknown hyperparameter 'lr'"),
     ({"learning_rat": 0.1}, "did you mean 'learning_rate'"),
+    ({"b1": 0.5}, "unknown hyperparameter 'b1'; did you mean 'optimizer.b1'?"),
+    ({"b2": 0.5}, "writes out the argument makes it one: adam(b2=...) has"),
     ({"learning_rate": -0.1}, "learning_rate=-0.1: must be at least 0"),
     ({"learning_rate": float("nan")}, "learning_rate=nan: expected a finite number"),
     ({"learning_rate": float("inf")}, "learning_rate=inf: expected a finite number"),
