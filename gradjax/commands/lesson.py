@@ -1,7 +1,7 @@
 """Runs a lesson: an experiment that trains many times to show one thing.
 
 It ends with a sentence, a picture and the numbers behind them, which are stored. The
-same command again shows the stored record.
+same command again shows the stored record, and draws pictures that it lacks.
 """
 
 import textwrap
@@ -58,6 +58,9 @@ def run(
     }
     if stored.begin(folder, plan, options.overwrite):
         summary = records.summary_of(folder)
+        if options.plot and _missing(folder, summary):
+            terminal.say(f"{spoken(folder)} has no picture: computing it again to draw")
+            _draw(folder, find())
         _show(summary, folder, "is finished already; --overwrite computes it again")
         return summary
     found = find()
@@ -67,17 +70,32 @@ def run(
         "command": command_line(settings.experiment),
         **found.figures,
         "rows": found.rows,
+        "pictures": list(found.pictures),
     }
     stored.save(folder, found, summary)
     if options.plot:
-        try:
-            stored.save_pictures(folder, found)
-        except Refusal:
-            raise
-        except Exception as error:
-            terminal.say(f"{no_picture(error)}; --overwrite computes and draws them")
+        _draw(folder, found)
     _show(summary, folder, "keeps this lesson")
     return summary
+
+
+def _missing(folder: Path, summary: dict[str, Any]) -> list[str]:
+    """Returns the pictures of a lesson that its folder does not have.
+
+    They could not be drawn, or were not asked for.
+    """
+    names = summary.get("pictures", [])
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def _draw(folder: Path, found: LessonResult) -> None:
+    """Draws the pictures; one that cannot be drawn is one line."""
+    try:
+        stored.save_pictures(folder, found)
+    except Refusal:
+        raise
+    except Exception as error:
+        terminal.say(f"{no_picture(error)}, and the same command draws it later")
 
 
 def _words(settings: Any) -> list[str]:
