@@ -2,6 +2,7 @@
 
 import functools
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -145,12 +146,19 @@ def recommender(what: Task) -> Callable[..., list[tuple[str, float]]]:
     """Makes a function (params, user, count=10) -> titles with predicted ratings.
 
     The items with the highest predicted ratings come first. Items that the user rated
-    in the train split are left out. A user whom the data set does not have is new.
+    in the train split are left out. A user whom the data set does not have is new, with
+    a zero vector and a zero bias, and a warning says so.
     """
 
     def recommend(
         params: Params, user: Any, count: int = 10
     ) -> list[tuple[str, float]]:
+        if not np.any(what.ratings.users == str(user)):
+            warnings.warn(
+                f"user {user!r} is not in the data set: the items are those for a new"
+                " user",
+                stacklevel=3,
+            )
         num_items = len(what.ratings.items)
         most = min(arguments.whole("count", count, 1, 2**31 - 1), num_items)
         _, items, expected = recommended(what, params, str(user), most)

@@ -188,11 +188,12 @@ def recommend(
     source = what.ratings
     name = str(source.users[0]) if user is None else user
     num_rated, items, expected = recommended(what, params, name, list_length)
-    said = (
-        f"who rated {num_rated} in the train split"
-        if num_rated
-        else "who has no rating in the train split"
-    )
+    if not np.any(source.users == name):
+        said = "who is not in the data set, as to a new user"
+    elif num_rated:
+        said = f"who rated {num_rated} in the train split"
+    else:
+        said = "who has no rating in the train split"
     lines = [
         f"{rating:.2f}  {source.titles[item]}"
         for rating, item in zip(expected, items, strict=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 from gradjax.data.tokens import from_state
 from gradjax.errors import Refusal
 from gradjax.problems import (
@@ -123,7 +125,10 @@ def _of_images(
     predict = predictor(network, data["max_value"])
 
     def checked_predict(params: Params, images: Any) -> Any:
-        return predict(params, checked.examples("images", images, shape), state)
+        batch = checked.examples("images", images, shape)
+        if not len(batch):  # a network cannot flatten images of an empty batch
+            return jnp.zeros((0, data["num_classes"]), jnp.float32)
+        return predict(params, batch, state)
 
     return (checked_predict,)
 

@@ -91,7 +91,8 @@ def test_a_network_by_import_path_from_training_to_predict(name, command, tmp_pa
     opened = gradjax.load(tmp_path / "run", model=getattr(own_nets, function))
     assert len(opened.predict(asked, **more)) == count
     if name == "recommend":
-        assert len(opened.recommend("a new user", count=2)) == 2
+        with pytest.warns(UserWarning, match="'a new user' is not in the data set"):
+            assert len(opened.recommend("a new user", count=2)) == 2
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -148,7 +148,7 @@ def test_the_report_is_for_the_user_asked_or_the_mean_user(learned):
     params = result.params
     for user, said in (
         ("u7", "user u7, who rated"),
-        ("nobody", "no rating in the train"),
+        ("nobody", "user nobody, who is not in the data set"),
     ):
         heading, lines = recommendation.recommend(task, params, user, 3)
         assert said in heading and len(lines) == 3

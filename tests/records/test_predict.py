@@ -14,6 +14,7 @@ from gradjax.commands.train import train
 from gradjax.data import ratings
 from gradjax.errors import Refusal
 from gradjax.problems import continuation, inputs, rating_task
+from gradjax.records import predicting
 from gradjax.types import Options, Sweep
 
 
@@ -59,6 +60,16 @@ def test_what_is_no_batch_of_images_is_refused_in_one_line(given, said):
 )
 def test_every_batch_of_numbers_is_taken(given):
     assert inputs.examples("images", given, SHAPE).shape[1:] == SHAPE
+
+
+def test_no_images_have_no_probabilities(tmp_path):
+    data = {"input_shape": SHAPE, "num_classes": 10, "max_value": 16.0}
+    own = {"model": "mlp"}
+    config = {"data": data, "settings": {"own": own}}
+    predict, _ = predicting.functions(tmp_path, config, own, (None, None))
+    assert predict is not None
+    found = predict(np.zeros((0, *SHAPE)))
+    assert found.shape == (0, 10) and found.dtype == np.float32
 
 
 @pytest.mark.slow
@@ -175,7 +186,8 @@ def test_ratings_are_predicted_and_items_recommended(rated, trial):
     np.testing.assert_allclose(again, [value for _, value in listed], rtol=1e-5)
     assert sorted(again, reverse=True) == again.tolist()
     assert len(run.recommend("u0", 10**6)) == 12 - len(known)
-    assert len(run.recommend("nobody", 3)) == 3
+    with pytest.warns(UserWarning, match="user 'nobody' is not in the data set"):
+        assert len(run.recommend("nobody", 3)) == 3
 
 
 @pytest.mark.slow
@@ -249,5 +261,7 @@ def test_a_catalogue_is_enough_to_predict_ratings():
         assert listed == rating_task.recommender(task)(params, "n1", 3)
         rated = {names[k] for k in item[task.parts.train][user[task.parts.train] == 1]}
         assert not rated & {title for title, _ in listed}
+    with pytest.warns(UserWarning, match="user 'zz' is not in the data set"):
+        assert len(rating_task.recommender(again)(params, "zz", 3)) == 3
     with pytest.raises(Refusal, match="predict takes pairs of a user and an item"):
         predict(params, [("n1", "n2", "n3")])
