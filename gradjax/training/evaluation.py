@@ -133,7 +133,18 @@ def evaluate(
 
 
 def _means(total: MetricSums) -> dict[str, jax.Array]:
-    """Divides sums by counts, in a type that is no narrower than float32."""
+    """Divides sums by counts, in a type that is no narrower than float32.
+
+    Raises:
+        Refusal: a metric is no pair.
+    """
+    for name, pair in total.items():
+        is_list = isinstance(pair, tuple | list)
+        if (len(pair) if is_list else jnp.size(pair)) != 2:
+            raise Refusal(
+                f"the metric {name!r} is no pair; expected (sum, count) over the"
+                " examples of the batch"
+            )
     means = {name: summed / count for name, (summed, count) in total.items()}
     return {
         name: jnp.asarray(mean, jnp.promote_types(jnp.result_type(mean), jnp.float32))

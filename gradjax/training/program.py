@@ -10,7 +10,7 @@ from gradjax.errors import Refusal
 from gradjax.optimizers.build import name_of
 from gradjax.own_code import named_errors
 from gradjax.schedules import shapes
-from gradjax.training import evaluation, limit, selection, targets
+from gradjax.training import limit, selection, targets
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
 from gradjax.types import (

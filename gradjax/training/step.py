@@ -128,6 +128,7 @@ def step(
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(
         grads, state.opt_state, state.params, **needed
     )
+    form.check_update(updates, opt_state, state.opt_state, state.params)
     goes_on, tolerated = _goes_on(plan, value, updates)
     moves = alive = state.alive & goes_on
     figures, limited = limit.limited(plan, state, opt_state)
