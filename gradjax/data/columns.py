@@ -116,7 +116,7 @@ def described(rows: Rows, said: list[str], counts: list[str]) -> str:
       said: the role of each used column, such as "text in column 'review'".
       counts: such as "60 texts".
     """
-    if rows.kind == "JSON lines":
+    if rows.kind in ("JSON lines", "NumPy arrays"):
         first = rows.kind
     else:
         first = f"{rows.kind} {'without' if rows.header is None else 'with'} a header"

@@ -74,13 +74,15 @@ def read(name: str, label: str | None = None, task: str | None = None) -> Table:
 
     Raises:
       Refusal: the file cannot be read, a column or a value is wrong, or there are fewer
-        than ten rows. The message has the file and the line number.
+        than ten rows, or two columns have one name. The message has the file and the
+        line number.
     """
     if task is not None and task not in TASKS:
         raise Refusal(f"--task={task}: expected {' or '.join(TASKS)}")
     path = Path(os.path.expanduser(name))
     raw = content.read(path)
     rows = _of_npz(path, raw) if path.suffix == ".npz" else _of_rows(path, raw)
+    _check_names(rows)
     target = _label(rows, label)
     if len(rows.fields) < _FEWEST:
         count = len(rows.fields)
@@ -172,6 +174,14 @@ def _of_npz(path: Path, raw: bytes) -> Rows:
     fields = [[*map(str, row), str(value)] for row, value in both]
     lines = list(range(1, len(fields) + 1))
     return Rows(path, "NumPy arrays", header, fields, lines, len(header), 0)
+
+
+def _check_names(rows: Rows) -> None:
+    """Refuses two columns of one name, because `predict` takes rows by names."""
+    names = rows.header or ()
+    for name in names:
+        if (count := names.count(name)) > 1:
+            raise Refusal(f"{rows.path}:1: {count} columns have the name {name!r}")
 
 
 def _label(rows: Rows, label: str | None) -> Column:

@@ -25,6 +25,8 @@ from gradjax.types import (
     Target,
 )
 
+_ROWS = "predict takes a list of rows, each a dictionary or a list"
+
 
 def load(
     dataset: str = "table.csv",
@@ -130,7 +132,7 @@ def _values(features: list[Feature], rows: Any) -> list[list[Any]]:
     """Returns the values of each column."""
     names = [feature.name for feature in features]
     if not isinstance(rows, list | tuple | np.ndarray) or not len(rows):
-        raise Refusal("predict takes a list of rows, each a dictionary or a list")
+        raise Refusal(_ROWS)
     if all(isinstance(row, dict) for row in rows):
         for row in rows:
             if missing := [name for name in names if name not in row]:
@@ -141,7 +143,12 @@ def _values(features: list[Feature], rows: Any) -> list[list[Any]]:
     if isinstance(rows, np.ndarray):
         rows = inputs.examples("rows", rows, (len(names),)).tolist()
     for row in rows:
-        size = len(row) if isinstance(row, list | tuple) else 0
+        if isinstance(row, dict):
+            raise Refusal(f"{_ROWS}; found both")
+        if not isinstance(row, list | tuple):
+            found = f"found {type(row).__name__} in place of a row"
+            raise Refusal(f"{_ROWS}; {found}; for one row give [row]")
+        size = len(row)
         if size != len(names):
             raise Refusal(f"predict: a row of {size} values; {_expected(names)}")
     return [list(column) for column in zip(*rows, strict=True)]

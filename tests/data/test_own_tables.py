@@ -73,7 +73,8 @@ def test_an_npz_has_x_and_y(tmp_path):
     np.savez(path, x=x, y=y)
     table = own_tables.read(str(path))
     assert table.class_names == () and joined(table, "x").shape == (20, 4)
-    assert "NumPy arrays" in table.understood and "regression" in table.understood
+    assert table.understood.startswith("t.npz: NumPy arrays, label in column 'y', 4")
+    assert "regression" in table.understood
     np.savez(path, x=x, y=(y > 0).astype(int))
     assert own_tables.read(str(path)).class_names == ("0", "1")
     for arrays, said in (
@@ -92,6 +93,7 @@ def test_an_npz_has_x_and_y(tmp_path):
 REFUSED = [
     (("n,label", *["1,a"] * 12), None, None, "one label, 'a'; expected at least two"),
     (("n,label", *["1,a", "2,b"] * 3), None, None, "6 rows; expected at least 10"),
+    (("n,kind,n,label", *LINES), None, None, "t.csv:1: 2 columns have the name 'n'"),
     (("n,kind,size,label", *LINES), "lable", None, "did you mean 'label'"),
     (("n,kind,size,label", *LINES), None, "sort", "--task=sort: expected classif"),
     (("n,label", *LINES[:0], *["1,a", "2,b"] * 6), None, "regression", "label 'a'"),

@@ -32,6 +32,8 @@ def test_a_regression_predicts_in_the_units_of_the_table(tmp_path):
     for rows, said in (
         ([], "a list of rows"),
         ("a", "a list of rows"),
+        ([1, "a"], r"rows, .*; found int in place of a row; for one row give \[row\]"),
+        ([[1, "a"], {"size": 1, "kind": "a"}], "a list of rows, .*; found both"),
         ([{"size": 1}], "a row has no 'kind'; expected 2: size, kind"),
         ([[1]], "a row of 1 values; expected 2: size, kind"),
         ([["big", "a"]], "column 'size': 'big'; expected a finite number"),
