@@ -190,6 +190,7 @@ def _end(seen: Walk, ending: convergence.Ending, minimum: float) -> descent.Desc
         first_height=float(seen.loss[0] - minimum),
         gradient_norm=float(seen.gradient_norm[-1]),
         num_rises=int((np.diff(seen.loss) > 0.0).sum()),
+        is_moving=bool((seen.params[-2:] != seen.params[-1]).any()),
     )
 
 

@@ -7,7 +7,6 @@ from gradjax.report.terminal import join_words
 _WHY = {
     "gradient": "gradient small",
     "loss": "loss unchanged",
-    "steps": "still moving",
 }
 _NEAR = 1e-3  # share of the first height up to which a descent reached the minimum
 
@@ -23,13 +22,21 @@ class Descended(NamedTuple):
     first_height: float  # the height at the start
     gradient_norm: float
     num_rises: int  # the number of steps at which the loss rose
+    is_moving: bool = True  # whether the last step changed the point
 
 
 def brief(one: Descended) -> str:
     """Returns the number of steps and the reason of the end, in a few words."""
     if one.reason == "diverged":
         return f"diverged at step {one.steps:,}"
-    return f"{one.steps:,} steps, {_WHY[one.reason]}"
+    return f"{one.steps:,} steps, {_why(one)}"
+
+
+def _why(one: Descended) -> str:
+    """Returns the reason of the end, of a descent that did not diverge."""
+    if one.reason == "steps":
+        return "still moving" if one.is_moving else "not moving"
+    return _WHY.get(one.reason, "")
 
 
 def row(one: Descended) -> str:
@@ -37,7 +44,7 @@ def row(one: Descended) -> str:
     said = {
         "steps": f"ran out of steps at {one.steps:,}: last",
         "diverged": f"diverged at step {one.steps:,}: last seen",
-    }.get(one.reason, f"stopped at step {one.steps:,}, {_WHY.get(one.reason)}:")
+    }.get(one.reason, f"stopped at step {one.steps:,}, {_why(one)}:")
     x, y = one.point
     return f"{said} at ({x:.4g}, {y:.4g}), {_short(one.height)} above the minimum"
 
@@ -85,7 +92,7 @@ def _clause(name: str, one: Descended) -> str:
         return f"{name} diverged at step {one.steps:,}"
     height = f"{_short(one.height)} above the minimum"
     if one.reason == "steps":
-        return f"{_format_steps(name, one)} led to {height}, still moving"
+        return f"{_format_steps(name, one)} led to {height}, {_why(one)}"
     return f"{_format_steps(name, one)} came to a standstill {height}"
 
 

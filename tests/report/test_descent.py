@@ -39,3 +39,10 @@ def test_a_line_gives_the_reason_and_the_place():
         "9,000 steps, still moving",
         "diverged at step 7",
     ]
+
+
+def test_a_descent_that_stood_still_in_its_last_step_is_not_moving():
+    still = TIRED._replace(is_moving=False)
+    assert brief(still) == "9,000 steps, not moving"
+    said = sentence("bowl", {"still": still})
+    assert "led to 4.5 above the minimum, not moving;" in said
