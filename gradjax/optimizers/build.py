@@ -112,7 +112,10 @@ def made(
 
 def name_of(optimizer: OptimizerSpec) -> str:
     """Returns the name of the outermost rule, for a message."""
-    return getattr(optimizer.entry.make, "__name__", "the optimizer")
+    make = optimizer.entry.make
+    if isinstance(make, own.Finished):
+        return make.name
+    return getattr(make, "__name__", "the optimizer")
 
 
 def nodes(optimizer: OptimizerSpec) -> Iterator[OptimizerSpec]:

@@ -31,12 +31,7 @@ class Finished(NamedTuple):
     """A factory without arguments that returns a given transformation."""
 
     transformation: Any
-    name: str
-
-    @property
-    def __name__(self) -> str:
-        """The name that a message gives."""
-        return self.name
+    name: str  # that a message gives
 
     def __call__(self) -> optax.GradientTransformation:
         """Returns the transformation."""

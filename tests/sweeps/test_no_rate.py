@@ -40,6 +40,17 @@ def test_a_schedule_beside_a_finished_optimizer_is_refused(schedule, parabola):
         gradjax.program(parabola, optax.adam(0.1), schedule, num_steps=3)
 
 
+FINISHED = optax.adam(0.1)
+
+
+def test_a_finished_optimizer_is_named_by_its_import_path(parabola):
+    path = f"{__name__}:FINISHED"
+    with pytest.raises(ValueError, match=f"{path} has no learning rate"):
+        gradjax.program(parabola, path, "cosine", num_steps=3)
+    with pytest.raises(ValueError, match=f"'lr': {path} has no hyperparameters"):
+        gradjax.run(gradjax.program(parabola, path, num_steps=3), {"lr": 1.0})
+
+
 def test_a_number_with_a_schedule_of_its_own_is_no_rate(parabola):
     own = "chain(ema(decay=linear(peak=0.5)), lbfgs)"
     made = gradjax.program(parabola, own, num_steps=3)
