@@ -243,7 +243,7 @@ def _compare(
     """
     units = 2.0 * lines.steps * lines.length
     gradient, uncertainty = np.full((2, len(units)), np.inf)
-    for k in np.flatnonzero(measured.stages >= _COMPLETE):
+    for k in np.flatnonzero(measured.stages >= _COMPLETE).tolist():
         slopes = measured.slopes[k, _STAGES[measured.stages[k] - 1]]
         gradient[k] = slopes.mean() / units[k]
         uncertainty[k] = _error(lines, measured, k) / units[k]
