@@ -9,12 +9,11 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from gradjax.records import extension
 from gradjax.records import store as stored
-from gradjax.sweeps import choose, extended, halving, names, points
+from gradjax.sweeps import choose, execute, extended, halving, names, points
 from gradjax.sweeps import shared as sharing
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
@@ -24,7 +23,7 @@ from gradjax.training.numbers import checked_hparams
 from gradjax.training.trunk import trunk_blocks
 from gradjax.trials.lane_width import cohort_size
 from gradjax.trials.lanes import Lanes
-from gradjax.types import Point, Search, Series, Settings, Space, Sweep, Target, Trials
+from gradjax.types import Point, Search, Settings, Space, Sweep, Target, Trials
 
 FRESH_SEED = 2**31  # the first of the seeds that no search uses
 MAX_POINTS = 100_000  # of a grid
@@ -192,7 +191,7 @@ def _run(
                 adopt = extended.adopt
             adopt(context.store, prefix, lanes, part, event)
             parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
-        found = _join(parts)
+        found = execute.join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
 
@@ -278,27 +277,3 @@ def _cohorts(lanes: Lanes, own: list[Trial], hooks: Hooks) -> Iterator[list[Tria
     size = len(own) if hooks.stops else size
     for at in range(0, len(own), size):
         yield own[at : at + size]
-
-
-def _join(parts: list[Trials]) -> Trials:
-    """Joins the cohorts of a group, without parameters and states: they are large."""
-    bare = [
-        part._replace(
-            params={}, state={}, model_state={}, trace={}, compile_s=0, run_s=0
-        )
-        for part in parts
-    ]
-    joined = jax.tree.map(
-        lambda *xs: np.concatenate(xs) if np.ndim(xs[0]) else xs[0], *bare
-    )
-    trace = {
-        name: Series(
-            series.steps, np.concatenate([part.trace[name].values for part in parts])
-        )
-        for name, series in parts[0].trace.items()
-    }
-    return joined._replace(
-        trace=trace,
-        compile_s=max(part.compile_s for part in parts),
-        run_s=sum(part.run_s for part in parts),
-    )
