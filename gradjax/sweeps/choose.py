@@ -1,7 +1,8 @@
-"""Scores trials and settings, and chooses the best setting."""
+"""Joins and scores trials and settings, and chooses the best setting."""
 
 from typing import NamedTuple, TypeGuard
 
+import jax
 import numpy as np
 
 from gradjax.sweeps import names
@@ -9,7 +10,7 @@ from gradjax.sweeps.points import Trial, digest
 from gradjax.training import selection
 from gradjax.trials import learning
 from gradjax.trials.results import Results
-from gradjax.types import Point, Target, Trials
+from gradjax.types import Point, Series, Target, Trials
 
 
 class TrialScore(NamedTuple):
@@ -38,6 +39,30 @@ class SettingScore(NamedTuple):
     optimizer: str
     trials: tuple[TrialScore, ...]  # one for each seed
     score: float  # the mean over the seeds; inf if the score of one of them is inf
+
+
+def join(parts: list[Trials]) -> Trials:
+    """Joins the results of cohorts, without parameters and states: they are large."""
+    bare = [
+        part._replace(
+            params={}, state={}, model_state={}, trace={}, compile_s=0, run_s=0
+        )
+        for part in parts
+    ]
+    joined = jax.tree.map(
+        lambda *xs: np.concatenate(xs) if np.ndim(xs[0]) else xs[0], *bare
+    )
+    trace = {
+        name: Series(
+            series.steps, np.concatenate([part.trace[name].values for part in parts])
+        )
+        for name, series in parts[0].trace.items()
+    }
+    return joined._replace(
+        trace=trace,
+        compile_s=max(part.compile_s for part in parts),
+        run_s=sum(part.run_s for part in parts),
+    )
 
 
 def trial_scores(group: list[Trial], found: Trials, target: Target) -> list[TrialScore]:

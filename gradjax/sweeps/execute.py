@@ -24,7 +24,7 @@ from gradjax.trials import results as results_of
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import BlockRange, Results
-from gradjax.types import Series, Trials
+from gradjax.types import Trials
 
 Halve = Callable[[Active, BlockRange], None]  # writes stopped_step
 Keep = Callable[[list[Trial], Trials], np.ndarray]
@@ -276,27 +276,3 @@ def _storable(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "biufc":
         return values
     return values.view(f"u{values.dtype.itemsize}")
-
-
-def join(parts: list[Trials]) -> Trials:
-    """Joins the results of cohorts, without parameters and states: they are large."""
-    bare = [
-        part._replace(
-            params={}, state={}, model_state={}, trace={}, compile_s=0, run_s=0
-        )
-        for part in parts
-    ]
-    joined = jax.tree.map(
-        lambda *xs: np.concatenate(xs) if np.ndim(xs[0]) else xs[0], *bare
-    )
-    trace = {
-        name: Series(
-            series.steps, np.concatenate([part.trace[name].values for part in parts])
-        )
-        for name, series in parts[0].trace.items()
-    }
-    return joined._replace(
-        trace=trace,
-        compile_s=max(part.compile_s for part in parts),
-        run_s=sum(part.run_s for part in parts),
-    )

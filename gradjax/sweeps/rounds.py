@@ -13,7 +13,7 @@ import numpy as np
 
 from gradjax.records import extension
 from gradjax.records import store as stored
-from gradjax.sweeps import choose, execute, extended, halving, names, points
+from gradjax.sweeps import choose, extended, halving, names, points
 from gradjax.sweeps import shared as sharing
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.execute import Hooks, run_cohort
@@ -191,7 +191,7 @@ def _run(
                 adopt = extended.adopt
             adopt(context.store, prefix, lanes, part, event)
             parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
-        found = execute.join(parts)
+        found = choose.join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done
 
