@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.suites import Workload, problem_of
+from gradjax.sweeps import names
 from gradjax.trials.sweep import sweep
 from gradjax.types import Problem, Target, Trials
 
@@ -91,6 +92,8 @@ def run(
 ) -> Trials:
     """Trains the problem of an entry for its budget, with a cosine schedule.
 
+    An optimizer without a learning rate follows no schedule.
+
     Args:
       problem: the problem of the entry.
       workload: the entry, which gives the batch size and the number of steps.
@@ -106,7 +109,7 @@ def run(
         optimizer,
         settings,
         seeds,
-        SCHEDULE,
+        SCHEDULE if names.follows_schedule(optimizer) else "constant",
         num_steps=workload.num_steps,
         batch_size=workload.batch_size,
     )

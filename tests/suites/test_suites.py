@@ -151,7 +151,8 @@ def test_what_is_not_prepared_is_left_out(capsys, monkeypatch, tmp_path):
 
 def test_an_optimizer_of_ones_own_is_run(capsys, monkeypatch):
     monkeypatch.setitem(SUITES, "bowl", (BOWL,))
-    for expression, met in (("sgd(0.5)", "yes"), ("sgd(1e-6)", "no")):
+    given = {"sgd(0.5)": "yes", "sgd(1e-6)": "no", "lbfgs": "yes"}  # without a rate
+    for expression, met in given.items():
         assert run_suite.main(["bowl", f"--optimizer={expression}"]) == 0
         out = capsys.readouterr().out
         assert f"| `{expression}` | loss |" in out and f"| {met} |" in out
