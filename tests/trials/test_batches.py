@@ -62,7 +62,7 @@ def program_of(problem, optimizer="sgd(momentum=0.9)", **more):
     return gradjax.program(
         problem,
         optimizer,
-        "cosine",
+        "constant" if optimizer == "lbfgs" else "cosine",  # it has no rate
         num_steps=NUM_STEPS,
         batch_size=5,
         eval_every=EVERY,
