@@ -2,10 +2,10 @@
 
     python -m scripts.count_gradient_checks --problems=digits_mlp --checks=200
 
-Each check is at other initial parameters and on another batch. The
-gradients of the bundled problems are right, so the column "wrong" must be 0. In the
-checks of the column "planted" the gradient of one leaf, another one in each check, is
-multiplied by 1.01 (1.00003 in float64); the column says how many of these are found.
+Each check is at other initial parameters and on another batch. The gradients of the
+bundled problems are right, so the column "wrong" must be 0. In the checks of the column
+"planted" the gradient of one leaf, another one in each check, is multiplied by 1.01
+(1.00003 in float64); the column says how many of these are found.
 """
 
 import argparse

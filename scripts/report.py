@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline", help="what others are compared with; default that of the folder"
     )
     parser.add_argument(
-        "--pairs", help="baseline or all: which are compared; default as above"
+        "--pairs", help="baseline or all; default that of the folder, else baseline"
     )
     help_ = "the value that counts as solved, perhaps as problem=value"
     parser.add_argument("--target", action="append", default=[], help=help_)

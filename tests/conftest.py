@@ -190,6 +190,26 @@ def typed(tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A context in which Ctrl-C is pressed when the nth segment begins."""
+
+    @contextlib.contextmanager
+    def at(number):
+        reached = []
+
+        def interrupt(name):
+            reached.append(name)
+            if reached.count("segment:begun") == number:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(faults, "reach", interrupt)
+            yield
+
+    return at
+
+
 @pytest.fixture(scope="session")
 def process():
     """Runs `python -m <module> <flags>` in a folder, as a process of its own."""

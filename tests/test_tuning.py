@@ -12,7 +12,7 @@ import pytest
 
 import gradjax
 from gradjax import problems
-from gradjax.records import contents, faults
+from gradjax.records import contents
 
 pandas = pytest.importorskip("pandas")
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,20 +60,11 @@ def test_the_best_setting_is_chosen_on_validation_and_trained_on_fresh_seeds(in_
 
 
 def test_a_stored_sweep_is_that_in_memory_and_goes_on_after_an_interruption(
-    in_memory, tmp_path, monkeypatch
+    in_memory, tmp_path, interrupted
 ):
     tune = functools.partial(gradjax.tune, ridge(), "sgd", RATES, workdir=tmp_path)
-    reached = []
-
-    def interrupt(name):
-        reached.append(name)
-        if reached.count("segment:begun") == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "reach", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            tune(**TUNED)
+    with interrupted(3):
+        tune(**TUNED)
     assert (gradjax.frames(tmp_path).trials.status == "unfinished").any()
     stored = tune(**TUNED)
     assert stored.workdir == tmp_path and repr(stored.optimizers) == repr(

@@ -162,10 +162,10 @@ def with_schedule(experiment: Experiment, settings: Settings) -> Settings:
     The default schedule of the experiment has none on an optimizer without a learning
     rate. Another schedule stays, and `gradjax.program` refuses it.
     """
-    is_default = settings.schedule == _default(experiment, "schedule")
-    if not is_default or names.follows_schedule(settings.optimizer):
+    if settings.schedule != _default(experiment, "schedule"):
         return settings
-    return settings._replace(schedule="constant")
+    schedule = names.schedule_for(settings.optimizer, settings.schedule)
+    return settings._replace(schedule=schedule)
 
 
 def with_batch_size(

@@ -191,7 +191,7 @@ def _cell(asked: Asked, task: Task, horizon: float, study: int, optimizer: str) 
     settings = Settings(
         "compare",
         optimizer=optimizer,
-        schedule=asked.schedule if names.follows_schedule(optimizer) else "constant",
+        schedule=names.schedule_for(optimizer, asked.schedule),
         steps=num_steps,
         batch_size=task.batch_size,
         seed=first_fresh_seed(study) if is_fixed else asked.seed + study,

@@ -209,10 +209,10 @@ def _advance(ask: Ask, lines: Lines, measured: _Measured, k: int) -> None:
 def _error(lines: Lines, measured: _Measured, k: int) -> float:
     """Returns the uncertainty of a change from its gradient; inf: it is not finite.
 
-    Of a line that is not complete it is a lower bound, because the jump at the centre
-    is left out.
+    Of a line that is not complete it is a lower bound, because only some of its places
+    are known and the jump at the centre is left out.
     """
-    stage = max(measured.stages[k], 1)
+    stage = measured.stages[k]
     slopes, centre = measured.slopes[k, _STAGES[stage - 1]], measured.slopes[k, _CENTRE]
     if not np.isfinite(slopes).all():
         return np.inf

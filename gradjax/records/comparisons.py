@@ -89,7 +89,7 @@ def asked_of(folder: str | Path) -> dict[str, Any]:
         Refusal: see `read`.
     """
     folder = Path(folder)
-    return read(folder)["asked"] if (folder / FILE).is_file() else {}
+    return read(folder).get("asked", {}) if (folder / FILE).is_file() else {}
 
 
 def outcomes_of(folder: str | Path) -> list[tuple[Metric, list[Outcome]]]:

@@ -109,7 +109,7 @@ def run(
         optimizer,
         settings,
         seeds,
-        SCHEDULE if names.follows_schedule(optimizer) else "constant",
+        names.schedule_for(optimizer, SCHEDULE),
         num_steps=workload.num_steps,
         batch_size=workload.batch_size,
     )

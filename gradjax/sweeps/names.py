@@ -190,3 +190,8 @@ def follows_schedule(optimizer: str) -> bool:
     The rate may be a part of the expression, as in `sgd(0.1)`.
     """
     return bool(optimizers.split(optimizer)[0].rates)
+
+
+def schedule_for(optimizer: str, schedule: str) -> str:
+    """Returns the schedule; "constant" for an optimizer that follows none."""
+    return schedule if follows_schedule(optimizer) else "constant"

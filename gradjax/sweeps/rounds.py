@@ -230,8 +230,7 @@ def _schedule_of(one: Trial) -> str:
     Such an optimizer is trained beside the default schedule of an experiment, and
     beside every other one it is refused.
     """
-    follows = names.follows_schedule(one.settings.optimizer)
-    return one.settings.schedule if follows else "constant"
+    return names.schedule_for(one.settings.optimizer, one.settings.schedule)
 
 
 def _keep(context: Context, label: str) -> Callable[..., np.ndarray]:

@@ -17,7 +17,7 @@ from gradjax.comparing import asked as asking
 from gradjax.comparing import call, forecast, result, running
 from gradjax.errors import Interrupted
 from gradjax.pages.content import content
-from gradjax.records import comparisons, faults, reading
+from gradjax.records import comparisons, reading
 from gradjax.records.comparisons import outcomes_of
 from gradjax.types import Series
 from gradjax.types.comparisons import Metric, Outcome
@@ -184,19 +184,10 @@ def test_all_pairs_are_the_family_of_the_printed_power_and_of_the_tables(whole):
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_goes_on_to_the_same_bits(whole, tmp_path, monkeypatch):
-    reached = []
-
-    def interrupt(name):
-        reached.append(name)
-        if reached.count("segment:begun") == 7:
-            raise KeyboardInterrupt
-
+def test_a_killed_comparison_goes_on_to_the_same_bits(whole, tmp_path, interrupted):
     folder = tmp_path / "it"
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "reach", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            compare(TWO, workdir=folder)
+    with interrupted(7):
+        compare(TWO, workdir=folder)
     with pytest.raises(gradjax.Refusal, match="is not finished"):
         gradjax_report(folder)
     resumed = compare(TWO, workdir=folder)

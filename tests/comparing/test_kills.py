@@ -1,7 +1,6 @@
 """A comparison that is killed, and the same command: the same tables, bit for bit."""
 
 import csv
-import shutil
 
 import pytest
 
@@ -56,4 +55,3 @@ def test_a_kill_at_any_instant_and_the_same_command(point, whole, process, tmp_p
     again = process(tmp_path, "scripts.compare", *FLAGS)
     assert again.returncode == 0, again.stderr
     assert tables(tmp_path) == whole and len(whole) == 4
-    shutil.rmtree(tmp_path / "it")

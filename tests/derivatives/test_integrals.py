@@ -15,7 +15,7 @@ def smooth(params):
 
 
 def kinked(params):
-    return jnp.mean(jax.nn.relu(params["w"] @ params["v"] - 0.1) ** 1)
+    return jnp.mean(jax.nn.relu(params["w"] @ params["v"] - 0.1))
 
 
 def constant(params):

@@ -9,7 +9,6 @@ import pytest
 import gradjax
 from gradjax import problems
 from gradjax.data import arrays
-from gradjax.records import faults
 from gradjax.report import status
 from gradjax.sweeps import choose
 
@@ -23,18 +22,9 @@ def tune(folder, **more):
 
 
 @pytest.mark.slow
-def test_the_status_says_how_far_how_long_and_what_was_best(tmp_path, monkeypatch):
-    begun = []
-
-    def interrupt(name):
-        begun.append(name)
-        if begun.count("segment:begun") == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "reach", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            tune(tmp_path)
+def test_the_status_says_how_far_how_long_and_what_was_best(tmp_path, interrupted):
+    with interrupted(3):
+        tune(tmp_path)
     found = dict(status.rows(tmp_path, print))
     assert found["trials"] == "1 of 3 of the search have ended"
     assert " so far, about " in found["time"] and found["time"].endswith(" left")

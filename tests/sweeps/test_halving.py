@@ -9,7 +9,6 @@ import pytest
 
 import gradjax
 from gradjax import Target
-from gradjax.records import faults
 from gradjax.sweeps import halving
 from gradjax.types import Sweep
 from tests.sweeps.runs import trained
@@ -98,7 +97,7 @@ def test_a_surface_keeps_the_best_third_of_the_settings(target):
 
 
 @pytest.mark.slow
-def test_on_batches_it_resumes_to_the_same_bits(tmp_path, monkeypatch):
+def test_on_batches_it_resumes_to_the_same_bits(tmp_path, interrupted):
     def tune(**more):
         return gradjax.tune(
             gradjax.problem(squared, jnp.zeros(3), DATA),
@@ -117,17 +116,8 @@ def test_on_batches_it_resumes_to_the_same_bits(tmp_path, monkeypatch):
     assert statuses(whole)[:10].count("stopped") == 6
     point = whole.optimizers["sgd"].point
     assert point is not None and point["learning_rate"] in (0.1, 0.3)
-    reached = []
-
-    def interrupt(name):
-        reached.append(name)
-        if reached.count("segment:begun") == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(faults, "reach", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            tune(workdir=tmp_path)
+    with interrupted(3):
+        tune(workdir=tmp_path)
     stored = tune(workdir=tmp_path)
     for one, other in zip(*map(gradjax.frames, (stored, whole)), strict=True):
         pandas.testing.assert_frame_equal(one, other, check_exact=True)
