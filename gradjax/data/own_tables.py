@@ -73,9 +73,9 @@ def read(name: str, label: str | None = None, task: str | None = None) -> Table:
       task: "classification" or "regression"; None: see above.
 
     Raises:
-      Refusal: the file cannot be read, a column or a value is wrong, or there are fewer
-        than ten rows, or two columns have one name. The message has the file and the
-        line number.
+      Refusal: the file cannot be read, a column or a value is wrong (also an infinite
+        number among the numbers of a column), there are fewer than ten rows, or two
+        columns have one name. The message has the file and the line number.
     """
     if task is not None and task not in TASKS:
         raise Refusal(f"--task={task}: expected {' or '.join(TASKS)}")
@@ -197,6 +197,7 @@ def _target(
     for line, value in zip(rows.lines, said, strict=True):
         if _is_missing(value):
             raise Refusal(f"{rows.path}:{line}: no label in {column.shown}")
+    _check_finite(rows, column)
     are_numbers = all(map(_is_number, said))
     if task is None:
         are_whole = are_numbers and all(_number(one).is_integer() for one in said)
@@ -226,6 +227,7 @@ def _feature(rows: Rows, place: int, train: np.ndarray) -> Feature:
     name = f"{place + 1}" if rows.header is None else rows.header[place]
     said = [row[place].strip() for row in rows.fields]
     there = [one for one in said if not _is_missing(one)]
+    _check_finite(rows, columns.nth(rows, place))
     if there and all(map(_is_number, there)):
         known = [_number(said[k]) for k in train if not _is_missing(said[k])]
         return _scaled(name, np.array(known or [0.0]))
@@ -237,6 +239,18 @@ def _feature(rows: Rows, place: int, train: np.ndarray) -> Feature:
             " texts or identifiers"
         )
     return Feature(name, values=values)
+
+
+def _check_finite(rows: Rows, column: Column) -> None:
+    """Refuses an infinite value in a column whose other values are numbers."""
+    said = [row[column.place].strip() for row in rows.fields]
+    there = [_number(one) for one in said if not _is_missing(one)]
+    if any(map(math.isnan, there)) or all(map(math.isinf, there)):
+        return  # a categorical column
+    for line, value in zip(rows.lines, said, strict=True):
+        if math.isinf(_number(value)):
+            where = f"{rows.path}:{line}: {column.shown}"
+            raise Refusal(f"{where} has {value[:40]!r}; expected a finite number")
 
 
 def _scaled(name: str, values: np.ndarray) -> Feature:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from gradjax.optimizers import own
-from gradjax.optimizers.transformation import transformation
+from gradjax.optimizers.transformation import pair, transformation
 from gradjax.optimizers.weak import apply_weakly
 from gradjax.types import Entry, Hparams, Key, OptimizerSpec, TracedNumber
 
@@ -223,7 +223,7 @@ def _with_needed_extras(
 
     def update(updates: Any, state: Any, params: Any = None, **extras: Any) -> Any:
         needed = {name: extras[name] for name in entry.needs or ()}
-        return rule.update(updates, state, params, **needed)
+        return pair(rule.update(updates, state, params, **needed))
 
     return transformation(rule.init, update)
 

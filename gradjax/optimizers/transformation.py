@@ -5,6 +5,8 @@ from typing import Any
 
 import optax
 
+from gradjax.errors import Refusal
+
 Transformation = optax.GradientTransformationExtraArgs
 
 
@@ -23,3 +25,19 @@ def transformation(
     """
     functions: Any = (init, update)
     return Transformation(*functions)
+
+
+def pair(returned: Any) -> tuple[Any, Any]:
+    """Returns what a rule's update has returned: (updates, state).
+
+    Raises:
+        Refusal: it is no pair.
+    """
+    if isinstance(returned, tuple) and len(returned) == 2:
+        return returned
+    count = len(returned) if isinstance(returned, tuple) else 1
+    found = None if returned is None else f"{count} value{'s' * (count > 1)}"
+    raise Refusal(
+        f"the optimizer's update returns {found}; expected two, the updates and the"
+        " new state"
+    )

@@ -136,7 +136,7 @@ def _means(total: MetricSums) -> dict[str, jax.Array]:
     """Divides sums by counts, in a type that is no narrower than float32.
 
     Raises:
-        Refusal: a metric is no pair.
+        Refusal: a metric is no pair of numbers.
     """
     for name, pair in total.items():
         is_list = isinstance(pair, tuple | list)
@@ -145,6 +145,12 @@ def _means(total: MetricSums) -> dict[str, jax.Array]:
                 f"the metric {name!r} is no pair; expected (sum, count) over the"
                 " examples of the batch"
             )
+        for what, part in zip(("sum", "count"), pair, strict=True):
+            if jnp.ndim(part):
+                raise Refusal(
+                    f"the {what} of the metric {name!r} has the shape"
+                    f" {list(jnp.shape(part))}; expected one number"
+                )
     means = {name: summed / count for name, (summed, count) in total.items()}
     return {
         name: jnp.asarray(mean, jnp.promote_types(jnp.result_type(mean), jnp.float32))

@@ -97,6 +97,8 @@ REFUSED = [
     (("n,kind,size,label", *LINES), "lable", None, "did you mean 'label'"),
     (("n,kind,size,label", *LINES), None, "sort", "--task=sort: expected classif"),
     (("n,label", *LINES[:0], *["1,a", "2,b"] * 6), None, "regression", "label 'a'"),
+    (("n,label", *["1,a", "-inf,b"] * 6), None, None, "t.csv:3: column 'n' has '-inf'"),
+    (("n,y", *["1,0.5", "2,1e999"] * 6), None, None, "t.csv:3: column 'y' has '1e999'"),
     (
         ("name,label", *[f"n{k},{k % 2}" for k in range(200)]),
         None,

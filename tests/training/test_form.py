@@ -44,6 +44,8 @@ MISTAKES = [
         rule((), lambda _, s: (jnp.ones((3, 10)), s)),
         "updates have the shape [3, 10] where the parameters have [10]",
     ),
+    (rule((), lambda g, _: g), "update returns 1 value; expected two, the"),
+    (rule((), lambda g, s: (g, s, g)), "update returns 3 values; expected two, the"),
 ]
 
 
@@ -75,5 +77,16 @@ def test_a_metric_that_is_no_pair_is_refused_by_its_name(value):
         metrics=lambda _params, _batch, _key: {"error": value},
     )
     line = r"the metric 'error' is no pair; expected \(sum, count\)"
+    with pytest.raises(Refusal, match=line):
+        gradjax.program(made, num_steps=3)
+
+
+def test_a_metric_whose_sum_is_no_number_is_refused_by_its_name():
+    made = gradjax.problem(
+        lambda params, _batch, _key: ((params**2).sum(), {}),
+        jnp.ones(3),
+        metrics=lambda params, _batch, _key: {"error": (params, 1.0)},
+    )
+    line = r"the sum of the metric 'error' has the shape \[3\]; expected one number"
     with pytest.raises(Refusal, match=line):
         gradjax.program(made, num_steps=3)
