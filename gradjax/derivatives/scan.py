@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradjax.training import step as steps
+from gradjax.training import loop
 from gradjax.types import Hparams, Plan, StepInfo, TrainState
 
 
@@ -35,11 +35,11 @@ def scan(
       The state after the last step, and the reports of the steps, f32[steps] each.
     """
     hparams, seed = own
-    take = steps.body_of_loop(plan, hparams, seed, arrays)
+    take = loop.body_of_loop(plan, hparams, seed, arrays)
 
     def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:
         return take(state, *xs)
 
     numbers = start + jnp.arange(num_steps, dtype=jnp.uint32)
-    indices = steps.batch_indices(plan, seed, start, num_steps)
+    indices = loop.batch_indices(plan, seed, start, num_steps)
     return jax.lax.scan(body, state, (numbers, indices))

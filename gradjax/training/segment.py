@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.training import evaluation, selection
+from gradjax.training import evaluation, loop, selection
 from gradjax.training import step as steps
 from gradjax.types import Hparams, Kept, Plan, StepInfo, TrainState
 
@@ -87,7 +87,7 @@ def segment(
       The state after the last block, and the report.
     """
     train = arrays.get("train")
-    shapes = steps.info_shapes(plan, state.train, own.hparams, train)
+    shapes = loop.info_shapes(plan, state.train, own.hparams, train)
     metrics = evaluation.metric_shapes(plan, state.train)
     infos = _nan_arrays(shapes, (form.capacity, plan.block_steps))
     validation = (
@@ -154,8 +154,8 @@ def _block(
     `infos` has the shapes of a report of one step. The report is NaN for the steps
     after the end of the run.
     """
-    indices = steps.batch_indices(plan, own.seed, start, plan.block_steps)
-    taken = steps.body_of_loop(plan, own.hparams, own.seed, arrays)
+    indices = loop.batch_indices(plan, own.seed, start, plan.block_steps)
+    taken = loop.body_of_loop(plan, own.hparams, own.seed, arrays)
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos = carry

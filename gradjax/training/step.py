@@ -7,7 +7,6 @@ counters: the batch order is a function of (seed, epoch, position), and the key 
 step is a function of (seed, step).
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,13 +16,10 @@ import numpy as np
 import optax
 
 from gradjax import optimizers, schedules
-from gradjax.data.order import order
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
 from gradjax.training import form, gradients, limit
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
-
-Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
 
 
 def at(
@@ -228,66 +224,3 @@ def _batch_shapes(plan: Plan) -> Batch:
         return None
     indices = jax.ShapeDtypeStruct((plan.batch_size,), jnp.uint32)
     return jax.eval_shape(data.train.take, data.train.arrays, indices)
-
-
-def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Body:
-    """Returns the body that every loop over the steps of a run shares.
-
-    Args:
-      plan: the static part of the run.
-      hparams: the hyperparameters, f32[] each.
-      seed: u32[], from which the keys of the steps are derived.
-      arrays: the arrays of the train split's source; None without data.
-
-    Returns:
-      A function (state, i u32[], indices) -> (state, info) that takes step `i`. It
-      gathers the batch of `indices`, which are one row of `batch_indices`, derives the
-      key and calls `step`.
-    """
-    _, step_key = jax.random.split(jax.random.key(seed))
-    data = plan.problem.data
-
-    def body(
-        state: TrainState, i: jax.Array, indices: Any
-    ) -> tuple[TrainState, StepInfo]:
-        batch = None if data is None else data.train.take(arrays, indices)
-        return step(plan, state, batch, hparams, jax.random.fold_in(step_key, i), i)
-
-    return body
-
-
-def batch_indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
-    """Returns the indices of the examples of `num_steps` steps from `start` on.
-
-    Batches continue across the end of an epoch, so every batch is full and every
-    example is seen once in an epoch.
-
-    Args:
-      plan: the static part of the run.
-      seed: u32[], on which the order depends.
-      start: u32[], the first step.
-      num_steps: the number of steps.
-
-    Returns:
-      u32[steps, batch], or None for a problem without data.
-    """
-    if plan.problem.data is None or plan.batch_size is None:
-        return None
-    num_examples = plan.problem.data.train.num_examples
-    count = jnp.arange(num_steps * plan.batch_size, dtype=jnp.uint32)
-    position = start * jnp.uint32(plan.batch_size) + count
-    size = jnp.uint32(num_examples)
-    indices = order(seed, position // size, position % size, num_examples)
-    return indices.reshape(num_steps, plan.batch_size)
-
-
-def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
-    """Returns the shapes of the StepInfo of a step."""
-    zero = jnp.uint32(0)
-
-    def first() -> StepInfo:
-        indices = batch_indices(plan, zero, zero, 1)
-        body = body_of_loop(plan, hparams, zero, arrays)
-        return body(state, zero, None if indices is None else indices[0])[1]
-
-    return jax.eval_shape(first)

@@ -8,7 +8,7 @@ import pytest
 
 import gradjax
 from gradjax.models.module import from_module_with_state
-from gradjax.training.step import batch_indices
+from gradjax.training.loop import batch_indices
 
 MOMENTUM, NUM_STEPS, BATCH = 0.8, 6, 4
 X = np.random.default_rng(0).normal(3.0, 2.0, size=(12, 3)).astype(np.float32)

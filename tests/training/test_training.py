@@ -9,8 +9,7 @@ from gradjax import Problem, Refusal, Splits
 from gradjax.data import arrays
 from gradjax.data.order import order
 from gradjax.derivatives import scan
-from gradjax.training import blocks, evaluation
-from gradjax.training import step as steps
+from gradjax.training import blocks, evaluation, loop
 from gradjax.training.numbers import checked_hparams
 
 EXAMPLES = 23  # no batch size divides it
@@ -309,7 +308,7 @@ def test_every_example_is_seen_once_an_epoch(batch_size):
     )
     plan = gradjax.program(problem, "sgd", num_steps=99, batch_size=batch_size).plan
     num_steps = -(-3 * EXAMPLES // batch_size)
-    indices = jax.jit(lambda *args: steps.batch_indices(plan, *args, num_steps))
+    indices = jax.jit(lambda *args: loop.batch_indices(plan, *args, num_steps))
     seen = indices(np.uint32(5), np.uint32(0))
     assert seen.shape == (num_steps, batch_size)
     epochs = np.asarray(seen).reshape(-1)[: 3 * EXAMPLES].reshape(3, EXAMPLES)
@@ -327,7 +326,7 @@ def test_the_step_gets_the_batch_the_order_says(regression):
     program = gradjax.program(regression, "sgd", num_steps=12, batch_size=5)
     first = gradjax.run(program, seed=9).trace["first"].values
     start = np.uint32(0)
-    indices = jax.jit(lambda seed: steps.batch_indices(program.plan, seed, start, 12))(
+    indices = jax.jit(lambda seed: loop.batch_indices(program.plan, seed, start, 12))(
         np.uint32(9)
     )
     np.testing.assert_array_equal(first, indices[:, 0])

@@ -1,0 +1,77 @@
+"""What every loop over the steps of a run shares: the body and the order of batches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradjax.data.order import order
+from gradjax.training import step as steps
+from gradjax.types import Hparams, Plan, StepInfo, TrainState
+
+Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
+
+
+def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Body:
+    """Returns the body that every loop over the steps of a run shares.
+
+    Args:
+      plan: the static part of the run.
+      hparams: the hyperparameters, f32[] each.
+      seed: u32[], from which the keys of the steps are derived.
+      arrays: the arrays of the train split's source; None without data.
+
+    Returns:
+      A function (state, i u32[], indices) -> (state, info) that takes step `i`. It
+      gathers the batch of `indices`, which are one row of `batch_indices`, derives the
+      key and calls `step.step`.
+    """
+    _, step_key = jax.random.split(jax.random.key(seed))
+    data = plan.problem.data
+
+    def body(
+        state: TrainState, i: jax.Array, indices: Any
+    ) -> tuple[TrainState, StepInfo]:
+        batch = None if data is None else data.train.take(arrays, indices)
+        key = jax.random.fold_in(step_key, i)
+        return steps.step(plan, state, batch, hparams, key, i)
+
+    return body
+
+
+def batch_indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
+    """Returns the indices of the examples of `num_steps` steps from `start` on.
+
+    Batches continue across the end of an epoch, so every batch is full and every
+    example is seen once in an epoch.
+
+    Args:
+      plan: the static part of the run.
+      seed: u32[], on which the order depends.
+      start: u32[], the first step.
+      num_steps: the number of steps.
+
+    Returns:
+      u32[steps, batch], or None for a problem without data.
+    """
+    if plan.problem.data is None or plan.batch_size is None:
+        return None
+    num_examples = plan.problem.data.train.num_examples
+    count = jnp.arange(num_steps * plan.batch_size, dtype=jnp.uint32)
+    position = start * jnp.uint32(plan.batch_size) + count
+    size = jnp.uint32(num_examples)
+    indices = order(seed, position // size, position % size, num_examples)
+    return indices.reshape(num_steps, plan.batch_size)
+
+
+def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
+    """Returns the shapes of the StepInfo of a step."""
+    zero = jnp.uint32(0)
+
+    def first() -> StepInfo:
+        indices = batch_indices(plan, zero, zero, 1)
+        body = body_of_loop(plan, hparams, zero, arrays)
+        return body(state, zero, None if indices is None else indices[0])[1]
+
+    return jax.eval_shape(first)
