@@ -16,6 +16,7 @@ FLOORS = [
     "models",
     "problems",
     "optimizers",
+    "diagnostics",
     "training",
     "trials",
     "derivatives",

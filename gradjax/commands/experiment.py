@@ -234,6 +234,7 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
         eval_every=min(settings.eval_every or usual or num_steps, num_steps),
         keep=settings.keep,
         patience=settings.patience,
+        diagnostics=settings.diagnostics,
     )
     rate = settings.learning_rate
     if rate is None and settings.optimizer == _default(experiment, "optimizer"):

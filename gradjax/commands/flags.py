@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gradjax import optimizers, schedules, search
+from gradjax.diagnostics.registry import DIAGNOSTICS
 from gradjax.types import Options, Settings, Sweep
 
 _KINDS = {bool: "boolean", int: "integer", float: "float"}
@@ -99,6 +100,16 @@ _TRAINING = {
             "integer",
             "stop a trial after so many evaluations without improvement on the"
             " validation split. Unset: never",
+        ),
+    ],
+    "Diagnostics": [
+        Flag(
+            "diagnostics",
+            "string",
+            "what is measured between the steps, such as '[sharpness(every=50),"
+            " layer_norms]', or an import path to your own function. Each value is a"
+            f" curve of the record. Names: {', '.join(sorted(DIAGNOSTICS))}. `python -m"
+            " scripts.list diagnostics` lists their arguments",
         ),
     ],
     "Randomness": [

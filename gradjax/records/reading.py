@@ -60,10 +60,14 @@ def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ..
         ends = np.maximum(arrays["diverged_step"], arrays["early_step"])[:, None]
         for path, values in arrays.items():
             part, _, rest = path.partition("/")
-            if part not in ("trace", "validation") or not rest:
+            if part not in ("trace", "validation", "measured") or not rest:
                 continue
             name = rest if part == "trace" else f"validation_{rest}"
-            steps = np.broadcast_to(arrays[f"{part}_step"], values.shape)
+            axis = f"{part}_step"
+            if part == "measured":  # each diagnostic has its own steps
+                k, _, name = rest.partition("/")
+                axis = f"measured_step/{k}"
+            steps = np.broadcast_to(arrays[axis], values.shape)
             is_after = (ends > 0) & (steps > ends)
             is_seen = is_asked[:, None] & ~np.isnan(values) & ~is_after
             trial = np.broadcast_to(ids[:, None], values.shape)

@@ -19,8 +19,7 @@ from gradjax.records import params as params_of
 from gradjax.records import store as stored
 from gradjax.sweeps import attempts, choose
 from gradjax.sweeps.points import Trial
-from gradjax.trials import batches, collect
-from gradjax.trials import results as results_of
+from gradjax.trials import batches, collect, segment_arrays
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import BlockRange, Results
@@ -89,7 +88,7 @@ def run_cohort(
     for k, blocks in enumerate(_block_ranges(lanes, stops, found)):
         rows, name = active.rows, f"{prefix}-{blocks[0]:06d}"
         if k < found.num_known:
-            results_of.from_arrays(active.results, blocks, stored.read(store, name))
+            segment_arrays.from_arrays(active.results, blocks, stored.read(store, name))
             times[1] += stored.committed_segments(store)[name]["run_s"]
             active = batches.survivors(active)
         else:
@@ -155,7 +154,7 @@ def commit_segment(
       segment: the trials and blocks.
     """
     plan, (rows, blocks, run_s, round_hash, copied) = results.plan, segment
-    arrays = results_of.to_arrays(results, rows, blocks)
+    arrays = segment_arrays.to_arrays(results, rows, blocks)
     about = {
         "interval": list(blocks),
         "steps": min(sum(blocks) * plan.block_steps, plan.num_steps),

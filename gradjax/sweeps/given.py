@@ -12,7 +12,7 @@ from typing import Any
 
 from gradjax import expressions, optimizers, schedules
 from gradjax.errors import Refusal
-from gradjax.types import Call
+from gradjax.types import Call, Diagnostic
 
 Objects = dict[str, Any]  # `given:<name>` -> object
 
@@ -43,6 +43,26 @@ def schedule(thing: Any, objects: Objects) -> str:
     if callable(thing) and not isinstance(thing, Call):
         return _text(thing, schedules.SCHEDULES, objects)
     return expressions.unparse(schedules.as_call(thing))
+
+
+def diagnostics(things: Any, objects: Objects) -> str | None:
+    """Returns the expression of a list of diagnostics; None for None."""
+    if things is None or isinstance(things, str):
+        return things
+    is_list = isinstance(things, list | tuple) and not isinstance(things, Diagnostic)
+    texts = []
+    for one in things if is_list else [things]:
+        function = one.measure if isinstance(one, Diagnostic) else one
+        if isinstance(one, str):
+            texts.append(one)
+        elif callable(function):
+            is_plain = function is one
+            texts.append(
+                _text(one, {}, objects) if is_plain else _given(one, function, objects)
+            )
+        else:
+            raise Refusal(f"diagnostic {one!r}: expected an expression or a function")
+    return f"[{', '.join(texts)}]"
 
 
 def _text(thing: Any, known: dict[str, Any], objects: Objects) -> str:

@@ -17,6 +17,8 @@ from gradjax.errors import Refusal
 from gradjax.sweeps import names
 from gradjax.types import Hparams, Point, Program, Settings
 
+_LATER = ("diagnostics", "init_from")
+
 
 class Trial(NamedTuple):
     """One trial of a run or a sweep."""
@@ -85,13 +87,15 @@ def _with_hint(line: str, point: Point, name: str) -> str:
 def deciding(settings: Settings) -> dict[str, Any]:
     """Returns the settings that decide a trial, by name.
 
-    Initial parameters are left out where there are none. So trials without them have
-    the ids that they had before these could be given.
+    Settings that were added later are left out where they are not given. So trials
+    without them have the ids that they had before.
     """
     found = settings._asdict()
-    if settings.init_from is None:
-        del found["init_from"]
-    return found
+    return {
+        name: value
+        for name, value in found.items()
+        if value is not None or name not in _LATER
+    }
 
 
 def digest(value: Any) -> str:

@@ -18,7 +18,7 @@ from gradjax.sweeps import execute, points
 from gradjax.sweeps.points import Trial
 from gradjax.training.blocks import num_blocks
 from gradjax.training.traces import window_ends
-from gradjax.trials import batches
+from gradjax.trials import batches, segment_arrays
 from gradjax.trials import results as results_of
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import Results
@@ -228,7 +228,7 @@ def _record(results: Results, arrays: dict[str, np.ndarray]) -> None:
             results.validation[name][rows[:, None], blocks] = values[:, is_due]
         else:
             shown[path] = values
-    results_of.from_arrays(results, (0, 0), shown)
+    segment_arrays.from_arrays(results, (0, 0), shown)
 
 
 def _ignore(_: str) -> None:

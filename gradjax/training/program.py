@@ -6,11 +6,12 @@ from typing import Any
 from gradjax import optimizers, problems, schedules
 from gradjax.counts import as_whole
 from gradjax.data.order import MAX_EXAMPLES
+from gradjax.diagnostics.registry import read as read_diagnostics
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import name_of
 from gradjax.own_code import named_errors
 from gradjax.schedules import shapes
-from gradjax.training import limit, selection, targets
+from gradjax.training import limit, measuring, selection, targets
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
 from gradjax.types import (
@@ -34,6 +35,7 @@ def program(
     keep: str = "last",
     patience: int | None = None,
     max_gradients: int | None = None,
+    diagnostics: Any = None,
 ) -> Program:
     """Makes the program of a run: all but its hyperparameters and its seed.
 
@@ -58,6 +60,10 @@ def program(
         it does not reach. The status of the run is "stopped early", at the evaluation
         that follows. None: there is no limit. It is at most 2**24, and `multi_steps`
         cannot have one.
+      diagnostics: what is measured between the steps: an expression such as
+        `"[sharpness(every=50), layer_norms]"`, or a list of these, of functions that
+        take parts of a step by name, and of `gradjax.diagnostics.Diagnostic`. Each
+        value is a curve of the results. The steps of the run stay the same.
 
     Returns:
       A Program. Its `hparams` are the numbers that `run` may replace.
@@ -97,12 +103,28 @@ def program(
         keep,
         patience,
         None if max_gradients is None else _count("max_gradients", max_gradients),
+        read_diagnostics(diagnostics),
     )
     limit.check(plan)
     hparams = {**numbers, **schedule_numbers}
     info = steps.check(plan, hparams)
     _check_measures(plan, hparams, list(info.aux))
+    measuring.check(plan, hparams, list(info.aux))
     return of_plan(plan, hparams)
+
+
+def with_diagnostics(program: Program, given: Any) -> Program:
+    """Returns the program with other diagnostics; None leaves it as it is.
+
+    Raises:
+        Refusal: what `program` refuses of diagnostics.
+    """
+    if given is None:
+        return program
+    plan = program.plan._replace(diagnostics=read_diagnostics(given))
+    info = steps.check(plan, program.hparams)
+    measuring.check(plan, program.hparams, list(info.aux))
+    return of_plan(plan, program.hparams)._replace(start=program.start)
 
 
 def _check_schedule(

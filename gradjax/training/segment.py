@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.training import evaluation, loop, selection
+from gradjax.training import evaluation, loop, measuring, selection
 from gradjax.training import step as steps
 from gradjax.types import Hparams, Kept, Plan, StepInfo, TrainState
 
@@ -47,6 +47,7 @@ class TrialState(NamedTuple):
 
     train: TrainState
     kept: Kept | tuple[()]  # () where the last parameters are kept
+    memories: tuple[Any, ...] = ()  # of the diagnostics
 
 
 class SegmentReport(NamedTuple):
@@ -57,12 +58,14 @@ class SegmentReport(NamedTuple):
     final: dict[str, Means]  # split -> metric -> f32[], for `Form.final_splits`
     params: Any  # the kept parameters; None if they are those of the state
     model_state: Any = None  # of the network, kept with `params`; None likewise
+    measured: measuring.Values = ()  # f32[slots] of each curve of each diagnostic
 
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
     """Returns the state of a trial before its first segment."""
     train = steps.init(plan, own.hparams, own.seed, own.start)
-    return TrialState(train, selection.init(plan, train))
+    memories = measuring.memories(plan, train, own.hparams, own.seed)
+    return TrialState(train, selection.init(plan, train), memories)
 
 
 def segment(
@@ -93,12 +96,23 @@ def segment(
     validation = (
         _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
     )
+    given = measuring.Inputs(own.hparams, own.seed, arrays)
+    values = ()
+    if plan.diagnostics:
+        curves = measuring.shapes(plan, state.train, given)
+        num_steps = form.capacity * plan.block_steps
+        values = measuring.buffers(plan, curves, num_steps)
 
     def body(k: jax.Array, carry: Any) -> Any:
-        state, infos, validation = carry
+        state, infos, validation, values = carry
         number = which.first + k
-        start = number * jnp.uint32(plan.block_steps)
-        trained, info = _block(plan, shapes, state.train, own, start, train)
+        start, first = (
+            one * jnp.uint32(plan.block_steps) for one in (number, which.first)
+        )
+        seen = measuring.Measured(state.memories, values)
+        trained, info, seen = _block(
+            plan, shapes, (state.train, seen), given, (start, first)
+        )
         taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
         is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
 
@@ -113,13 +127,13 @@ def segment(
             means, kept = jax.lax.cond(
                 is_due, measured, lambda: (_nan_arrays(metrics), state.kept)
             )
-        put = _put(k)
+        put = measuring.put(k)
         infos, validation = jax.tree.map(put, (infos, validation), (info, means))
-        return TrialState(trained, kept), infos, validation
+        return TrialState(trained, kept, seen.memories), infos, validation, seen.values
 
     zero = jnp.zeros_like(which.count)
-    state, infos, validation = jax.lax.fori_loop(
-        zero, which.count, body, (state, infos, validation)
+    state, infos, validation, values = jax.lax.fori_loop(
+        zero, which.count, body, (state, infos, validation, values)
     )
     final = {
         split: jax.lax.cond(
@@ -131,7 +145,7 @@ def segment(
     }
     is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
     kept = _kept(plan, state) if is_own else (None, None)
-    return state, SegmentReport(infos, validation, final, *kept)
+    return state, SegmentReport(infos, validation, final, *kept, values)
 
 
 def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
@@ -144,29 +158,36 @@ def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
 def _block(
     plan: Plan,
     infos: Any,
-    state: TrainState,
-    own: TrialInputs,
-    start: jax.Array,
-    arrays: Any,
-) -> tuple[TrainState, StepInfo]:
+    carry: tuple[TrainState, measuring.Measured],
+    own: measuring.Inputs,
+    which: tuple[jax.Array, jax.Array],
+) -> tuple[TrainState, StepInfo, measuring.Measured]:
     """Takes the steps of a block; the last block ends with the run.
 
-    `infos` has the shapes of a report of one step. The report is NaN for the steps
-    after the end of the run.
+    `infos` has the shapes of a report of one step, and `which` are the first steps of
+    the block and of the segment. The report is NaN for the steps after the end of the
+    run.
     """
+    (state, seen), (start, first) = carry, which
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps)
-    taken = loop.body_of_loop(plan, own.hparams, own.seed, arrays)
+    taken = loop.body_of_loop(plan, own.hparams, own.seed, own.arrays.get("train"))
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos = carry
         row = None if indices is None else indices[k]
         state, info = taken(state, start + jnp.asarray(k, jnp.uint32), row)
-        return state, jax.tree.map(_put(k), infos, info)
+        return state, jax.tree.map(measuring.put(k), infos, info)
+
+    def plain(state: TrainState, infos: Any, k: Any, stop: Any) -> Any:
+        return jax.lax.fori_loop(k, stop, body, (state, infos))
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
     infos = _nan_arrays(infos, (plan.block_steps,))
-    return jax.lax.fori_loop(jnp.int32(0), count, body, (state, infos))
+    if not plan.diagnostics:
+        return *plain(state, infos, jnp.int32(0), count), seen
+    steps_of = measuring.BlockSteps(indices, start, count, first)
+    return measuring.block(plan, plain, (state, infos, seen), own, steps_of)
 
 
 def _evaluate(
@@ -180,11 +201,4 @@ def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
     """Returns arrays of NaN, with the leading axes before the axes of the shapes."""
     return jax.tree.map(
         lambda x: jnp.full((*leading, *x.shape), jnp.nan, x.dtype), shapes
-    )
-
-
-def _put(k: jax.Array) -> Any:
-    """Returns a function that writes a value at index `k` of a buffer."""
-    return lambda buffer, value: jax.lax.dynamic_update_index_in_dim(
-        buffer, value, jnp.asarray(k, jnp.int32), 0
     )

@@ -8,7 +8,7 @@ step is a function of (seed, step).
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,13 @@ def init(
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
+class StepParts(NamedTuple):
+    """What a step computes on its way, for diagnostics."""
+
+    grads: Params  # of the batch, at the parameters before the step
+    hparams: Hparams  # at this step, f32[] each
+
+
 def step(
     plan: Plan,
     state: TrainState,
@@ -104,6 +111,18 @@ def step(
       search, does this with the state of the network before the step; the new state is
       that of the first evaluation, at the parameters of the step.
     """
+    return step_with_parts(plan, state, batch, hparams, key, i)[:2]
+
+
+def step_with_parts(
+    plan: Plan,
+    state: TrainState,
+    batch: Batch,
+    hparams: Hparams,
+    key: Key,
+    i: jax.Array,
+) -> tuple[TrainState, StepInfo, StepParts]:
+    """Takes a step as `step` does, and returns also what it computes on its way."""
     numbers = at(plan, hparams, i, state.num_gradients)
 
     def loss(params: Params) -> tuple[jax.Array, Any]:
@@ -144,7 +163,8 @@ def step(
     seen = {**aux, **figures, **_scheduled(plan, numbers), **tolerated}
     info = StepInfo(value, jnp.asarray(rate, float), seen)
     spent = None if limited is None else limited.num_gradients
-    return TrainState(params, opt_state, alive, model_state, spent), info
+    after = TrainState(params, opt_state, alive, model_state, spent)
+    return after, info, StepParts(grads, numbers)
 
 
 def _as_float(value: jax.Array) -> jax.Array:

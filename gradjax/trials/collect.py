@@ -8,7 +8,7 @@ import numpy as np
 from gradjax.training.blocks import num_blocks
 from gradjax.training.segment import TrialInputs
 from gradjax.training.traces import window_ends, window_starts
-from gradjax.trials.results import Results, has_ended, steps_taken
+from gradjax.trials.results import Results, has_ended, measured_steps, steps_taken
 from gradjax.types import Result, Series, Target, Trials
 
 
@@ -43,6 +43,9 @@ def collect(results: Results, own: TrialInputs, times: tuple[float, float]) -> T
     for name, rows in results.validation.items():
         due = taken[is_due].astype(np.int32)
         trace[f"validation_{name}"] = Series(due, rows[:, is_due])
+    for k, curves in enumerate(results.measured):
+        steps = measured_steps(plan, k).astype(np.int32)
+        trace |= {name: Series(steps, rows) for name, rows in curves.items()}
     return Trials(
         own.hparams,
         own.seed,
@@ -155,6 +158,9 @@ def _forget(results: Results, row: int, step: int, status: str) -> None:
         rows[row, every >= step] = np.nan
     for rows in results.validation.values():
         rows[row, is_after] = np.nan
+    for k, curves in enumerate(results.measured):
+        for rows in curves.values():
+            rows[row, measured_steps(results.plan, k) > step] = np.nan
 
 
 def _is_finite(params: Any) -> np.ndarray:

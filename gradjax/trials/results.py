@@ -8,6 +8,7 @@ import optax
 
 from gradjax import optimizers
 from gradjax.training.blocks import num_blocks
+from gradjax.training.measuring import due_steps
 from gradjax.training.segment import SegmentReport, TrialState
 from gradjax.training.traces import window_ends, window_means, window_starts
 from gradjax.types import Plan
@@ -33,10 +34,12 @@ class Results(NamedTuple):
     is_set_aside: np.ndarray  # bool[trials], it ended the process and has no result
     has_learned: np.ndarray  # bool[trials], a gradient has changed a parameter so far
     model_state: Any = None  # of the network, kept with `params`; None likewise
+    measured: tuple[dict[str, np.ndarray], ...] = ()
+    # of each diagnostic: curve -> f32[trials, its measurements], NaN where not measured
 
 
-_COUNTS = ("num_gradients", "diverged_step", "early_step", "kept_step")
-_FLAGS = ("is_set_aside", "has_learned")
+COUNTS = ("num_gradients", "diverged_step", "early_step", "kept_step")
+FLAGS = ("is_set_aside", "has_learned")
 
 
 def allocate(
@@ -76,6 +79,10 @@ def allocate(
         is_set_aside=np.zeros(num_trials, bool),
         has_learned=np.zeros(num_trials, bool),
         model_state=zeros(report.model_state),
+        measured=tuple(
+            nan(curves, len(due_steps(one, 0, plan.num_steps)))
+            for one, curves in zip(plan.diagnostics, report.measured, strict=True)
+        ),
     )
 
 
@@ -119,11 +126,15 @@ def record(
     }
     starts = window_starts(plan, results.every, first, count)
     ends = window_ends(plan, results.every, first, count)
-    points = _points(results, blocks)
+    points = points_of(results, blocks)
     for name, values in flat.items():
         results.trace[name][rows, points] = window_means(values, starts, ends)
     for name, values in report.validation.items():
         results.validation[name][rows, first : first + count] = values[:, :count]
+    for k, curves in enumerate(report.measured):
+        slots = slots_of(results, k, blocks)
+        for name, values in curves.items():
+            results.measured[k][name][rows, slots] = values[:, : _length(slots)]
     early = _early_steps(state)
     early = _first(early, _limit_steps(plan, flat, start))
     is_bad = ~np.isfinite(flat["loss"]) & (flat.get("tolerated", 0.0) != 1.0)
@@ -147,54 +158,6 @@ def record_learning(results: Results, rows: np.ndarray, start: TrialState) -> No
     results.has_learned[rows] |= _learns(start, now)
 
 
-def to_arrays(
-    results: Results, rows: np.ndarray, blocks: BlockRange
-) -> dict[str, np.ndarray]:
-    """Returns the results of a segment of some trials, as named arrays for the store.
-
-    Returns:
-      `trace/<name>` f32[rows, points], `validation/<name>` f32[rows, blocks] (NaN where
-      none was due), `final/<split>/<metric>` f32[rows] (NaN before the end); the steps
-      taken at each point: `trace_step` i64[points], `validation_step` i64[blocks];
-      `rows`, `num_gradients`, `diverged_step`, `early_step` and `kept_step` i64[rows];
-      `is_set_aside` and `has_learned` bool[rows].
-    """
-    first, count = blocks
-    points = _points(results, blocks)
-    arrays = {f"trace/{name}": v[rows, points] for name, v in results.trace.items()}
-    for name, values in results.validation.items():
-        arrays[f"validation/{name}"] = values[rows, first : first + count]
-    for split, means in results.final.items():
-        for name, values in means.items():
-            arrays[f"final/{split}/{name}"] = values[rows]
-    arrays["trace_step"] = window_ends(results.plan, results.every, first, count)
-    arrays["validation_step"] = steps_taken(results.plan)[first : first + count]
-    for name in (*_COUNTS, *_FLAGS):
-        arrays[name] = getattr(results, name)[rows]
-    return arrays | {"rows": rows}
-
-
-def from_arrays(
-    results: Results, blocks: BlockRange, arrays: dict[str, np.ndarray]
-) -> None:
-    """Records the arrays that `to_arrays` returned."""
-    first, count = blocks
-    rows = arrays["rows"]
-    for path, values in arrays.items():
-        part, *names = path.split("/", 2)
-        if part == "trace":
-            name = path.removeprefix("trace/")
-            results.trace[name][rows, _points(results, blocks)] = values
-        elif part == "validation":
-            name = path.removeprefix("validation/")
-            results.validation[name][rows, first : first + count] = values
-        elif part == "final":
-            results.final[names[0]][names[1]][rows] = values
-    for name in (*_COUNTS, *_FLAGS):
-        # A segment of an older version does not say whether a trial has learned.
-        getattr(results, name)[rows] = arrays.get(name, True)
-
-
 def has_ended(results: Results) -> np.ndarray:
     """Returns which trials have diverged, stopped or been set aside: bool[trials]."""
     steps = (results.diverged_step, results.early_step, results.stopped_step)
@@ -207,7 +170,25 @@ def steps_taken(plan: Plan) -> np.ndarray:
     return np.minimum(ends, plan.num_steps)
 
 
-def _points(results: Results, blocks: BlockRange) -> slice:
+def measured_steps(plan: Plan, k: int) -> np.ndarray:
+    """Returns the steps at which diagnostic `k` is measured, from 1, as of the loss."""
+    return due_steps(plan.diagnostics[k], 0, plan.num_steps) + 1
+
+
+def slots_of(results: Results, k: int, blocks: BlockRange) -> slice:
+    """Returns the measurements of diagnostic `k` that belong to a segment."""
+    plan, (first, count) = results.plan, blocks
+    start = first * plan.block_steps
+    stop = min((first + count) * plan.block_steps, plan.num_steps)
+    before = len(due_steps(plan.diagnostics[k], 0, start))
+    return slice(before, before + len(due_steps(plan.diagnostics[k], start, stop)))
+
+
+def _length(part: slice) -> int:
+    return part.stop - part.start
+
+
+def points_of(results: Results, blocks: BlockRange) -> slice:
     """Returns the points of the trace that belong to a segment."""
     plan, every, (first, count) = results.plan, results.every, blocks
     before = len(window_starts(plan, every, 0, first)) if first else 0

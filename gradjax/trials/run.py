@@ -1,9 +1,11 @@
 """Trains one trial in memory."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from gradjax.errors import Refusal
 from gradjax.training.numbers import check_program
+from gradjax.training.program import with_diagnostics
 from gradjax.training.start import started_if_given
 from gradjax.trials import batches, learning
 from gradjax.trials.batches import OnSegment
@@ -20,6 +22,7 @@ def run(
     on_segment: OnSegment = lambda *_: None,
     params: Params = None,
     model_state: ModelState = None,
+    diagnostics: Any = None,
 ) -> Result:
     """Trains from the first step to the last, or until the run diverges or stops early.
 
@@ -40,6 +43,8 @@ def run(
         the problem's `init` does. The optimizer starts anew. What has to stay as it is
         can be frozen: `partition(matrices=adam, others=set_to_zero)`.
       model_state: the state of the network, given with `params`; None: its initial one.
+      diagnostics: as `gradjax.program` takes them, in place of those of the program;
+        the program is compiled anew.
 
     Returns:
       A Result, on the host. A warning says if nothing was learned, because every
@@ -57,6 +62,7 @@ def run(
     if not isinstance(hparams, Mapping):
         kind = type(hparams).__name__
         raise Refusal(f"hparams are {kind}: expected a dictionary of numbers")
+    program = with_diagnostics(program, diagnostics)
     program = started_if_given(program, params, model_state)
     made = lanes(program, num_devices=1, with_train=True)
     found = batches.run(made, [dict(hparams)], [seed], trace_every, on_segment)

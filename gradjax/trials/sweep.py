@@ -30,6 +30,7 @@ def sweep(
     lane_width: int | None = None,
     num_devices: int | None = None,
     trace_every: int = 0,
+    diagnostics: Any = None,
     params: Params = None,
     model_state: ModelState = None,
 ) -> Trials:
@@ -56,6 +57,7 @@ def sweep(
       num_devices: the number of devices, on a CPU of cores; None: all.
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points.
+      diagnostics: as `gradjax.program` takes them.
       params: where every trial starts, as `gradjax.run` takes it.
       model_state: likewise.
 
@@ -82,6 +84,7 @@ def sweep(
         eval_every=eval_every,
         keep=keep,
         patience=patience,
+        diagnostics=diagnostics,
     )
     program = started_if_given(program, params, model_state)
     settings = _settings(hparams, program)

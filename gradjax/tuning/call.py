@@ -50,6 +50,7 @@ def tune(
     lane_width: int | None = None,
     num_devices: int | None = None,
     trace_every: int = 0,
+    diagnostics: Any = None,
     params: Params = None,
     model_state: ModelState = None,
 ) -> Tuned:
@@ -97,6 +98,7 @@ def tune(
         width that was measured to be fast. The last bits of a trial depend on it.
       num_devices: the number of devices, on a CPU of cores; None: all.
       trace_every: steps per stored point of a curve; 0: at most 1,000 points.
+      diagnostics: as `gradjax.program` takes them.
       params: where every trial starts, as `gradjax.run` takes it.
       model_state: likewise.
 
@@ -126,6 +128,7 @@ def tune(
             seed=count("seed", seed, low=0),
             seeds=count("num_seeds", num_seeds),
             trace_every=count("trace_every", trace_every, low=0),
+            diagnostics=given.diagnostics(diagnostics, objects),
             init_from=None if start is None else start.digest,
         )
         asked = Sweep(

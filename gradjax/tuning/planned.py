@@ -98,6 +98,7 @@ def program_of(work: Work, group: Settings) -> Program:
         eval_every=interval_of(group),
         keep=group.keep,
         patience=group.patience,
+        diagnostics=group.diagnostics,
         max_gradients=dict(group.own).get("max_gradients"),
     )
     return started(made, work.initial)

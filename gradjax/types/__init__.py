@@ -16,6 +16,7 @@ from gradjax.types.core import (
     TracedNumber,
     TrainState,
 )
+from gradjax.types.diagnostics import Diagnostic
 from gradjax.types.problems import (
     Batch,
     Dataset,
@@ -42,6 +43,7 @@ __all__ = [
     "Best",
     "Call",
     "Dataset",
+    "Diagnostic",
     "Dimension",
     "Entry",
     "Examples",

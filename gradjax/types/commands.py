@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     seeds: int = 1  # number of seeds
     trace_every: int = 0  # steps per stored point of a curve; 0: at most 1,000 points
     own: tuple[tuple[str, Any], ...] = ()  # (flag, value) of flags of the experiment
+    diagnostics: str | None = None  # expressions in a list; None: nothing is measured
     init_from: str | None = None  # a folder or a file with initial parameters; once it
     # is read, the digest of these, because they decide and not their place
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gradjax.types import shown
+from gradjax.types.diagnostics import Diagnostic
 from gradjax.types.problems import (
     Hparams,
     ModelState,
@@ -143,6 +144,7 @@ class Plan(NamedTuple):
     # evaluations without improvement after which a run stops; None: it does not stop
     max_gradients: int | None = None
     # gradients after which a run and its schedule end; None: there is no limit
+    diagnostics: tuple[Diagnostic, ...] = ()  # measured between the steps
 
 
 class Program(NamedTuple):

@@ -14,8 +14,7 @@ from gradjax.records import faults, opening
 from gradjax.records import store as records
 from gradjax.sweeps import shared
 from gradjax.sweeps.shared import Shared, Trunk
-from gradjax.trials import batches, lanes
-from gradjax.trials import results as results_of
+from gradjax.trials import batches, lanes, segment_arrays
 from tests.comparing.test_compare import ASKED, PROBLEM, TWO, tables
 from tests.comparing.test_trunks import FIXED, WSD, asked_for
 
@@ -36,7 +35,8 @@ def test_results_are_taken_over_by_their_steps():
     short.validation["loss"][1, 3:] = np.nan
     short.num_gradients[:] = 8
     parts, rows = ((0, 1), (1, 3)), np.arange(2)
-    found = Trunk(8, {}, [({}, results_of.to_arrays(short, rows, x)) for x in parts])
+    arrays = [segment_arrays.to_arrays(short, rows, one) for one in parts]
+    found = Trunk(8, {}, [({}, one) for one in arrays])
     assert shared._fits(long, found) and shared._fits(_results(16, 2), found)
     assert not shared._fits(_results(24, 3), found)  # it has no block that ends there
     assert not shared._fits(_results(8, 2), found)  # as long as the trunk

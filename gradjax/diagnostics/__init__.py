@@ -1,0 +1,1 @@
+"""Diagnostics: pure functions that measure a step of a run, or any loss."""

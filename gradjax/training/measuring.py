@@ -1,0 +1,270 @@
+"""Measures diagnostics between the steps of a block, inside the compiled loop.
+
+A block alternates between steps without a measurement, which are the body that runs
+have without diagnostics, and one step with its measurements. So a diagnostic costs
+nothing in the steps between two measurements. The number of the step is not batched, so
+a condition on it remains a branch under vmap.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.diagnostics import context as contexts
+from gradjax.diagnostics.context import Context
+from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
+from gradjax.training import diagnostic_values, loop
+from gradjax.training import step as steps
+from gradjax.types import (
+    Diagnostic,
+    Hparams,
+    Plan,
+    StepInfo,
+    TrainState,
+)
+
+Values = tuple[dict[str, jax.Array], ...]  # of each diagnostic: curve -> f32[...]
+# (state, infos, first step, step after the last one) -> (state, infos)
+PlainSteps = Callable[[TrainState, StepInfo, Any, Any], tuple[TrainState, StepInfo]]
+
+
+class Measured(NamedTuple):
+    """What the loop over the steps carries for the diagnostics."""
+
+    memories: tuple[Any, ...]  # a pytree for each diagnostic; () without memory
+    values: Values  # f32[slots], NaN where nothing is measured yet
+
+
+class Inputs(NamedTuple):
+    """What the measurements of a trial need beside its state."""
+
+    hparams: Hparams
+    seed: jax.Array
+    arrays: dict[str, Any]  # split -> the arrays of its source
+
+
+def memories(plan: Plan, state: TrainState, hparams: Hparams, seed: Any) -> Any:
+    """Returns the memory of each diagnostic before the first step."""
+    key = jax.random.fold_in(jax.random.key(seed), diagnostic_values.KEY)
+    found = []
+    for k, one in enumerate(plan.diagnostics):
+        known = {
+            "params": state.params,
+            "opt_state": state.opt_state,
+            "hparams": hparams,
+            "key": jax.random.fold_in(key, k),
+            "problem": plan.problem,
+            "plan": plan,
+        }
+        with named_errors(f"diagnostic {one.name}: its init fails"):
+            made = () if one.init is None else contexts.bound(one.init, known)
+        found.append(jax.tree.map(jnp.asarray, made))
+    return tuple(found)
+
+
+def num_slots(one: Diagnostic, num_steps: int) -> int:
+    """Returns how many measurements fall into so many successive steps, at most."""
+    return -(-num_steps // one.every)
+
+
+def buffers(plan: Plan, shapes: Values, num_steps: int) -> Values:
+    """Returns NaN for the values of so many successive steps: f32[slots] each."""
+    return tuple(
+        {
+            name: jnp.full(num_slots(one, num_steps), jnp.nan, x.dtype)
+            for name, x in own.items()
+        }
+        for one, own in zip(plan.diagnostics, shapes, strict=True)
+    )
+
+
+class BlockSteps(NamedTuple):
+    """The steps of a block."""
+
+    indices: Any  # u32[block_steps, batch], or None for a problem without data
+    start: jax.Array  # u32[], the first step
+    count: jax.Array  # i32[], the number of steps
+    first: jax.Array  # u32[], the first step of the segment
+
+
+def block(
+    plan: Plan,
+    plain: PlainSteps,
+    carry: tuple[TrainState, StepInfo, Measured],
+    own: Inputs,
+    which: BlockSteps,
+) -> tuple[TrainState, StepInfo, Measured]:
+    """Takes the steps of a block and measures at those that are due.
+
+    Args:
+      plan: the static part of the run.
+      plain: takes steps without measurements.
+      carry: the state, the reports of the block f32[block_steps], and what is measured.
+      own: the hyperparameters, the seed and the data.
+      which: the steps of the block.
+
+    Returns:
+      The carry after the block.
+    """
+    indices, start, count, first = which
+    given = loop.inputs(plan, own.seed, own.arrays.get("train"))
+
+    def measured(state: TrainState, infos: Any, seen: Measured, k: Any) -> Any:
+        i = start + jnp.asarray(k, jnp.uint32)
+        inputs = given(i, None if indices is None else indices[k], own.hparams)
+        after, info, parts = steps.step_with_parts(plan, state, *inputs, i)
+        context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
+        seen = _measure(plan, context, own.arrays, seen, i, first)
+        return after, jax.tree.map(put(k), infos, info), seen
+
+    def turn(carry: Any) -> Any:
+        k, state, infos, seen = carry
+        at = start + k.astype(jnp.uint32)
+        is_due = _next_due(plan, at) == at
+        state, infos, seen = jax.lax.cond(
+            is_due,
+            partial(measured, k=k),
+            lambda *unchanged: unchanged,
+            state,
+            infos,
+            seen,
+        )
+        k = jnp.where(is_due, k + 1, k)
+        following = _next_due(plan, start + k.astype(jnp.uint32)) - start
+        stop = jnp.minimum(following.astype(jnp.int32), count)
+        state, infos = plain(state, infos, k, stop)
+        return stop, state, infos, seen
+
+    _, state, infos, seen = jax.lax.while_loop(
+        lambda carry: carry[0] < count, turn, (jnp.int32(0), *carry)
+    )
+    return state, infos, seen
+
+
+def put(k: Any) -> Callable[[Any, Any], Any]:
+    """Returns a function that writes a value at index `k` of a buffer."""
+    return lambda buffer, value: jax.lax.dynamic_update_index_in_dim(
+        buffer, value, jnp.asarray(k, jnp.int32), 0
+    )
+
+
+def shapes(plan: Plan, state: TrainState, own: Inputs) -> Values:
+    """Returns the shapes of the values of each diagnostic: f32[] each."""
+    zero = jnp.uint32(0)
+
+    def first(state: TrainState) -> Values:
+        indices = loop.batch_indices(plan, own.seed, zero, 1)
+        row = None if indices is None else indices[0]
+        inputs = loop.inputs(plan, own.seed, own.arrays.get("train"))(
+            zero, row, own.hparams
+        )
+        after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
+        context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
+        memory = memories(plan, state, own.hparams, own.seed)
+        return tuple(
+            diagnostic_values.measure(plan, k, context, own.arrays, memory[k])[0]
+            for k in range(len(plan.diagnostics))
+        )
+
+    return jax.eval_shape(first, state)
+
+
+def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
+    """Refuses a diagnostic that this problem cannot have.
+
+    It is traced with shapes; nothing is computed.
+
+    Args:
+      plan: the static part of the run.
+      hparams: the hyperparameters at their defaults.
+      curves: the names of the other values of a step.
+
+    Raises:
+        Refusal: an interval that is longer than the run, examples that there are not, a
+            name that another curve has, or an error of the diagnostic.
+    """
+    if not plan.diagnostics:
+        return
+    for one in plan.diagnostics:
+        if one.every > plan.num_steps:
+            raise Refusal(
+                f"diagnostic {one.name}: every={one.every} is more than the"
+                f" {plan.num_steps} steps of the run"
+            )
+    numbers = {
+        path: jax.ShapeDtypeStruct(np.shape(value), jnp.result_type(float))
+        for path, value in hparams.items()
+    }
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    data = plan.problem.data
+    parts = {} if data is None else data._asdict()
+    arrays = {name: one.arrays for name, one in parts.items() if one is not None}
+
+    def shaped(numbers: Hparams, seed: jax.Array, arrays: Any) -> Values:
+        state = steps.init(plan, numbers, seed)
+        found = shapes(plan, state, Inputs(numbers, seed, arrays))
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), found)
+
+    found = jax.eval_shape(shaped, numbers, seed, arrays)
+    taken = {"loss", "learning_rate", *curves}
+    for name in [name for own in found for name in own]:
+        if name in taken or name.startswith("validation_"):
+            raise Refusal(
+                f"diagnostics: there are two curves {name!r}; another name is given by"
+                f" {name.partition('.')[0]}(name='...')"
+            )
+        taken.add(name)
+
+
+def due_steps(one: Diagnostic, start: int, stop: int) -> np.ndarray:
+    """Returns the steps from `start` to before `stop` that are measured: i64[...]."""
+    return np.arange(-(-start // one.every), -(-stop // one.every)) * one.every
+
+
+def _next_due(plan: Plan, i: jax.Array) -> jax.Array:
+    """Returns the first step from `i` on at which a diagnostic is due."""
+    dues = []
+    for every in sorted({one.every for one in plan.diagnostics}):
+        size = jnp.uint32(every)
+        dues.append((i + size - 1) // size * size)
+    found = dues[0]
+    for due in dues[1:]:
+        found = jnp.minimum(found, due)
+    return found
+
+
+def _measure(
+    plan: Plan,
+    context: Context,
+    arrays: dict[str, Any],
+    seen: Measured,
+    i: jax.Array,
+    first: jax.Array,
+) -> Measured:
+    """Measures each diagnostic that is due at step `i`."""
+    found, kept = list(seen.values), list(seen.memories)
+    is_same = len({one.every for one in plan.diagnostics}) == 1
+    for k, one in enumerate(plan.diagnostics):
+        every = jnp.uint32(one.every)
+        slot = i // every - (first + every - 1) // every
+
+        def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:
+            new, memory = diagnostic_values.measure(plan, k, context, arrays, memory)
+            return jax.tree.map(put(slot), values, new), memory
+
+        if is_same:  # each of them is due in every step that is measured
+            found[k], kept[k] = measured(found[k], kept[k])
+            continue
+        found[k], kept[k] = jax.lax.cond(
+            i % every == 0,
+            measured,
+            lambda values, memory: (values, memory),
+            found[k],
+            kept[k],
+        )
+    return Measured(tuple(kept), tuple(found))
