@@ -19,6 +19,7 @@ from gradjax.records import frames, load
 from gradjax.suites import SUITES as suites
 from gradjax.training.program import program
 from gradjax.trials.run import run
+from gradjax.trials.stepping import steps
 from gradjax.trials.sweep import sweep
 from gradjax.tuning import tune
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials, Tuned
@@ -43,6 +44,7 @@ __all__ = [
     "problem",
     "program",
     "run",
+    "steps",
     "suites",
     "sweep",
     "tune",

@@ -2,9 +2,9 @@
 
 usage: python -m scripts.list KIND [NAME ...]
 
-A KIND is optimizers, wrappers, transforms, schedules, problems or masks. Each name is
-shown as a call with all of its arguments and their defaults, and with its source. If
-names follow the kind, only these are shown.
+A KIND is optimizers, wrappers, transforms, schedules, problems, masks or diagnostics.
+Each name is shown as a call with all of its arguments and their defaults, and with its
+source. If names follow the kind, only these are shown.
 """
 
 import inspect
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gradjax import expressions, optimizers, problems, schedules
+from gradjax.diagnostics import context
+from gradjax.diagnostics.registry import DIAGNOSTICS
 from gradjax.errors import Refusal
 from gradjax.optimizers.arguments import settable
 from gradjax.optimizers.defined import RESTRICTIONS
 from gradjax.report import terminal
-from gradjax.types import Entry
+from gradjax.types import Diagnostic, Entry
 
 _WIDTH = 88
 
@@ -59,6 +61,19 @@ def describe(name: str, function: Callable[..., Any], skip: int) -> Iterator[str
     yield (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
 
 
+def diagnostic(name: str, one: Diagnostic) -> Iterator[str]:
+    """Yields the paragraph of a diagnostic: its call, its docstring and its names."""
+    known = context.names(has_memory=True)
+    parameters = context.parameters(name, one.measure)
+    shared = [("every", one.every), ("on", one.on)]
+    options = [p for p in parameters if p.name not in known]
+    given = dict(one.options)
+    said = [f"{key}={_value(value)}" for key, value in shared]
+    said += [f"{p.name}={_value(given.get(p.name, p.default))}" for p in options]
+    yield f"{name}({', '.join(said)})"
+    yield (inspect.getdoc(one.measure) or "").partition("\n\n")[0].replace("\n", " ")
+
+
 KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
     **{
         kind: {
@@ -81,6 +96,10 @@ KINDS: dict[str, dict[str, Callable[[], Iterator[str]]]] = {
             ("problems", problems.PROBLEMS, 0),
             ("masks", optimizers.MASKS, 1),
         )
+    },
+    "diagnostics": {
+        name: lambda name=name, one=one: diagnostic(name, one)
+        for name, one in DIAGNOSTICS.items()
     },
 }
 

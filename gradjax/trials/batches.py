@@ -45,6 +45,7 @@ def run(
     seeds: list[int],
     trace_every: int = 1,
     on_segment: OnSegment = lambda *_: None,
+    stops: tuple[int, ...] = (),
 ) -> Trials:
     """Trains trials in memory, each to its end or until it diverges or stops early.
 
@@ -56,6 +57,7 @@ def run(
         0 a curve has at most 1,000 points, or one per block if there are more blocks.
       on_segment: is called after each segment with the active trials and the blocks;
         if it returns True, all trials end there, with the status "stopped early".
+      stops: blocks at which a segment must end.
 
     Returns:
       Trials, on the host, in the given order.
@@ -66,7 +68,7 @@ def run(
     """
     active, ready = start(lanes, hparams, seeds, trace_every), lanes.ready()
     started = time.perf_counter()
-    for blocks in segments(lanes):
+    for blocks in segments(lanes, stops):
         active = advance(lanes, active, blocks)
         if _is_end(on_segment(active, blocks)):
             active = _end(lanes, active, blocks)

@@ -7,9 +7,10 @@ from gradjax.errors import Refusal
 from gradjax.training.numbers import check_program
 from gradjax.training.program import with_diagnostics
 from gradjax.training.start import started_if_given
-from gradjax.trials import batches, learning
+from gradjax.trials import batches, evaluations, learning
 from gradjax.trials.batches import OnSegment
 from gradjax.trials.collect import row
+from gradjax.trials.evaluations import OnEvaluation
 from gradjax.trials.lanes import lanes
 from gradjax.types import Hparams, ModelState, Params, Program, Result
 
@@ -23,6 +24,7 @@ def run(
     params: Params = None,
     model_state: ModelState = None,
     diagnostics: Any = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Result:
     """Trains from the first step to the last, or until the run diverges or stops early.
 
@@ -45,6 +47,11 @@ def run(
       model_state: the state of the network, given with `params`; None: its initial one.
       diagnostics: as `gradjax.program` takes them, in place of those of the program;
         the program is compiled anew.
+      on_evaluation: is called on the host every `eval_every` steps and after the last
+        step, for one's own tracker, with those of these that its parameters name:
+        `step` (steps taken), `metrics` (name -> float: "loss" of the last steps,
+        "validation_loss", ...), `params` (as they are evaluated, now), `trial`, `seed`
+        and `hparams`. If it returns True, the run ends there.
 
     Returns:
       A Result, on the host. A warning says if nothing was learned, because every
@@ -64,7 +71,11 @@ def run(
         raise Refusal(f"hparams are {kind}: expected a dictionary of numbers")
     program = with_diagnostics(program, diagnostics)
     program = started_if_given(program, params, model_state)
-    made = lanes(program, num_devices=1, with_train=True)
-    found = batches.run(made, [dict(hparams)], [seed], trace_every, on_segment)
+    made, stops = lanes(program, num_devices=1, with_train=True), ()
+    if on_evaluation is not None:
+        evaluations.check(on_evaluation)
+        on_segment = evaluations.caller(on_evaluation, on_segment)
+        stops = evaluations.blocks_of(made)
+    found = batches.run(made, [dict(hparams)], [seed], trace_every, on_segment, stops)
     learning.warn(found)
     return row(found, 0)

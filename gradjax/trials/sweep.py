@@ -10,8 +10,9 @@ from gradjax.errors import Refusal
 from gradjax.training import numbers
 from gradjax.training.program import program as make_program
 from gradjax.training.start import started_if_given
-from gradjax.trials import batches, lanes, learning
+from gradjax.trials import batches, evaluations, lanes, learning
 from gradjax.trials import lane_width as widths
+from gradjax.trials.evaluations import OnEvaluation
 from gradjax.types import ModelState, Params, Problem, Program, Trials
 
 
@@ -33,6 +34,7 @@ def sweep(
     diagnostics: Any = None,
     params: Params = None,
     model_state: ModelState = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> Trials:
     """Trains every setting with every seed, as one compiled program.
 
@@ -60,6 +62,8 @@ def sweep(
       diagnostics: as `gradjax.program` takes them.
       params: where every trial starts, as `gradjax.run` takes it.
       model_state: likewise.
+      on_evaluation: as `gradjax.run` takes it, for each trial that has not diverged;
+        `trial` is its row. If it returns True for one, all trials end there.
 
     Returns:
       Trials: setting 0 with every seed, then setting 1 with every seed, and so on. A
@@ -94,14 +98,25 @@ def sweep(
         num_trials = len(settings) * len(seeds)
         rule = widths.cap(widths.default_widths(), num_trials, num_devices)
         lane_width = widths.default_width(program, rule)
+    made, on_segment, stops = lanes.lanes(program, lane_width, num_devices), _ignore, ()
+    if on_evaluation is not None:
+        evaluations.check(on_evaluation)
+        on_segment = evaluations.caller(on_evaluation, _ignore)
+        stops = evaluations.blocks_of(made)
     found = batches.run(
-        lanes.lanes(program, lane_width, num_devices),
+        made,
         [one for one in settings for _ in seeds],
         [seed for _ in settings for seed in seeds],
         trace_every,
+        on_segment,
+        stops,
     )
     learning.warn(found)
     return found
+
+
+def _ignore(*_: Any) -> None:
+    """Does nothing after a segment."""
 
 
 def _with_places(optimizer: Any, hparams: Mapping[str, Any]) -> Any:
