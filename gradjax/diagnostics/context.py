@@ -22,7 +22,8 @@ class Context(NamedTuple):
       params: the parameters before the step.
       batch: the examples of the diagnostic: those of the step, a fixed subset, or a
         whole split; None for a problem without data.
-      grads: the gradient of the step's batch at `params`.
+      grads: the gradient of `loss` on `batch` at `params`; on the batch of the step it
+        is the one that the optimizer gets.
       updates: the change of the parameters in the step, `params_after - params`.
       params_after: the parameters after the step.
       opt_state: the state of the optimizer before the step.

@@ -22,20 +22,23 @@ _SPLITS = ("train", "validation", "test")
 _SHARED = ("every", "on", "name")
 
 
-def read(given: Any, registry: Registry) -> tuple[Diagnostic, ...]:
+def read(given: Any, registry: Registry, num_steps: int) -> tuple[Diagnostic, ...]:
     """Reads the diagnostics of a run.
+
+    An interval that was not given and is longer than the run is shortened to it.
 
     Args:
       given: None; an expression such as `"[sharpness(every=50), layer_norms]"`; or a
         list of expressions, functions and Diagnostics.
       registry: name -> the bundled diagnostic.
+      num_steps: the number of steps of the run.
 
     Raises:
-        Refusal: a name or an argument is unknown, an interval or the examples are
-            impossible, two diagnostics have one name, or a function takes what a step
-            does not have.
+        Refusal: a name or an argument is unknown, an interval is impossible or longer
+            than the run, the examples are impossible, two diagnostics have one name,
+            or a function takes what a step does not have.
     """
-    found = tuple(_one(one, registry) for one in _listed(given))
+    found = tuple(_one(one, registry, num_steps) for one in _listed(given))
     counts = Counter(one.name for one in found)
     for name, count in counts.items():
         if count > 1:
@@ -60,26 +63,38 @@ def _listed(given: Any) -> list[Any]:
     return list(found)
 
 
-def _one(given: Any, registry: Registry) -> Diagnostic:
+def _one(given: Any, registry: Registry, num_steps: int) -> Diagnostic:
     """Returns one diagnostic, checked and with its name."""
     if isinstance(given, str):
         given = expressions.parse(given)
     if isinstance(given, Call):
-        return _of_call(given, registry)
+        one, is_usual = _of_call(given, registry)
+    else:
+        one = _of_object(given)
+        is_usual = one.every == Diagnostic._field_defaults["every"]
+    one = _checked(one, f"diagnostic {one.name}")
+    if one.every > num_steps and not is_usual:
+        raise Refusal(
+            f"diagnostic {one.name}: every={one.every} is more than the {num_steps}"
+            " steps of the run"
+        )
+    return one._replace(every=min(one.every, num_steps))
+
+
+def _of_object(given: Any) -> Diagnostic:
+    """Returns the diagnostic of a Diagnostic or of a function, with its name."""
     if isinstance(given, Diagnostic):
-        name = given.name or _name_of(given.measure)
-        return _checked(given._replace(name=name), f"diagnostic {name}")
+        return given._replace(name=given.name or _name_of(given.measure))
     if not callable(given):
         raise Refusal(
             f"a diagnostic of {type(given).__name__}: expected an expression such as"
             " 'sharpness(every=50)', a function, or a gradjax.diagnostics.Diagnostic"
         )
-    name = _name_of(given)
-    return _checked(Diagnostic(given, name=name), f"diagnostic {name}")
+    return Diagnostic(given, name=_name_of(given))
 
 
-def _of_call(call: Call, registry: Registry) -> Diagnostic:
-    """Returns the diagnostic of an expression, with its arguments."""
+def _of_call(call: Call, registry: Registry) -> tuple[Diagnostic, bool]:
+    """Returns the diagnostic of an expression, and whether its interval is usual."""
     said = f"diagnostic {call.name}"
     if call.args:
         raise Refusal(f"{said}: name the arguments, as in {call.name}(every=50)")
@@ -101,7 +116,8 @@ def _of_call(call: Call, registry: Registry) -> Diagnostic:
         shared["on"] = shared["on"].name
     if isinstance(shared.get("name"), Call):
         shared["name"] = shared["name"].name
-    return _checked(base._replace(**shared, options=(*base.options, *own)), said)
+    made = base._replace(**shared, options=(*base.options, *own))
+    return made, "every" not in shared
 
 
 def _find(name: str, registry: Registry) -> Diagnostic:
@@ -139,4 +155,10 @@ def _checked(one: Diagnostic, said: str) -> Diagnostic:
 def _name_of(function: Callable[..., Any]) -> str:
     while isinstance(function, partial):
         function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
+    name = str(getattr(function, "__name__", type(function).__name__))
+    if name == "<lambda>":
+        raise Refusal(
+            "a diagnostic without a name: give gradjax.diagnostics.Diagnostic(function,"
+            " name='...')"
+        )
+    return name

@@ -58,11 +58,21 @@ def context(
         key=jax.random.fold_in(key, KEY),
         step=i,
         take_step=partial(take_step, hparams=hparams),
-        apply=plan.problem.apply,
+        apply=_network(plan, before.model_state),
         problem=plan.problem,
         plan=plan,
         model_state=before.model_state,
     )
+
+
+def _network(plan: Plan, state: Any) -> Any:
+    """Returns the network as (params, batch) -> outputs; None if there is none."""
+    problem = plan.problem
+    if problem.apply is None:
+        return None
+    if problem.init_state is None:
+        return problem.apply
+    return lambda params, batch: problem.apply(params, batch, None, state)[0]
 
 
 def measure(
@@ -71,16 +81,30 @@ def measure(
     """Computes diagnostic `k`: ({curve: f32[]}, memory)."""
     one = plan.diagnostics[k]
     own = whole._replace(key=jax.random.fold_in(whole.key, k))
-    if one.on != "batch":
-        batch = _examples(plan, one, arrays)
-        own = own._replace(batch=batch, loss=partial(_chunked, whole.loss))
-    known = {**contexts.values_of(own, memory), **dict(one.options)}
     with named_errors(f"diagnostic {one.name} fails"):
+        if one.per_example:
+            _check_examples(plan)
+        if one.on != "batch":
+            batch, loss = _examples(plan, one, arrays), partial(_chunked, whole.loss)
+            grads = jax.grad(loss)(own.params, batch)  # not computed if it is not taken
+            own = own._replace(batch=batch, loss=loss, grads=grads)
+        known = {**contexts.values_of(own, memory), **dict(one.options)}
         found = contexts.bound(one.measure, known)
         if one.init is not None:
             found, new = _pair(found)
             memory = _checked_memory(memory, new)
         return _curves(one, found), memory
+
+
+def _check_examples(plan: Plan) -> None:
+    """Refuses the gradients of single examples where there are none."""
+    if plan.problem.data is None:
+        raise Refusal("it takes single examples, and this problem has no data")
+    if plan.problem.init_state is not None:
+        raise Refusal(
+            "it takes gradients of single examples, which this network does not have,"
+            " because its state depends on the complete batch"
+        )
 
 
 def _examples(plan: Plan, one: Diagnostic, arrays: dict[str, Any]) -> Batch:

@@ -185,17 +185,11 @@ def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
       curves: the names of the other values of a step.
 
     Raises:
-        Refusal: an interval that is longer than the run, examples that there are not, a
-            name that another curve has, or an error of the diagnostic.
+        Refusal: examples that there are not, a name that another curve has, or an error
+            of the diagnostic.
     """
     if not plan.diagnostics:
         return
-    for one in plan.diagnostics:
-        if one.every > plan.num_steps:
-            raise Refusal(
-                f"diagnostic {one.name}: every={one.every} is more than the"
-                f" {plan.num_steps} steps of the run"
-            )
     numbers = {
         path: jax.ShapeDtypeStruct(np.shape(value), jnp.result_type(float))
         for path, value in hparams.items()

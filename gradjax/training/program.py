@@ -103,7 +103,7 @@ def program(
         keep,
         patience,
         None if max_gradients is None else _count("max_gradients", max_gradients),
-        read_diagnostics(diagnostics),
+        read_diagnostics(diagnostics, num_steps),
     )
     limit.check(plan)
     hparams = {**numbers, **schedule_numbers}
@@ -121,7 +121,9 @@ def with_diagnostics(program: Program, given: Any) -> Program:
     """
     if given is None:
         return program
-    plan = program.plan._replace(diagnostics=read_diagnostics(given))
+    plan = program.plan._replace(
+        diagnostics=read_diagnostics(given, program.plan.num_steps)
+    )
     info = steps.check(plan, program.hparams)
     measuring.check(plan, program.hparams, list(info.aux))
     return of_plan(plan, program.hparams)._replace(start=program.start)

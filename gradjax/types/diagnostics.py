@@ -22,6 +22,8 @@ class Diagnostic(NamedTuple):
         split.
       name: of its curves; "" takes that of the function.
       options: (name, value) of further arguments of `measure`.
+      per_example: whether it takes the gradients of single examples, which a problem
+        without data or a network with a state does not have.
     """
 
     measure: Callable[..., Any]
@@ -30,3 +32,4 @@ class Diagnostic(NamedTuple):
     on: str | int = "batch"
     name: str = ""
     options: tuple[tuple[str, Any], ...] = ()
+    per_example: bool = False

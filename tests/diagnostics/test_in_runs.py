@@ -155,7 +155,7 @@ def test_lanes_of_a_sweep_have_the_curves_of_single_runs(bowl):
         )
     curves = gradjax.frames(found).curves
     own = curves[(curves.name == "lengths.params") & (curves.trial == 2)]
-    assert own.step.tolist() == [1] and own.value.tolist() == [5.0]
+    assert own.step.tolist() == [1] and own.value.tolist() == [5.0]  # every 9 steps
 
 
 def test_run_takes_diagnostics_in_place_of_those_of_the_program(bowl):
@@ -172,6 +172,10 @@ def test_a_diverged_run_has_no_values_after_its_end(bowl):
     assert np.isnan(curve.values[curve.steps > result.diverged_step]).all()
 
 
+def named(measure, **more):
+    return Diagnostic(measure, name="own", **more)
+
+
 REFUSED = [
     ("[nothing]", "unknown diagnostic 'nothing'"),
     (["math:sqrt(every=2)"], "its arguments are taken by name"),
@@ -180,15 +184,16 @@ REFUSED = [
     (Diagnostic(lengths, on="test"), "this problem has no data"),
     (Diagnostic(lengths, on="all"), "on='all': expected batch, a number of examples"),
     ([lengths, lengths], "2 diagnostics have the name 'lengths'"),
-    (lambda speed: speed, "takes speed; a diagnostic takes by name: loss, params"),
-    (lambda params: params["y"], "KeyError: 'y'"),
-    (lambda: {}, "it returns no number"),
-    (lambda: jnp.ones((2, 2)), "the shape [2, 2]; expected numbers with at most one"),
+    (named(lambda speed: speed), "takes speed; a diagnostic takes by name: loss, par"),
+    (named(lambda params: params["y"]), "KeyError: 'y'"),
+    (named(lambda: {}), "it returns no number"),
+    (named(lambda: jnp.ones((2, 2))), "the shape [2, 2]; expected numbers with at mo"),
+    (lambda params: params["x"], "a diagnostic without a name: give"),
     (Diagnostic(length, name="loss"), "takes tree"),
     (Diagnostic(lambda params: params["x"][0], name="loss"), "two curves 'loss'"),
-    (Diagnostic(lambda: 1.0, init=lambda: 0), "must return (values, memory)"),
+    (named(lambda: 1.0, init=lambda: 0), "must return (values, memory)"),
     (
-        Diagnostic(lambda: (1.0, jnp.ones(2)), init=lambda: jnp.ones(3)),
+        named(lambda: (1.0, jnp.ones(2)), init=lambda: jnp.ones(3)),
         "its memory changes its structure or its shapes",
     ),
     (3, "a diagnostic of int: expected an expression"),
