@@ -132,6 +132,12 @@ def _set_height(axes: Any, curves: Sequence[Curve]) -> None:
     if low > 0.0 and high > _DECADE * low:
         room = (high / low) ** _ROOM
         axes.set(yscale="log", ylim=(low / room, high * room))
+        if high < 100.0 * low:  # else the powers of ten are enough
+            from matplotlib.ticker import LogLocator
+
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.minorticks_off()
     else:
         room = (high - low or abs(high) or 1.0) * _ROOM
         axes.set_ylim(low - room, high + room)
