@@ -186,6 +186,8 @@ def _checked(flags: argparse.Namespace) -> _Asked:
     out = flags.out or (None if flags.quiet else _OUT)
     if out is not None and (not out.endswith(".png") or "\0" in out):
         raise Refusal(f"--out={out}: expected a file whose name ends in .png")
+    if out is not None and not Path(out).parent.is_dir():
+        raise Refusal(f"--out={out}: {Path(out).parent} is not a folder")
     return _Asked(problem, flags.optimizer, size, None if out is None else Path(out))
 
 

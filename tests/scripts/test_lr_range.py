@@ -137,7 +137,7 @@ def test_suites_give_the_batch_size():
         (["--steps=19"], "argument --steps: '19': must be from 20 to 100000"),
         (["--seeds=0"], "argument --seeds: '0': must be from 1 to 1000"),
         (["--out=a.jpg"], "--out=a.jpg: expected a file whose name ends in .png"),
-        (["--out=no/such/a.png"], "no/such"),
+        (["--out=no/such/a.png"], "--out=no/such/a.png: no/such is not a folder"),
         (["--optimizer=adma"], "did you mean 'adam'"),
         (["--optimizer=lbfgs"], "lbfgs has no learning rate that a test could vary"),
         (["--problem=ridg"], "did you mean 'ridge'"),
