@@ -115,6 +115,7 @@ def test_the_test_split_is_not_read():
         raise AssertionError("the test split was read")
 
     problem = problems.make("wine_mlp")
+    assert problem.data is not None
     unread = problem.data._replace(test=problem.data.train._replace(take=take))
     problem = problem._replace(data=unread)
     found = lr_range(problem, "sgd", num_steps=20, seeds=[0], batch_size=16)
