@@ -19,7 +19,8 @@ class CriticalSharpness(NamedTuple):
 
     Attributes:
       value: f[], the geometric mean of the bracket. It is 0 if the loss rises at no
-        rate, infinite if it rises at every rate, and NaN if the update is 0.
+        rate, and infinite if it rises at every rate. It is NaN, and so is the bracket,
+        if the update is 0, or if the update or the loss before it is not finite.
       low: f[], 2 / (a rate at which the loss rises).
       high: f[], 2 / (a rate at which it does not rise).
       num_losses: i32[], the number of losses that were computed.
@@ -86,12 +87,16 @@ def critical_sharpness(
     def value(rate: jax.Array) -> jax.Array:
         return scalar(loss(space.tangent(at + rate * step), batch))
 
-    first = jnp.asarray(first_rate, space.dtype)
     here = scalar(loss(params, batch))
+    is_finite = jnp.isfinite(here) & jnp.all(jnp.isfinite(step))
+    is_defined = is_finite & jnp.any(step != 0)
+    # A rate of NaN ends the search before its first loss.
+    first = jnp.where(is_defined, jnp.asarray(first_rate, space.dtype), jnp.nan)
     found = _bracket(lambda rate: ~(value(rate) <= here), first, float(tolerance))
-    low, high = 2 / found.high, 2 / found.low
-    middle = jnp.where(low > 0, jnp.sqrt(low) * jnp.sqrt(high), 0)
-    middle = jnp.where(jnp.any(step != 0), middle, jnp.nan)
+    low, high = (
+        jnp.where(is_defined, 2 / rate, jnp.nan) for rate in (found.high, found.low)
+    )
+    middle = jnp.where(low > 0, jnp.sqrt(low) * jnp.sqrt(high), low)
     return CriticalSharpness(middle, low, high, found.num_losses + 1)
 
 

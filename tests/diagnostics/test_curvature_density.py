@@ -31,8 +31,8 @@ def density_of(made, **options):
 )
 def test_moments_are_those_of_the_dense_hessian(name):
     made = net(name)
-    found = density_of(made, num_probes=200, num_products=12)
-    assert found.nodes.shape == found.weights.shape == (200, 12)
+    found = density_of(made, num_probes=100, num_products=12)
+    assert found.nodes.shape == found.weights.shape == (100, 12)
     hessian = np.asarray(dense_hessian(made.loss, made.params, made.batch))
     size = len(hessian)
     np.testing.assert_allclose(jnp.sum(found.weights, 1), 1, rtol=1e-12)
@@ -42,7 +42,7 @@ def test_moments_are_those_of_the_dense_hessian(name):
         # Twice the half width of 95 %: 3.9 standard errors.
         bound = 2 * estimate.half_width + 1e-10 * abs(truth)
         assert abs(estimate.value - truth) <= bound
-    assert moment(found, 2).half_width < 0.6 * moment(found, 2).value
+    assert moment(found, 2).half_width < 0.8 * moment(found, 2).value
 
 
 def test_moments_of_one_vector_are_exact_up_to_the_degree_of_the_quadrature():
@@ -64,8 +64,8 @@ def test_moments_of_one_vector_are_exact_up_to_the_degree_of_the_quadrature():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", [1, 2])
-def test_intervals_of_moments_cover_them_in_95_percent(order):
+@pytest.mark.parametrize(("order", "num_probes"), [(1, 10), (2, 100)])
+def test_intervals_of_moments_cover_them_in_95_percent(order, num_probes):
     made = net("mlp")
     hessian = dense_hessian(made.loss, made.params, made.batch)
     power = hessian if order == 1 else hessian @ hessian
@@ -74,7 +74,7 @@ def test_intervals_of_moments_cover_them_in_95_percent(order):
     def all_(matrix, keys):
         def one(key):
             zeros = jnp.zeros(len(matrix))
-            asked = {"key": key, "num_probes": 30, "num_products": 3}
+            asked = {"key": key, "num_probes": num_probes, "num_products": 2}
             return moment(spectral_density(quadratic, zeros, matrix, **asked), order)
 
         return jax.lax.map(one, keys, batch_size=50)

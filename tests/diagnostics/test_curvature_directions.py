@@ -60,8 +60,16 @@ def test_a_direction_that_is_zero_has_no_curvature():
     params, matrix = case(0, jnp.float32)
     assert jnp.isnan(directional_sharpness(quadratic, params, matrix, 0 * params))
     assert jnp.isnan(batch_sharpness(quadratic, 0 * params, matrix))
-    found = critical_sharpness(quadratic, params, matrix, 0 * params)
-    assert jnp.isnan(found.value)
+
+
+@pytest.mark.parametrize("scale", [0.0, jnp.nan, jnp.inf])
+@pytest.mark.parametrize("start", [1.0, jnp.nan])
+def test_an_update_or_a_loss_without_a_value_ends_the_search_at_once(scale, start):
+    params, matrix = case(0, jnp.float32)
+    updates = scale * jnp.sign(params)
+    found = critical_sharpness(quadratic, start * params, matrix, updates)
+    assert jnp.isnan(jnp.asarray(found[:3])).all()
+    assert found.num_losses == 1
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,13 @@ def test_preconditioned_sharpness_of_adam_is_that_of_the_dense_matrix():
     np.testing.assert_allclose(one, truth[-1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, jnp.nan])
+def test_a_preconditioner_that_is_not_positive_gives_nan(value):
+    given = jnp.asarray([1.0, value, 2.0])
+    found = preconditioned_sharpness(quadratic, jnp.zeros(3), jnp.eye(3), given)
+    assert jnp.isnan(found)
+
+
 def test_preconditioned_sharpness_over_threshold_says_whether_adam_is_stable():
     """Adam with frozen moments on a quadratic, below and above its threshold."""
     values = jnp.asarray([1.0, 20.0])
@@ -203,6 +210,19 @@ def test_layer_sharpness_is_that_of_the_diagonal_blocks(name):
         inside = owners == layer
         truth = np.linalg.eigvalsh(hessian[np.ix_(inside, inside)])[-1]
         np.testing.assert_allclose(value, truth, rtol=1e-5, atol=1e-12)
+
+
+def test_parameters_may_be_numpy_arrays_and_floats():
+    def loss(params, _):
+        return params["a"] ** 2 + 3 * jnp.sum(params["b"] ** 2)
+
+    params = {"a": 1.0, "b": np.ones(2, np.float32)}
+    found = top_eigenvalues(loss, params, key=KEY, k=3)
+    np.testing.assert_allclose(found.values, [6, 6, 2], rtol=1e-6)
+    assert {name: leaf.shape for name, leaf in found.vectors.items()} == {
+        "a": (3,),
+        "b": (3, 2),
+    }
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
