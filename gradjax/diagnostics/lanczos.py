@@ -100,7 +100,7 @@ def lanczos(
         image = product(basis[index])
         diagonal = dot(basis[index], image)
         size = jnp.maximum(size, norm(image))  # a lower bound of |A|
-        # In the first step the previous row is the last one, which is still 0.
+        # The first step has no previous vector, and its coupling is 0.
         image = image - diagonal * basis[index] - coupling * basis[index - 1]
         rest, length = _reorthogonalised(image, basis)
         is_spent = length <= tiny * size

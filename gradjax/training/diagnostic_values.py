@@ -170,7 +170,8 @@ def _curves(one: Diagnostic, found: Any) -> dict[str, jax.Array]:
     """Returns the values of a diagnostic by the names of their curves: f32[] each."""
     curves = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(found):
-        name = one.name + (f".{path_name(path)}" if path else "")
+        has_name = any(jax.tree_util.keystr((key,), simple=True) for key in path)
+        name = f"{one.name}.{path_name(path)}" if has_name else one.name
         values = jnp.asarray(leaf)
         if values.ndim > 1:
             raise Refusal(

@@ -60,6 +60,7 @@ def memories(plan: Plan, state: TrainState, hparams: Hparams, seed: Any) -> Any:
             "key": jax.random.fold_in(key, k),
             "problem": plan.problem,
             "plan": plan,
+            **dict(one.options),
         }
         with named_errors(f"diagnostic {one.name}: its init fails"):
             made = () if one.init is None else contexts.bound(one.init, known)
