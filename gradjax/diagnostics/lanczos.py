@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.diagnostics.vectors import dot, norm, unit
+from gradjax.optimizers.decompositions import eigh
 from gradjax.types import Key
 
 _MUCH = 0.7  # about 1 / sqrt(2)
@@ -134,7 +135,7 @@ def ritz(found: Tridiagonal) -> Ritz:
     dense = jnp.diag(found.diagonal)
     if found.couplings.size:
         dense += jnp.diag(found.couplings, 1) + jnp.diag(found.couplings, -1)
-    values, vectors = jnp.linalg.eigh(dense)
+    values, vectors = eigh(dense)
     return Ritz(values, found.remainder * jnp.abs(vectors[-1]), vectors)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from gradjax.counts import as_whole
 from gradjax.diagnostics import trees
 from gradjax.errors import Refusal
+from gradjax.optimizers.decompositions import eigh
 from gradjax.types import Key, Params
 
 _SMALL = 64  # the shorter side of a matrix up to which its Gram matrix is diagonalised
@@ -152,7 +153,7 @@ def _spectral(leaf: jax.Array, key: Key, num_iterations: int) -> jax.Array:
     if matrix.shape[1] <= _SMALL:
         gram = jnp.matmul(matrix.T, matrix, precision="highest")
         # The largest eigenvalue alone is exact to rounding; small ones are not.
-        return size * jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(gram)[-1], 0.0))
+        return size * jnp.sqrt(jnp.maximum(eigh(gram)[0][-1], 0.0))
     return size * _power(matrix, key, num_iterations)
 
 

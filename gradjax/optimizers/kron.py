@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.scipy.linalg import solve_triangular
 
+from gradjax.optimizers.decompositions import solve_transposed
 from gradjax.optimizers.transformation import transformation
 from gradjax.optimizers.weak import at_least_float32
 from gradjax.types import Key
@@ -162,8 +162,8 @@ def _update_factors(
         return (q - rate * (a - b) * q / _above_zero(jnp.max(a + b)),)
     left, right = factors
     a = left @ g @ right.T
-    half = solve_triangular(left, noise, trans=1)  # Q_L^-T V
-    b = solve_triangular(right, half.T, trans=1).T  # Q_L^-T V Q_R^-1
+    half = solve_transposed(left, noise)  # Q_L^-T V
+    b = solve_transposed(right, half.T).T  # Q_L^-T V Q_R^-1
     return (
         _step(left, a @ a.T, b @ b.T, rate),
         _step(right, a.T @ a, b.T @ b, rate),

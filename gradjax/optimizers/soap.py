@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gradjax.optimizers import decompositions
 from gradjax.optimizers.transformation import transformation
 from gradjax.optimizers.weak import at_least_float32
 
@@ -191,6 +192,6 @@ def _update_basis(
     """
     return jax.lax.cond(
         is_first,
-        lambda: jnp.linalg.eigh(factor)[1],
-        lambda: jnp.linalg.qr(factor @ basis)[0],
+        lambda: decompositions.eigh(factor)[1],
+        lambda: decompositions.orthogonal(factor @ basis),
     )

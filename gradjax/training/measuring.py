@@ -154,25 +154,26 @@ def put(k: Any) -> Callable[[Any, Any], Any]:
     )
 
 
+def first_step(plan: Plan, state: TrainState, own: Inputs) -> tuple[TrainState, Values]:
+    """Takes the first step, with each measurement: (state, values f32[])."""
+    zero = jnp.uint32(0)
+    indices = loop.batch_indices(plan, own.seed, zero, 1)
+    row = None if indices is None else indices[0]
+    given = loop.inputs(plan, own.seed, own.arrays.get("train"))
+    inputs = given(zero, row, own.hparams)
+    after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
+    context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
+    memory = memories(plan, state, own.hparams, own.seed)
+    values = tuple(
+        diagnostic_values.measure(plan, k, context, own.arrays, memory[k])[0]
+        for k in range(len(plan.diagnostics))
+    )
+    return after, values
+
+
 def shapes(plan: Plan, state: TrainState, own: Inputs) -> Values:
     """Returns the shapes of the values of each diagnostic: f32[] each."""
-    zero = jnp.uint32(0)
-
-    def first(state: TrainState) -> Values:
-        indices = loop.batch_indices(plan, own.seed, zero, 1)
-        row = None if indices is None else indices[0]
-        inputs = loop.inputs(plan, own.seed, own.arrays.get("train"))(
-            zero, row, own.hparams
-        )
-        after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
-        context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
-        memory = memories(plan, state, own.hparams, own.seed)
-        return tuple(
-            diagnostic_values.measure(plan, k, context, own.arrays, memory[k])[0]
-            for k in range(len(plan.diagnostics))
-        )
-
-    return jax.eval_shape(first, state)
+    return jax.eval_shape(partial(first_step, plan), state, own)[1]
 
 
 def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
@@ -218,19 +219,36 @@ def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
 
 def due_steps(one: Diagnostic, start: int, stop: int) -> np.ndarray:
     """Returns the steps from `start` to before `stop` that are measured: i64[...]."""
-    return np.arange(-(-start // one.every), -(-stop // one.every)) * one.every
+    first, last = one.window or (0, stop)
+    start, stop = max(start, first), min(stop, last)
+    return first + np.arange(*_counts(one, start - first, stop - first)) * one.every
+
+
+def _counts(one: Diagnostic, start: int, stop: int) -> tuple[int, int]:
+    """Returns how many measurements are before two steps of the window."""
+    return -(-start // one.every), max(-(-stop // one.every), 0)
 
 
 def _next_due(plan: Plan, i: jax.Array) -> jax.Array:
-    """Returns the first step from `i` on at which a diagnostic is due."""
-    dues = []
-    for every in sorted({one.every for one in plan.diagnostics}):
-        size = jnp.uint32(every)
-        dues.append((i + size - 1) // size * size)
-    found = dues[0]
-    for due in dues[1:]:
-        found = jnp.minimum(found, due)
+    """Returns the first step from `i` on at which a diagnostic is due.
+
+    It is the number of steps of the run if there is no such step.
+    """
+    found = jnp.uint32(plan.num_steps)
+    for every, window in dict.fromkeys((d.every, d.window) for d in plan.diagnostics):
+        first, last = map(jnp.uint32, window or (0, plan.num_steps))
+        due = first + _num_before(i, every, first) * jnp.uint32(every)
+        found = jnp.where(due < last, jnp.minimum(found, due), found)
     return found
+
+
+def _num_before(i: jax.Array, every: int, first: jax.Array) -> jax.Array:
+    """Returns the number of measurements before step `i`, apart from the window's end.
+
+    That is the part of (i - first) / every that is rounded up, or 0 before the window.
+    """
+    size = jnp.uint32(every)
+    return (jnp.maximum(i, first) - first + size - 1) // size
 
 
 def _measure(
@@ -243,10 +261,12 @@ def _measure(
 ) -> Measured:
     """Measures each diagnostic that is due at step `i`."""
     found, kept = list(seen.values), list(seen.memories)
-    is_same = len({one.every for one in plan.diagnostics}) == 1
+    is_same = len({(one.every, one.window) for one in plan.diagnostics}) == 1
     for k, one in enumerate(plan.diagnostics):
-        every = jnp.uint32(one.every)
-        slot = i // every - (first + every - 1) // every
+        begin, end = map(jnp.uint32, one.window or (0, plan.num_steps))
+        before = _num_before(i, one.every, begin)
+        slot = before - _num_before(first, one.every, begin)
+        is_due = (begin + before * jnp.uint32(one.every) == i) & (i < end)
 
         def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:
             new, memory = diagnostic_values.measure(plan, k, context, arrays, memory)
@@ -256,7 +276,7 @@ def _measure(
             found[k], kept[k] = measured(found[k], kept[k])
             continue
         found[k], kept[k] = jax.lax.cond(
-            i % every == 0,
+            is_due,
             measured,
             lambda values, memory: (values, memory),
             found[k],

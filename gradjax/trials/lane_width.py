@@ -2,7 +2,7 @@
 
 import jax
 
-from gradjax.trials import cores
+from gradjax.trials import cores, decompositions
 from gradjax.trials.cost import state_bytes, touched_bytes
 from gradjax.types import Program
 
@@ -37,7 +37,12 @@ def default_widths() -> Widths:
 
 
 def default_width(program: Program, widths: Widths | None = None) -> int:
-    """Returns the lane width that the rule gives for a program."""
+    """Returns the lane width that the rule gives for a program.
+
+    It is 1 for a program that may not be mapped, see `decompositions`.
+    """
+    if decompositions.name_of(program) is not None:
+        return 1
     size = touched_bytes(program)
     return next(
         width

@@ -22,7 +22,7 @@ from gradjax.training import compilation, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.training.segment import Form, SegmentInputs, TrialInputs
-from gradjax.trials import cores, cost, memory
+from gradjax.trials import cores, cost, decompositions, memory
 from gradjax.types import Hparams, Program
 
 _MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
@@ -135,9 +135,10 @@ def _lanes(
     started, arrays = time.perf_counter(), _arrays(program)
     form = Form(_capacity(program), _final_splits(arrays, with_train))
     own = stack(program, [program.hparams] * width, [0] * width)
-    init = _map(functools.partial(segment.init, program.plan), width, 0)
+    in_turn = width > 1 and decompositions.name_of(program) is not None
+    init = _map(functools.partial(segment.init, program.plan), width, 0, in_turn)
     run = functools.partial(segment.segment, program.plan, form)
-    run = _map(run, width, num_shared=2)
+    run = _map(run, width, 2, in_turn)
     which = SegmentInputs(np.uint32(0), np.uint32(0), np.bool(False))
     state = jax.eval_shape(init, own)
     arguments = (state, own._replace(start=None), which, arrays)
@@ -195,11 +196,17 @@ def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
     return call
 
 
-def _map(function: Call, width: int, num_shared: int) -> Call:
-    """Maps a function over lanes, which share its last `num_shared` arguments."""
+def _map(function: Call, width: int, num_shared: int, in_turn: bool) -> Call:
+    """Maps a function over lanes, which share its last `num_shared` arguments.
+
+    Lanes whose decompositions must not be mapped are computed in turn.
+    """
 
     def over_lanes(*args: Any) -> Any:
         num_own = len(args) - num_shared
+        if in_turn:
+            own, shared = args[:num_own], args[num_own:]
+            return jax.lax.map(lambda one: function(*one, *shared), own)
         if width > 1:
             axes = (0,) * num_own + (None,) * num_shared
             return jax.vmap(function, axes)(*args)

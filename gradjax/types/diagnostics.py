@@ -15,13 +15,15 @@ class Diagnostic(NamedTuple):
       init: a pure function that takes `params`, `opt_state`, `hparams`, `key`,
         `problem` or `plan` by name before the first step, and returns the initial
         memory, a pytree of arrays; None: there is no memory.
-      every: the number of steps from one measurement to the next; the first one is
-        before the first step.
+      every: the number of steps from one measurement to the next; the first one is at
+        the first step.
       on: the examples that `batch` and `loss` are of: "batch" (those of the step), a
         number (so many examples of the train split, always the same), or the name of a
         split.
       name: of its curves; "" takes that of the function.
       options: (name, value) of further arguments of `measure`.
+      window: (first step, step after the last one) between which it is measured, from
+        0; None: the complete run.
       per_example: whether it takes the gradients of single examples, which a problem
         without data or a network with a state does not have.
     """
@@ -33,3 +35,4 @@ class Diagnostic(NamedTuple):
     name: str = ""
     options: tuple[tuple[str, Any], ...] = ()
     per_example: bool = False
+    window: tuple[int, int] | None = None
