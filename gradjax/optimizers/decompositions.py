@@ -7,25 +7,32 @@ so does a loop of batched triangular solves alone. A single matrix is computed w
 is called, so here vmap becomes a loop. The bits of each matrix are the same.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.scipy import linalg
 
 
-@jax.custom_batching.sequential_vmap
-def eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Computes eigenvalues [n], ascending, and eigenvectors [n, n]; it is symmetric."""
+def _in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function with a loop as its vmap; its derivative stays the same."""
+    mapped = jax.custom_batching.sequential_vmap(function)
+    made = jax.custom_jvp(lambda *args: mapped(*args))
+    # A rule for vmap has no reverse derivative, so the function itself has it.
+    made.defjvp(lambda args, tangents: jax.jvp(function, args, tangents))
+    return made
+
+
+def _eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     values, vectors = jnp.linalg.eigh(matrix)
     return values, vectors
 
 
-@jax.custom_batching.sequential_vmap
-def orthogonal(matrix: jax.Array) -> jax.Array:
-    """Computes the factor Q of the QR decomposition: [n, n] of [n, n]."""
-    return jnp.linalg.qr(matrix)[0]
-
-
-@jax.custom_batching.sequential_vmap
-def solve_transposed(upper: jax.Array, right: jax.Array) -> jax.Array:
-    """Solves upper^T x = right for an upper triangular matrix: [n, k]."""
-    return linalg.solve_triangular(upper, right, trans=1)
+# Symmetric [n, n] -> (eigenvalues [n], ascending; eigenvectors in columns [n, n]).
+eigh = _in_turn(_eigh)
+# [n, n] -> Q [n, n] of its QR decomposition.
+orthogonal = _in_turn(lambda matrix: jnp.linalg.qr(matrix)[0])
+# (upper triangular u [n, n], right [n, k]) -> x [n, k] with u^T x = right.
+solve_transposed = _in_turn(partial(linalg.solve_triangular, trans=1))

@@ -62,7 +62,7 @@ def test_lanes_in_turn_have_the_curves_of_single_runs(network):
 
 def test_a_matrix_has_the_same_bits_beside_others():
     matrices = jax.random.normal(jax.random.key(0), (5, 7, 7))
-    upper = jnp.triu(matrices) + 9 * jnp.eye(7)
+    upper = jnp.triu(matrices) + 9 * jnp.eye(7)[None]
     symmetric = matrices + matrices.transpose(0, 2, 1)
     for function, arguments in (
         (in_turn.eigh, (symmetric,)),
