@@ -22,7 +22,9 @@ _SPLITS = ("train", "validation", "test")
 _SHARED = ("every", "on", "name")
 
 
-def read(given: Any, registry: Registry, num_steps: int) -> tuple[Diagnostic, ...]:
+def read(
+    given: Any, registry: Registry, num_steps: int, every: int | None = None
+) -> tuple[Diagnostic, ...]:
     """Reads the diagnostics of a run.
 
     An interval that was not given and is longer than the run is shortened to it.
@@ -32,13 +34,14 @@ def read(given: Any, registry: Registry, num_steps: int) -> tuple[Diagnostic, ..
         list of expressions, functions and Diagnostics.
       registry: name -> the bundled diagnostic.
       num_steps: the number of steps of the run.
+      every: the interval of those without one; None: their usual interval.
 
     Raises:
         Refusal: a name or an argument is unknown, an interval is impossible or longer
             than the run, the examples are impossible, two diagnostics have one name,
             or a function takes what a step does not have.
     """
-    found = tuple(_one(one, registry, num_steps) for one in _listed(given))
+    found = tuple(_one(one, registry, num_steps, every) for one in _listed(given))
     counts = Counter(one.name for one in found)
     for name, count in counts.items():
         if count > 1:
@@ -63,7 +66,9 @@ def _listed(given: Any) -> list[Any]:
     return list(found)
 
 
-def _one(given: Any, registry: Registry, num_steps: int) -> Diagnostic:
+def _one(
+    given: Any, registry: Registry, num_steps: int, every: int | None
+) -> Diagnostic:
     """Returns one diagnostic, checked and with its name."""
     if isinstance(given, str):
         given = expressions.parse(given)
@@ -78,7 +83,8 @@ def _one(given: Any, registry: Registry, num_steps: int) -> Diagnostic:
             f"diagnostic {one.name}: every={one.every} is more than the {num_steps}"
             " steps of the run"
         )
-    return one._replace(every=min(one.every, num_steps))
+    usual = one.every if every is None else every
+    return one._replace(every=min(usual if is_usual else one.every, num_steps))
 
 
 def _of_object(given: Any) -> Diagnostic:

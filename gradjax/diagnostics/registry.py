@@ -20,6 +20,7 @@ from gradjax.diagnostics.curved_noise import (
 from gradjax.diagnostics.gradient_tests import gradient_tests
 from gradjax.diagnostics.histograms import log_histograms
 from gradjax.diagnostics.layers import layer_sharpness
+from gradjax.diagnostics.losses import per_example_loss
 from gradjax.diagnostics.noise import (
     noise_scale,
     noise_scale_memory,
@@ -70,6 +71,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "noise_scale_parts": Diagnostic(
         noise_scale_parts, noise_scale_parts_memory, every=50
     ),
+    "per_example_loss": Diagnostic(per_example_loss, every=50, per_example=True),
     "sharpness": Diagnostic(sharpness_of_run, sharpness_memory, every=50),
     "signal_to_noise": Diagnostic(signal_to_noise, every=50, per_example=True),
     "smallest_eigenvalue": Diagnostic(smallest_of_run, sharpness_memory, every=100),
@@ -80,6 +82,8 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
 }
 
 
-def read(given: Any, num_steps: int) -> tuple[Diagnostic, ...]:
+def read(
+    given: Any, num_steps: int, every: int | None = None
+) -> tuple[Diagnostic, ...]:
     """Reads the diagnostics of a run; see `expression.read`."""
-    return expression.read(given, DIAGNOSTICS, num_steps)
+    return expression.read(given, DIAGNOSTICS, num_steps, every)

@@ -1,0 +1,24 @@
+"""The losses of single examples."""
+
+import jax
+
+from gradjax.diagnostics.examples import Loss
+from gradjax.types import Batch, Params
+
+
+def per_example_loss(loss: Loss, params: Params, batch: Batch) -> jax.Array:
+    """Computes the loss of each example of the batch, in the order of the batch.
+
+    Args:
+      loss: (params, batch) -> f32[], the mean of the losses of the examples.
+      params: the parameters before the step.
+      batch: leaves [batch, ...].
+
+    Returns:
+      f32[batch].
+    """
+
+    def one(example: Batch) -> jax.Array:
+        return loss(params, jax.tree.map(lambda x: x[None], example))
+
+    return jax.vmap(one)(batch)

@@ -1,0 +1,135 @@
+"""Steps of a finished run or sweep computed again, to the same bits."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax import Refusal
+from gradjax.commands import replay as replays
+from gradjax.training import loop
+from scripts import replay as script
+from scripts.sweep import experiment_of
+
+WINDOW = (11, 17)
+
+
+def trained(typed, *flags, workdir="r", steps=30):
+    ended = typed(
+        "experiments.minimize",
+        f"--steps={steps}",
+        f"--workdir={workdir}",
+        "--noplot",
+        *flags,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def replayed(folder, trial=None, diagnostics="[]", steps=WINDOW):
+    found = replays.recorded(folder, trial)
+    what = experiment_of(found.plan["settings"]["experiment"])
+    return found, replays.replay(what, found, steps, diagnostics)
+
+
+@pytest.fixture
+def digits(typed, tmp_path):
+    """The folder of a finished run of 30 steps."""
+    trained(typed, "--problem=digits_logistic", "--batch_size=16")
+    return tmp_path / "r"
+
+
+@pytest.mark.slow
+def test_a_window_of_a_run_has_its_losses_bit_for_bit(digits):
+    found, made = replayed(digits, diagnostics="[layer_norms, distances(every=3)]")
+    assert made.changes == []
+    assert made.num_compared == made.num_equal > 0
+    assert made.trace["loss"].steps.tolist() == list(range(11, 18))
+    recorded = dict(zip(found.loss.steps.tolist(), found.loss.values, strict=True))
+    for step, value in zip(*made.trace["loss"], strict=True):
+        assert recorded[step] == value
+    norms = made.trace["layer_norms.total_grads_norm"]
+    assert norms.steps[~np.isnan(norms.values)].tolist() == list(range(11, 18))
+    far = made.trace["distances.distance"]
+    assert far.steps[~np.isnan(far.values)].tolist() == [11, 14, 17]
+
+
+@pytest.mark.slow
+def test_the_examples_are_those_that_the_step_took(digits):
+    found, made = replayed(digits, diagnostics="per_example_loss")
+    plan = made.program.plan
+    for step in (1, 11, 79, 80):  # an epoch ends within the 79th step
+        there = loop.batch_indices(plan, np.uint32(0), np.uint32(step - 1), 1)[0]
+        np.testing.assert_array_equal(script.indices(made.program, 0, step), there)
+    curves = [made.trace[f"per_example_loss.{k}"].values for k in range(16)]
+    np.testing.assert_allclose(
+        np.mean(curves, axis=0), made.trace["loss"].values, rtol=1e-5
+    )
+    assert found.trial.seed == 0
+
+
+def test_the_command_prints_draws_and_writes(digits, typed, tmp_path):
+    ended = typed(
+        "scripts.replay",
+        "r",
+        "--steps=11:17",
+        "--diagnostics=[sharpness(every=3)]",
+        "--examples=1",
+        "--out=all.csv",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "points of the recorded loss are equal in every bit" in ended.stdout
+    assert "the loss rose by" in ended.stdout
+    assert len(list(digits.glob("examples_*.png"))) == 1
+    text = (tmp_path / "all.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    steps = [int(row["step"]) for row in rows if row["name"] == "sharpness"]
+    assert steps == [11, 14, 17]
+
+
+@pytest.mark.slow
+def test_lanes_of_a_sweep_have_their_losses_bit_for_bit(typed, tmp_path):
+    trained(
+        typed,
+        "--problem=digits_mlp",
+        "--batch_size=16",
+        "--sweep=learning_rate=[0.01, 0.03, 0.1]",
+        "--sweep=optimizer=[sgd, adam]",
+        "--lane_width=2",
+        "--fresh_seeds=0",
+        steps=220,
+    )
+    ids = gradjax.frames(tmp_path / "r").trials.trial
+    for k in range(0, len(ids), 2):
+        steps = (60 + 30 * k, 71 + 30 * k)
+        _, made = replayed(tmp_path / "r", k, "[sharpness]", steps)
+        assert made.num_compared == made.num_equal > 0
+        assert np.isfinite(made.trace["sharpness"].values[-1])
+
+
+WRONG = [
+    (["--steps=0:3"], "expected a window within 1:30"),
+    (["--steps=20:31"], "expected a window within 1:30"),
+    (["--steps=a:b"], "expected FIRST:LAST"),
+    (["--steps=1:2", "--trial=7"], "but it has 1 trials"),
+    (["--steps=1:2", "--diagnostics=[sharpnes]"], "did you mean 'sharpness'"),
+    (["--steps=1:2", "--diagnostics=[sharpness(every=9)]"], "more than the 2 steps"),
+]
+
+
+def test_what_cannot_be_computed_again_is_one_line(digits, typed):
+    for flags, said in WRONG:
+        ended = typed("scripts.replay", "r", *flags)
+        assert ended.returncode == 2
+        assert said in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    ended = typed("scripts.replay", "nothing", "--steps=1:2")
+    assert ended.returncode == 2 and len(ended.stderr.strip().splitlines()) == 1
+    assert digits.is_dir()
+
+
+def test_a_lesson_has_no_trials(tmp_path, typed):
+    ended = typed("experiments.gradient", "--workdir=lesson", "--noplot")
+    assert ended.returncode == 0, ended.stderr
+    with pytest.raises(Refusal, match="is a lesson"):
+        replays.recorded(tmp_path / "lesson", None)
