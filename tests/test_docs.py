@@ -45,6 +45,22 @@ def test_a_problem_of_ones_own_is_trained_as_written(block, capsys):
     assert value > 0.8 if "accuracy" in block else 0.0 < value < 2.2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block",
+    re.findall(
+        r"```python\n(.*?)```",
+        (ROOT / "docs" / "diagnostics.md").read_text(),
+        re.DOTALL,
+    ),
+    ids=["function", "memory", "library", "tracker"],
+)
+def test_a_diagnostic_is_measured_as_written(block, capsys):
+    exec(compile(block, "diagnostics.md", "exec"), {"__name__": "page"})
+    said = capsys.readouterr().out
+    assert said.strip() and "nan" not in said
+
+
 @pytest.fixture
 def mine(tmp_path):
     (tmp_path / "mine.py").write_text(AGREEING)

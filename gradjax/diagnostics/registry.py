@@ -17,6 +17,7 @@ from gradjax.diagnostics.curved_noise import (
     curved_noise_scale_memory,
     takeuchi,
 )
+from gradjax.diagnostics.directional import batch_sharpness
 from gradjax.diagnostics.gradient_tests import gradient_tests
 from gradjax.diagnostics.histograms import log_histograms
 from gradjax.diagnostics.layers import layer_sharpness
@@ -33,7 +34,6 @@ from gradjax.diagnostics.norms import (
     layer_norms,
     spectral_norms,
 )
-from gradjax.diagnostics.sharpness import batch_sharpness
 from gradjax.diagnostics.signal import cabs, signal_to_noise
 from gradjax.diagnostics.trace import hutchpp_trace, trace
 from gradjax.diagnostics.warm import (

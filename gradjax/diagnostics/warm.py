@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradjax.diagnostics.directional import directional_sharpness
 from gradjax.diagnostics.eigenvalues import (
     Eigenvalues,
     smallest_eigenvalue,
@@ -15,7 +16,6 @@ from gradjax.diagnostics.preconditioned import (
     preconditioned_eigenvalues,
 )
 from gradjax.diagnostics.products import Loss
-from gradjax.diagnostics.sharpness import directional_sharpness
 from gradjax.types import Batch, Key, Params
 
 Values = dict[str, jax.Array]

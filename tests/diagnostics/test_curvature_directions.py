@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from gradjax import Refusal
 from gradjax.diagnostics.critical import critical_sharpness
-from gradjax.diagnostics.sharpness import batch_sharpness, directional_sharpness
+from gradjax.diagnostics.directional import batch_sharpness, directional_sharpness
 from tests.diagnostics.curvature_nets import dense_hessian, net, quadratic, rotated
 
 

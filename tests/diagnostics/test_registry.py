@@ -99,3 +99,10 @@ def test_the_whole_split_gives_the_gradient_of_the_split(network):
     grads = jax.grad(lambda p: network.loss(p, every, jax.random.key(0))[0])(params)
     squares = sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads))
     np.testing.assert_allclose(found, jnp.sqrt(squares), rtol=1e-5)
+
+
+def test_public_names_are_functions_and_not_their_modules():
+    for name in gradjax.diagnostics.__all__:
+        found = getattr(gradjax.diagnostics, name)
+        assert not inspect.ismodule(found), name
+        assert found is DIAGNOSTICS or inspect.getdoc(found)
