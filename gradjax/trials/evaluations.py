@@ -98,7 +98,7 @@ def _metrics(results: Results, trial: int, blocks: BlockRange) -> dict[str, floa
 
 def _params(results: Results, trial: int) -> Any:
     """Returns the present parameters of a trial, as they are evaluated."""
-    state = jax.tree.map(lambda x: x[trial], results.state.train)
+    state = jax.tree.map(lambda x: np.array(x[trial]), results.state.train)  # a copy
     if not optimizers.has_eval_params(results.plan.optimizer):
         return state.params
     return jax.device_get(evaluation.eval_params(results.plan, state))

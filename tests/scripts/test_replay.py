@@ -50,7 +50,7 @@ def test_a_window_of_a_run_has_its_losses_bit_for_bit(digits):
         assert recorded[step] == value
     norms = made.trace["layer_norms.total_grads_norm"]
     assert norms.steps[~np.isnan(norms.values)].tolist() == list(range(11, 18))
-    far = made.trace["distances.distance"]
+    far = made.trace["distances.from_start"]
     assert far.steps[~np.isnan(far.values)].tolist() == [11, 14, 17]
 
 
