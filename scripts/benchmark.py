@@ -1,4 +1,4 @@
-"""Times gradjax: `python -m scripts.benchmark single`, `sweep` or `precision`.
+"""Times gradjax: `python -m scripts.benchmark single|sweep|precision|diagnostics`.
 
 `single`: every rival trains the same network on the same data in its own process. In a
 round the rivals train the same number of steps one after another, in an order that
@@ -10,7 +10,8 @@ any device that jax finds, and needs none of the rivals; on a GPU use `sweep
 --case=widths --trials=1024`.
 
 `precision`: networks that compute in float32 and in bfloat16 train in turn, as rivals
-do in `single`. It runs on the CPU and needs none of the rivals.
+do in `single`. `diagnostics`: so do runs with and without diagnostics. Both run on the
+CPU and need none of the rivals.
 
 `single` and `sweep` need the extra `[benchmark]`. Each writes a page under
 runs/results, and with `--write` the committed page of docs/results in its place.
@@ -93,14 +94,20 @@ CASES = {
 }
 
 
-PRECISIONS = {
-    name: tuple(
-        case._replace(rivals=("gradjax_run", "gradjax_bfloat16"))
-        for case in cases
-        if not case.settings.with_accuracy
-    )
-    for name, cases in CASES.items()
-}
+def _ours(*rivals: str) -> dict[str, tuple[Case, ...]]:
+    """Returns the cases with rivals that are gradjax in another form."""
+    return {
+        name: tuple(
+            case._replace(rivals=("gradjax_run", *rivals))
+            for case in cases
+            if not case.settings.with_accuracy
+        )
+        for name, cases in CASES.items()
+    }
+
+
+PRECISIONS = _ours("gradjax_bfloat16")
+DIAGNOSTICS = _ours("gradjax_layer_norms", "gradjax_sharpness", "gradjax_noise_scale")
 
 
 def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
@@ -131,7 +138,7 @@ def run(models: list[str], num_rounds: int, what: str, out: Path) -> None:
     Args:
       models: names in CASES.
       num_rounds: the number of timed rounds.
-      what: "single", or "precision" to compare float32 with bfloat16.
+      what: "single"; "precision" to compare float32 with bfloat16; or "diagnostics".
       out: the page.
 
     Raises:
@@ -141,7 +148,7 @@ def run(models: list[str], num_rounds: int, what: str, out: Path) -> None:
     if what == "single":
         _check_rivals()
     _check_place(out)
-    known = CASES if what == "single" else PRECISIONS
+    known = {"single": CASES, "precision": PRECISIONS, "diagnostics": DIAGNOSTICS}[what]
     cases = [case for model in models for case in known[model]]
     names = dict.fromkeys(case.inputs for case in cases)
     inputs = {name: INPUTS[name]() for name in names}
@@ -213,7 +220,8 @@ def _parser() -> argparse.ArgumentParser:
     }
     parser = argparse.ArgumentParser(
         prog="benchmark",
-        description="python -m scripts.benchmark single|sweep|precision [flags]: times"
+        description="python -m scripts.benchmark single|sweep|precision|diagnostics"
+        " [flags]: times"
         " gradjax, flax, Keras and PyTorch. `single --help` lists the flags of single.",
         **quiet,
     )
@@ -221,7 +229,8 @@ def _parser() -> argparse.ArgumentParser:
     single = what.add_parser("single", help="one training run", **quiet)
     sweep = what.add_parser("sweep", help="many learning rates", **quiet)
     precision = what.add_parser("precision", help="float32 and bfloat16", **quiet)
-    for parser_ in (single, precision):
+    measured = what.add_parser("diagnostics", help="with and without them", **quiet)
+    for parser_ in (single, precision, measured):
         parser_.add_argument(
             "--model",
             type=_names(CASES, "model"),

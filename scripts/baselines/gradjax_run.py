@@ -26,6 +26,7 @@ def make(
     inputs: np.ndarray,
     targets: np.ndarray,
     precision: str = "float32",
+    diagnostics: str | None = None,
 ) -> Rival:
     """Compiles the initialisation and the segments of `gradjax.run`."""
     problem = problem_of(settings, inputs, targets, precision)
@@ -37,6 +38,7 @@ def make(
         num_steps=size * _NUM_BLOCKS,
         batch_size=settings.batch_size,
         eval_every=size,
+        diagnostics=diagnostics,
     )
     devices.use(devices.threads_for(program))  # as a command does
     made = lanes.lanes(program, num_devices=1)

@@ -14,6 +14,9 @@ from scripts.baselines.worker import NUM_TRIED
 LABELS = {
     "gradjax_run": "gradjax",
     "gradjax_bfloat16": "gradjax, `--precision=bfloat16`",
+    "gradjax_layer_norms": "`layer_norms(every=10)`",
+    "gradjax_noise_scale": "`noise_scale(every=50)`",
+    "gradjax_sharpness": "`sharpness(every=20, num_products=6)`",
     "bare_scan": "the same gradient and update, bare `lax.scan`",
     "flax_loop": "flax, loop over a jitted step",
     "keras_fit": "Keras on JAX, `fit`",
@@ -23,6 +26,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _RIVALS = ("keras", "torch")
 _PAGES = {  # title, types of numbers, further packages
     "single": ("One training run: gradjax and its rivals", "float32", _RIVALS),
+    "diagnostics": ("One training run with and without diagnostics", "float32", ()),
     "precision": (
         "One training run: float32 and bfloat16",
         "parameters and losses in float32, the network in float32 or in bfloat16",
@@ -51,7 +55,7 @@ def header(flags: str, num_rounds: int, inputs: list[str], what: str = "single")
       flags: of the command.
       num_rounds: the number of timed rounds.
       inputs: what the data are.
-      what: "single" or "precision", the first word of the command.
+      what: "single", "precision" or "diagnostics", the first word of the command.
     """
     title, numbers, rivals = _PAGES[what]
     packages = (*_PACKAGES, *rivals)

@@ -18,7 +18,8 @@ import numpy as np
 from gradjax.trials import cores, devices
 from scripts.baselines import Round, Settings
 
-_OURS = ("gradjax_run", "gradjax_bfloat16")
+_DIAGNOSTICS = ("gradjax_layer_norms", "gradjax_noise_scale", "gradjax_sharpness")
+_OURS = ("gradjax_run", "gradjax_bfloat16", *_DIAGNOSTICS)
 NUM_TRIED = 2  # rounds with each number of threads, after one that is not counted
 # XLA, PyTorch and the libraries below them read their number of threads from these.
 _VARIABLES = ("NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

@@ -191,7 +191,7 @@ def test_the_checker_finds_the_gradient_right(name, problem):
         size = 1 if name in SHIFTED | DROPPED else 32
         batch, key = batch_of(problem, size), jax.random.key(1)
         check = gradjax.check_gradient(
-            problem.loss, params, batch, key, num_directions=4
+            problem.loss, params, batch, key, num_directions=2 if size == 1 else 4
         )
     assert check.is_right, f"\n{check}"
 

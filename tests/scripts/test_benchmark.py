@@ -66,6 +66,16 @@ def test_every_network_is_timed_in_both_precisions():
         assert set(case.rivals) <= set(table.LABELS)
 
 
+def test_every_network_is_timed_with_and_without_diagnostics():
+    assert set(benchmark.DIAGNOSTICS) == set(benchmark.CASES)
+    for (case,) in benchmark.DIAGNOSTICS.values():
+        assert case.rivals[0] == "gradjax_run" and len(case.rivals) == 4
+        assert set(case.rivals) <= set(table.LABELS)
+        for rival in case.rivals[1:]:
+            made = importlib.import_module(f"scripts.baselines.{rival}").DIAGNOSTICS
+            assert made.startswith(rival.removeprefix("gradjax_"))
+
+
 @pytest.mark.parametrize(("precision", "is_rounded"), [("bfloat16", 1), ("float32", 0)])
 def test_a_network_of_the_benchmark_computes_in_its_precision(precision, is_rounded):
     images, labels = np.zeros((10, 28, 28, 1), np.uint8), np.arange(10, dtype=np.int32)

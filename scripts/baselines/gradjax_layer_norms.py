@@ -1,0 +1,12 @@
+"""gradjax with norms of each layer every 10 steps, otherwise as `gradjax_run`."""
+
+import numpy as np
+
+from scripts.baselines import Rival, Settings, gradjax_run
+
+DIAGNOSTICS = "layer_norms(every=10)"
+
+
+def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
+    """Compiles what `gradjax_run` compiles, with a diagnostic."""
+    return gradjax_run.make(settings, inputs, targets, diagnostics=DIAGNOSTICS)
