@@ -47,21 +47,31 @@ _most_resident = [_PROGRAMS_BYTES]
 
 
 def pytest_configure(config):
-    """Compiles in less time in `make test`, which leaves out the slow tests.
+    """Compiles in less time, because programs of tests run for milliseconds.
 
-    Programs of tests run for milliseconds and are compiled for seconds, so XLA need not
-    optimize them: that takes less than half of the time. The settings are environment
-    variables, which the commands that a test starts inherit. `make test-all` compiles
-    as users do.
+    Without most of XLA's optimizations a program is compiled in less than half of the
+    time. The settings are environment variables, which the commands that a test starts
+    inherit. Tests with the mark `optimized` are compiled as users do, unless the slow
+    tests are left out.
     """
-    if config.option.markexpr != "not slow":
+    _optimize(False)
+    if not _is_quick(config):
         return
-    jax.config.update("jax_disable_most_optimizations", True)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
     if not hasattr(config, "workerinput"):  # workers inherit the variables
         flags = f"{os.environ.get('XLA_FLAGS', '')} {_FASTER_TO_COMPILE}".strip()
         if _starts_with(XLA_FLAGS=flags):
             os.environ["XLA_FLAGS"] = flags
+
+
+def _is_quick(config):
+    """Whether the slow tests are left out, as in `make test`."""
+    return config.option.markexpr == "not slow"
+
+
+def _optimize(is_on):
+    """Compiles with or without XLA's optimizations from now on, in commands as well."""
+    jax.config.update("jax_disable_most_optimizations", not is_on)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "false" if is_on else "true"
 
 
 def _starts_with(**environment):
@@ -91,17 +101,18 @@ def _forget_compiled_programs():
     _release()
 
 
-@pytest.fixture(scope="module")
-def compiled_quickly():
-    """Compiles without most optimizations, also in `make test-all`.
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_in_module(request):
+    """Optimizes a module with the mark `optimized`, with what its fixtures compile."""
+    is_on = request.node.get_closest_marker("optimized") is not None
+    _optimize(is_on and not _is_quick(request.config))
 
-    For matrices of many small programs, whose numbers do not depend on how they are
-    compiled, it takes two thirds of the time.
-    """
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+
+@pytest.fixture(autouse=True)
+def _compiled(request, _compiled_in_module):
+    """Optimizes a test with the mark `optimized`."""
+    is_on = request.node.get_closest_marker("optimized") is not None
+    _optimize(is_on and not _is_quick(request.config))
 
 
 @pytest.fixture(autouse=True)

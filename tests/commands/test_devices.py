@@ -27,6 +27,8 @@ from gradjax.problems import images, text
 from gradjax.trials import cores, devices
 from gradjax.types import Options, Sweep
 
+pytestmark = pytest.mark.optimized
+
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("alpha", "beta", "gamma")
 TINY = {

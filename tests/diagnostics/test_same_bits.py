@@ -12,6 +12,8 @@ from gradjax.problems import language as languages
 from gradjax.trials import batches, lanes
 from gradjax.types import Diagnostic
 
+pytestmark = pytest.mark.optimized
+
 WIDTHS = (1, 2, 16)
 TEXT = "the quick brown fox jumps over the lazy dog. " * 20
 

@@ -20,8 +20,6 @@ from gradjax.errors import Refusal
 from gradjax.optimizers import OPTIMIZERS
 from gradjax.trials import batches, lanes
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NUM_STEPS = 30
 SCHEDULE = "warmup_linear(warmup=0, end=0.5)"
 # name -> (steps, rate) within which the loss halves. Not here: 30 steps at 0.1; a rate

@@ -15,8 +15,6 @@ from gradjax.errors import Refusal
 from gradjax.optimizers import OPTIMIZERS
 from gradjax.trials import batches, lanes
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 ARGUMENTS = {
     "dpsgd": "(l2_norm_clip=10.0, noise_multiplier=0.001)",
     # A first step of 1e-6 rounds to nothing in bfloat16.

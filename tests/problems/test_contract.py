@@ -176,6 +176,7 @@ def test_the_gradient_equals_central_differences(name):
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
 @pytest.mark.slow
+@pytest.mark.optimized  # it runs for longer than it is compiled
 def test_the_checker_finds_the_gradient_right(name, problem):
     """A network's in float64 and off the start: there background meets relu's kink.
 

@@ -12,6 +12,8 @@ from gradjax.training import loop
 from scripts import replay as script
 from scripts.sweep import experiment_of
 
+pytestmark = pytest.mark.optimized
+
 WINDOW = (11, 17)
 
 

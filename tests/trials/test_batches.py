@@ -19,6 +19,8 @@ from gradjax.data import arrays
 from gradjax.training import blocks
 from gradjax.trials import batches, cores, lanes
 
+pytestmark = pytest.mark.optimized
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = 23  # no batch size divides it
 NUM_STEPS, EVERY = 103, 20  # the last block and the last interval are shorter
