@@ -18,6 +18,7 @@ class Flag(NamedTuple):
     kind: str  # string, integer, float, boolean, or strings (it may be repeated)
     help: str
     default: Any = None
+    words: tuple[str, ...] = ()  # further values of a boolean flag
 
 
 Groups = dict[str, list[Flag]]  # title -> flags, as --help shows them
@@ -64,6 +65,14 @@ OUTPUT = [
     Flag("overwrite", "boolean", "replace an existing record in the folder", False),
     Flag("plot", "boolean", "draw the picture", True),
 ]
+_PLOT = Flag(
+    "plot",
+    "boolean",
+    "draw the pictures; --plot=dashboard also draws dashboard.png, with a panel for the"
+    " loss, the learning rate and each diagnostic, for a finished record, too",
+    True,
+    words=("dashboard",),
+)
 _TRAINING = {
     "Training": [
         OPTIMIZER,
@@ -122,7 +131,8 @@ _TRAINING = {
         ),
     ],
     "Output": [
-        *OUTPUT,
+        *(one for one in OUTPUT if one.name != _PLOT.name),
+        _PLOT,
         Flag(
             "trace_every",
             "integer",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gradjax import records
-from gradjax.commands.train import command_line, no_picture, spoken
+from gradjax.commands.drawing import no_picture
+from gradjax.commands.train import command_line, spoken
 from gradjax.errors import Refusal
 from gradjax.records import lesson as stored
 from gradjax.records import sources

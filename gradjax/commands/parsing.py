@@ -28,6 +28,9 @@ def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
     }
     names = [flag.name for group in groups.values() for flag in group]
     for flag in [flag for group in groups.values() for flag in group]:
+        if flag.words:
+            _define_with_words(flag, values)
+            continue
         define[flag.kind](flag.name, flag.default, flag.help, flag_values=values)
     absl_flags.DEFINE_boolean("help", False, "show this", flag_values=values)
     absl_flags.DEFINE_string("flagfile", "", "flags from a file", flag_values=values)
@@ -40,6 +43,32 @@ def parse(argv: list[str], groups: Groups) -> dict[str, Any]:
             f"{rest[0]!r} is no flag; did you mean --{rest[0].lstrip('-')}=...?"
         )
     return {name: _checked(name, values[name].value) for name in (*names, "help")}
+
+
+class _WithWords(absl_flags.ArgumentParser):
+    """Parses a boolean flag that also takes some words: --plot, --noplot, --plot=w."""
+
+    def __init__(self, words: tuple[str, ...]):
+        super().__init__()
+        self._words = words
+
+    def parse(self, argument: Any) -> bool | str:
+        """Returns True, False or one of the words."""
+        if argument in self._words:
+            return argument
+        try:
+            return absl_flags.BooleanParser().parse(argument)
+        except ValueError as error:
+            words = ", ".join(("true", "false", *self._words))
+            raise ValueError(f"expected one of {words}") from error
+
+
+def _define_with_words(flag: Flag, values: absl_flags.FlagValues) -> None:
+    parser = _WithWords(flag.words)
+    one = absl_flags.Flag(
+        parser, None, flag.name, flag.default, flag.help, boolean=True
+    )
+    absl_flags.DEFINE_flag(one, values)
 
 
 def _checked(name: str, value: Any) -> Any:

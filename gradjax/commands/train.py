@@ -14,25 +14,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gradjax import records
-from gradjax.commands import signals
+from gradjax.commands import drawing, signals
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of
 from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
-from gradjax.problems import state as states
 from gradjax.records import store as stored
 from gradjax.records.inspection import environments
 from gradjax.report import (
     announce,
-    pictures,
     progress,
     summary,
     table,
     terminal,
     trained,
 )
-from gradjax.report.trained import Trained
 from gradjax.sweeps import choose, extended, longer, rounds
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.rounds import Context, Reporter
@@ -67,6 +64,7 @@ def train(
         Refusal: bad input; another plan in the folder; a full disk.
         Interrupted: a signal requested a stop; the segment is finished and stored.
     """
+    drawing.check(options.plot)
     job = job_of(what, settings, asked, options, may_restart)
     if options.workdir is None:
         job.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -84,12 +82,6 @@ def train(
             return _run(job, store, options, stop_requested)
     finally:
         stored.close(store)
-
-
-def no_picture(error: Exception) -> str:
-    """Returns the line that a picture could not be drawn, without its end."""
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return f"no picture is drawn ({reason}); the results are stored"
 
 
 def command_line(name: str) -> str:
@@ -133,9 +125,10 @@ def _run(
         kept = _read_summary(job.folder)
         if _is_of(kept, store, groups):
             table.show(kept)
-            if options.plot and not (job.folder / "curves.png").is_file():
+            if missing := drawing.makers(options.plot, job.folder):
                 won = summary.winner(done, fresh)
-                _draw(job, done, won, trained.load(job.lanes, store, won))
+                loaded = trained.load(job.lanes, store, won)
+                drawing.draw(job, done, won, loaded, missing)
             how = "is finished already; --overwrite trains again"
             terminal.say(f"{spoken(job.folder)} {how}")
             return kept
@@ -180,49 +173,13 @@ def _write_results(
     found["request"] = choose.request([*done, *fresh])
     files = {name: of for one in reports.values() for name, of in one.files.items()}
     with named_disk_errors(job.folder):
-        for name in ("curves.png", "sensitivity.png"):  # of fewer trials
+        for name in drawing.NAMES:  # of fewer trials
             (job.folder / name).unlink(missing_ok=True)
         for name, content in files.items():
             write_bytes(job.folder / name, content)
         write_json(job.folder / "summary.json", found)
-    if options.plot:
-        _draw(job, done, won, loaded)
+    drawing.draw(job, done, won, loaded, drawing.makers(options.plot))
     return found
-
-
-def _draw(
-    job: Job, done: list[GroupResult], won: summary.Winner, loaded: Trained
-) -> None:
-    """Draws the pictures; a failure is one line, because all results are stored."""
-    try:
-        files = _pictures(job, done, won, loaded)
-    except Exception as error:
-        terminal.say(f"{no_picture(error)}, and the same command draws it later")
-        return
-    with named_disk_errors(job.folder):
-        for name, content in files.items():
-            write_bytes(job.folder / name, content)
-
-
-def _title(job: Job) -> str:
-    """Returns the problem, the number of steps and the batch size, for a title."""
-    plan = job.program.plan
-    batch = "" if plan.batch_size is None else f" of {plan.batch_size}"
-    return f"{name_of(job.settings)}, {plan.num_steps:,} steps{batch}"
-
-
-def _pictures(
-    job: Job, done: list[GroupResult], won: summary.Winner, loaded: Trained
-) -> dict[str, bytes]:
-    if job.space.dimensions:
-        return pictures.of_sweep(_title(job), done)
-    examples = None
-    for one in list(loaded.values())[:1]:
-        examples = states.examples(*one)
-    settings = job.settings
-    title = f"{name_of(settings)}: {settings.optimizer}, {settings.schedule}"
-    epoch_steps = sizes.epoch_steps(job.problem.data, settings.batch_size)
-    return pictures.of_run(title, won, epoch_steps, examples)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ A run is a sweep of one trial, and both have the same format.
     catalogue.json  only for ratings: names of users and items, and who rated what
     tokenizer.json  only for texts: the tokenizer, in the format of `tokenizers`
     curves.png      the picture; a sweep over a number also has sensitivity.png
+    dashboard.png   only with --plot=dashboard
     summary.json    the results; written last, so it marks a finished record
 
 A lesson has plan.json, trace.npz, its pictures and summary.json.

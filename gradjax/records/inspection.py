@@ -11,7 +11,7 @@ from gradjax.records.durable import PARTIAL
 from gradjax.records.plan import PLAN, is_copy, read_plan
 
 JOURNAL = journal.FILE
-_PICTURES = ("sensitivity.png", "curves.png")
+_PICTURES = ("sensitivity.png", "curves.png", "dashboard.png")
 REPORT = ("summary.json", *_PICTURES, "tokenizer.json", "catalogue.json")
 LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
 _FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)

@@ -52,7 +52,7 @@ class Options(NamedTuple):
 
     workdir: str | None = None  # None: runs/<experiment>/<readable-name>
     overwrite: bool = False
-    plot: bool = True
+    plot: bool | str = True  # "dashboard": with dashboard.png beside the others
 
 
 class Run(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 import gradjax
-from gradjax.commands import lesson, train
+from gradjax.commands import drawing, lesson
 from gradjax.plots import paths
 from gradjax.types import LessonResult, Options
 
@@ -32,8 +32,8 @@ def test_a_failed_picture_is_one_line_and_the_same_command_draws_it(
     flags, typed, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(train.pictures, "of_run", broken)
-        patch.setattr(train.pictures, "of_sweep", broken)
+        patch.setattr(drawing.pictures, "of_run", broken)
+        patch.setattr(drawing.pictures, "of_sweep", broken)
         done = typed("experiments.mnist", *flags)
     assert (done.returncode, done.stderr) == (0, "")
     line = "no picture is drawn (RuntimeError: Expected end of text, found '$')"
