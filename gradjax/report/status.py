@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,15 @@ from gradjax.report.terminal import duration, number
 
 _ENDED = ("finished", "diverged", "stopped early", "stopped", "set aside")
 _LOSS = ("loss", -1.0)  # ranks the trials of records that do not name a curve
+
+
+class Best(NamedTuple):
+    """The best last value of the curve that ranks the trials."""
+
+    trial: str  # its id
+    curve: str
+    value: float
+    step: int
 
 
 def rows(folder: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:
@@ -30,19 +39,55 @@ def rows(folder: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:
     """
     is_trials = opening.kind_of(folder) == "trials"
     found = stored.status(folder, say=None if is_trials else say)
-    settings = found["plan"].get("settings", {})
-    listed = [("experiment", str(settings.get("experiment", "unknown")))]
+    listed = []
     if is_trials:
         store = opening.open_to_read(folder, say=say)
-        trials = list(reading.rows(store).values())
-        listed += [
-            ("trials", _how_far(trials)),
-            ("time", _how_long(store, trials)),
-            ("best so far", _best(store, {one["trial"]: one for one in trials})),
-        ]
+        trials = reading.rows(store)
+        listed = rows_of_trials(store, trials, best_of(store, trials))
+    return [*_experiment(found), *listed, *rows_of_folder(found)]
+
+
+def rows_of_trials(
+    store: Any, trials: dict[str, dict[str, Any]], best: Best | None
+) -> list[tuple[str, str]]:
+    """Returns (name, value) of each line about the trials of a record.
+
+    Args:
+      store: open to read.
+      trials: what `reading.rows` returns of it.
+      best: what `best_of` returns of both.
+    """
+    listed = list(trials.values())
+    return [
+        ("trials", _how_far(listed)),
+        ("time", _how_long(store, listed)),
+        ("best so far", _best_words(store, trials, best)),
+    ]
+
+
+def share_of(store: Any, trials: dict[str, dict[str, Any]]) -> float:
+    """Returns the share of the steps of all listed trials that is done, in [0, 1]."""
+    records = reading.segment_records(store).values()
+    total = max((one["num_steps"] for one in records), default=0)
+    if not total or not trials:
+        return 0.0
+    done = [
+        total if one["status"] in _ENDED else min(one.get("steps") or 0, total)
+        for one in trials.values()
+    ]
+    return sum(done) / (total * len(done))
+
+
+def _experiment(found: dict[str, Any]) -> list[tuple[str, str]]:
+    settings = found["plan"].get("settings", {})
+    return [("experiment", str(settings.get("experiment", "unknown")))]
+
+
+def rows_of_folder(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns (name, value) of what `store.status` says of a folder."""
     owner = found["owner"]
     by = f"process {owner['pid']} on {owner['host']}" if owner else "no process"
-    listed += [
+    listed = [
         ("written by", by),
         ("segments", f"{found['num_segments']:,}"),
         ("size", f"{found['num_bytes'] / 1e6:,.1f} MB"),
@@ -80,10 +125,14 @@ def _how_long(store: Any, trials: list[dict[str, Any]]) -> str:
     return f"{duration(spent)} so far, about {duration(spent / taken * left)} left"
 
 
-def _best(store: Any, trials: dict[str, dict[str, Any]]) -> str:
-    """Returns the best last value of all trials that have not diverged.
+def best_of(store: Any, trials: dict[str, dict[str, Any]]) -> Best | None:
+    """Returns the best last value of all trials that have not diverged, if any.
 
     The curve and its sign are those of `choose.ranking_curve`.
+
+    Args:
+      store: open to read.
+      trials: what `reading.rows` returns of it.
     """
     segments = stored.committed_segments(store).values()
     named = [one["ranked_by"] for one in segments if "ranked_by" in one]
@@ -100,14 +149,22 @@ def _best(store: Any, trials: dict[str, dict[str, Any]]) -> str:
         if np.isfinite(last[0]) and trials[trial]["status"] != "diverged"
     }
     if not sound:
-        return "no trial has a value yet"
+        return None
     best = max(sound, key=lambda trial: sign * sound[trial][0])
-    value, step = sound[best]
-    at = _setting(store, best, trials[best])
-    return f"{ranking.replace('_', ' ')} {number(value)} at step {step:,}: {at}"
+    return Best(best, ranking, *sound[best])
 
 
-def _setting(store: Any, trial: str, row: dict[str, Any]) -> str:
+def _best_words(
+    store: Any, trials: dict[str, dict[str, Any]], best: Best | None
+) -> str:
+    if best is None:
+        return "no trial has a value yet"
+    at = setting_of(store, best.trial, trials[best.trial])
+    value = f"{number(best.value)} at step {best.step:,}"
+    return f"{best.curve.replace('_', ' ')} {value}: {at}"
+
+
+def setting_of(store: Any, trial: str, row: dict[str, Any]) -> str:
     """Returns the optimizer and the point of a trial."""
     for event in stored.events(store):
         if trial in event.get("ids", ()):
