@@ -24,6 +24,7 @@ from gradjax.types import Series
 from gradjax.types.comparisons import Outcome
 
 _MOST_POINTS = 100_000  # of all curves together: 0.53 MB
+_MOST_MEASURED = 30  # diagnostics whose curves a problem keeps
 _MOST_OF_A_CURVE, _FEWEST_OF_A_CURVE = 200, 20
 
 
@@ -43,7 +44,7 @@ def content(
       {"title", "facts", "across", "speedups", "problems": [{"name", "metric",
       "chosenBy", "direction", "baseline", "optimizers", "answer", "caption",
       "columns", "rows", "pairs", "notes", "rules", "departures", "target", "trials",
-      "axes", "bestOf", "overtakings", "basins", "sensitivities",
+      "measured", "axes", "bestOf", "overtakings", "basins", "sensitivities",
       "withoutBestOf"}]}. A number that is not finite is null. Curves are little-endian
       float32 as base64, with NaN after the end of a run.
     """
@@ -84,6 +85,7 @@ def _problem(table: Table, num_points: int) -> dict[str, Any]:
         "departures": [rule._asdict() for rule in table.rules if rule.is_kept is False],
         "target": None if target is None else target._asdict(),
         "trials": _trials(table, axes, num_points),
+        "measured": _measured_names(table),
         "axes": axes,
         "bestOf": best_of(table),
         "overtakings": overtakings(table),
@@ -120,7 +122,34 @@ def _trials(table: Table, axes: list[str], num_points: int) -> list[dict[str, An
         curves = [table.outcomes[k].curve for k in own]
         for k, curve in zip(own, on_common_steps(curves, num_points), strict=True):
             drawn[k] = _curve(table.outcomes[k], curve, axes)
+        for name in _measured_names(table):
+            _add_measured(drawn, own, name, table, axes)
     return [one | _trial(of) for one, of in zip(drawn, table.outcomes, strict=True)]
+
+
+def _measured_names(table: Table) -> list[str]:
+    """Returns the diagnostics of the fresh seeds, at most thirty."""
+    found = {name for one in table.outcomes for name in one.measured or ()}
+    return sorted(found)[:_MOST_MEASURED]
+
+
+def _add_measured(
+    drawn: list[dict[str, Any]],
+    own: list[int],
+    name: str,
+    table: Table,
+    axes: list[str],
+) -> None:
+    """Adds the curves of one diagnostic to the seeds of one optimizer."""
+    known = [k for k in own if name in (table.outcomes[k].measured or {})]
+    curves = [(table.outcomes[k].measured or {})[name] for k in known]
+    fresh = sum(one.role == "fresh" for one in table.outcomes)
+    count = _MOST_POINTS // max(fresh * len(_measured_names(table)), 1)
+    count = min(max(count, _FEWEST_OF_A_CURVE), _MOST_OF_A_CURVE)
+    for k, curve in zip(known, on_common_steps(curves, count), strict=True):
+        packed = _curve(table.outcomes[k], curve, axes)
+        own_values = {part: packed[part] for part in ("axis", "values")}
+        drawn[k].setdefault("measured", {})[name] = own_values
 
 
 def _trial(one: Outcome) -> dict[str, Any]:

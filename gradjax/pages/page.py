@@ -24,7 +24,15 @@ LIBRARIES = {
 }
 
 # The scripts of the page, in their order; each uses those before it.
-SCRIPTS = ("core.js", "table.js", "curves.js", "search.js", "across.js", "start.js")
+SCRIPTS = (
+    "core.js",
+    "table.js",
+    "curves.js",
+    "measured.js",
+    "search.js",
+    "across.js",
+    "start.js",
+)
 
 
 def page(content: Mapping[str, Any], pictures: Mapping[str, str]) -> str:

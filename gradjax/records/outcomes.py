@@ -184,10 +184,37 @@ def _with_curves(
                 at = parts[curve].setdefault(str(trial), [])
                 at.append((steps[own], values[own]))
     curves = parts[f"validation_{name}"] or parts[name]
+    pairs = zip(ids, found, strict=True)
+    measured = _measured(store, {trial for trial, one in pairs if one.role == "fresh"})
     return [
-        one._replace(curve=_joined(curves[trial])) if trial in curves else one
+        one._replace(
+            curve=_joined(curves[trial]) if trial in curves else one.curve,
+            measured=measured.get(trial),
+        )
         for one, trial in zip(found, ids, strict=True)
     ]
+
+
+def _measured(store: Any, trials: set[str]) -> dict[str, dict[str, Series]]:
+    """Returns trial -> diagnostic -> its curve, without those of single layers."""
+    names = {
+        path.split("/", 2)[2]
+        for _, _, arrays in reading.segments(store)
+        for path in arrays
+        if path.startswith("measured/")
+    }
+    names = {one for one in names if not reading.is_of_layer(one)}
+    parts: dict[str, dict[str, list[Any]]] = {}
+    for ids, name, steps, values in reading.curves(store, trials) if names else ():
+        if name in names:
+            for trial in np.unique(ids):
+                own = ids == trial
+                at = parts.setdefault(str(trial), {}).setdefault(name, [])
+                at.append((steps[own], values[own]))
+    return {
+        trial: {name: _joined(own[name]) for name in sorted(own)}
+        for trial, own in parts.items()
+    }
 
 
 def _joined(parts: list[Any]) -> Series:

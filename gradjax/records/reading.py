@@ -74,6 +74,11 @@ def curves(store: Any, trials: set[str] | None = None) -> Iterator[tuple[Any, ..
             yield trial[is_seen], name, steps[is_seen], values[is_seen]
 
 
+def is_of_layer(name: str) -> bool:
+    """Returns whether a curve is that of one layer, or of one place of an array."""
+    return "/" in name or name.rpartition(".")[2].isdecimal()
+
+
 def trace_of(store: Any, trial: str) -> dict[str, Series]:
     """Returns the curves of one trial: values f32[points]."""
     parts: dict[str, list[tuple[Any, Any]]] = {}

@@ -75,11 +75,6 @@ def look(folder: Path) -> Look | None:
     return Look(str(folder), state, share, rows, _sorted(curves), words)
 
 
-def is_of_layer(name: str) -> bool:
-    """Returns whether a curve is that of one layer, or of one place of an array."""
-    return "/" in name or name.rpartition(".")[2].isdecimal()
-
-
 def resampled(series: Series, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns at most `count` points of a curve: means over equal parts of its points.
 
@@ -151,6 +146,6 @@ def _sorted(curves: dict[str, Series]) -> dict[str, Series]:
 def _place(name: str) -> tuple[int, int]:
     if name in _FIRST:
         return 0, _FIRST.index(name)
-    if is_of_layer(name):
+    if reading.is_of_layer(name):
         return 4, 0
     return (3 if "." in name else 2 if name == "learning_rate" else 1), 0

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gradjax.report.look import Look, heights, is_of_layer, resampled
+from gradjax.records.reading import is_of_layer
+from gradjax.report.look import Look, heights, resampled
 from gradjax.report.terminal import number
 from gradjax.types import Series
 

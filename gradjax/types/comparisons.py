@@ -35,6 +35,8 @@ class Outcome(NamedTuple):
     chosen_at: str = ""  # the problem and budget at which its setting was chosen; "":
     # its own
     study: int = 0  # which of the independent tunings of the optimizer it belongs to
+    measured: Mapping[str, Series] | None = None  # diagnostic -> its curve, of a fresh
+    # seed; those of single layers are left out
 
 
 class Metric(NamedTuple):

@@ -85,6 +85,8 @@ report.learningCurves = (() => {
     return `${d.optimizer}, ${d.count} seeds${lost}\n${at}: ${median}\nfrom ${d.low.toPrecision(4)} to ${d.high.toPrecision(4)}`;
   };
 
+  report.bandOf = bandOf;
+  report.pointsOf = pointsOf;
   return (problem, place) => {
     const fresh = problem.trials.filter((trial) => trial.role === "fresh" && (trial.values || trial.value === null));
     if (!fresh.some((trial) => trial.values)) return null;

@@ -1,12 +1,13 @@
 // Draws all charts, and opens the curves of a row.
 "use strict";
 (() => {
-  const { data, learningCurves, searchPanels, profiles, drawInTurn, drawAll, redrawAll } = report;
+  const { data, learningCurves, measuredCurves, searchPanels, profiles, drawInTurn, drawAll, redrawAll } = report;
   if (data.across) profiles(data.across, document.querySelector("#across .charts"));
   for (const section of document.querySelectorAll("section[data-problem]")) {
     const problem = data.problems[Number(section.dataset.problem)];
     const place = section.querySelector(".charts");
     const curves = learningCurves(problem, place);
+    measuredCurves(problem, place);
     searchPanels(problem, place);
     for (const button of section.querySelectorAll("button.open")) {
       button.hidden = curves === null;
