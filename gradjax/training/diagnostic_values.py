@@ -67,12 +67,10 @@ def context(
 
 def _network(plan: Plan, state: Any) -> Any:
     """Returns the network as (params, batch) -> outputs; None if there is none."""
-    problem = plan.problem
-    if problem.apply is None:
-        return None
-    if problem.init_state is None:
-        return problem.apply
-    return lambda params, batch: problem.apply(params, batch, None, state)[0]
+    apply = plan.problem.apply
+    if apply is None or plan.problem.init_state is None:
+        return apply
+    return lambda params, batch: apply(params, batch, None, state)[0]
 
 
 def measure(
