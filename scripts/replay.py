@@ -71,7 +71,7 @@ def _run(given: Any) -> int:
     )
     _show(made)
     if given.examples:
-        _show_examples(made, found.trial.seed, given.examples, Path(given.folder))
+        _show_examples(made, found.trial.seed, given.examples)
     if given.out:
         path = Path(given.out)
         with named_disk_errors(path):
@@ -129,7 +129,7 @@ def _summary(values: np.ndarray) -> str:
     return f"{ends}, between {low} and {high}"
 
 
-def _show_examples(made: Replay, seed: int, count: int, folder: Path) -> None:
+def _show_examples(made: Replay, seed: int, count: int) -> None:
     """Prints the examples with the largest losses where the loss rose most."""
     loss = made.trace["loss"]
     rises = np.diff(loss.values, prepend=np.nan)
@@ -150,7 +150,7 @@ def _show_examples(made: Replay, seed: int, count: int, folder: Path) -> None:
             for example, place in zip(examples, largest, strict=True)
         ]
         terminal.table(f"step {step}: the loss rose by {rises[k]:.4g}", rows)
-        _draw(made.program, examples, losses[largest], folder / f"examples_{step}.png")
+        _draw(made.program, examples, losses[largest], Path(f"examples_{step}.png"))
 
 
 def indices(program: Program, seed: int, step: int) -> np.ndarray:

@@ -14,7 +14,6 @@ from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
 from gradjax.training import step as steps
-from gradjax.training.leaf_names import path_name
 from gradjax.training.step import StepParts
 from gradjax.types import Batch, Diagnostic, Hparams, Key, Params, Plan, TrainState
 
@@ -168,8 +167,8 @@ def _curves(one: Diagnostic, found: Any) -> dict[str, jax.Array]:
     """Returns the values of a diagnostic by the names of their curves: f32[] each."""
     curves = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(found):
-        has_name = any(jax.tree_util.keystr((key,), simple=True) for key in path)
-        name = f"{one.name}.{path_name(path)}" if has_name else one.name
+        keys = [jax.tree_util.keystr((key,), simple=True) for key in path]
+        name = f"{one.name}.{'/'.join(keys)}" if any(keys) else one.name
         values = jnp.asarray(leaf)
         if values.ndim > 1:
             raise Refusal(
@@ -177,10 +176,12 @@ def _curves(one: Diagnostic, found: Any) -> dict[str, jax.Array]:
                 f" {list(values.shape)}; expected numbers with at most one axis"
             )
         values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
-        if values.ndim == 0:
-            curves[name] = values
-        else:
-            curves |= {f"{name}.{k}": values[k] for k in range(values.shape[0])}
+        new = {name: values}
+        if values.ndim == 1:
+            new = {f"{name}.{k}": values[k] for k in range(values.shape[0])}
+        if both := curves.keys() & new.keys():
+            raise Refusal(f"it has two curves {min(both)!r}")
+        curves |= new
     if not curves:
         raise Refusal("it returns no number")
     return curves

@@ -192,6 +192,7 @@ REFUSED = [
     (Diagnostic(length, name="loss"), "takes tree"),
     (Diagnostic(lambda params: params["x"][0], name="loss"), "two curves 'loss'"),
     (named(lambda: 1.0, init=lambda: 0), "must return (values, memory)"),
+    (named(lambda: {"a": {"b": 1.0}, "a/b": 2.0}), "it has two curves 'own.a/b'"),
     (
         named(lambda: (1.0, jnp.ones(2)), init=lambda: jnp.ones(3)),
         "its memory changes its structure or its shapes",

@@ -82,7 +82,8 @@ def test_the_command_prints_draws_and_writes(digits, typed, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "points of the recorded loss are equal in every bit" in ended.stdout
     assert "the loss rose by" in ended.stdout
-    assert len(list(digits.glob("examples_*.png"))) == 1
+    assert len(list(tmp_path.glob("examples_*.png"))) == 1
+    assert not list(digits.glob("examples_*.png"))
     text = (tmp_path / "all.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     steps = [int(row["step"]) for row in rows if row["name"] == "sharpness"]
