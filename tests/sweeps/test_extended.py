@@ -13,6 +13,8 @@ from gradjax.records import extension, faults, journal, opening, plan, reading, 
 from gradjax.types import Sweep
 from tests.sweeps.runs import trained
 
+pytestmark = pytest.mark.optimized
+
 
 def check_same(found, expected):
     """Compares everything that a reader sees of two records, but the times."""
