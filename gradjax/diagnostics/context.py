@@ -33,7 +33,8 @@ class Context(NamedTuple):
       key: a random key of this diagnostic at this step.
       step: u32[], the number of the step, from 0.
       take_step: (params, opt_state, hparams) -> (params, opt_state): the pure training
-        step on the step's batch.
+        step on the step's batch. It uses the hyperparameters as they are given, as
+        `hparams` has them, without a schedule.
       apply: (params, batch) -> outputs of the network; None if the problem has none.
       problem: the problem.
       plan: the static part of the run.

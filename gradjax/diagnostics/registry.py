@@ -18,6 +18,7 @@ from gradjax.diagnostics.curved_noise import (
     takeuchi,
 )
 from gradjax.diagnostics.directional import batch_sharpness
+from gradjax.diagnostics.gauge import gauge_memory, stability_gauge
 from gradjax.diagnostics.gradient_tests import gradient_tests
 from gradjax.diagnostics.histograms import log_histograms
 from gradjax.diagnostics.layers import layer_sharpness
@@ -76,6 +77,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "signal_to_noise": Diagnostic(signal_to_noise, every=50, per_example=True),
     "smallest_eigenvalue": Diagnostic(smallest_of_run, sharpness_memory, every=100),
     "spectral_norms": Diagnostic(spectral_norms, every=50),
+    "stability_gauge": Diagnostic(stability_gauge, gauge_memory, every=100),
     "step_quality": Diagnostic(step_quality, every=50),
     "takeuchi": Diagnostic(takeuchi, every=100, per_example=True),
     "trace": Diagnostic(trace, every=100),

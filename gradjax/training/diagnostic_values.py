@@ -13,9 +13,19 @@ from gradjax.diagnostics.context import Context
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
+from gradjax.schedules import shapes
 from gradjax.training import step as steps
 from gradjax.training.step import StepParts
-from gradjax.types import Batch, Diagnostic, Hparams, Key, Params, Plan, TrainState
+from gradjax.types import (
+    Batch,
+    Diagnostic,
+    Hparams,
+    Key,
+    Params,
+    Plan,
+    ScheduleSpec,
+    TrainState,
+)
 
 KEY = 0x64696167  # "diag"; it is folded into a key to get that of the diagnostics
 _SUBSET_SEED = 0  # fixed, because a subset is the same in all trials
@@ -30,7 +40,8 @@ def context(
     i: jax.Array,
 ) -> Context:
     """Returns the parts of a step that diagnostics may measure."""
-    (before, after), (batch, hparams, key) = states, inputs
+    (before, after), (batch, _, key) = states, inputs
+    as_given = _without_schedules(plan)
 
     def loss(params: Params, batch: Batch) -> jax.Array:
         own = before.model_state
@@ -38,7 +49,7 @@ def context(
 
     def take_step(params: Params, opt_state: Any, hparams: Hparams) -> Any:
         state = before._replace(params=params, opt_state=opt_state)
-        found, _ = steps.step(plan, state, batch, hparams, key, i)
+        found, _ = steps.step(as_given, state, batch, hparams, key, i)
         return found.params, found.opt_state
 
     rates = plan.optimizer.rates
@@ -56,11 +67,19 @@ def context(
         learning_rate=jnp.asarray(rate, float),
         key=jax.random.fold_in(key, KEY),
         step=i,
-        take_step=partial(take_step, hparams=hparams),
+        take_step=take_step,
         apply=_network(plan, before.model_state),
         problem=plan.problem,
         plan=plan,
         model_state=before.model_state,
+    )
+
+
+def _without_schedules(plan: Plan) -> Plan:
+    """Returns the plan of a step with hyperparameters that are used as they are."""
+    return plan._replace(
+        optimizer=plan.optimizer._replace(scheduled=()),
+        schedule=ScheduleSpec(shapes.constant),
     )
 
 
