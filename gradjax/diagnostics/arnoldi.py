@@ -157,11 +157,11 @@ def _eig(given: Any) -> tuple[np.ndarray, np.ndarray]:
     """Computes the eigenvalues of f[..., n, n]; numpy refuses NaN, so it gets 0."""
     matrices = np.asarray(given)
     kind = np.result_type(matrices.dtype, np.complex64)
-    is_finite = np.isfinite(matrices).all((-2, -1))
-    usable = np.where(is_finite[..., None, None], matrices, 0)
+    is_finite = np.asarray(np.isfinite(matrices).all((-2, -1), keepdims=True))
+    usable = np.where(is_finite, matrices, 0)
     values, vectors = np.linalg.eig(usable)
-    values = np.where(is_finite[..., None], values, np.nan)
-    vectors = np.where(is_finite[..., None, None], vectors, np.nan)
+    values = np.where(is_finite[..., 0], values, np.nan)
+    vectors = np.where(is_finite, vectors, np.nan)
     return values.astype(kind), vectors.astype(kind)
 
 

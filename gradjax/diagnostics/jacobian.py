@@ -23,7 +23,8 @@ class Jacobian(NamedTuple):
       space: the vectors f[n] of what moves: the parameters, and the leaves of floats of
         the state.
       product: (f[n]) -> f[n]; linearized once.
-      is_held: bool[n]: the step has no derivative at these elements, so they are held.
+      is_held: bool[n]: the step has no derivative at these elements, so they are held:
+        a change of them remains as it is and changes nothing else.
     """
 
     space: Space
@@ -141,7 +142,7 @@ def _restricted(
 
     def restricted(vector: jax.Array) -> jax.Array:
         tangent = space.tangent(jnp.where(is_held, 0, vector))
-        return jnp.where(is_held, 0, space.ravel(product(tangent)))
+        return jnp.where(is_held, vector, space.ravel(product(tangent)))
 
     return Jacobian(space, restricted, is_held)
 

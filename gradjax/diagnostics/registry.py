@@ -19,6 +19,7 @@ from gradjax.diagnostics.curved_noise import (
 )
 from gradjax.diagnostics.directional import batch_sharpness
 from gradjax.diagnostics.gauge import gauge_memory, stability_gauge
+from gradjax.diagnostics.generalised import generalised_of_run
 from gradjax.diagnostics.gradient_tests import gradient_tests
 from gradjax.diagnostics.histograms import log_histograms
 from gradjax.diagnostics.layers import layer_sharpness
@@ -60,6 +61,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "directional_sharpness": Diagnostic(directions, every=50),
     "distances": Diagnostic(distances, distances_memory),
     "effective_rates": Diagnostic(effective_rates),
+    "generalised_sharpness": Diagnostic(generalised_of_run, every=100),
     "gradient_tests": Diagnostic(gradient_tests, every=50, per_example=True),
     "largest": Diagnostic(largest),
     "hutchpp_trace": Diagnostic(hutchpp_trace, every=100),
