@@ -19,49 +19,56 @@ class Search(NamedTuple):
     high: jax.Array  # f[], the least factor outside, or infinity
     low_gap: jax.Array  # f[], the real part + 1 at `low`
     high_gap: jax.Array
+    now: Found  # at the factor 1
     last: Found  # at the last factor
     count: jax.Array  # i32[]
 
 
 def bracket(
     at: Callable[[jax.Array, jax.Array, jax.Array], Found],
-    now: Found,
+    blank: Found,
     tolerance: float,
 ) -> Search:
-    """Brackets the factor at which the real part is -1; `now` is at the factor 1.
+    """Brackets the factor at which the real part is -1, from the factor 1 on.
+
+    All factors are computed in one loop, so the step is in the program only once.
 
     Args:
       at: (factor, start, index of the random direction) -> Found.
-      now: at the factor 1.
-      tolerance: of the bracket.
+      blank: a Found with the first start; its other values are not used.
+      tolerance: the largest high / low - 1 at the end.
     """
-    kind = now.real.dtype
+    kind = blank.real.dtype
 
     def is_open(seen: Search) -> jax.Array:
         is_wide = seen.high > (1 + tolerance) * seen.low
         is_near = (seen.low < _MOST) & (seen.high > 1 / _MOST)
-        is_usable = jnp.isfinite(now.real) & (seen.count < _MOST_FACTORS)
-        return is_usable & jnp.where(_is_bracket(seen), is_wide, is_near)
+        is_usable = jnp.isfinite(seen.now.real) & (seen.count < _MOST_FACTORS)
+        is_open = is_usable & jnp.where(_is_bracket(seen), is_wide, is_near)
+        return (seen.count == 0) | is_open
 
     def narrow(seen: Search) -> Search:
-        factor = _next_factor(seen, tolerance).astype(kind)
+        factor = jnp.where(seen.count == 0, 1, _next_factor(seen, tolerance))
+        factor = factor.astype(kind)
         return _added(seen, factor, at(factor, seen.last.vector, seen.count))
 
     low, high = jnp.zeros((), kind), jnp.full((), jnp.inf, kind)
-    nothing = Search(low, high, low, low, now, jnp.zeros((), jnp.int32))
-    first = _added(nothing, jnp.ones((), kind), now)
-    return jax.lax.while_loop(is_open, narrow, first)
+    count = jnp.zeros((), jnp.int32)
+    nothing = Search(low, high, low, low, blank, blank, count)
+    return jax.lax.while_loop(is_open, narrow, nothing)
 
 
 def _added(seen: Search, factor: jax.Array, found: Found) -> Search:
     """Returns the search with one more eigenvalue; one of NaN is past the edge."""
     gap = found.real + 1
     is_inside = gap > 0
+    is_first = seen.count == 0
     return Search(
         jnp.where(is_inside, factor, seen.low),
         jnp.where(is_inside, seen.high, factor),
         jnp.where(is_inside, gap, seen.low_gap),
         jnp.where(is_inside, seen.high_gap, gap),
+        jax.tree.map(lambda new, old: jnp.where(is_first, new, old), found, seen.now),
         found,
         seen.count + 1,
     )

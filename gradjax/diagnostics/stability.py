@@ -197,11 +197,13 @@ def headroom(
             start=start,
         )
 
-    size = vectors(params, opt_state, frozen)
-    zeros = jnp.zeros(size.size, size.dtype)
-    one = jnp.ones((), size.dtype)
-    now = at(one, zeros if start is None else start, 0)
-    found = bracket(at, now, float(tolerance))
+    space = vectors(params, opt_state, frozen)
+    first = jnp.zeros(space.size, space.dtype) if start is None else start
+    _check_start(first, space.size)
+    zero, none = jnp.zeros((), space.dtype), jnp.zeros((), jnp.int32)
+    blank = Leftmost(zero, zero, zero, none, first.astype(space.dtype))
+    found = bracket(at, blank, float(tolerance))
+    now = found.now
     middle = jnp.sqrt(found.low) * jnp.sqrt(found.high)
     low, high, middle = (
         jnp.where(jnp.isfinite(now.real), x, jnp.nan)

@@ -207,7 +207,7 @@ def test_elements_without_a_derivative_are_held_and_counted():
     assert found.num_held == 3 and np.isfinite(found.real)
     rest = (params[3:], jax.tree.map(lambda x: x[3:] if x.ndim else x, opt_state))
     alone = measured(make, leftmost_eigenvalue)(*rest, hparams, batch[3:, 3:])
-    assert alone.num_held == 0 and alone.real < 0.5
+    assert alone.num_held == 0 and alone.real < 0.8  # 0.9 is the held ones' mu
     np.testing.assert_allclose(found.real, alone.real, rtol=1e-4)
     broken = measured(make)(params * jnp.nan, opt_state, hparams, batch)
     assert np.isnan([broken.factor, broken.low, broken.high]).all()
