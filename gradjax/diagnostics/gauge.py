@@ -34,7 +34,7 @@ def stability_gauge(
     """Measures how far the step of a run is from its edge of stability.
 
     Adam and RMSprop without `frozen="nu"` have an edge near 0 while some second moments
-    are tiny, as in the first steps or for weights whose gradient is nearly always 0: the
+    are tiny, as in the first steps or for weights whose gradient is nearly 0: the
     step is then nearly the sign of the gradient there, and its derivative is huge.
 
     It takes about 4 to 10 times `num_products` products with the Jacobian of the step
