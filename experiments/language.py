@@ -17,7 +17,7 @@ from gradjax.commands import flags
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.main import main
 from gradjax.models import precision
-from gradjax.problems import language
+from gradjax.problems import language, parametrized
 from gradjax.types import Problem, Settings
 
 
@@ -35,6 +35,7 @@ FLAGS = flags.of(
     window="the length of a training example, in characters. Unset:"
     f" {language.USUAL_WINDOW}, or the length of a shorter train split",
     precision=precision.HELP,
+    parametrization=parametrized.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 EXPERIMENT = Experiment(

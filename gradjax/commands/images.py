@@ -5,7 +5,7 @@ from typing import Any
 from gradjax import data, models
 from gradjax.commands import flags
 from gradjax.models import precision
-from gradjax.problems import augmentation, images
+from gradjax.problems import augmentation, images, parametrized
 from gradjax.report import terminal
 from gradjax.types import Problem, Settings
 
@@ -21,6 +21,7 @@ FLAGS = flags.of(
     f" {', '.join(augmentation.AUGMENTATIONS)}, or usual: crop_and_flip for cifar10,"
     " crop for svhn_cropped, else none",
     precision=precision.HELP,
+    parametrization=parametrized.HELP,
     data_dir=flags.DATA_DIR.help,
 )
 

@@ -12,7 +12,7 @@ from gradjax.models.recommender import Recommender
 from gradjax.models.recurrent import bidirectional_gru, gru, lstm
 from gradjax.models.resnet import resnet
 from gradjax.models.suite_cnns import cnn_2c2d, cnn_3c3d
-from gradjax.models.transformer import decoder, encoder
+from gradjax.models.transformer import decoder, decoder_of_base, encoder
 from gradjax.models.translator import Translator, encoder_decoder
 from gradjax.models.two_tower import two_tower
 from gradjax.models.vae import Autoencoder, vae
@@ -56,3 +56,10 @@ RECOMMENDERS: dict[str, Callable[..., Recommender]] = {
 
 # Models of translations: (num_tokens, ...) -> Translator
 TRANSLATORS: dict[str, Callable[..., Translator]] = {"transformer": encoder_decoder}
+
+# Networks with a maximal update parametrization: factory -> (base width) -> a factory
+# with the same arguments and with the multipliers of this parametrization
+OF_BASE: dict[Callable[..., Model], Callable[[int], Callable[..., Model]]] = {
+    decoder: decoder_of_base,
+    mlp: lambda _: mlp,
+}

@@ -137,6 +137,7 @@ class Attention(nn.Module):
     heads: int
     dropout: float = 0.0
     is_causal: bool = False  # whether positions after the query are masked
+    query_scale: float = 1.0  # multiplies the queries, and so the logits
 
     @nn.compact
     def __call__(
@@ -165,6 +166,8 @@ class Attention(nn.Module):
             queries = self._heads(rows(nn.Dense(width, name="q"), inputs), 1)[:, :, 0]
             parts = self._heads(rows(nn.Dense(2 * width, name="kv"), memory), 2)
             keys, values = parts[:, :, 0], parts[:, :, 1]
+        if self.query_scale != 1.0:
+            queries = queries * self.query_scale
         looks = attend_back if self.is_causal and memory is None else attend
         queries, keys, values = (
             part.transpose(0, 2, 1, 3) for part in (queries, keys, values)

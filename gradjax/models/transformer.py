@@ -5,6 +5,9 @@ added to the stream, the residual connection (Xiong et al., "On Layer Normalizat
 the Transformer Architecture", 2020).
 """
 
+import functools
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 
@@ -19,6 +22,7 @@ from gradjax.models.sequences import (
     mean_of_real,
     rows,
 )
+from gradjax.models.vocabulary import Vocabulary
 from gradjax.types import Model
 
 
@@ -29,6 +33,7 @@ class Block(nn.Module):
     hidden: int  # units of the relu layer
     dropout: float = 0.0
     is_causal: bool = False
+    query_scale: float = 1.0  # of self-attention
 
     @nn.compact
     def __call__(
@@ -39,7 +44,9 @@ class Block(nn.Module):
         memory_mask: jax.Array | None = None,
     ) -> jax.Array:
         """Maps f32[batch, time, width] to the same shape; masks as in `Attention`."""
-        looks = Attention(self.heads, self.dropout, self.is_causal, name="self")
+        looks = Attention(
+            self.heads, self.dropout, self.is_causal, self.query_scale, name="self"
+        )
         stream = stream + looks(nn.LayerNorm()(stream), mask)
         if memory is not None and memory_mask is not None:
             looks = Attention(self.heads, self.dropout, name="cross")
@@ -57,6 +64,7 @@ class Stack(nn.Module):
     hidden: int
     dropout: float = 0.0
     is_causal: bool = False
+    query_scale: float = 1.0  # of self-attention
 
     @nn.compact
     def __call__(
@@ -68,37 +76,11 @@ class Stack(nn.Module):
     ) -> jax.Array:
         """Maps f32[batch, time, width] to the same shape, as `Block` does."""
         stream = dropout(self, stream, self.dropout)
+        sizes = (self.heads, self.hidden, self.dropout, self.is_causal)
         for _ in range(self.depth):
-            block = Block(self.heads, self.hidden, self.dropout, self.is_causal)
+            block = Block(*sizes, self.query_scale)
             stream = block(stream, mask, memory, memory_mask)
         return nn.LayerNorm()(stream)
-
-
-class Vocabulary(nn.Module):
-    """The embedding of tokens, and the output layer.
-
-    Embeddings have norm about one and are scaled by sqrt(width), as in Vaswani et al.
-    2017. If the weights are tied, the embeddings are also the weights of the output
-    layer (Press and Wolf 2017).
-    """
-
-    num_tokens: int
-    width: int
-    is_tied: bool
-
-    def setup(self) -> None:
-        """Makes the embeddings, and an output layer if the weights are not tied."""
-        self.table = embedding(self, self.num_tokens, self.width)
-        if not self.is_tied:
-            self.dense = nn.Dense(self.num_tokens)
-
-    def embed(self, tokens: jax.Array) -> jax.Array:
-        """Embeds tokens: i32[batch, time] to f32[batch, time, width]."""
-        return self.table[tokens] * self.width**0.5
-
-    def logits(self, stream: jax.Array) -> jax.Array:
-        """Computes logits: f32[batch, time, width] to f32[batch, time, num_tokens]."""
-        return stream @ self.table.T if self.is_tied else self.dense(stream)
 
 
 class EncoderDecoder(nn.Module):
@@ -189,10 +171,11 @@ class _Language(nn.Module):
     width: int
     stack: Stack
     is_tied: bool
+    base: int | None = None
 
     @nn.compact
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        vocabulary = Vocabulary(self.num_tokens, self.width, self.is_tied)
+        vocabulary = Vocabulary(self.num_tokens, self.width, self.is_tied, self.base)
         stream = self.stack(vocabulary.embed(tokens), no_mask())
         return vocabulary.logits(stream)
 
@@ -250,6 +233,35 @@ def decoder(
     check_heads(width, heads)
     stack = Stack(depth, heads, 4 * width, dropout, is_causal=True)
     return from_tokens(_Language(num_tokens, width, stack, tied), example_tokens())
+
+
+def decoder_of_base(base: int) -> Callable[..., Model]:
+    """Makes a function like `decoder`, with the multipliers of muP.
+
+    At the width `base` it makes the network of `decoder`. Where the width, and so the
+    size d of a head, is n times as large, the embeddings are multiplied by sqrt(base)
+    still, the logits of attention by sqrt(d / n) / d, which is proportional to 1 / d,
+    and tied logits by 1 / n.
+
+    Source: Yang et al., "Tensor Programs V", 2022, definition 4.1.
+    """
+
+    @functools.wraps(decoder)
+    def make(
+        num_tokens: int,
+        width: int = 128,
+        depth: int = 3,
+        heads: int = 4,
+        dropout: float = 0.0,
+        tied: bool = True,
+    ) -> Model:
+        check_heads(width, heads)
+        scale = (base / width) ** 0.5
+        stack = Stack(depth, heads, 4 * width, dropout, True, scale)
+        module = _Language(num_tokens, width, stack, tied, base)
+        return from_tokens(module, example_tokens())
+
+    return make
 
 
 def encoder(

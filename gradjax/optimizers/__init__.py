@@ -6,6 +6,7 @@ To add an optimizer, write a file in this folder and add one line to OPTIMIZERS.
 from typing import Any
 
 from gradjax.optimizers import from_optax, kron, paths, soap, transforms, wrappers
+from gradjax.optimizers import rate_factors as _rate_factors
 from gradjax.optimizers import resolve as _resolve
 from gradjax.optimizers import spaces as _spaces
 from gradjax.optimizers import split as _split
@@ -53,6 +54,7 @@ __all__ = [
     "split",
     "steps_per_update",
     "tolerates",
+    "with_rate_factors",
     "write",
 ]
 
@@ -97,6 +99,15 @@ def resolve(
     Args, Returns and Raises: see `gradjax.optimizers.resolve.resolve`.
     """
     return _resolve.resolve(optimizer, numbers, problem, TRANSFORMS)
+
+
+def with_rate_factors(optimizer: OptimizerSpec, problem: Problem) -> OptimizerSpec:
+    """Applies the factors of the learning rate that the problem has, if it has some.
+
+    Args, Returns and Raises: see `gradjax.optimizers.rate_factors.with_rate_factors`.
+    """
+    entries = {**OPTIMIZERS, **TRANSFORMS, **WRAPPERS}
+    return _rate_factors.with_rate_factors(optimizer, problem.rate_factors, entries)
 
 
 def place(optimizer: Any, path: str) -> Any | None:

@@ -10,7 +10,7 @@ import optax
 from gradjax.data import arrays
 from gradjax.problems import state as states
 from gradjax.problems.augmentation import Augment
-from gradjax.problems.network import network
+from gradjax.problems.parametrized import parametrized
 from gradjax.types import (
     Batch,
     Dataset,
@@ -83,14 +83,20 @@ def classification(
     return states.fitted(made, model)
 
 
-def model_for(expression: str, dataset: Dataset, precision: str = "float32") -> Model:
+def model_for(
+    expression: str,
+    dataset: Dataset,
+    precision: str = "float32",
+    parametrization: str = "standard",
+) -> Model:
     """Makes the model of an expression for the images and classes of a data set.
 
     Raises:
         Refusal: see `model_of`.
     """
     shape = tuple(dataset.train["image"].shape[1:])
-    return model_of(expression, shape, dataset.num_classes, precision=precision)
+    given = (expression, shape, dataset.num_classes)
+    return model_of(*given, precision=precision, parametrization=parametrization)
 
 
 def model_of(
@@ -99,6 +105,7 @@ def model_of(
     num_classes: int,
     own: Any = None,
     precision: str = "float32",
+    parametrization: str = "standard",
 ) -> Model:
     """Makes the model of an expression; used where only a record is available.
 
@@ -108,6 +115,7 @@ def model_of(
       num_classes: number of logits.
       own: the network that an import path names; None: it is imported.
       precision: "float32" or "bfloat16", in which the network computes.
+      parametrization: as in `parametrized`.
 
     Raises:
         Refusal: the name or an argument is unknown, or a value is out of range.
@@ -117,7 +125,7 @@ def model_of(
     form = (jnp.zeros((1, *input_shape)),), (1, num_classes)
     given = (input_shape, num_classes)
     how: dict[str, Any] = {"own": own, "form": form, "precision": precision}
-    return network(expression, models.MODELS, *given, **how)
+    return parametrized(parametrization, expression, models.MODELS, *given, **how)
 
 
 def about(dataset: Dataset) -> dict[str, Any]:

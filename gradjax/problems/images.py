@@ -4,6 +4,7 @@ from gradjax import data
 from gradjax.errors import Refusal
 from gradjax.problems import augmentation as augmentations
 from gradjax.problems import autoencoder as autoencoders
+from gradjax.problems import parametrized
 from gradjax.problems.classification import about, classification, examples, model_for
 from gradjax.types import Dataset, Problem
 
@@ -16,6 +17,7 @@ def load(
     model: str = "mlp",
     augmentation: str = "none",
     precision: str = "float32",
+    parametrization: str = parametrized.STANDARD,
     data_dir: str | None = None,
 ) -> Problem:
     """Loads a data set of images and makes the problem for a network.
@@ -29,11 +31,12 @@ def load(
         "usual" for the default of the data set.
       precision: "float32" or "bfloat16", in which the network computes; parameters and
         the loss are float32.
+      parametrization: "standard" or "mup", as in `parametrized`; of classifiers.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
       Refusal: the data set is missing or damaged, the model or the augmentation is
-        unknown, or an autoencoder is given an augmentation.
+        unknown, or an autoencoder is given an augmentation or a parametrization.
     """
     images = data.load(dataset or default_dataset(data_dir), data_dir)
     is_usual = augmentation == "usual"
@@ -42,8 +45,10 @@ def load(
     if autoencoders.is_autoencoder(model):
         if augment is not None and not is_usual:
             raise Refusal(f"augmentation={name}: {model} takes no augmentation")
+        if parametrization != parametrized.STANDARD:
+            raise Refusal(f"parametrization={parametrization}: {model} has none")
         return _autoencoder(images, model, precision)
-    network = model_for(model, images, precision)
+    network = model_for(model, images, precision, parametrization)
     made = classification(images, network, augment=augment)
     described = about(images) | {"augmentation": name}
     return made._replace(about=described, examples=examples(images, network))

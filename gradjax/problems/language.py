@@ -19,7 +19,7 @@ from gradjax.data import texts
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
 from gradjax.problems import state as states
-from gradjax.problems.network import network
+from gradjax.problems.parametrized import STANDARD, parametrized
 from gradjax.types import (
     Batch,
     Key,
@@ -50,6 +50,7 @@ def load(
     model: str = "lstm",
     window: int | None = None,
     precision: str = "float32",
+    parametrization: str = STANDARD,
     data_dir: str | None = None,
 ) -> Problem:
     """Loads a text and makes the problem for a language model.
@@ -61,13 +62,19 @@ def load(
         train split.
       precision: "float32" or "bfloat16", in which the network computes; parameters and
         the loss are float32.
+      parametrization: "standard" or "mup", as in `parametrized`.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
 
     Raises:
       Refusal: the text is missing or damaged, or an argument is out of range.
     """
     text = texts.load_plain(dataset, data_dir)
-    network = language_model(model, len(alphabet(text)) + 1, precision=precision)
+    network = language_model(
+        model,
+        len(alphabet(text)) + 1,
+        precision=precision,
+        parametrization=parametrization,
+    )
     size = min(USUAL_WINDOW, len(text.train)) if window is None else window
     made = language(text, network, size)
     described = about_language(text, size)
@@ -160,7 +167,11 @@ def encode(characters: str, letters: str) -> np.ndarray:
 
 
 def language_model(
-    expression: str, num_tokens: int, own: Any = None, precision: str = "float32"
+    expression: str,
+    num_tokens: int,
+    own: Any = None,
+    precision: str = "float32",
+    parametrization: str = STANDARD,
 ) -> Model:
     """Makes the model that an expression names, such as `lstm(width=256)`.
 
@@ -171,7 +182,8 @@ def language_model(
 
     form = (jnp.zeros((1, 2), jnp.int32),), (1, 2, num_tokens)
     how: dict[str, Any] = {"own": own, "form": form, "precision": precision}
-    made = network(expression, models.LANGUAGE_MODELS, num_tokens, **how)
+    registry = models.LANGUAGE_MODELS
+    made = parametrized(parametrization, expression, registry, num_tokens, **how)
     return states.without(made, expression)
 
 

@@ -108,10 +108,14 @@ def fitted(problem: Problem, model: Model) -> Problem:
       model: the network.
 
     Returns:
-      The problem with the `init` and the `init_state` of the network. If the network
-      has no state, the loss returns (f32[], aux).
+      The problem with the `init`, the `init_state` and the `rate_factors` of the
+      network. If the network has no state, the loss returns (f32[], aux).
     """
-    problem = problem._replace(init=model.init, init_state=model.init_state)
+    problem = problem._replace(
+        init=model.init,
+        init_state=model.init_state,
+        rate_factors=model.rate_factors,
+    )
     if model.init_state is not None:
         return problem
     with_state, network = problem.loss, problem.apply

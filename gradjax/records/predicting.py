@@ -154,7 +154,10 @@ def _of_characters(
     data: dict[str, Any], own: dict[str, Any], given: Any
 ) -> tuple[Function]:
     letters, window = data["alphabet"], own.get("window") or data["window"]
-    model = language.language_model(own["model"], len(letters) + 1, given)
+    in_it = own.get("parametrization", "standard")  # whose multipliers it has
+    model = language.language_model(
+        own["model"], len(letters) + 1, given, parametrization=in_it
+    )
     return (continuation.predictor(model, letters, window),)
 
 

@@ -91,6 +91,7 @@ def program(
     problems.check(problem, size)
     optimizer_spec = optimizers.resolve(optimizer_spec, numbers, problem)
     optimizers.check_problem(optimizer_spec, problem)
+    optimizer_spec = optimizers.with_rate_factors(optimizer_spec, problem)
     interval = min(eval_every or num_steps, num_steps)
     plan = Plan(
         problem,

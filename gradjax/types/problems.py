@@ -18,6 +18,21 @@ Hparams: TypeAlias = dict[str, Any]  # dotted path -> f32[]; all are traced
 MetricSums: TypeAlias = dict[str, tuple[jax.Array, jax.Array]]  # name -> (sum, count)
 
 
+class RateFactors(NamedTuple):
+    """What multiplies the learning rate in each parameter, by family of optimizers.
+
+    Attributes:
+      adam: a pytree of floats, one for each leaf of the parameters, for rules whose
+        updates do not depend on the scale of the gradient, in each entry.
+      sgd: likewise, for rules whose updates are linear in the gradients.
+      family: "adam" or "sgd" for every optimizer; None: that of each known rule.
+    """
+
+    adam: Any
+    sgd: Any
+    family: str | None = None
+
+
 class Model(NamedTuple):
     """A parametric function; it may be written with any library."""
 
@@ -28,6 +43,8 @@ class Model(NamedTuple):
     # key the state does not change
     init_state: Callable[[Key], ModelState] | None = None
     # of a network that keeps a state beside its parameters, as BatchNorm does
+    rate_factors: RateFactors | None = None
+    # of a parametrization such as muP; None: every leaf has the same learning rate
 
 
 class Source(NamedTuple):
@@ -134,6 +151,7 @@ class Problem(NamedTuple):
         change it.
       apply: the network: (params, batch, key=None) -> outputs, the key in training;
         with a state (params, batch, key, state) -> (outputs, new state).
+      rate_factors: what multiplies the learning rate in each parameter; None: nothing.
     """
 
     init: Callable[[Key], Params]
@@ -147,6 +165,7 @@ class Problem(NamedTuple):
     about: dict[str, Any] | None = None
     init_state: Callable[[Key], ModelState] | None = None
     apply: Callable[..., Any] | None = None
+    rate_factors: RateFactors | None = None
 
     def __repr__(self) -> str:
         """Returns the number of examples and the target in one line."""
