@@ -1,6 +1,7 @@
 """The parser of a script's flags: help is the docstring, a bad flag is one line."""
 
 import argparse
+import itertools
 import shlex
 import sys
 from collections.abc import Callable
@@ -40,3 +41,13 @@ def count(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Reads the widths of a network, such as 64,128,256: at least two, increasing."""
+    read = count(1, 2**13)
+    found = tuple(read(one) for one in text.split(","))
+    if len(found) < 2 or any(a >= b for a, b in itertools.pairwise(found)):
+        said = text if len(text) <= 40 else f"{text[:37]}..."
+        raise argparse.ArgumentTypeError(f"{said!r}: expected increasing widths")
+    return found

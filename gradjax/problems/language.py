@@ -157,6 +157,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         target=Target("bits_per_character", _TARGETS.get(text.name), "min"),
         report=report,
         apply=logits_of,
+        rate_factors=model.rate_factors,
     )
 
 

@@ -190,4 +190,5 @@ def _problem(table: Table, model: Model) -> Problem:
     )
     data = Splits(*map(arrays.source, parts))
     target = Target(name, None, "min" if is_regression else "max")
-    return Problem(model.init, loss, metrics, data, target)
+    made = Problem(model.init, loss, metrics, data, target)
+    return made._replace(rate_factors=model.rate_factors)

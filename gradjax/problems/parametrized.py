@@ -76,7 +76,7 @@ def parametrized(
     width = whole("parametrization: base", base, 1, 2**13)
     scaled = {**registry, asked.name: models.OF_BASE[factory](width)}
     model = network(expression, scaled, *given, **how)
-    small = network(_at_base(asked, factory, width), registry, *given, **how)
+    small = network(_at_width(asked, factory, width), registry, *given, **how)
     return maximal_update(model, small, family)
 
 
@@ -98,8 +98,33 @@ def _options(call: Call) -> dict[str, Any]:
     return known
 
 
-def _at_base(call: Call, factory: Callable[..., Model], width: int) -> str:
-    """Returns the expression of a bundled network at the base width."""
+def at_width(expression: str, width: int) -> str:
+    """Returns the expression of a network at another width.
+
+    The text `{width}` in it is replaced, as in "my_module:Net(width={width})". Without
+    it, the argument `width` or `widths` of a bundled network is: the largest of widths
+    becomes `width`, and the others keep their ratios to it.
+
+    Raises:
+      Refusal: it has no such text, and is no bundled network with such an argument.
+    """
+    if "{width}" in expression:
+        return expression.replace("{width}", str(width))
+    from gradjax import models
+
+    call = expressions.parse(expression)
+    for registry in (models.MODELS, models.LANGUAGE_MODELS, models.TEXT_MODELS):
+        if call.name in registry:
+            found = inspect.signature(registry[call.name]).parameters
+            if not found.keys().isdisjoint(_WIDTHS):
+                return _at_width(call, registry[call.name], width)
+    raise Refusal(
+        f"model {expression}: its width is not known; write {{width}} in its place, as"
+        " in my_module:Net(width={width})"
+    )
+
+
+def _at_width(call: Call, factory: Callable[..., Model], width: int) -> str:
     defaults = inspect.signature(factory).parameters
     name = next(name for name in _WIDTHS if name in defaults)
     arguments = dict(call.kwargs)

@@ -102,7 +102,8 @@ def _classes(table: dict[str, Any], model: Model, l2: float) -> Problem:
     names = ("train", "validation", "test")
     data = Splits(*(arrays.source(table[name]) for name in names))
     target = Target("accuracy", None, "max")
-    return Problem(model.init, loss, metrics, data, target, apply=outputs_of)
+    made = Problem(model.init, loss, metrics, data, target, apply=outputs_of)
+    return made._replace(rate_factors=model.rate_factors)
 
 
 def _minimum(x: np.ndarray, y: np.ndarray, l2: float) -> Minimum:

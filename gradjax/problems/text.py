@@ -128,6 +128,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         target=Target("accuracy", _TARGETS.get(dataset.name), "max"),
         report=report,
         apply=logits_of,
+        rate_factors=model.rate_factors,
     )
 
 
