@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -51,3 +52,15 @@ def widths(text: str) -> tuple[int, ...]:
         said = text if len(text) <= 40 else f"{text[:37]}..."
         raise argparse.ArgumentTypeError(f"{said!r}: expected increasing widths")
     return found
+
+
+def positive(text: str) -> float:
+    """Reads a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < math.inf:
+        said = text if len(text) <= 40 else f"{text[:37]}..."
+        raise argparse.ArgumentTypeError(f"{said!r}: expected a number above 0")
+    return value

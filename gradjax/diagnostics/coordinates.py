@@ -11,6 +11,7 @@ from gradjax.diagnostics.operations import following, operations
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Params
 
+LOGITS_END = " logits"  # of the name of the logits of an attention
 _MASKED = -1e8  # lower logits of an attention are those of masked positions
 
 
@@ -20,7 +21,8 @@ class Coordinates(NamedTuple):
     Attributes:
       size: f32[], the mean of their absolute values.
       change: f32[], the mean of the absolute values of their change.
-      num_features: the size of their last axis.
+      num_features: the size of their last axis; of the logits of attentions their
+        number, which grows with the number of heads.
     """
 
     size: jax.Array
@@ -45,7 +47,7 @@ def coordinates(
     Returns:
       The Coordinates by the path of a module, such as "Dense_0"; the network itself has
       the path "outputs", and the logits of an attention, without those that are masked,
-      have the path of the attention and " logits".
+      have the path of the attention and LOGITS_END.
 
     Raises:
         Refusal: there is no network, or it applies no linen module.
@@ -90,8 +92,7 @@ def _outputs(
         )
     for name, parts in attention_logits.logits(ordered).items():
         flat = [trees.wide(part).reshape(-1) for part in parts]
-        logits = jnp.concatenate(flat)[:, None]
-        found[f"{name} logits"] = logits
+        found[f"{name}{LOGITS_END}"] = jnp.concatenate(flat)
     return found
 
 

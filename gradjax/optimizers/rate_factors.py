@@ -7,7 +7,7 @@ of an optimizer depends on the gradient. So each known rule belongs to a family:
     scale: Adam, RMSprop, Lion.
   sgd: the update is linear in the gradients: SGD, also with momentum.
 
-Other rules, such as those that look at a complete matrix or estimate their own rate,
+RAdam is in neither, because its first steps are those of SGD. Other rules, such as those that look at a complete matrix or estimate their own rate,
 have no factors in muP's tables and are refused.
 """
 
@@ -25,13 +25,13 @@ from gradjax.types import Entry, OptimizerSpec, RateFactors
 _ADAM = (
     *("acprop", "adabelief", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan"),
     *("ademamix", "adopt", "amsgrad", "lion", "nadam", "nadamw", "optimistic_adam"),
-    *("optimistic_adam_v2", "radam", "rmsprop", "rprop", "sign_sgd", "signum"),
+    *("optimistic_adam_v2", "rmsprop", "rprop", "sign_sgd", "signum"),
     *("simplified_ademamix", "yogi"),
 )
 _ADAM_TRANSFORMS = (
     *("scale_by_acprop", "scale_by_adam", "scale_by_adamax", "scale_by_adan"),
     *("scale_by_ademamix", "scale_by_adopt", "scale_by_amsgrad", "scale_by_belief"),
-    *("scale_by_lion", "scale_by_radam", "scale_by_rms", "scale_by_rss"),
+    *("scale_by_lion", "scale_by_rms", "scale_by_rss"),
     *("scale_by_sign", "scale_by_simplified_ademamix", "scale_by_stddev"),
     "scale_by_yogi",
 )

@@ -35,6 +35,7 @@ def from_linen(
     test: Any = None,
     metrics: Mapping[str, PerExample] | None = None,
     inputs: str | Callable[[Batch], Any] = "x",
+    base: Any = None,
 ) -> Problem:
     """Makes the problem of training a flax.linen module on arrays.
 
@@ -53,17 +54,24 @@ def from_linen(
       metrics: name -> (outputs, batch) -> f[batch]. Their means are traced in training
         and measured on held-out data, beside the loss.
       inputs: the key of the module's inputs in a batch, or a function batch -> inputs.
+      base: the module at a smaller width. The network then has the maximal update
+        parametrization (`models.parametrization`), with which a learning rate that is
+        good at this width is good for `module`; None: its own parametrization.
 
     Returns:
       A Problem; `problem.apply(params, batch)` gives the outputs of the module.
 
     Raises:
-        Refusal: it is no linen module, the batch has no such key, the loss does not
-            give one number for each example, a name of a metric is no text, or
-            `arrays.source` refuses the arrays.
+        Refusal: it is no linen module, `base` has other parameters, the batch has no
+            such key, the loss does not give one number for each example, a name of a
+            metric is no text, or `arrays.source` refuses the arrays.
     """
     inputs_of = _by_key(inputs, train) if isinstance(inputs, str) else inputs
     model = _model(module, inputs_of, train)
+    if base is not None:
+        from gradjax.models.parametrization import maximal_update
+
+        model = maximal_update(model, _model(base, inputs_of, train))
     keys.check_texts("metrics", metrics)
     own = {"loss": loss, **(metrics or {})}
 
