@@ -1,16 +1,18 @@
-"""Finds the best learning rate at several widths, in the standard parametrization and muP.
+"""Finds the best learning rate at several widths, in the standard form and in muP.
 
 usage: python -m scripts.width_transfer [--widths=64,128,256,512,1024] [--steps=500]
            [--optimizers=sgd,adam] [--model='mlp(widths=(64, 64, 64))'] [--seeds=3]
            [--batch_size=32] [--dataset=digits] [--out=width_transfer.png]
 
 At each width rates that differ by a factor of 2 are tried, with several seeds each and
-the schedule cosine, around the best one, until it lies inside of them. The loss is the mean over the last
-tenth of the steps, and its geometric mean over the seeds is compared. The table has the
-best rates; under muP they stay put, so a rate that was tuned at a small width serves a
-large one.
-"""  # noqa: E501
+the schedule cosine, around the best one, until it lies inside of them. The loss is the
+mean over the last tenth of the steps, and its geometric mean over the seeds is
+compared. The table has the best rates; under muP they stay put, so a rate that was
+tuned at a small width serves a large one. Width 1,024 takes most of the time: about
+10 s for a run of 500 steps on two cores.
+"""
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -62,7 +64,7 @@ def losses(
 
 
 def of_widths(
-    flags: "parsing.argparse.Namespace", optimizer: str, parametrization: str
+    flags: argparse.Namespace, optimizer: str, parametrization: str
 ) -> dict[int, Searched]:
     """Finds the best rate at each width; each search begins at the one before."""
     found: dict[int, Searched] = {}
@@ -112,9 +114,10 @@ def _sweep(one: Searched) -> Sweep:
     return Sweep(rates, [score(x) for x in one.losses.values()], best)
 
 
-def _read(arguments: list[str]) -> "parsing.argparse.Namespace":
+def _read(arguments: list[str]) -> argparse.Namespace:
     parser = parsing.parser("width_transfer", __doc__)
-    parser.add_argument("--widths", type=parsing.widths, default=(64, 128, 256, 512))
+    widths = (64, 128, 256, 512, 1024)
+    parser.add_argument("--widths", type=parsing.widths, default=widths)
     parser.add_argument("--steps", type=count(10, 10**6), default=500)
     parser.add_argument("--optimizers", default="sgd,adam")
     parser.add_argument("--model", default="mlp(widths=(64, 64, 64))")

@@ -7,8 +7,8 @@ of an optimizer depends on the gradient. So each known rule belongs to a family:
     scale: Adam, RMSprop, Lion.
   sgd: the update is linear in the gradients: SGD, also with momentum.
 
-RAdam is in neither, because its first steps are those of SGD. Other rules, such as those that look at a complete matrix or estimate their own rate,
-have no factors in muP's tables and are refused.
+RAdam is in neither, because its first steps are those of SGD. Neither are rules that
+look at a complete matrix or estimate their own rate. They are refused.
 """
 
 from collections.abc import Iterator

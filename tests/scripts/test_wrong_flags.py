@@ -106,6 +106,32 @@ WRONG = {
         *(["--workdir={file}", one] for one in ("status", "verify", "table")),
         *(["--workdir=.", one] for one in ("status", "table")),
     ],
+    "width_check": [
+        ["nope"],
+        ["--model=mpl"],
+        ["--model="],
+        ["--model=logistic"],
+        ["--parametrization=mpu"],
+        ["--parametrization=mup(bas=3)"],
+        ["--optimizer=adma"],
+        ["--optimizer=rmsprop"],  # its larger rate is not known
+        ["--dataset=nope"],
+        ["--text={missing}"],
+        ["--text={file}"],
+        *([f"--widths={one}"] for one in ("64", "64,32", "64,64", "64,", "8,many")),
+        *(["--optimizer=sgd", *one] for one in with_numbers("--steps", "--seeds")),
+        *(one for one in with_numbers("--learning_rate") if "1.5" not in one[0]),
+    ],
+    "width_transfer": [
+        ["nope"],
+        ["--model=mpl"],
+        ["--optimizers=adma"],
+        ["--optimizers="],
+        ["--optimizers=muon"],
+        ["--dataset=nope"],
+        ["--widths=64"],
+        *with_numbers("--steps", "--seeds", "--batch_size"),
+    ],
 }
 
 
