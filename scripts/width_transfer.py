@@ -79,7 +79,8 @@ def of_widths(
             return losses(problem, optimizer, places, *how)
 
         found[width] = search(measure, start)
-        start = found[width].best if found[width].best is not None else start
+        best = found[width].best
+        start = start if best is None else best
         terminal.say(_line(optimizer, parametrization, width, found[width], began))
     return found
 

@@ -38,12 +38,12 @@ def width_check(
     size = (3.7 * num_columns, 3.2 * num_rows + 0.9)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     figure.suptitle(plain(title), fontsize=_TEXT + 3)
-    panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
+    panels = list(figure.subplots(num_rows, num_columns, squeeze=False).flat)
     for axes, (name, sizes) in zip(panels, layers.items(), strict=False):
         _draw(axes, widths, sizes)
         wrong = [one for one in slopes if one.layer == name and not one.passes]
         _entitle(axes, name, wrong)
-    for axes in list(panels)[len(layers) :]:
+    for axes in panels[len(layers) :]:
         axes.set_axis_off()
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(),

@@ -77,7 +77,8 @@ def _draw_sweeps(axes: Any, sweeps: Sweeps) -> None:
         if sweep.best is not None:
             at = list(sweep.rates).index(sweep.best)
             axes.plot(sweep.best, losses[at], marker="*", ms=15, color=color, mec="k")
-    axes.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="training loss")
+    axes.set(yscale="log", xlabel="learning rate", ylabel="training loss")
+    axes.set_xscale("log", base=2)
     axes.xaxis.label.set_size(_TEXT)
     axes.yaxis.label.set_size(_TEXT)
     axes.legend(frameon=False, fontsize=_TEXT - 3)
@@ -86,15 +87,17 @@ def _draw_sweeps(axes: Any, sweeps: Sweeps) -> None:
 
 def _draw_best(axes: Any, by_name: Mapping[str, Sweeps]) -> None:
     for name, sweeps in by_name.items():
-        points = [(width, one.best) for width, one in sweeps.items() if one.best]
+        bests = [one.best or np.nan for one in sweeps.values()]
         style = {"color": _PANELS.get(name, "black"), "marker": "o", "lw": 2.5}
-        axes.plot(*zip(*points, strict=True), label=plain(name), **style)
+        axes.plot(list(sweeps), bests, label=plain(name), **style)
     widths = list(next(iter(by_name.values())))
-    axes.set(xscale="log", yscale="log", xlabel="width", ylabel="best learning rate")
+    axes.set(xscale="log", xlabel="width", ylabel="best learning rate")
+    axes.set_yscale("log", base=2)
     axes.set_xticks(widths, [f"{width:,}" for width in widths])
     axes.minorticks_off()
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 2.0, high * 2.0)
+    known = [one.best for sweeps in by_name.values() for one in sweeps.values()]
+    if bests := [best for best in known if best is not None]:
+        axes.set_ylim(min(bests) / 4.0, max(bests) * 4.0)
     axes.xaxis.label.set_size(_TEXT)
     axes.yaxis.label.set_size(_TEXT)
     axes.legend(frameon=False, fontsize=_TEXT - 2)
