@@ -77,7 +77,9 @@ def _draw_sweeps(axes: Any, sweeps: Sweeps) -> None:
         if sweep.best is not None:
             at = list(sweep.rates).index(sweep.best)
             axes.plot(sweep.best, losses[at], marker="*", ms=15, color=color, mec="k")
-    axes.set(yscale="log", xlabel="learning rate", ylabel="training loss")
+    rates = [rate for sweep in sweeps.values() for rate in sweep.rates]
+    axes.set(xlim=(min(rates) / 1.2, max(rates) * 1.2), yscale="log")
+    axes.set(xlabel="learning rate", ylabel="training loss")
     axes.set_xscale("log", base=2)
     axes.xaxis.label.set_size(_TEXT)
     axes.yaxis.label.set_size(_TEXT)
@@ -91,13 +93,15 @@ def _draw_best(axes: Any, by_name: Mapping[str, Sweeps]) -> None:
         style = {"color": _PANELS.get(name, "black"), "marker": "o", "lw": 2.5}
         axes.plot(list(sweeps), bests, label=plain(name), **style)
     widths = list(next(iter(by_name.values())))
-    axes.set(xscale="log", xlabel="width", ylabel="best learning rate")
+    # The limits of x are set first: points without a best rate do not count for them.
+    axes.set(xlim=(min(widths) / 1.1, max(widths) * 1.1), xscale="log")
+    axes.set(xlabel="width", ylabel="best learning rate")
     axes.set_yscale("log", base=2)
     axes.set_xticks(widths, [f"{width:,}" for width in widths])
     axes.minorticks_off()
     known = [one.best for sweeps in by_name.values() for one in sweeps.values()]
-    if bests := [best for best in known if best is not None]:
-        axes.set_ylim(min(bests) / 4.0, max(bests) * 4.0)
+    bests = [best for best in known if best is not None] or [1.0]
+    axes.set_ylim(min(bests) / 4.0, max(bests) * 4.0)
     axes.xaxis.label.set_size(_TEXT)
     axes.yaxis.label.set_size(_TEXT)
     axes.legend(frameon=False, fontsize=_TEXT - 2)
