@@ -8,8 +8,8 @@ At each width rates that differ by a factor of 2 are tried, with several seeds e
 the schedule cosine, around the best one, until it lies inside of them. The loss is the
 mean over the last tenth of the steps, and its geometric mean over the seeds is
 compared. The table has the best rates; under muP they stay put, so a rate that was
-tuned at a small width serves a large one. Width 1,024 takes most of the time: about
-10 s for a run of 500 steps on two cores.
+tuned at a small width serves a large one. Width 1,024 takes most of the time: on two
+busy cores a run of 500 steps takes about 11 s with sgd and 20 s with adam.
 """
 
 import argparse

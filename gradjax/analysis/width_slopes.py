@@ -14,7 +14,9 @@ import numpy as np
 
 from gradjax.analysis.statistics import student_interval
 
-TOLERANCE = 0.2  # of a slope: of 12 runs in muP, none was more than 0.15 off
+# Of a slope. It was chosen after runs in muP were seen, whose slopes were up to 0.17
+# outside of the exact values.
+TOLERANCE = 0.2
 _FALL = -0.5  # the slope of a sum of independent terms
 
 LAYER, READOUT, LOGITS = "layer", "readout", "attention logits"
