@@ -111,19 +111,26 @@ def _of_call(call: Call, registry: Registry) -> tuple[Diagnostic, bool]:
         for one in context.parameters(said, base.measure)
         if one.name not in known
     ]
-    given = dict(call.kwargs)
+    given = {name: _literal(said, name, value) for name, value in call.kwargs}
     for name in given:
         if name not in (*_SHARED, *options):
             line = expressions.unknown(name, [*_SHARED, *options], "argument")
             raise Refusal(f"{said}: {line}")
     shared = {name: given[name] for name in _SHARED if name in given}
     own = tuple((name, given[name]) for name in given if name not in _SHARED)
-    if isinstance(shared.get("on"), Call):  # a split may be written without quotes
-        shared["on"] = shared["on"].name
-    if isinstance(shared.get("name"), Call):
-        shared["name"] = shared["name"].name
     made = base._replace(**shared, options=(*base.options, *own))
     return made, "every" not in shared
+
+
+def _literal(said: str, name: str, value: Any) -> Any:
+    """Returns the value of an argument; a text may be written without quotes."""
+    if not isinstance(value, Call):
+        return value
+    if value.args or value.kwargs:
+        raise Refusal(
+            f"{said}: {name}={expressions.unparse(value)} is no number or name"
+        )
+    return value.name
 
 
 def _find(name: str, registry: Registry) -> Diagnostic:
