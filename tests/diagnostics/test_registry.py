@@ -18,9 +18,13 @@ def network():
     return problems.make("digits_mlp")
 
 
+NAMES = sorted(DIAGNOSTICS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(DIAGNOSTICS))
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "width"), [(name, 1 + k % 2) for k, name in enumerate(NAMES)]
+)
 def test_each_one_is_measured_in_runs_and_lanes(network, name, width):
     found = gradjax.sweep(
         network,
@@ -53,7 +57,7 @@ def test_several_with_intervals_of_their_own_are_measured_together(network):
     assert trace["step_quality.actual"].values[0] < 0
 
 
-@pytest.mark.parametrize("name", sorted(DIAGNOSTICS))
+@pytest.mark.parametrize("name", NAMES)
 def test_each_one_is_documented_and_listed(name):
     said = inspect.getdoc(DIAGNOSTICS[name].measure)
     assert said is not None and "Returns:" in said

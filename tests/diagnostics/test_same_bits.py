@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax import problems
 from gradjax.data.strings import PlainText
+from gradjax.problems import images
 from gradjax.problems import language as languages
 from gradjax.trials import batches, lanes
 from gradjax.types import Diagnostic
@@ -49,7 +49,8 @@ DIAGNOSTICS = [
 
 def network(name):
     if name in ("mlp", "cnn"):
-        return problems.make(f"digits_{name}")
+        model = {"mlp": "mlp(widths=(16,))", "cnn": "cnn(channels=(4, 8))"}[name]
+        return images.load("digits", model)
     text = PlainText("fox", TEXT, TEXT[:100], TEXT[:100], "", "test")
     expression = {
         "gru": "gru(width=16)",
