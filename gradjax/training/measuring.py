@@ -1,9 +1,12 @@
 """Measures diagnostics between the steps of a block, inside the compiled loop.
 
-A block alternates between steps without a measurement, which are the body that runs
-have without diagnostics, and one step with its measurements. So a diagnostic costs
-nothing in the steps between two measurements. The number of the step is not batched, so
-a condition on it remains a branch under vmap.
+A measurement stands between two steps. It takes the next step itself, apart from the
+run, for the gradient and the new state, and leaves the state of the run as it is. So
+the steps of the run have the bits of a run without diagnostics. Where a step also gave
+its gradient to a measurement, the compiler fused its operations in another way, and the
+last bits of a CNN and of a Transformer changed. A measurement costs one step beside its
+own work, and nothing in the steps between two measurements. The number of the step is
+not batched, so a condition on it remains a branch under vmap.
 """
 
 from collections.abc import Callable
@@ -115,29 +118,25 @@ def block(
     indices, start, count, first = which
     given = loop.inputs(plan, own.seed, own.arrays.get("train"))
 
-    def measured(state: TrainState, infos: Any, seen: Measured, k: Any) -> Any:
+    def measured(state: TrainState, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
         inputs = given(i, None if indices is None else indices[k], own.hparams)
-        after, info, parts = steps.step_with_parts(plan, state, *inputs, i)
+        after, _, parts = steps.step_with_parts(plan, state, *inputs, i)
         context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
-        seen = _measure(plan, context, own.arrays, seen, i, first)
-        return after, jax.tree.map(put(k), infos, info), seen
+        return _measure(plan, context, own.arrays, seen, i, first)
 
     def turn(carry: Any) -> Any:
         k, state, infos, seen = carry
         at = start + k.astype(jnp.uint32)
-        is_due = _next_due(plan, at) == at
-        state, infos, seen = jax.lax.cond(
-            is_due,
+        seen = jax.lax.cond(
+            _next_due(plan, at) == at,
             partial(measured, k=k),
-            lambda *unchanged: unchanged,
+            lambda _, unchanged: unchanged,
             state,
-            infos,
             seen,
         )
-        k = jnp.where(is_due, k + 1, k)
-        following = _next_due(plan, start + k.astype(jnp.uint32)) - start
-        stop = jnp.minimum(following.astype(jnp.int32), count)
+        following = (_next_due(plan, at + 1) - start).astype(jnp.int32)
+        stop = jnp.minimum(following, count)
         state, infos = plain(state, infos, k, stop)
         return stop, state, infos, seen
 
