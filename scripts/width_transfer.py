@@ -129,11 +129,22 @@ def _read(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _check(flags: argparse.Namespace, optimizers: list[str]) -> None:
+    """Makes each program at the first width, so that a bad flag costs no training."""
+    model = at_width(flags.model, flags.widths[0])
+    for parametrization in PARAMETRIZATIONS:
+        problem = images.load(flags.dataset, model, parametrization=parametrization)
+        for optimizer in optimizers:
+            sizes = {"num_steps": flags.steps, "batch_size": flags.batch_size}
+            gradjax.program(problem, optimizer, _SCHEDULE, **sizes)
+
+
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
     flags = _read(arguments)
     try:
         names = flags.optimizers.split(",")
+        _check(flags, names)
         found = {
             name: {one: of_widths(flags, name, one) for one in PARAMETRIZATIONS}
             for name in names

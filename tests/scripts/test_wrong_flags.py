@@ -120,7 +120,9 @@ WRONG = {
         ["--text={file}"],
         *([f"--widths={one}"] for one in ("64", "64,32", "64,64", "64,", "8,many")),
         *(["--optimizer=sgd", *one] for one in with_numbers("--steps", "--seeds")),
-        *(one for one in with_numbers("--learning_rate") if "1.5" not in one[0]),
+        ["--learning_rate=0"],
+        ["--learning_rate=-1"],
+        ["--learning_rate=nan"],
     ],
     "width_transfer": [
         ["nope"],
