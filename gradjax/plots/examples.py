@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-from matplotlib.figure import Figure
 
 _COLUMNS = 4
 
@@ -15,6 +14,8 @@ def draw_images(images: np.ndarray, titles: list[str]) -> bytes:
       images: [examples, height, width, 1 or 3], in any range of values.
       titles: a line for each image.
     """
+    from matplotlib.figure import Figure
+
     count = len(images)
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)

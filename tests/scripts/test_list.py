@@ -1,6 +1,7 @@
 import pytest
 
 from gradjax import optimizers, problems, schedules
+from gradjax.diagnostics.registry import DIAGNOSTICS
 from scripts import list as listing
 
 REGISTRIES = {
@@ -10,6 +11,7 @@ REGISTRIES = {
     "schedules": schedules.SCHEDULES,
     "problems": problems.PROBLEMS,
     "masks": optimizers.MASKS,
+    "diagnostics": DIAGNOSTICS,
 }
 
 
