@@ -24,18 +24,18 @@ import numpy as np
 
 from gradjax.commands import replay as replays
 from gradjax.commands.replay import Replay, Steps
-from gradjax.data.order import order
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.plots.examples import draw_images
 from gradjax.report import terminal
+from gradjax.training import loop
 from gradjax.types import Program
 from scripts import parsing
 from scripts.sweep import experiment_of
 
 _SHOWN = 8  # examples of a step, those with the largest losses
 _ROWS = 30  # of the printed table; the file has all of them
-_LOSSES = "per_example_loss"
+_LOSSES = "loss_of_example"  # the name of the diagnostic of --examples
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +64,7 @@ def _run(given: Any) -> int:
     asked = given.diagnostics.strip() or "[]"
     if given.examples:
         inside = asked.removeprefix("[").removesuffix("]").strip()
-        own = "" if _LOSSES in inside else _LOSSES
+        own = f"per_example_loss(every=1, name={_LOSSES})"
         asked = f"[{', '.join(filter(None, [inside, own]))}]"
     made = replays.replay(
         experiment_of(name), found, _window(given.steps), asked, terminal.say
@@ -133,7 +133,7 @@ def _show_examples(made: Replay, seed: int, count: int) -> None:
     """Prints the examples with the largest losses where the loss rose most."""
     loss = made.trace["loss"]
     rises = np.diff(loss.values, prepend=np.nan)
-    known = [k for k in np.argsort(-np.nan_to_num(rises, nan=-np.inf))[:count]]
+    known = np.argsort(-np.nan_to_num(rises, nan=-np.inf))[:count].tolist()
     names = [name for name in made.trace if name.startswith(f"{_LOSSES}.")]
     names.sort(key=lambda name: int(name.rpartition(".")[2]))
     own = made.trace[names[0]].steps.tolist()
@@ -155,22 +155,11 @@ def _show_examples(made: Replay, seed: int, count: int) -> None:
 
 def indices(program: Program, seed: int, step: int) -> np.ndarray:
     """Returns the places in the train split of the examples of a step, from 1."""
-    plan, data = program.plan, program.plan.problem.data
-    if data is None or plan.batch_size is None:
+    before, own = np.uint32(step - 1), np.uint32(seed)
+    found = loop.batch_indices(program.plan, jnp.asarray(own), jnp.asarray(before), 1)
+    if found is None:
         raise Refusal("--examples: this problem has no examples")
-    first = (step - 1) * plan.batch_size
-    position = np.arange(first, first + plan.batch_size, dtype=np.uint64)
-    epoch, place = np.divmod(position, np.uint64(data.train.num_examples))
-    found = [
-        order(
-            seed,
-            int(one),
-            place[epoch == one].astype(np.uint32),
-            data.train.num_examples,
-        )
-        for one in dict.fromkeys(epoch.tolist())
-    ]
-    return np.concatenate([np.asarray(part) for part in found])
+    return np.asarray(found[0])
 
 
 def _draw(

@@ -68,6 +68,12 @@ def _is_quick(config):
     return config.option.markexpr == "not slow"
 
 
+def _is_optimized(request):
+    """Whether a module or a test has the mark, and the slow tests are not left out."""
+    is_marked = request.node.get_closest_marker("optimized") is not None
+    return is_marked and not _is_quick(request.config)
+
+
 def _optimize(is_on):
     """Compiles with or without XLA's optimizations from now on, in commands as well."""
     jax.config.update("jax_disable_most_optimizations", not is_on)
@@ -104,15 +110,13 @@ def _forget_compiled_programs():
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_in_module(request):
     """Optimizes a module with the mark `optimized`, with what its fixtures compile."""
-    is_on = request.node.get_closest_marker("optimized") is not None
-    _optimize(is_on and not _is_quick(request.config))
+    _optimize(_is_optimized(request))
 
 
 @pytest.fixture(autouse=True)
 def _compiled(request, _compiled_in_module):
     """Optimizes a test with the mark `optimized`."""
-    is_on = request.node.get_closest_marker("optimized") is not None
-    _optimize(is_on and not _is_quick(request.config))
+    _optimize(_is_optimized(request))
 
 
 @pytest.fixture(autouse=True)

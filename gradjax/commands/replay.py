@@ -23,6 +23,7 @@ from gradjax.records.folder import as_folder
 from gradjax.records.initial import read as read_initial
 from gradjax.records.initial import started
 from gradjax.records.load import chosen_trial
+from gradjax.records.sources import named_modules
 from gradjax.sweeps import points
 from gradjax.sweeps.points import Trial
 from gradjax.training import traces
@@ -124,8 +125,9 @@ def replay(
     losses, trace = _trained(made, found.trial, last)
     window = slice(first - 1, last)
     shown = {"loss": Series(np.arange(first, last + 1), losses[window]), **trace}
-    environment = records.environment()
-    changes = _changes(found.plan["environment"], environment)
+    before = found.plan["environment"]
+    named = named_modules([found.plan["settings"], found.trial.point])
+    changes = _changes(before, records.environment(named))
     counts = _compared(found.loss, losses, is_exact=not changes)
     return Replay(program, shown, *counts, changes)
 
@@ -223,11 +225,8 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     pairs = [(name, before.get(name), now.get(name)) for name in names]
     old, new = before.get("versions", {}), now.get("versions", {})
     pairs += [(name, old[name], new.get(name)) for name in old]
-    pairs += [("the sources of gradjax", *_sources(before, now))]
+    old, new = before.get("sources", {}), now.get("sources", {})
+    pairs += [
+        (f"the source {name}", old[name], new[name]) for name in old if name in new
+    ]
     return [f"{name} {a} there, {b} here" for name, a, b in pairs if a != b]
-
-
-def _sources(before: dict[str, Any], now: dict[str, Any]) -> tuple[Any, Any]:
-    digests = (one.get("sources", {}).get("gradjax") for one in (before, now))
-    old, new = digests
-    return old, new

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.diagnostics.vectors import dot, norm, unit
+from gradjax.optimizers.decompositions import eig
 from gradjax.types import Key
 
 _SPENT = 10.0  # times eps |A|: a smaller remainder of a product is rounding
@@ -139,9 +140,7 @@ def eigenvalues(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     They are NaN if a number of the matrix is not finite.
     """
-    found = jax.lax.platform_dependent(
-        matrix, cpu=lambda matrix: tuple(jnp.linalg.eig(matrix)), default=on_host
-    )
+    found = jax.lax.platform_dependent(matrix, cpu=eig, default=on_host)
     return found[0], found[1]
 
 

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 
 from gradjax.counts import as_whole
 from gradjax.diagnostics import trees
+from gradjax.diagnostics.context import Loss
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Params
-
-Loss = Callable[[Params, Batch], jax.Array]  # (params, batch) -> f32[], the mean
 
 
 class Deviations(NamedTuple):

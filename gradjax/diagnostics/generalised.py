@@ -19,6 +19,7 @@ from gradjax.diagnostics.products import Curvature, Loss, curvature
 from gradjax.diagnostics.vectors import Space, checked_count, dot, random_unit, unit
 from gradjax.errors import Refusal
 from gradjax.expressions import unknown
+from gradjax.optimizers.decompositions import svd
 from gradjax.types import Batch, Key, Params
 
 NORMS = ("l2", "linf", "spectral")
@@ -179,7 +180,7 @@ def _polar_factors(space: Space) -> _Oracle:
         if leaf.ndim < 2:
             return unit(leaf.reshape(-1)).reshape(leaf.shape)
         matrix = leaf.reshape(-1, leaf.shape[-1])
-        left, _, right = jnp.linalg.svd(matrix, full_matrices=False)
+        left, _, right = svd(matrix)
         highest = jax.lax.Precision.HIGHEST
         return jnp.matmul(left, right, precision=highest).reshape(leaf.shape)
 

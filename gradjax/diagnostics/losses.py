@@ -2,7 +2,8 @@
 
 import jax
 
-from gradjax.diagnostics.examples import Loss
+from gradjax.diagnostics.context import Loss
+from gradjax.diagnostics.examples import each_loss
 from gradjax.types import Batch, Params
 
 
@@ -17,8 +18,4 @@ def per_example_loss(loss: Loss, params: Params, batch: Batch) -> jax.Array:
     Returns:
       f32[batch].
     """
-
-    def one(example: Batch) -> jax.Array:
-        return loss(params, jax.tree.map(lambda x: x[None], example))
-
-    return jax.vmap(one)(batch)
+    return each_loss(loss, params, batch)

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradjax.diagnostics.context import Loss
 from gradjax.diagnostics.vectors import Space, check_like, space_of
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Params
 
-Loss = Callable[[Params, Batch], jax.Array]
 Tree = Any  # a pytree with the leaves of the parameters
 
 

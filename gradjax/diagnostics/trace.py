@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from gradjax.diagnostics.estimates import Estimate, half_width, student
 from gradjax.diagnostics.products import Curvature, Loss, curvature
 from gradjax.diagnostics.vectors import checked_count, dot, random_signs
+from gradjax.optimizers.decompositions import orthogonal
 from gradjax.types import Batch, Key, Params
 
 
@@ -176,4 +177,4 @@ def _range_of(local: Curvature, key: Key, rank: int) -> jax.Array:
         return local.product(random_signs(key, local.space))
 
     rows = jax.lax.map(one, jax.random.split(key, rank))
-    return jnp.linalg.qr(rows.T)[0].T
+    return orthogonal(rows.T).T

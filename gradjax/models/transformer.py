@@ -230,9 +230,16 @@ def decoder(
     Raises:
       Refusal: width is not a multiple of 2 * heads.
     """
-    check_heads(width, heads)
-    stack = Stack(depth, heads, 4 * width, dropout, is_causal=True)
-    return from_tokens(_Language(num_tokens, width, stack, tied), example_tokens())
+    return _decoder(num_tokens, Stack(depth, heads, 4 * width, dropout, True), tied)
+
+
+def _decoder(
+    num_tokens: int, stack: Stack, tied: bool, base: int | None = None
+) -> Model:
+    """Makes a language model of a stack, whose relu layers have 4 * width units."""
+    check_heads(width := stack.hidden // 4, stack.heads)
+    module = _Language(num_tokens, width, stack, tied, base)
+    return from_tokens(module, example_tokens())
 
 
 def decoder_of_base(base: int) -> Callable[..., Model]:
@@ -255,11 +262,8 @@ def decoder_of_base(base: int) -> Callable[..., Model]:
         dropout: float = 0.0,
         tied: bool = True,
     ) -> Model:
-        check_heads(width, heads)
-        scale = (base / width) ** 0.5
-        stack = Stack(depth, heads, 4 * width, dropout, True, scale)
-        module = _Language(num_tokens, width, stack, tied, base)
-        return from_tokens(module, example_tokens())
+        stack = Stack(depth, heads, 4 * width, dropout, True, (base / width) ** 0.5)
+        return _decoder(num_tokens, stack, tied, base)
 
     return make
 

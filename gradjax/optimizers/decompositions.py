@@ -32,7 +32,11 @@ def _eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 # Symmetric [n, n] -> (eigenvalues [n], ascending; eigenvectors in columns [n, n]).
 eigh = _in_turn(_eigh)
-# [n, n] -> Q [n, n] of its QR decomposition.
+# Any [n, n] -> (eigenvalues c[n]; eigenvectors in columns c[n, n]).
+eig = _in_turn(lambda matrix: tuple(jnp.linalg.eig(matrix)))
+# [n, k] -> (left [n, m], singular values [m], right [m, k]), m the smaller side.
+svd = _in_turn(lambda matrix: tuple(jnp.linalg.svd(matrix, full_matrices=False)))
+# [n, k] -> Q [n, k] of its QR decomposition, n at least k.
 orthogonal = _in_turn(lambda matrix: jnp.linalg.qr(matrix)[0])
 # (upper triangular u [n, n], right [n, k]) -> x [n, k] with u^T x = right.
 solve_transposed = _in_turn(partial(linalg.solve_triangular, trans=1))

@@ -11,7 +11,7 @@ from gradjax.training import step as steps
 from gradjax.types import Batch, Hparams, Key, Plan, StepInfo, TrainState
 
 Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
-Inputs = Callable[[jax.Array, Any, Hparams], tuple[Batch, Hparams, Key]]
+Inputs = Callable[[jax.Array, Any], tuple[Batch, Hparams, Key]]
 
 
 def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Body:
@@ -28,32 +28,32 @@ def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> 
       gathers the batch of `indices`, which are one row of `batch_indices`, derives the
       key and calls `step.step`.
     """
-    given = inputs(plan, seed, arrays)
+    given = inputs(plan, hparams, seed, arrays)
 
     def body(
         state: TrainState, i: jax.Array, indices: Any
     ) -> tuple[TrainState, StepInfo]:
-        return steps.step(plan, state, *given(i, indices, hparams), i)
+        return steps.step(plan, state, *given(i, indices), i)
 
     return body
 
 
-def inputs(plan: Plan, seed: jax.Array, arrays: Any) -> Inputs:
-    """Returns a function that gives the batch and the key of a step.
+def inputs(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Inputs:
+    """Returns a function that gives the arguments of a step.
 
     Args:
       plan: the static part of the run.
+      hparams: the hyperparameters, f32[] each.
       seed: u32[], from which the keys of the steps are derived.
       arrays: the arrays of the train split's source; None without data.
 
     Returns:
-      A function (i u32[], indices, hparams) -> (batch, hparams, key), the arguments of
-      a step.
+      A function (i u32[], indices) -> (batch, hparams, key).
     """
     _, step_key = jax.random.split(jax.random.key(seed))
     data = plan.problem.data
 
-    def given(i: jax.Array, indices: Any, hparams: Hparams) -> Any:
+    def given(i: jax.Array, indices: Any) -> Any:
         batch = None if data is None else data.train.take(arrays, indices)
         return batch, hparams, jax.random.fold_in(step_key, i)
 

@@ -76,14 +76,17 @@ def num_slots(one: Diagnostic, num_steps: int) -> int:
     return -(-num_steps // one.every)
 
 
-def buffers(plan: Plan, shapes: Values, num_steps: int) -> Values:
+def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Values:
     """Returns NaN for the values of so many successive steps: f32[slots] each."""
+    if not plan.diagnostics:
+        return ()
+    _, shapes = jax.eval_shape(partial(first_step, plan), state, own)
     return tuple(
         {
             name: jnp.full(num_slots(one, num_steps), jnp.nan, x.dtype)
-            for name, x in own.items()
+            for name, x in curves.items()
         }
-        for one, own in zip(plan.diagnostics, shapes, strict=True)
+        for one, curves in zip(plan.diagnostics, shapes, strict=True)
     )
 
 
@@ -116,11 +119,11 @@ def block(
       The carry after the block.
     """
     indices, start, count, first = which
-    given = loop.inputs(plan, own.seed, own.arrays.get("train"))
+    given = loop.inputs(plan, own.hparams, own.seed, own.arrays.get("train"))
 
     def measured(state: TrainState, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
-        inputs = given(i, None if indices is None else indices[k], own.hparams)
+        inputs = given(i, None if indices is None else indices[k])
         after, _, parts = steps.step_with_parts(plan, state, *inputs, i)
         context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
         return _measure(plan, context, own.arrays, seen, i, first)
@@ -158,8 +161,8 @@ def first_step(plan: Plan, state: TrainState, own: Inputs) -> tuple[TrainState, 
     zero = jnp.uint32(0)
     indices = loop.batch_indices(plan, own.seed, zero, 1)
     row = None if indices is None else indices[0]
-    given = loop.inputs(plan, own.seed, own.arrays.get("train"))
-    inputs = given(zero, row, own.hparams)
+    train = own.arrays.get("train")
+    inputs = loop.inputs(plan, own.hparams, own.seed, train)(zero, row)
     after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
     context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
     memory = memories(plan, state, own.hparams, own.seed)
@@ -170,9 +173,16 @@ def first_step(plan: Plan, state: TrainState, own: Inputs) -> tuple[TrainState, 
     return after, values
 
 
-def shapes(plan: Plan, state: TrainState, own: Inputs) -> Values:
-    """Returns the shapes of the values of each diagnostic: f32[] each."""
-    return jax.eval_shape(partial(first_step, plan), state, own)[1]
+def shaped_inputs(plan: Plan, hparams: Hparams) -> Inputs:
+    """Returns the inputs of a trial as shapes, with which a step can be traced."""
+    shaped: Any = jax.ShapeDtypeStruct
+    numbers = {
+        path: shaped(np.shape(value), jnp.result_type(float))
+        for path, value in hparams.items()
+    }
+    parts = {} if plan.problem.data is None else plan.problem.data._asdict()
+    arrays = {name: one.arrays for name, one in parts.items() if one is not None}
+    return Inputs(numbers, shaped((), jnp.uint32), arrays)
 
 
 def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
@@ -191,21 +201,12 @@ def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
     """
     if not plan.diagnostics:
         return
-    numbers = {
-        path: jax.ShapeDtypeStruct(np.shape(value), jnp.result_type(float))
-        for path, value in hparams.items()
-    }
-    seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    data = plan.problem.data
-    parts = {} if data is None else data._asdict()
-    arrays = {name: one.arrays for name, one in parts.items() if one is not None}
 
-    def shaped(numbers: Hparams, seed: jax.Array, arrays: Any) -> Values:
-        state = steps.init(plan, numbers, seed)
-        found = shapes(plan, state, Inputs(numbers, seed, arrays))
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), found)
+    def first(own: Inputs) -> Values:
+        state = steps.init(plan, own.hparams, own.seed)
+        return first_step(plan, state, own)[1]
 
-    found = jax.eval_shape(shaped, numbers, seed, arrays)
+    found = jax.eval_shape(first, shaped_inputs(plan, hparams))
     taken = {"loss", "learning_rate", *curves}
     for name in [name for own in found for name in own]:
         if name in taken or name.startswith("validation_"):

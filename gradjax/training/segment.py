@@ -97,22 +97,15 @@ def segment(
         _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
     )
     given = measuring.Inputs(own.hparams, own.seed, arrays)
-    values = ()
-    if plan.diagnostics:
-        curves = measuring.shapes(plan, state.train, given)
-        num_steps = form.capacity * plan.block_steps
-        values = measuring.buffers(plan, curves, num_steps)
+    num_steps = form.capacity * plan.block_steps
+    values = measuring.buffers(plan, state.train, given, num_steps)
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos, validation, values = carry
         number = which.first + k
-        start, first = (
-            one * jnp.uint32(plan.block_steps) for one in (number, which.first)
-        )
         seen = measuring.Measured(state.memories, values)
-        trained, info, seen = _block(
-            plan, shapes, (state.train, seen), given, (start, first)
-        )
+        places = (number, which.first)
+        trained, info, seen = _block(plan, shapes, (state.train, seen), given, places)
         taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
         is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
 
@@ -164,11 +157,12 @@ def _block(
 ) -> tuple[TrainState, StepInfo, measuring.Measured]:
     """Takes the steps of a block; the last block ends with the run.
 
-    `infos` has the shapes of a report of one step, and `which` are the first steps of
-    the block and of the segment. The report is NaN for the steps after the end of the
-    run.
+    `infos` has the shapes of a report of one step, and `which` are the numbers of the
+    block and of the first block of the segment. The report is NaN for the steps after
+    the end of the run.
     """
-    (state, seen), (start, first) = carry, which
+    state, seen = carry
+    start, first = (number * jnp.uint32(plan.block_steps) for number in which)
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps)
     taken = loop.body_of_loop(plan, own.hparams, own.seed, own.arrays.get("train"))
 

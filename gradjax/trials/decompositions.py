@@ -7,11 +7,10 @@ lanes of such a program are computed in turn, and its usual lane width is 1.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from gradjax.training import measuring
 from gradjax.types import Program
@@ -35,21 +34,10 @@ def name_of(program: Program) -> str | None:
 
 def _jaxpr(program: Program) -> Any:
     """Returns the jaxpr of a step of one trial, with its measurements."""
-    plan, data = program.plan, program.plan.problem.data
-    parts = {} if data is None else data._asdict()
-    arrays = {name: one.arrays for name, one in parts.items() if one is not None}
-    numbers = {
-        path: jax.ShapeDtypeStruct(np.shape(value), jnp.result_type(float))
-        for path, value in program.hparams.items()
-    }
-    seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    state = jax.eval_shape(program.init, numbers, seed)
-
-    def first(state: Any, numbers: Any, seed: jax.Array, arrays: Any) -> Any:
-        given = measuring.Inputs(numbers, seed, arrays)
-        return measuring.first_step(plan, state, given)
-
-    return jax.make_jaxpr(first)(state, numbers, seed, arrays)
+    own = measuring.shaped_inputs(program.plan, program.hparams)
+    state = jax.eval_shape(program.init, own.hparams, own.seed)
+    first = partial(measuring.first_step, program.plan)
+    return jax.make_jaxpr(first)(state, own)
 
 
 def _names(jaxpr: Any) -> Iterator[str]:

@@ -12,7 +12,13 @@ from gradjax.errors import Refusal
 from gradjax.training import evaluation
 from gradjax.trials.batches import Active, OnSegment
 from gradjax.trials.lanes import Lanes
-from gradjax.trials.results import BlockRange, Results, points_of, steps_taken
+from gradjax.trials.results import (
+    BlockRange,
+    Results,
+    has_ended,
+    points_of,
+    steps_taken,
+)
 
 OnEvaluation = Callable[..., Any]
 _NAMES = ("step", "metrics", "params", "trial", "seed", "hparams")
@@ -66,8 +72,7 @@ def caller(on_evaluation: OnEvaluation, others: OnSegment) -> OnSegment:
         step = min(end * plan.block_steps, plan.num_steps)
         if step % plan.eval_every and step != plan.num_steps:
             return said[0]
-        has_ended = active.results.diverged_step > 0
-        for trial in np.flatnonzero(~has_ended).tolist():
+        for trial in np.flatnonzero(_is_open(active.results, step)).tolist():
             values = {
                 "step": step,
                 "metrics": _metrics(active.results, trial, blocks),
@@ -85,6 +90,12 @@ def caller(on_evaluation: OnEvaluation, others: OnSegment) -> OnSegment:
         return any(one is True for one in said) or said[0]
 
     return on_segment
+
+
+def _is_open(results: Results, step: int) -> np.ndarray:
+    """Returns which trials have not ended before a step: bool[trials]."""
+    early = results.early_step
+    return ~has_ended(results) | ((early == step) & (results.diverged_step == 0))
 
 
 def _metrics(results: Results, trial: int, blocks: BlockRange) -> dict[str, float]:

@@ -8,7 +8,9 @@ import pytest
 
 import gradjax
 from gradjax import problems
+from gradjax.diagnostics.registry import DIAGNOSTICS
 from gradjax.optimizers import decompositions as in_turn
+from gradjax.training.program import with_diagnostics
 from gradjax.trials import decompositions, lane_width
 
 
@@ -58,6 +60,16 @@ def test_lanes_in_turn_have_the_curves_of_single_runs(network):
         np.testing.assert_allclose(
             found.trace["loss"].values[k], alone.trace["loss"].values, rtol=1e-4
         )
+
+
+@pytest.mark.slow
+def test_the_lanes_of_a_run_are_mapped_as_they_are_without_diagnostics(network):
+    """In turn they could have other last bits, so a diagnostic must not ask for it."""
+    program = program_of(network, "adam")._replace(executables={})
+    every = f"[{', '.join(f'{name}(every=4)' for name in sorted(DIAGNOSTICS))}]"
+    measured = with_diagnostics(program, every)
+    assert len(measured.plan.diagnostics) == len(DIAGNOSTICS)
+    assert decompositions.name_of(measured) is None
 
 
 def test_a_matrix_has_the_same_bits_beside_others():

@@ -75,6 +75,24 @@ def test_it_may_end_the_run(program):
     assert (result.status, result.num_steps) == ("stopped early", 14)
 
 
+def test_it_is_not_called_for_a_trial_that_has_ended_before(program):
+    seen = []
+    found = gradjax.sweep(
+        program.plan.problem,
+        "sgd",
+        {"learning_rate": [1e-30, 0.05]},
+        num_steps=20,
+        batch_size=8,
+        eval_every=4,
+        keep="best",
+        patience=1,
+        on_evaluation=lambda step, trial: seen.append((trial, step)),
+    )
+    assert found.num_steps.tolist() == [8, 20]
+    assert [step for trial, step in seen if trial == 0] == [4, 8]
+    assert [step for trial, step in seen if trial == 1] == [4, 8, 12, 16, 20]
+
+
 def test_it_is_called_for_each_trial_of_a_sweep(program):
     seen = []
     gradjax.sweep(
