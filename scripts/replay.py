@@ -22,12 +22,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.commands import replay as replays
-from gradjax.commands.replay import Replay, Steps
+from gradjax.commands.replay import replay
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.plots.examples import draw_images
 from gradjax.report import terminal
+from gradjax.sweeps import replay as replays
+from gradjax.sweeps.replay import Replay, Steps
 from gradjax.training import loop
 from gradjax.types import Program
 from scripts import parsing
@@ -66,9 +67,7 @@ def _run(given: Any) -> int:
         inside = asked.removeprefix("[").removesuffix("]").strip()
         own = f"per_example_loss(every=1, name={_LOSSES})"
         asked = f"[{', '.join(filter(None, [inside, own]))}]"
-    made = replays.replay(
-        experiment_of(name), found, _window(given.steps), asked, terminal.say
-    )
+    made = replay(experiment_of(name), found, _window(given.steps), asked, terminal.say)
     _show(made)
     if given.examples:
         _show_examples(made, found.trial.seed, given.examples)

@@ -145,6 +145,13 @@ _TRAINING = {
             " fresh seeds of a sweep), all or none",
         ),
         Flag(
+            "keep_snapshots",
+            "integer",
+            "keep so many snapshots of each trial, evenly over the run, so that"
+            " scripts.replay need not start at the first step; each has the size of the"
+            " parameters and the optimizer's state. Unset: none",
+        ),
+        Flag(
             "accept_changes",
             "boolean",
             "continue a record although versions, code or device have changed; what is"

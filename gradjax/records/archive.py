@@ -15,6 +15,7 @@ FOLDERS = {
     "params": "params",
     "snapshot": "snapshots",
     "states": "states",
+    "kept_snapshot": "kept_snapshots",
 }
 MAX_NAME = 200  # file systems allow 255 bytes, and the store adds some to a name
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")

@@ -16,6 +16,7 @@ REPORT = ("summary.json", *_PICTURES, "tokenizer.json", "catalogue.json")
 LESSON = ("trace.npz", "picture.png", "animation.gif", "summary.json")
 _FILES = (PLAN, JOURNAL, lock.LOCK, lock.LEASE, *REPORT)
 _OLD = "config.json"  # a run had this file before format 2
+_AFTER = {"kept_snapshot": "a replay starts before it"}  # damage
 _LISTED = 20  # lines of one kind that are listed; the others are only counted
 
 
@@ -217,9 +218,10 @@ def _verified_files(
             files[name] = record
             continue
         lost[name] = record
+        after = _AFTER.get(record["kind"], "is computed again")
         problems.append(
             f"{folder / record['file']}: {wrong}; {record['kind']} {name!r} is not"
-            " committed any more, and is computed again"
+            f" committed any more, and {after}"
         )
     return files, lost, problems
 

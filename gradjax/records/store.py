@@ -7,6 +7,7 @@
     params/<name>.npz     the kept parameters of some trials
     states/<name>.npz     the states from which a longer run goes on
     snapshots/<name>.npz  the states of trials, from which they resume; the last two
+    kept_snapshots/       those of `--keep_snapshots`, from which a replay starts
 
 A file is committed in this order: temporary file, fsync, rename, fsync of the folder,
 then its line in the journal with its fsync. A file that no line names does not count. A
@@ -118,19 +119,21 @@ def commit_params(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
 
 
 def commit_states(
-    store: Store, name: str, arrays: Mapping[str, Any], /, **metadata: Any
+    store: Store, name: str, arrays: Mapping[str, Any], /, kind: str, **metadata: Any
 ) -> None:
-    """Stores the states of trials for a longer run, as `commit` stores a segment.
+    """Stores states of trials, as `commit` stores a segment.
+
+    They are "states" for a longer run, or a "kept_snapshot" for replays.
 
     Raises:
         Refusal: see `commit`.
     """
-    _commit(store, "states", name, arrays, metadata)
+    _commit(store, kind, name, arrays, metadata)
 
 
-def committed_states(store: Store) -> dict[str, dict[str, Any]]:
-    """Returns the committed states for a longer run, by name."""
-    return _of_kind(store, "states")
+def committed_states(store: Store, kind: str = "states") -> dict[str, dict[str, Any]]:
+    """Returns the committed states of a kind, by name."""
+    return _of_kind(store, kind)
 
 
 def committed_params(store: Store) -> dict[str, dict[str, Any]]:

@@ -15,15 +15,18 @@ import jax
 import numpy as np
 
 from gradjax.errors import Interrupted, Refusal
+from gradjax.records import kept as kept_snapshots
 from gradjax.records import params as params_of
 from gradjax.records import store as stored
+from gradjax.records.kept import storable
 from gradjax.sweeps import attempts, choose
 from gradjax.sweeps.points import Trial
+from gradjax.training.blocks import num_blocks
 from gradjax.trials import batches, collect, segment_arrays
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import BlockRange, Results
-from gradjax.types import Trials
+from gradjax.types import Plan, Trials
 
 Halve = Callable[[Active, BlockRange], None]  # writes stopped_step
 Keep = Callable[[list[Trial], Trials], np.ndarray]
@@ -42,6 +45,7 @@ class Hooks(NamedTuple):
     stops: tuple[int, ...] = ()  # blocks after which `halve` must be called
     halve: Halve = lambda *_: None  # called after each segment
     trunk: int = 0  # blocks after which the states are stored for a longer run; 0: none
+    kept: tuple[int, ...] = ()  # blocks after which a snapshot is kept for replays
     on_segment: batches.OnSegment = lambda *_: None  # after each computed segment
     on_read: batches.OnSegment = lambda *_: None  # after each segment that was read
     on_ready: Callable[[], None] = lambda: None  # when the program is compiled
@@ -84,7 +88,7 @@ def run_cohort(
     )
     found = _find_committed(store, prefix)
     due = time.monotonic() + _SNAPSHOT_S
-    stops = (*hooks.stops, hooks.trunk)
+    stops = (*hooks.stops, hooks.trunk, *hooks.kept)
     for k, blocks in enumerate(_block_ranges(lanes, stops, found)):
         rows, name = active.rows, f"{prefix}-{blocks[0]:06d}"
         if k < found.num_known:
@@ -108,7 +112,10 @@ def run_cohort(
             if sum(blocks) == hooks.trunk and len(active.rows):
                 own = states_of(active) | {"trial": np.asarray(ids)}
                 about = {"blocks": hooks.trunk, "lane_width": lanes.width}
-                stored.commit_states(store, f"{prefix}-states", own, **about)
+                name_of_states = f"{prefix}-states"
+                stored.commit_states(store, name_of_states, own, kind="states", **about)
+            if sum(blocks) in hooks.kept and len(active.rows):
+                _keep_snapshot(store, prefix, ids, active, steps)
             at_end = Segment(rows, blocks, run_s, hooks.round_hash)
             commit_segment(store, name, ids, active.results, at_end)
         hooks.halve(active, blocks)
@@ -168,6 +175,12 @@ def commit_segment(
         stored.commit(store, name, arrays, **about)
         return
     stored.commit_copy(store, name, arrays, copied, **about, is_copy=True)
+
+
+def kept_blocks(plan: Plan, count: int | None) -> tuple[int, ...]:
+    """Returns the blocks after which so many snapshots are kept, evenly over a run."""
+    total, count = num_blocks(plan), min(count or 0, num_blocks(plan) - 1)
+    return tuple(total * k // (count + 1) for k in range(1, count + 1))
 
 
 def can_go_on(store: Any, prefix: str) -> bool:
@@ -247,7 +260,7 @@ def states_of(active: Active) -> dict[str, np.ndarray]:
     the last segment of the cohort.
     """
     leaves = jax.tree.leaves(_carried(active))
-    arrays = {f"state/{k}": _storable(np.asarray(x)) for k, x in enumerate(leaves)}
+    arrays = {f"state/{k}": storable(np.asarray(x)) for k, x in enumerate(leaves)}
     return arrays | {"rows": active.rows}
 
 
@@ -270,8 +283,11 @@ def _carried(active: Active) -> Any:
     return of.state, of.params, of.model_state
 
 
-def _storable(values: np.ndarray) -> np.ndarray:
-    """Returns the same bits in a type that an `.npz` preserves: bfloat16 as uint16."""
-    if values.dtype.kind in "biufc":
-        return values
-    return values.view(f"u{values.dtype.itemsize}")
+def _keep_snapshot(
+    store: Any, prefix: str, ids: list[str], active: Active, steps: int
+) -> None:
+    """Keeps the states of the active trials for replays."""
+    state, plan = active.results.state, active.results.plan
+    trials = (ids, active.rows, (state.train, state.kept))
+    blocks = steps // plan.block_steps  # of a complete block, before the end of a run
+    kept_snapshots.commit(store, prefix, trials, blocks, steps=steps)

@@ -78,6 +78,7 @@ def _check_counts(asked: Sweep, varied: Space) -> None:
         ("lane_width", asked.lane_width, 1),
         ("num_devices", asked.num_devices, 1),
         ("num_threads", asked.num_threads, 1),
+        ("keep_snapshots", asked.keep_snapshots, 1),
     ):
         if value is not None and not low <= value < 2**31:
             raise Refusal(f"--{name}={value}: must be at least {low}")

@@ -16,7 +16,7 @@ from gradjax.records import store as stored
 from gradjax.sweeps import choose, extended, halving, names, points
 from gradjax.sweeps import shared as sharing
 from gradjax.sweeps.choose import GroupResult
-from gradjax.sweeps.execute import Hooks, run_cohort
+from gradjax.sweeps.execute import Hooks, kept_blocks, run_cohort
 from gradjax.sweeps.listing import numbered, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
@@ -174,6 +174,7 @@ def _run(
             keep=functools.partial(keep, target),
             round_hash=event["hash"],
             trunk=_trunk(context, label, lanes, own),
+            kept=kept_blocks(plan, context.asked.keep_snapshots),
             on_segment=watch.computed,
             on_read=watch.read,
             on_ready=functools.cache(estimate),

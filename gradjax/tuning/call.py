@@ -47,6 +47,7 @@ def tune(
     overwrite: bool = False,
     accept_changes: bool = False,
     keep_params: str = "best",
+    keep_snapshots: int | None = None,
     lane_width: int | None = None,
     num_devices: int | None = None,
     trace_every: int = 0,
@@ -94,6 +95,9 @@ def tune(
       overwrite: replace an existing record.
       accept_changes: continue although versions, sources or the device have changed.
       keep_params: "best", "all" or "none": the trials whose parameters are stored.
+      keep_snapshots: the number of snapshots of each trial that are kept, evenly over
+        the run, so that a replay need not start at the first step; None: none. Each has
+        the size of the parameters and the optimizer's state.
       lane_width: the number of trials that are mapped together on one device; None: a
         width that was measured to be fast. The last bits of a trial depend on it.
       num_devices: the number of devices, on a CPU of cores; None: all.
@@ -139,6 +143,7 @@ def tune(
             lane_width=count("lane_width", lane_width, None),
             num_devices=count("num_devices", num_devices, None),
             keep_params=keep_params,
+            keep_snapshots=count("keep_snapshots", keep_snapshots, None),
             accept_changes=accept_changes,
         )
         with expressions.given(objects), planned.folder(workdir) as folder:

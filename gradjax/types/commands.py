@@ -44,6 +44,7 @@ class Sweep(NamedTuple):
     num_devices: int | None = None  # None: all devices
     num_threads: int | None = None  # CPU threads; None: the rule of `trials.devices`
     keep_params: str = "best"  # or "all" or "none": trials whose parameters are stored
+    keep_snapshots: int | None = None  # N of each trial, for replays; None: none
     accept_changes: bool = False  # resume although versions, code or device changed
 
 

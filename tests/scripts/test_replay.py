@@ -8,7 +8,8 @@ import pytest
 
 import gradjax
 from gradjax import Refusal
-from gradjax.commands import replay as replays
+from gradjax.commands.replay import replay
+from gradjax.sweeps import replay as replays
 from gradjax.types import Diagnostic
 from scripts import replay as script
 from scripts.sweep import experiment_of
@@ -32,7 +33,7 @@ def trained(typed, *flags, workdir="r", steps=30):
 def replayed(folder, trial=None, diagnostics="[]", steps=WINDOW):
     found = replays.recorded(folder, trial)
     what = experiment_of(found.plan["settings"]["experiment"])
-    return found, replays.replay(what, found, steps, diagnostics)
+    return found, replay(what, found, steps, diagnostics)
 
 
 @pytest.fixture
