@@ -18,7 +18,8 @@ PLAN = "plan.json"
 FORMAT = 2
 _KIND = "plan"  # of the line of the journal that holds the copy
 # For a reader: the sources have digests, and so have initial parameters.
-_HINTS = ("environment.git_revision", "init_from")
+_HINTS = ("environment.git_revision", "environment.cpu", "init_from")
+_ADDED = ("environment.instruction_set",)  # older records do not have it
 _INITIAL = "settings.init_from"
 _CONTENTS = "data.fingerprint"
 _SHOWN = 5  # differences that are listed; the others are only counted
@@ -168,7 +169,9 @@ def differences(there: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     return [
         key
         for key in {**old, **new}
-        if old.get(key) != new.get(key) and key not in _HINTS
+        if old.get(key) != new.get(key)
+        and key not in _HINTS
+        and (key in old or key not in _ADDED)
     ]
 
 

@@ -1,10 +1,13 @@
 """A sweep that goes on in another environment: row 22 of what it lives with."""
 
+import platform
+
 import numpy as np
 import pytest
 
 from gradjax.errors import Refusal
 from gradjax.records import faults, journal, store
+from gradjax.records.environment import cpu
 
 OLD = {"device": "cpu", "versions": {"jax": "0.10.1"}}
 NEW = {"device": "cpu", "versions": {"jax": "0.10.2"}}
@@ -181,3 +184,34 @@ def test_a_unit_cannot_say_itself_where_it_was_computed(folder):
     with pytest.raises(Refusal, match="environment"):
         store.commit(it, "b", {"x": np.arange(3)}, environment=3)
     store.close(it)
+
+
+X86 = "processor : 0\nmodel name : A B-1\nflags : fpu {}\n\nprocessor : 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "widest"),
+    [
+        (X86.format("sse4_2 avx avx2 avx512f"), " avx512f"),
+        (X86.format("avx2 avx sse4_2"), " avx2"),
+        ("processor : 0\nFeatures : fp asimd sve\n", " sve"),
+        ("vendor : other\n", ""),
+        (None, ""),
+    ],
+)
+def test_the_widest_instruction_set_of_a_cpu_is_recorded(text, widest, tmp_path):
+    path = tmp_path / "cpuinfo"
+    if text is not None:
+        path.write_text(text)
+    machine = platform.machine()
+    name = "A B-1" if text and "model" in text else machine
+    assert cpu(path) == {"cpu": name, "instruction_set": machine + widest}
+
+
+def test_a_record_without_the_instruction_set_goes_on(folder):
+    new = OLD | {"instruction_set": "x86_64 avx2", "cpu": "A"}
+    store.close(opened(folder, new)[0])
+    store.close(opened(folder.parent / "other", new)[0])
+    store.close(opened(folder.parent / "other", new | {"cpu": "B"})[0])
+    with pytest.raises(Refusal, match=r'environment.instruction_set "x86_64 avx2"'):
+        opened(folder.parent / "other", new | {"instruction_set": "x86_64 avx"})

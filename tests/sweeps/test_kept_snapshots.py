@@ -7,7 +7,7 @@ import pytest
 
 import gradjax
 from experiments.minimize import EXPERIMENT
-from gradjax import Refusal
+from gradjax import Refusal, records
 from gradjax.commands.replay import replay
 from gradjax.records import faults, kept, opening, store
 from gradjax.sweeps import execute, planning
@@ -78,6 +78,18 @@ def test_a_damaged_one_is_left_out(tmp_path):
     with pytest.warns(UserWarning, match="a replay starts before it"):
         made = replayed(tmp_path / "run", (120, 121), diagnostics="[]")
     assert made.start == 50 and made.num_equal == made.num_compared > 0
+
+
+def test_another_instruction_set_is_said(tmp_path, monkeypatch):
+    trained(tmp_path / "run", **RUN)
+    with monkeypatch.context() as patch:
+        now = records.environment() | {"cpu": "B", "instruction_set": "x86_64 avx"}
+        patch.setattr(records, "environment", lambda _: now)
+        made = replayed(tmp_path / "run", (20, 21), diagnostics="[]")
+    assert len(made.changes) == 1
+    assert made.changes[0].startswith("instruction set ")
+    assert made.changes[0].endswith(" there, x86_64 avx here")
+    assert made.num_equal == made.num_compared > 0
 
 
 def test_a_wrong_number_is_refused():
