@@ -2,6 +2,7 @@
 
 usage: python -m scripts.replay FOLDER --steps=FIRST:LAST [--trial=ID_OR_ROW]
            [--diagnostics='[sharpness, layer_norms]'] [--examples=N] [--out=replay.csv]
+           [--data_dir=FOLDER]
 
 The order of the examples and all randomness depend on the seed and the step alone, so
 the trial is trained again up to the window, and each step of the window is measured.
@@ -9,8 +10,9 @@ the trial is trained again up to the window, and each step of the window is meas
 losses are compared with those of the record: they are the same, bit for bit, unless the
 versions, the device or the sources have changed since then. `--examples=3` lists the
 examples with the largest losses in the three steps where the loss rose most, with their
-places in the train split, and draws them if they are images. `python -m scripts.list
-diagnostics` lists what can be measured.
+places in the train split and their texts, and draws them if they are images. `python -m
+scripts.list diagnostics` lists what can be measured. A record that was made with
+`--data_dir` is computed again with the same one.
 """
 
 import csv
@@ -22,19 +24,21 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.commands.replay import replay
+from gradjax.commands.replay import replay, with_data_dir
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
+from gradjax.own_code import named_errors
 from gradjax.plots.examples import draw_images
 from gradjax.report import terminal
 from gradjax.sweeps import replay as replays
-from gradjax.sweeps.replay import Replay, Steps
+from gradjax.sweeps.replay import Recorded, Replay, Steps
 from gradjax.training import loop
-from gradjax.types import Program
+from gradjax.types import Program, Settings
 from scripts import parsing
 from scripts.sweep import experiment_of
 
 _SHOWN = 8  # examples of a step, those with the largest losses
+_WIDTH = 240  # characters of the text of an example
 _ROWS = 30  # of the printed table; the file has all of them
 _LOSSES = "loss_of_example"  # the name of the diagnostic of --examples
 
@@ -48,6 +52,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--diagnostics", default="[]")
     parser.add_argument("--examples", type=parsing.count(1, 100))
     parser.add_argument("--out")
+    parser.add_argument("--data_dir")
     given = parser.parse_args(arguments)
     try:
         return _run(given)
@@ -57,17 +62,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(given: Any) -> int:
-    found = replays.recorded(given.folder, _trial(given.trial))
-    name = found.plan["settings"]["experiment"]
-    if name == "tune":
-        raise Refusal(f"{given.folder}: gradjax.tune made it, not an experiment")
+    found = recorded(given.folder, _trial(given.trial), given.data_dir)
     replays.use_threads(found)
+    what = experiment_of(found.trial.settings.experiment)
     asked = given.diagnostics.strip() or "[]"
     if given.examples:
         inside = asked.removeprefix("[").removesuffix("]").strip()
         own = f"per_example_loss(every=1, name={_LOSSES})"
         asked = f"[{', '.join(filter(None, [inside, own]))}]"
-    made = replay(experiment_of(name), found, _window(given.steps), asked, terminal.say)
+    made = replay(what, found, _window(given.steps), asked, terminal.say)
     _show(made)
     if given.examples:
         _show_examples(made, found.trial.seed, given.examples)
@@ -78,6 +81,26 @@ def _run(given: Any) -> int:
         terminal.say(f"{path} has every value")
     is_same = made.num_equal == made.num_compared
     return 0 if is_same or made.changes else 1
+
+
+def recorded(
+    folder: Any, trial: int | str | None, data_dir: str | None = None
+) -> Recorded:
+    """Reads a trial of a record that the command of an experiment made.
+
+    Raises:
+        Refusal: see `sweeps.replay.recorded`; or `gradjax.tune` made the record.
+    """
+
+    def complete(settings: Settings) -> Settings:
+        if settings.experiment == "tune":
+            raise Refusal(
+                f"{folder}: gradjax.tune made it, from a problem that a record does not"
+                " hold: gradjax.replay(problem, folder, steps) takes it"
+            )
+        return with_data_dir(experiment_of(settings.experiment), settings, data_dir)
+
+    return replays.recorded(folder, trial, complete)
 
 
 def _trial(text: str | None) -> int | str | None:
@@ -144,12 +167,17 @@ def _show_examples(made: Replay, seed: int, count: int) -> None:
         losses = np.array([made.trace[name].values[column] for name in names])
         largest = np.argsort(-losses)[:_SHOWN]
         examples = indices(made.program, seed, step)[largest]
+        batch = _batch(made.program, examples)
+        said = _lines(made.program, batch) or [""] * len(examples)
         rows = [
-            (f"example {example}", terminal.number(float(losses[place])))
-            for example, place in zip(examples, largest, strict=True)
+            (f"example {example}", f"{terminal.number(float(losses[place]))}  {line}")
+            for example, place, line in zip(examples, largest, said, strict=True)
         ]
         terminal.table(f"step {step}: the loss rose by {rises[k]:.4g}", rows)
-        _draw(made.program, examples, losses[largest], Path(f"examples_{step}.png"))
+        titles = [
+            f"{a}: {b:.3g}" for a, b in zip(examples, losses[largest], strict=True)
+        ]
+        _draw(batch, titles, Path(f"examples_{step}.png"))
 
 
 def indices(program: Program, seed: int, step: int) -> np.ndarray:
@@ -161,18 +189,29 @@ def indices(program: Program, seed: int, step: int) -> np.ndarray:
     return np.asarray(found[0])
 
 
-def _draw(
-    program: Program, examples: np.ndarray, losses: np.ndarray, path: Path
-) -> None:
-    """Draws examples that are images."""
+def _batch(program: Program, examples: np.ndarray) -> Any:
+    """Returns examples of the train split as a batch."""
     assert program.plan.problem.data is not None  # `indices` refuses such a problem
     source = program.plan.problem.data.train
-    batch = source.take(source.arrays, jnp.asarray(examples, jnp.uint32))
+    return source.take(source.arrays, jnp.asarray(examples, jnp.uint32))
+
+
+def _lines(program: Program, batch: Any) -> list[str]:
+    """Returns a line of text for each example; none where they have no texts."""
+    describe = program.plan.problem.describe
+    if describe is None:
+        return []
+    with named_errors("the problem's describe fails"):
+        lines = [str(line).replace("\n", "\\n") for line in describe(batch)]
+    return [one if len(one) <= _WIDTH else f"{one[: _WIDTH - 3]}..." for one in lines]
+
+
+def _draw(batch: Any, titles: list[str], path: Path) -> None:
+    """Draws examples that are images, with a title each."""
     leaves = batch.values() if isinstance(batch, dict) else ()
     images = [one for one in leaves if np.ndim(one) == 4 and one.shape[-1] in (1, 3)]
     if not images:
         return
-    titles = [f"{a}: {b:.3g}" for a, b in zip(examples, losses, strict=True)]
     with named_disk_errors(path):
         write_bytes(path, draw_images(np.asarray(images[0]), titles))
     terminal.say(f"{path} shows them")

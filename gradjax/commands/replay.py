@@ -12,7 +12,25 @@ from gradjax.records.initial import started
 from gradjax.records.sources import named_modules
 from gradjax.sweeps import replay as replays
 from gradjax.sweeps.replay import Recorded, Replay, Steps
-from gradjax.types import Program
+from gradjax.types import Program, Settings
+
+
+def with_data_dir(
+    what: Experiment, settings: Settings, data_dir: str | None = None
+) -> Settings:
+    """Returns the settings of a plan with the folder of the data, as a command has it.
+
+    A plan leaves the folder out, and an id of a trial does not.
+
+    Args:
+      what: the experiment of the record.
+      settings: of its plan.
+      data_dir: as it was given to the command; None: it was not given.
+    """
+    known = {"data_dir": data_dir} | dict(settings.own)
+    names = [flag.name for group in what.flags.values() for flag in group]
+    own = tuple((name, known[name]) for name in names if name in known)
+    return settings._replace(own=own)
 
 
 def replay(

@@ -18,6 +18,7 @@ import numpy as np
 from gradjax.data import texts
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
+from gradjax.problems import described
 from gradjax.problems import state as states
 from gradjax.problems.parametrized import STANDARD, parametrized
 from gradjax.types import (
@@ -158,6 +159,7 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         report=report,
         apply=logits_of,
         rate_factors=model.rate_factors,
+        describe=described.of_windows(letters, window),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradjax.data import arrays, ratings
 from gradjax.data.ratings import Ratings
-from gradjax.problems import arguments, bias_baseline, ranking
+from gradjax.problems import arguments, bias_baseline, described, ranking
 from gradjax.problems.rating_task import CATALOGUE, Task, catalogue, recommended
 from gradjax.problems.rating_task import task as task
 from gradjax.types import (
@@ -81,6 +81,7 @@ def recommendation(
         ),
         report=lambda params, _data: report(what, params, user, length),
         about=about(what),
+        describe=described.of_ratings(what.ratings),
     )
 
 

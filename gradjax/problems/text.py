@@ -11,6 +11,7 @@ import optax
 from gradjax.data import arrays, texts, tokens
 from gradjax.data.strings import LabelledTexts
 from gradjax.data.tokens import TokenizedTexts, Tokenizer
+from gradjax.problems import described
 from gradjax.problems import state as states
 from gradjax.problems.network import network
 from gradjax.types import (
@@ -129,6 +130,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         report=report,
         apply=logits_of,
         rate_factors=model.rate_factors,
+        describe=described.of_texts(tokenized.tokenizer, dataset.class_names),
     )
 
 

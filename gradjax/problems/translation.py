@@ -12,7 +12,7 @@ from gradjax.data import arrays, pairs, token_pairs, tokens
 from gradjax.data.pairs import SPLITS, Translations
 from gradjax.data.token_pairs import Rows, TokenizedPairs
 from gradjax.data.tokens import END, PAD, UNKNOWN, Tokenizer
-from gradjax.problems import bleu, decoding
+from gradjax.problems import bleu, decoding, described
 from gradjax.problems.arguments import number
 from gradjax.problems.network import network
 from gradjax.types import (
@@ -156,6 +156,7 @@ def translation(
         target=Target("cross_entropy", None, "min"),
         report=report,
         apply=logits_of,
+        describe=described.of_pairs(tokenized.tokenizer),
     )
 
 

@@ -67,8 +67,18 @@ class Replay(NamedTuple):
     changes: list[str]
 
 
-def recorded(folder: str | Path, trial: int | str | None) -> Recorded:
+def recorded(
+    folder: str | Path,
+    trial: int | str | None,
+    complete: Callable[[Settings], Settings] = lambda settings: settings,
+) -> Recorded:
     """Reads a trial of a finished run or sweep.
+
+    Args:
+      folder: of the record.
+      trial: as `gradjax.load` takes it.
+      complete: adds what the settings of a plan leave out, such as the folder of the
+        data, to the settings of the command.
 
     Raises:
         Refusal: no such record or trial, a lesson, or a trial whose settings this
@@ -79,7 +89,7 @@ def recorded(folder: str | Path, trial: int | str | None) -> Recorded:
         raise Refusal(f"{path}: is a lesson, which has no trials to compute again")
     store = opening.open_to_read(path, say=warnings.warn)
     plan, chosen = extension.current_plan(path), chosen_trial(path, store, trial)
-    base = _settings(plan)
+    base = complete(_settings(plan))
     for event in stored.events(store):
         if "round" in event and chosen in event["ids"]:
             row = event["trials"][event["ids"].index(chosen)]
@@ -89,7 +99,8 @@ def recorded(folder: str | Path, trial: int | str | None) -> Recorded:
                 return Recorded(store, plan, made, loss)
     raise Refusal(
         f"{path}: this version of gradjax does not read the settings of trial {chosen}"
-        " as they were read when it was trained"
+        " as they were read when it was trained (or its command had a --data_dir, which"
+        " is to be given)"
     )
 
 
@@ -144,7 +155,10 @@ def use_threads(found: Recorded) -> None:
 def _settings(plan: dict[str, Any]) -> Settings:
     """Returns the settings of a record's plan."""
     known = dict(plan["settings"])
-    own = tuple(known.pop("own").items())
+    own = tuple(
+        (name, tuple(value) if isinstance(value, list) else value)
+        for name, value in known.pop("own").items()
+    )
     fields = {name: known[name] for name in Settings._fields if name in known}
     return Settings(**fields, own=own)
 

@@ -152,6 +152,8 @@ class Problem(NamedTuple):
       apply: the network: (params, batch, key=None) -> outputs, the key in training;
         with a state (params, batch, key, state) -> (outputs, new state).
       rate_factors: what multiplies the learning rate in each parameter; None: nothing.
+      describe: (batch) -> a line of text for each example, on the host, for a reader of
+        a replay; None: the examples have no text.
     """
 
     init: Callable[[Key], Params]
@@ -166,6 +168,7 @@ class Problem(NamedTuple):
     init_state: Callable[[Key], ModelState] | None = None
     apply: Callable[..., Any] | None = None
     rate_factors: RateFactors | None = None
+    describe: Callable[[Batch], list[str]] | None = None
 
     def __repr__(self) -> str:
         """Returns the number of examples and the target in one line."""

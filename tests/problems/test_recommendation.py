@@ -286,3 +286,12 @@ def test_movielens_is_what_its_authors_say(data_dir):
     seen = set(loaded.user[parts.train].tolist())
     slow = [user not in seen for user in loaded.user[parts.test].tolist()]
     assert new.tolist() == slow
+
+
+def test_ratings_are_described():
+    task, problem = stated()
+    train = problem.data.train
+    (line,) = problem.describe(train.take(train.arrays, jnp.asarray([3], jnp.uint32)))
+    row = task.parts.train[3]
+    user, item = drawn().user[row], drawn().item[row]
+    assert line == f"user u{user}: item {item} ({drawn().rating[row]:g})"

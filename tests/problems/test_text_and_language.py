@@ -239,3 +239,16 @@ def test_a_label_out_of_range_is_refused(texts):
 def test_what_is_no_network_is_refused(expression, expected):
     with pytest.raises(Refusal, match=expected):
         languages.language_model(expression, 11)
+
+
+def test_examples_are_described_as_texts(texts):
+    problem = text_problem(texts, "bag")
+    train = problem.data.train
+    lines = problem.describe(train.take(train.arrays, jnp.asarray([0, 4], jnp.uint32)))
+    assert lines == ["alpha (alpha)", "beta (beta)"]
+    problem = language_problem("lstm")
+    train = problem.data.train
+    rows = jnp.asarray([1, train.num_examples - 1], jnp.uint32)
+    first, last = problem.describe(train.take(train.arrays, rows))
+    assert first == STORY[16:32]
+    assert last == STORY[(train.num_examples - 1) * 16 :]

@@ -131,3 +131,14 @@ def test_what_is_no_translator_is_refused(expression, expected):
 def test_a_smoothing_out_of_range_is_refused(toy):
     with pytest.raises(Refusal, match="label_smoothing=1.5: expected a number from 0"):
         problem_of(toy, smoothing=1.5)
+
+
+def test_rows_are_described_as_pairs(toy):
+    problem, _ = problem_of(toy)
+    test = problem.data.test
+    rows = jnp.arange(test.num_examples, dtype=jnp.uint32)
+    lines = problem.describe(test.take(test.arrays, rows))
+    translations, _ = toy
+    said = translations.test.sources, translations.test.targets
+    pairs = [f"{a} -> {b}" for a, b in zip(*said, strict=True)]
+    assert sorted(" | ".join(lines).split(" | ")) == sorted(pairs)

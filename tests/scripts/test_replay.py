@@ -31,7 +31,7 @@ def trained(typed, *flags, workdir="r", steps=30):
 
 
 def replayed(folder, trial=None, diagnostics="[]", steps=WINDOW):
-    found = replays.recorded(folder, trial)
+    found = script.recorded(folder, trial)
     what = experiment_of(found.plan["settings"]["experiment"])
     return found, replay(what, found, steps, diagnostics)
 
