@@ -21,7 +21,7 @@ from gradjax.training.program import program
 from gradjax.trials.run import run
 from gradjax.trials.stepping import steps
 from gradjax.trials.sweep import sweep
-from gradjax.tuning import tune
+from gradjax.tuning import replay, tune
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials, Tuned
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "optimizer",
     "problem",
     "program",
+    "replay",
     "run",
     "steps",
     "suites",

@@ -1,6 +1,7 @@
 """Steps of a finished run or sweep computed again, to the same bits."""
 
 import csv
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from gradjax import Refusal
 from gradjax.commands.replay import replay
 from gradjax.sweeps import replay as replays
 from gradjax.types import Diagnostic
+from scripts import check_replay
 from scripts import replay as script
 from scripts.sweep import experiment_of
 
@@ -156,3 +158,20 @@ def test_a_lesson_has_no_trials(tmp_path, typed):
     assert ended.returncode == 0, ended.stderr
     with pytest.raises(Refusal, match="is a lesson"):
         replays.recorded(tmp_path / "lesson", None)
+
+
+@pytest.mark.slow
+def test_random_windows_of_five_problems_have_their_losses_bit_for_bit(tmp_path):
+    for one in check_replay.check(check_replay.CASES, 1, 0, tmp_path):
+        assert one.same == one.windows == 1 and one.points > 0, one.case.name
+
+
+@pytest.mark.slow
+def test_the_examples_of_texts_are_printed(typed, tmp_path):
+    check_replay.write_data(tmp_path)
+    flags = ("--dataset=texts.csv", "--epochs=2", "--batch_size=8", "--noplot")
+    ended = typed("experiments.text", "--workdir=r", "--model=bag(width=16)", *flags)
+    assert ended.returncode == 0, ended.stderr
+    ended = typed("scripts.replay", "r", "--steps=2:16", "--examples=1")
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"example \d+ +\d\.\d+  (good|bad|fine|poor) film", ended.stdout)
