@@ -3,26 +3,30 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradjax.data.plain_tokens import Encoding
 from gradjax.errors import Refusal
-from gradjax.problems import arguments, language
+from gradjax.problems import arguments, sampling
 from gradjax.types import Model, Params
 
 _MOST_CHARACTERS = 1_000_000
 
 
-def predictor(model: Model, letters: str, window: int) -> Callable[..., list[str]]:
-    """Makes a function that continues texts, character by character.
+def predictor(
+    model: Model, encoding: Encoding, window: int
+) -> Callable[..., list[str]]:
+    """Makes a function that continues texts, token by token.
 
-    It is `(params, texts, num_characters=400, seed=0, temperature=0.8)` and returns one
-    continuation for each text, without the text. The model sees the last `window`
-    characters, as in training, where no text is longer. A character that the train
-    split does not have is replaced by the token START. Text number k is continued with
-    the seed `seed + k`. A temperature below 1 favours probable characters.
+    It is `(params, texts, num_characters=400, seed=0, temperature=0.8, top_k=None)` and
+    returns one continuation for each text, without the text. The model sees the last
+    `window` tokens, as in training, where no text is longer. Where tokens are
+    characters, one that the train split does not have is replaced by the token START.
+    Text number k is continued with the seed `seed + k`. A temperature below 1 favours
+    probable tokens, and with top_k only the k most probable ones are drawn.
 
     Args:
       model: the language model.
-      letters: the alphabet with which it was trained.
-      window: length of a window, in characters.
+      encoding: the tokens with which it was trained.
+      window: length of a window, in tokens.
 
     Returns:
       The function; it raises Refusal if the texts are not a list of texts, or a number
@@ -34,13 +38,14 @@ def predictor(model: Model, letters: str, window: int) -> Callable[..., list[str
         texts: Sequence[str],
         num_characters: int = 400,
         seed: int = 0,
-        temperature: float = 0.8,
+        temperature: float = sampling.USUAL_TEMPERATURE,
+        top_k: int | None = None,
     ) -> list[str]:
         said = _listed(texts)
         arguments.whole("num_characters", num_characters, 1, _MOST_CHARACTERS)
         arguments.whole("seed", seed, 0, 2**32 - 1 - len(said))
-        heat = arguments.number("temperature", temperature, 1e-3, 1e3)
-        draw = language.sampler(model, letters, window, num_characters, heat)
+        how = sampling.checked(temperature, top_k, encoding.num_tokens)
+        draw = sampling.sampler(model, encoding, window, num_characters, how)
         return [draw(params, text, seed + k) for k, text in enumerate(said)]
 
     return predict

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gradjax.data.byte_pairs import START
 from gradjax.data.ratings import Ratings
 from gradjax.data.tokens import Tokenizer
 from gradjax.types import Batch
@@ -25,17 +26,26 @@ def of_texts(tokenizer: Tokenizer, class_names: Sequence[str]) -> Describe:
     return describe
 
 
-def of_windows(letters: str, window: int) -> Describe:
-    """Describes windows of a text: the characters that are predicted.
+def of_windows(decode: Callable[[Sequence[int]], str], window: int) -> Describe:
+    """Describes windows of a text: what is predicted, with ? for what is unknown.
 
     In training a window is shifted by less than its length, to a place that depends on
     the key of the step; the line has the window that is not shifted.
     """
 
+    def text_of(tokens: Sequence[int]) -> str:
+        parts: list[list[int]] = [[]]
+        for token in tokens:
+            if token == START:
+                parts.append([])
+            else:
+                parts[-1].append(int(token))
+        return "?".join(map(decode, parts))
+
     def describe(batch: Batch) -> list[str]:
         rows = zip(*_host(batch, "tokens", "num_left"), strict=True)
         return [
-            "".join(letters[token - 1] if token else "?" for token in row[1 : end + 1])
+            text_of(row[1 : end + 1])
             for row, end in ((row, min(window, left)) for row, left in rows)
         ]
 

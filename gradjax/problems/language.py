@@ -1,26 +1,27 @@
-"""Character-level language models: cross-entropy of the next character.
+"""Language models: cross-entropy of the next token, a character or a part of a word.
 
 A split is divided into windows, and the state of the model is reset at the start of
-each. The first character of a window is predicted from the character before it (from
-START at the start of the split), so every character of a split is predicted and counted
-exactly once.
+each. The first token of a window is predicted from the token before it (from START at
+the start of the split), so every token of a split is predicted and counted exactly
+once.
 """
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from gradjax.data import texts
+from gradjax.data import plain_tokens, texts
+from gradjax.data.byte_pairs import START
+from gradjax.data.plain_tokens import BPE, CHARACTERS, SPLITS, TokenizedText, Tokens
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
 from gradjax.problems import described
+from gradjax.problems import sampling as samplings
 from gradjax.problems import state as states
 from gradjax.problems.parametrized import STANDARD, parametrized
+from gradjax.problems.sampling import USUAL_TEMPERATURE, Sampling
 from gradjax.types import (
     Batch,
     Key,
@@ -34,11 +35,20 @@ from gradjax.types import (
     Target,
 )
 
-START = 0  # also the token of characters that do not occur in the train split
+TOKENIZER = "tokenizer.json"  # beside the record, of tokens that are not characters
 _TARGETS = {"tiny_shakespeare": 2.2}  # bits per character that count as solved
-USUAL_WINDOW = 128  # characters
+USUAL_WINDOW = 128  # tokens
 _SAMPLE_CHARACTERS = 400
 _SAMPLE_SEED = 0
+
+
+class _Sums(NamedTuple):
+    """Sums over the tokens of a batch without padding, f32[] each."""
+
+    nats: jax.Array
+    count: jax.Array  # tokens
+    num_characters: jax.Array
+    num_bytes: jax.Array
 
 
 def alphabet(text: PlainText) -> str:
@@ -50,6 +60,11 @@ def load(
     dataset: str = "tiny_shakespeare",
     model: str = "lstm",
     window: int | None = None,
+    *,
+    tokenizer: str = CHARACTERS,
+    vocab_size: int | None = None,
+    temperature: float = USUAL_TEMPERATURE,
+    top_k: int | None = None,
     precision: str = "float32",
     parametrization: str = STANDARD,
     data_dir: str | None = None,
@@ -59,8 +74,12 @@ def load(
     Args:
       dataset: a TFDS name, or a text file.
       model: an expression, see `language_model`.
-      window: length of a window, in characters; None: 128, or the length of a shorter
-        train split.
+      window: length of a window, in tokens; None: 128, or the length of a shorter train
+        split.
+      tokenizer: "characters" or "bpe", see `plain_tokens.tokenize`.
+      vocab_size: the largest number of tokens of "bpe"; None: 4,096.
+      temperature: of the sample in the report, see `sampling.sampler`.
+      top_k: of the sample, the most probable tokens to draw from; None: all of them.
       precision: "float32" or "bfloat16", in which the network computes; parameters and
         the loss are float32.
       parametrization: "standard" or "mup", as in `parametrized`.
@@ -70,29 +89,39 @@ def load(
       Refusal: the text is missing or damaged, or an argument is out of range.
     """
     text = texts.load_plain(dataset, data_dir)
+    tokenized = plain_tokens.tokenize(text, tokenizer, vocab_size)
+    num_tokens = tokenized.encoding.num_tokens
+    how = samplings.checked(temperature, top_k, num_tokens)
     network = language_model(
-        model,
-        len(alphabet(text)) + 1,
-        precision=precision,
-        parametrization=parametrization,
+        model, num_tokens, precision=precision, parametrization=parametrization
     )
-    size = min(USUAL_WINDOW, len(text.train)) if window is None else window
-    made = language(text, network, size)
-    described = about_language(text, size)
+    num_train = tokenized.train.num_tokens
+    size = min(USUAL_WINDOW, num_train) if window is None else window
+    made = language(text, network, size, tokenized, how)
+    about = about_language(text, size, tokenized)
     if window is None and size < USUAL_WINDOW:
         reason = "because the train split is as short"
-        described["chosen"] = [f"window {size} characters, {reason}"]
-    return made._replace(about=described)
+        about["chosen"] = [f"window {size} {_units(tokenized)}, {reason}"]
+    return made._replace(about=about)
 
 
-def language(text: PlainText, model: Model, window: int = 128) -> Problem:
-    """Makes the problem of predicting the next character of a text.
+def language(
+    text: PlainText,
+    model: Model,
+    window: int = 128,
+    tokenized: TokenizedText | None = None,
+    sampling: Sampling = Sampling(),  # noqa: B008  it is immutable
+) -> Problem:
+    """Makes the problem of predicting the next token of a text.
 
-    The loss is the mean over the characters of a batch of -log p(character | the
-    characters before it in the window), in nats; bits per character are the loss
-    divided by ln 2. A batch has "tokens" i32[batch, 2 * window + 1], which are a window
-    and the next one, and "num_left" i32[batch], the number of characters from the start
-    of the window to the end of the split.
+    The loss is the mean over the tokens of a batch of -log p(token | the tokens before
+    it in the window), in nats. Bits per character and bits per byte are the sum over
+    tokens divided by ln 2 and by the number of characters and of bytes in UTF-8 of
+    these tokens. Over a split they are exact, so they can be compared between models of
+    different tokens. A batch has "tokens" i32[batch, 2 * window + 1], which are a
+    window and the next one, "num_left" i32[batch], the number of tokens from the start
+    of the window to the end of the split, and "unknown_bytes" f32[batch], the mean
+    number of bytes of a character of the split that the train split does not have.
 
     In training the start of each window is shifted at random by less than one window,
     so that every pass over the text has other windows.
@@ -100,29 +129,39 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
     Args:
       text: the text to model.
       model: apply(params, i32[batch, window], key) -> f32[batch, window, tokens].
-      window: length of a window, in characters.
+      window: length of a window, in tokens.
+      tokenized: the tokens of the text; None: its characters.
+      sampling: how the sample of the report is drawn.
 
     Raises:
       Refusal: the window is longer than the train split.
     """
-    letters = alphabet(text)
-    if not 1 <= window <= len(text.train):
-        expected = f"expected from 1 to the {len(text.train)} characters of training"
+    tokenized = plain_tokens.tokenize(text) if tokenized is None else tokenized
+    encoding, num_train = tokenized.encoding, tokenized.train.num_tokens
+    if not 1 <= window <= num_train:
+        expected = f"expected from 1 to the {num_train} {_units(tokenized)} of training"
         raise Refusal(f"window={window}: {expected}")
 
     def logits_of(params: Params, batch: Batch, key: Key | None = None) -> jax.Array:
         return model.apply(params, batch["tokens"][:, :window], key)
 
-    def nats_of(
+    def sums_of(
         params: Params, batch: Batch, start: jax.Array, key: Key | None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns the sum of the loss over characters, and their number."""
+    ) -> _Sums:
         places = start[:, None] + jnp.arange(window, dtype=jnp.int32)[None]
         inputs = jnp.take_along_axis(batch["tokens"], places, axis=1)
         targets = jnp.take_along_axis(batch["tokens"], places + 1, axis=1)
         is_real = places < batch["num_left"][:, None]
         nats = _nats(model.apply(params, inputs, key), targets)
-        return jnp.where(is_real, nats, 0.0).sum(), is_real.sum().astype(jnp.float32)
+        sizes = jnp.asarray(encoding.num_bytes)[targets]
+        unknown = batch["unknown_bytes"][:, None]
+        each = (
+            nats,
+            jnp.ones_like(sizes),
+            jnp.asarray(encoding.num_characters)[targets],
+            jnp.where(targets == START, unknown, sizes),
+        )
+        return _Sums(*(jnp.where(is_real, one, 0.0).sum() for one in each))
 
     def loss(
         params: Params, batch: Batch, key: Key
@@ -130,43 +169,38 @@ def language(text: PlainText, model: Model, window: int = 128) -> Problem:
         start_key, model_key = jax.random.split(key)
         most = jnp.clip(batch["num_left"] - window, 0, window - 1)
         start = jax.random.randint(start_key, most.shape, 0, most + 1)
-        nats, count = nats_of(params, batch, start, model_key)
-        mean = nats / count
-        return mean, {"bits_per_character": mean / math.log(2)}
+        found = sums_of(params, batch, start, model_key)
+        mean = found.nats / found.count
+        per_character = mean * (found.count / found.num_characters)
+        return mean, {"bits_per_character": per_character / math.log(2)}
 
     def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         start = jnp.zeros_like(batch["num_left"])
-        nats, count = nats_of(params, batch, start, None)
-        bits = nats / math.log(2)
-        return {"loss": (nats, count), "bits_per_character": (bits, count)}
+        found = sums_of(params, batch, start, None)
+        bits = found.nats / math.log(2)
+        return {
+            "loss": (found.nats, found.count),
+            "bits_per_character": (bits, found.num_characters),
+            "bits_per_byte": (bits, found.num_bytes),
+        }
 
     def report(params: Params, _data: Splits) -> Report:
-        draw = sampler(model, letters, window, _SAMPLE_CHARACTERS)
-        said = draw(params, "", _SAMPLE_SEED)
-        return Report({}, {"a sample": said.splitlines()})
+        how = model, encoding, window, _SAMPLE_CHARACTERS, sampling
+        said = samplings.sampler(*how)(params, "", _SAMPLE_SEED)
+        files = {TOKENIZER: encoding.state.encode()} if encoding.kind == BPE else {}
+        return Report({}, {"a sample": said.splitlines()}, files)
 
     return Problem(
         init=model.init,
         loss=loss,
         metrics=metrics,
-        data=Splits(
-            *(
-                _windows(encode(characters, letters), window)
-                for characters in (text.train, text.validation, text.test)
-            )
-        ),
+        data=Splits(*(_windows(getattr(tokenized, split), window) for split in SPLITS)),
         target=Target("bits_per_character", _TARGETS.get(text.name), "min"),
         report=report,
         apply=logits_of,
         rate_factors=model.rate_factors,
-        describe=described.of_windows(letters, window),
+        describe=described.of_windows(encoding.decode, window),
     )
-
-
-def encode(characters: str, letters: str) -> np.ndarray:
-    """Converts characters to tokens i32[characters + 1]; the first is START."""
-    numbers = {letter: number for number, letter in enumerate(letters, 1)}
-    return np.asarray([START, *(numbers.get(c, START) for c in characters)], np.int32)
 
 
 def language_model(
@@ -190,84 +224,54 @@ def language_model(
     return states.without(made, expression)
 
 
-def sampler(
-    model: Model,
-    letters: str,
-    window: int,
-    num_characters: int,
-    temperature: float = 0.8,
-) -> Callable[[Params, str, int], str]:
-    """Makes a function that samples a text from the model, character by character.
-
-    Each character is drawn from softmax(logits / temperature) given the last `window`
-    tokens; the first token is START. The model is applied to the complete window for
-    each character, so any causal model can be used.
-
-    Args:
-      model: as in `language`.
-      letters: the alphabet.
-      window: length of the context, in characters.
-      num_characters: length of the sample, in characters.
-      temperature: values below 1 favour probable characters.
-
-    Returns:
-      A function (params, the text before the sample, seed of the draws) -> sample.
-    """
-
-    def draw(
-        params: Params, key: Key, tokens: jax.Array, k: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        last = jnp.minimum(k, window - 1)
-        logits = model.apply(params, tokens[None])[0, last] / temperature
-        logits = logits.at[START].set(-jnp.inf)
-        drawn = jax.random.categorical(jax.random.fold_in(key, k), logits)
-        drawn = drawn.astype(tokens.dtype)
-        grown = tokens.at[jnp.minimum(k + 1, window - 1)].set(drawn)
-        slid = jnp.roll(tokens, -1).at[window - 1].set(drawn)
-        return jnp.where(k + 1 < window, grown, slid), drawn
-
-    @jax.jit
-    def drawn(params: Params, tokens: jax.Array, first: jax.Array, seed: jax.Array):
-        steps = first + jnp.arange(num_characters)
-        each = functools.partial(draw, params, jax.random.key(seed))
-        return jax.lax.scan(each, tokens, steps)[1]
-
-    def sample(params: Params, before: str, seed: int) -> str:
-        said = encode(before, letters)[-window:]
-        tokens = np.pad(said, (0, window - len(said)), constant_values=START)
-        found = drawn(params, tokens, np.int32(len(said) - 1), np.uint32(seed))
-        return "".join(letters[token - 1] for token in np.asarray(found))
-
-    return sample
-
-
-def about_language(text: PlainText, window: int) -> dict[str, Any]:
-    """Describes the text for the record."""
-    splits = ("train", "validation", "test")
-    return {
+def about_language(
+    text: PlainText, window: int, tokenized: TokenizedText
+) -> dict[str, Any]:
+    """Describes the text and its tokens for the record."""
+    encoding = tokenized.encoding
+    parts = {split: getattr(tokenized, split) for split in SPLITS}
+    about = {
         "name": text.name,
         "origin": text.origin,
         "fingerprint": text.fingerprint,
-        "num_examples": {split: len(getattr(text, split)) for split in splits},
-        "alphabet": alphabet(text),
+        "num_examples": {split: len(getattr(text, split)) for split in SPLITS},
+        "num_bytes": {split: part.num_bytes for split, part in parts.items()},
         "window": window,
+    }
+    if encoding.kind == CHARACTERS:
+        return about | {"alphabet": encoding.state}
+    train = tokenized.train
+    each = train.num_bytes / train.num_tokens
+    said = f"{train.num_tokens:,} training tokens of {encoding.num_tokens:,} different"
+    return about | {
+        "num_split_tokens": {name: part.num_tokens for name, part in parts.items()},
+        "num_tokens": encoding.num_tokens,
+        "tokenizer_sha256": plain_tokens.digest(encoding),
+        "understood": f"{text.name}: {said}, {each:.2f} bytes each",
     }
 
 
-def _windows(tokens: np.ndarray, window: int) -> Source:
+def _windows(part: Tokens, window: int) -> Source:
     """Makes the source of consecutive windows, each with the next window."""
-    num_characters = len(tokens) - 1
+    num_tokens, unknown = part.num_tokens, part.unknown_bytes
 
     def take(arrays: Any, indices: jax.Array) -> Batch:
         start = indices.astype(jnp.int32) * window
         places = start[:, None] + jnp.arange(2 * window + 1, dtype=jnp.int32)[None]
+        found = arrays["tokens"][jnp.minimum(places, num_tokens)]
         return {
-            "tokens": arrays["tokens"][jnp.minimum(places, num_characters)],
-            "num_left": num_characters - start,
+            "tokens": found.astype(jnp.int32),
+            "num_left": num_tokens - start,
+            "unknown_bytes": jnp.full(start.shape, unknown, jnp.float32),
         }
 
-    num_windows = -(-num_characters // window)
-    return Source(num_windows, {"tokens": jnp.asarray(tokens)}, take)
+    num_windows = -(-num_tokens // window)
+    return Source(num_windows, {"tokens": jnp.asarray(part.tokens)}, take)
+
+
+def _units(tokenized: TokenizedText) -> str:
+    """Returns the word for the tokens: characters or tokens."""
+    return CHARACTERS if tokenized.encoding.kind == CHARACTERS else "tokens"
 
 
 def _nats(logits: jax.Array, targets: jax.Array) -> jax.Array:

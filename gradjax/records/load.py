@@ -31,11 +31,12 @@ def load(workdir: str | Path, trial: int | str | None = None, model: Any = None)
       batch of one, `image[None]`. For a classifier of texts it is
       `predict(["a text", ...])`, and `config["data"]["class_names"]` names the classes;
       for a translator it gives translations. For a language model it continues texts:
-      `predict(["To be", ...], num_characters=400, seed=0, temperature=0.8)`. For a
-      model of ratings it is `predict([("user", "item"), ...])`, f32[pairs], and
-      `recommend("user", count=10)` lists titles with predicted ratings. Both are None
-      for any other problem, and if the parameters of the trial were not stored. A
-      lesson has neither parameters nor `predict`.
+      `predict(["To be", ...], num_characters=400, seed=0, temperature=0.8)`, or with
+      `top_k=40` from the most probable tokens alone. For a model of ratings it is
+      `predict([("user", "item"), ...])`, f32[pairs], and `recommend("user", count=10)`
+      lists titles with predicted ratings. Both are None for any other problem, and if
+      the parameters of the trial were not stored. A lesson has neither parameters nor
+      `predict`.
 
     Raises:
         Refusal: there is no finished run, an older format, a damaged file, or no such

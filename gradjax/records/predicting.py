@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradjax.data import plain_tokens
 from gradjax.data.tokens import from_state
 from gradjax.errors import Refusal
 from gradjax.problems import (
@@ -109,7 +110,9 @@ def _maker(
     if "num_tokens" in data and ("num_classes" in data or "target" in data):
         return functools.partial(_of_texts, folder, own["model"], data, model)
     if "alphabet" in data:
-        return functools.partial(_of_characters, data, own, model)
+        return functools.partial(_of_language, data, own, model, None)
+    if "tokenizer_sha256" in data:
+        return functools.partial(_of_language, data, own, model, folder)
     if "columns" in data:
         return functools.partial(_of_rows, data, own["model"], model)
     if "num_items" in data:
@@ -136,13 +139,8 @@ def _of_images(
 def _of_texts(
     folder: Path, name: str, data: dict[str, Any], given: Any
 ) -> tuple[Function]:
-    path, num_tokens = folder / "tokenizer.json", data["num_tokens"]
-    try:
-        tokenizer = from_state(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
-    except ValueError as error:
-        raise Refusal(f"{path}: {error}") from error
+    path, num_tokens = folder / language.TOKENIZER, data["num_tokens"]
+    tokenizer = _restored(path, from_state)
     if "target" in data:
         model = translation.translation_model(name, num_tokens, given)
         return (translation.predictor(model, tokenizer),)
@@ -150,15 +148,37 @@ def _of_texts(
     return (text.predictor(model, tokenizer, data["max_length"]),)
 
 
-def _of_characters(
-    data: dict[str, Any], own: dict[str, Any], given: Any
+def _of_language(
+    data: dict[str, Any], own: dict[str, Any], given: Any, folder: Path | None
 ) -> tuple[Function]:
-    letters, window = data["alphabet"], own.get("window") or data["window"]
+    """Makes `predict` of a language model; without a folder its tokens are characters.
+
+    Raises:
+      Refusal: the tokenizer in the folder is missing, damaged, or of another trial.
+    """
+    if folder is None:
+        encoding = plain_tokens.of_characters(data["alphabet"])
+    else:
+        path = folder / language.TOKENIZER
+        encoding = _restored(path, plain_tokens.of_byte_pairs)
+        if plain_tokens.digest(encoding) != data["tokenizer_sha256"]:
+            raise Refusal(f"{path}: it is not the tokenizer of this trial")
+    window = own.get("window") or data["window"]
     in_it = own.get("parametrization", "standard")  # whose multipliers it has
     model = language.language_model(
-        own["model"], len(letters) + 1, given, parametrization=in_it
+        own["model"], encoding.num_tokens, given, parametrization=in_it
     )
-    return (continuation.predictor(model, letters, window),)
+    return (continuation.predictor(model, encoding, window),)
+
+
+def _restored(path: Path, restore: Callable[[str], Any]) -> Any:
+    """Reads a tokenizer beside the record."""
+    try:
+        return restore(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}; predict needs it") from error
+    except ValueError as error:
+        raise Refusal(f"{path}: {error}") from error
 
 
 def _of_rows(data: dict[str, Any], name: str, given: Any) -> tuple[Function]:

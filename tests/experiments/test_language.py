@@ -6,6 +6,7 @@ import json
 import pytest
 
 import gradjax
+from gradjax.errors import Refusal
 
 STORY = "the cat sat on the mat. a dog sat on a log!\n" * 40
 QUICK = ("--model=gru(width=8)", "--window=16", "--batch_size=8", "--noplot")
@@ -71,3 +72,62 @@ def test_the_real_text_is_learned(command, data_dir):
         pytest.skip("tiny_shakespeare is not prepared in TFDS_DATA_DIR")
     assert done.returncode == 0, done.stderr
     assert "7,843 train, 436 validation, 436 test" in done.stdout
+
+
+@pytest.fixture
+def tokens_of(command):
+    """Runs the command on byte-pair tokens of story.txt."""
+    return functools.partial(
+        command, "--dataset=story.txt", "--tokenizer=bpe", "--vocab_size=265", *QUICK
+    )
+
+
+@pytest.mark.slow
+def test_trains_on_byte_pairs_and_predicts_from_the_record(tokens_of, tmp_path):
+    done = tokens_of("--steps=3", "--workdir=here", "--temperature=0.5", "--top_k=7")
+    assert done.returncode == 0, done.stderr
+    assert "training tokens of 265 different" in done.stdout
+    assert "test bits per byte" in done.stdout
+    run = gradjax.load(tmp_path / "here")
+    about, figures = run.config["data"], run.summary
+    bits = figures["validation_loss"] * about["num_split_tokens"]["validation"]
+    bits /= about["num_bytes"]["validation"] * 0.6931472
+    assert figures["validation_bits_per_byte"] == pytest.approx(bits, rel=1e-5)
+    assert figures["validation_bits_per_character"] == pytest.approx(bits, rel=1e-5)
+    asked = {"num_characters": 30, "top_k": 5}
+    first, again = (run.predict(["the \u6f22"], **asked) for _ in range(2))
+    assert first == again and len(first[0]) <= 30
+    with pytest.raises(Refusal, match="top_k=265: expected a whole number from 1 to 2"):
+        run.predict(["the"], top_k=265)
+    with pytest.raises(Refusal, match="cannot be written in UTF-8"):
+        run.predict(["\ud800"])
+    path = tmp_path / "here" / "tokenizer.json"
+    state = path.read_text()
+    path.write_text(state + " ")
+    with pytest.raises(Refusal, match="it is not the tokenizer of this trial"):
+        gradjax.load(tmp_path / "here").predict(["the"])
+    path.unlink()
+    with pytest.raises(Refusal, match="tokenizer.json: No such file"):
+        gradjax.load(tmp_path / "here").predict(["the"])
+    other = tokens_of("--vocab_size=260", "--steps=3", "--workdir=here")
+    assert other.returncode == 2
+    assert "holds trials of another plan" in other.stderr
+    assert len(about["tokenizer_sha256"]) == 64, "it decides what a run is"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--tokenizer=bqe",), "expected 'characters' or 'bpe'"),
+        (("--vocab_size=300",), "give tokenizer='bpe', too"),
+        (("--tokenizer=bpe", "--vocab_size=9"), "vocab_size=9: expected from 257"),
+        (("--temperature=0",), "temperature=0.0: expected a number from 0.001"),
+        (("--top_k=99",), "top_k=99: expected a whole number from 1 to 16"),
+    ],
+)
+@pytest.mark.slow
+def test_refuses_tokens_in_one_line(command, flags, expected):
+    done = command("--dataset=story.txt", *QUICK, *flags)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

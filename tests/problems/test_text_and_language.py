@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax.data import tokens
+from gradjax.data import byte_pairs, plain_tokens, tokens
 from gradjax.data.strings import LabelledTexts, Part, PlainText
 from gradjax.errors import Refusal
 from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
 from gradjax.problems import language as languages
+from gradjax.problems import sampling
 from gradjax.problems import text as classify
 from gradjax.types import Model
 
@@ -112,13 +113,13 @@ def test_a_report_says_what_the_classes_are(texts):
 
 def test_a_sample_is_made_of_the_alphabet():
     """By a model that always says the next letter of the alphabet, and goes around."""
-    letters = "abc"
+    encoding = plain_tokens.of_characters("abc")
 
     def apply(_params, inputs, _key=None):
         return 50.0 * jax.nn.one_hot(inputs % 3 + 1, 4)
 
     model = Model(lambda _key: {}, apply)
-    draw = languages.sampler(model, letters, 4, num_characters=10)
+    draw = sampling.sampler(model, encoding, 4, num_characters=10)
     assert draw({}, "", 0) == "abcabcabca"
 
 
@@ -131,36 +132,88 @@ def test_a_report_is_a_sample():
     assert len(said) <= 400 and set(said) <= set(STORY) | {"\n"}
 
 
+@pytest.mark.parametrize("kind", plain_tokens.KINDS)
 @pytest.mark.parametrize("window", [16, 70, 128])
 @pytest.mark.slow
-def test_every_character_of_a_split_counts_once(window):
+def test_every_token_of_a_split_counts_once(window, kind):
     """Against a model whose loss depends on the target alone: a table of frequencies.
 
     70 characters are 4 windows of 16 and 6 more, one window, or half a window.
     """
-    text = story()
-    letters = languages.alphabet(text)
-    logits = jnp.linspace(-1.0, 2.0, len(letters) + 1)
+    text = story()._replace(test="the zebra sat: é, \u6f22, \U0001f642.")
+    size = 280 if kind == "bpe" else None
+    tokenized = plain_tokens.tokenize(text, kind, size)
+    encode = tokenized.encoding.encode
+    logits = jnp.linspace(-1.0, 2.0, tokenized.encoding.num_tokens)
 
     def apply(_params, inputs, _key=None):
         return jnp.broadcast_to(logits[None, None], (*inputs.shape, len(logits)))
 
-    problem = languages.language(text, Model(lambda _key: {}, apply), window)
+    model = Model(lambda _key: {}, apply)
+    problem = languages.language(text, model, window, tokenized)
+    assert problem.target.metric == "bits_per_character", "a sweep ranks both kinds"
     for split, said in ((1, text.validation), (2, text.test)):
         source = problem.data[split]
-        assert source.num_examples == -(-len(said) // window)
+        targets = encode(said)[1:]
+        assert source.num_examples == -(-len(targets) // window)
         places = jnp.arange(source.num_examples, dtype=jnp.uint32)
         batch = source.take(source.arrays, places)
         measures = jax.jit(problem.metrics)({}, batch, jax.random.key(0))
         log_p = np.asarray(jax.nn.log_softmax(logits), np.float64)
-        targets = languages.encode(said, letters)[1:]
         expected = -log_p[targets].sum()
         nats, count = measures["loss"]
-        assert count == len(said)
+        assert count == len(targets)
         assert nats == pytest.approx(expected, rel=1e-5)
-        bits, _ = measures["bits_per_character"]
-        assert bits == pytest.approx(expected / np.log(2), rel=1e-5)
-    assert languages.encode("z", letters).tolist() == [0, 0], "never shown: START"
+        for name, number in (("character", len(said)), ("byte", len(said.encode()))):
+            bits, count = measures[f"bits_per_{name}"]
+            assert bits == pytest.approx(expected / np.log(2), rel=1e-5)
+            assert count == pytest.approx(number, rel=1e-6)
+
+
+def test_a_sample_is_drawn_from_the_most_probable_tokens():
+    """By a model that gives c the probability 0.5, b 0.3 and a 0.2, everywhere."""
+    encoding = plain_tokens.of_characters("abc")
+
+    def apply(_params, inputs, _key=None):
+        logits = jnp.log(jnp.asarray([0.9, 0.2, 0.3, 0.5]))
+        return jnp.broadcast_to(logits, (*inputs.shape, 4))
+
+    model = Model(lambda _key: {}, apply)
+
+    def shares(temperature, top_k):
+        how = sampling.checked(temperature, top_k, 4)
+        said = sampling.sampler(model, encoding, 4, 2_000, how)({}, "", 0)
+        assert len(said) == 2_000
+        return [said.count(letter) / 2_000 for letter in "abc"]
+
+    deviation = 3 * (0.25 / 2_000) ** 0.5
+    assert shares(1.0, None) == pytest.approx([0.2, 0.3, 0.5], abs=deviation)
+    assert shares(1.0, 2) == pytest.approx([0.0, 0.375, 0.625], abs=deviation)
+    squares = np.square([0.2, 0.3, 0.5]) / np.square([0.2, 0.3, 0.5]).sum()
+    assert shares(0.5, 3) == pytest.approx(squares, abs=deviation)
+    assert shares(1e3, 1) == [0.0, 0.0, 1.0]
+    for top_k in (0, 4, 1.5):
+        with pytest.raises(Refusal, match="top_k=.*: expected a whole number from 1"):
+            sampling.checked(1.0, top_k, 4)
+    with pytest.raises(Refusal, match="temperature=0: expected a number from 0.001"):
+        sampling.checked(0, None, 4)
+
+
+def test_a_sample_of_bytes_has_the_length_that_is_asked():
+    """By a model that says the bytes of a sign of three bytes, one after another."""
+    state = byte_pairs.train("a", 257)
+    encoding = plain_tokens.of_byte_pairs(state)
+    first, second, third = encoding.encode("\u6f22")[1:].tolist()
+    after = np.full(257, first)
+    after[[first, second]] = second, third
+
+    def apply(_params, inputs, _key=None):
+        return 50.0 * jax.nn.one_hot(jnp.asarray(after)[inputs], 257)
+
+    model = Model(lambda _key: {}, apply)
+    draw = sampling.sampler(model, encoding, 4, num_characters=9)
+    assert draw({}, "", 0) == "\u6f22" * 3, "nine tokens at most"
+    assert draw({}, "a\u6f22"[:1], 0) == "\u6f22" * 3
 
 
 def test_each_character_is_predicted_from_those_before_it():
@@ -176,7 +229,7 @@ def test_each_character_is_predicted_from_those_before_it():
     source = problem.data.validation
     batch = source.take(source.arrays, jnp.arange(5, dtype=jnp.uint32))
     problem.metrics({}, batch, jax.random.key(0))
-    whole = languages.encode(text.validation, letters)
+    whole = plain_tokens.of_characters(letters).encode(text.validation)
     np.testing.assert_array_equal(seen[0].reshape(-1)[:70], whole[:70])
 
 
@@ -184,7 +237,8 @@ def test_each_character_is_predicted_from_those_before_it():
 def test_training_windows_begin_anywhere_and_stay_inside():
     text = story()
     letters = languages.alphabet(text)
-    whole, window, seen = languages.encode(text.train, letters), 16, set()
+    whole = plain_tokens.of_characters(letters).encode(text.train)
+    window, seen = 16, set()
     begun = {}
 
     def apply(_params, inputs, _key=None):

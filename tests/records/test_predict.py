@@ -11,7 +11,7 @@ import gradjax
 from experiments import language, mnist, recommend
 from gradjax.commands.experiment import settings_of
 from gradjax.commands.train import train
-from gradjax.data import ratings
+from gradjax.data import plain_tokens, ratings
 from gradjax.errors import Refusal
 from gradjax.problems import continuation, inputs, rating_task
 from gradjax.records import predicting
@@ -221,7 +221,7 @@ class Fixed(NamedTuple):
 
 
 def test_a_text_is_continued_from_its_last_characters():
-    predict = continuation.predictor(Fixed(), "abc", 4)
+    predict = continuation.predictor(Fixed(), plain_tokens.of_characters("abc"), 4)
     found = predict({}, ["", "a", "ab", "abcab", "?"], num_characters=5)
     assert found == ["abcab", "bcabc", "cabca", "cabca", "abcab"]
     with pytest.raises(Refusal, match="predict takes a list of texts to continue"):
