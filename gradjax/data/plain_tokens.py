@@ -88,7 +88,8 @@ def tokenize(
         raise Refusal(f"vocab_size={vocab_size}: {reason}; give tokenizer='bpe', too")
     splits = text.train, text.validation, text.test
     if kind == BPE:
-        found, encoding = _byte_pairs(splits, vocab_size or byte_pairs.USUAL)
+        size = byte_pairs.USUAL if vocab_size is None else vocab_size
+        found, encoding = _byte_pairs(splits, size)
     else:
         encoding = of_characters("".join(sorted(set(text.train))))
         found = [encoding.encode(split) for split in splits]

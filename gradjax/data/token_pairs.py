@@ -112,6 +112,13 @@ def rows_of(
     return found
 
 
+def padding(rows: Rows) -> float:
+    """Returns the share of padding in the sources and the targets of rows."""
+    parts = rows.source_part, rows.target_part
+    is_real = np.concatenate([part.reshape(-1) > 0 for part in parts])
+    return tokens.padding(is_real, is_real.size)
+
+
 def assign_rows(sizes: Sequence[tuple[int, int]], most: int) -> list[list[int]]:
     """Assigns pairs to rows by best fit, in a random but fixed order.
 

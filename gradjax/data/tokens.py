@@ -171,6 +171,16 @@ def pad(sequences: Sequence[Sequence[int]], time: int) -> tuple[np.ndarray, np.n
     return tokens, lengths
 
 
+def padding(lengths: np.ndarray, size: int) -> float:
+    """Returns the share of padding in an array of tokens, with four decimals.
+
+    Args:
+      lengths: the numbers of tokens that are not padding, of any shape.
+      size: the number of all tokens of the array.
+    """
+    return round(1.0 - float(lengths.sum()) / size, 4)
+
+
 def tokenize(
     texts: LabelledTexts, kind: str, vocab_size: int | None, max_length: int
 ) -> TokenizedTexts:

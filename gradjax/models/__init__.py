@@ -41,6 +41,9 @@ TEXT_MODELS: dict[str, Callable[..., Model]] = {
     "transformer": encoder,
 }
 
+# Those of TEXT_MODELS that read several texts in one row: lengths i32[batch, parts]
+PACKED_TEXT_MODELS = ("bag", "transformer")
+
 # Language models: (num_tokens, ...) -> Model of tokens
 LANGUAGE_MODELS: dict[str, Callable[..., Model]] = {
     "gru": gru,

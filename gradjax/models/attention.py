@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.models.sequences import dropout, is_real, rows
+from gradjax.models.sequences import dropout, is_real, part_of, rows
 
 _FAR = -1e9  # the logit of a masked position; finite, so that no row can be NaN
 _SPLIT_FROM = 64  # positions; for shorter sequences two products are not faster
@@ -17,7 +17,14 @@ def no_mask() -> jax.Array:
 
 
 def padding_mask(lengths: jax.Array, time: int) -> jax.Array:
-    """Returns a mask of tokens that are not padding: bool[batch, 1, 1, time]."""
+    """Returns a mask of tokens that are not padding: bool[batch, 1, 1, time].
+
+    Lengths i32[batch, parts] of consecutive texts give bool[batch, 1, time, time], as
+    `same_part` does.
+    """
+    if lengths.ndim == 2:
+        parts = part_of(lengths, time)
+        return same_part(parts, parts)
     return is_real(lengths, time)[:, None, None]
 
 

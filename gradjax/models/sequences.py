@@ -2,7 +2,8 @@
 
 A batch of texts is `tokens` i32[batch, time], with padding after the end of each text,
 and `lengths` i32[batch], at least 1. The outputs at the tokens do not depend on the
-content of the padding.
+content of the padding. A row may also contain several texts one after another; then
+`lengths` is i32[batch, parts], and 0 for each part that is not there.
 """
 
 from collections.abc import Callable
@@ -91,12 +92,39 @@ def is_real(lengths: jax.Array, time: int) -> jax.Array:
     return jnp.arange(time, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
+def part_of(lengths: jax.Array, time: int) -> jax.Array:
+    """Returns the number of the text of each position, i32[batch, time].
+
+    Args:
+      lengths: i32[batch, parts], of consecutive texts.
+      time: number of positions.
+
+    Returns:
+      From 0 on; the number of parts for padding.
+    """
+    places = jnp.arange(time, dtype=lengths.dtype)[None, :, None]
+    return (places >= jnp.cumsum(lengths, axis=1)[:, None]).sum(axis=-1)
+
+
 def mean_of_real(values: jax.Array, lengths: jax.Array) -> jax.Array:
     """Computes the mean over tokens: f32[batch, time, width] to f32[batch, width].
 
     Padding is replaced by zero, not multiplied by it, so that an infinity in the
-    padding has no effect.
+    padding has no effect. Lengths i32[batch, parts] give f32[batch, parts, width], and
+    zeros for each part that is not there.
     """
+    if lengths.ndim == 2:
+        return _means_of_parts(values, lengths)
     real = is_real(lengths, values.shape[1])[:, :, None]
     total = jnp.where(real, values, 0.0).sum(axis=1)
     return total / lengths.astype(values.dtype)[:, None]
+
+
+def _means_of_parts(values: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Computes the means by a product with a matrix of zeros and ones."""
+    part = part_of(lengths, values.shape[1])[:, :, None]
+    num_parts = lengths.shape[1]
+    is_in = (part == jnp.arange(num_parts)[None, None]).astype(values.dtype)
+    real = jnp.where(part < num_parts, values, 0.0)
+    total = jnp.einsum("btp,btw->bpw", is_in, real)
+    return total / jnp.maximum(lengths, 1).astype(values.dtype)[:, :, None]

@@ -14,13 +14,24 @@ Describe = Callable[[Batch], list[str]]  # a line for each example of the batch
 
 
 def of_texts(tokenizer: Tokenizer, class_names: Sequence[str]) -> Describe:
-    """Describes texts: the decoded tokens and the class of each."""
+    """Describes texts: the decoded tokens and the class of each.
+
+    A row may have several texts, one after the other; a length of 0 is none.
+    """
 
     def describe(batch: Batch) -> list[str]:
         rows = zip(*_host(batch, "tokens", "lengths", "label"), strict=True)
         return [
-            f"{_decoded(tokenizer, tokens[:length])} ({class_names[label]})"
-            for tokens, length, label in rows
+            " | ".join(
+                f"{_decoded(tokenizer, part)} ({class_names[label]})"
+                for part, label in zip(
+                    np.split(tokens, np.cumsum(np.atleast_1d(lengths)))[:-1],
+                    np.atleast_1d(labels),
+                    strict=True,
+                )
+                if len(part)
+            )
+            for tokens, lengths, labels in rows
         ]
 
     return describe

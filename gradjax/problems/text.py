@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gradjax.data import arrays, texts, tokens
+from gradjax import expressions
+from gradjax.data import arrays, packed_texts, texts, tokens
+from gradjax.data.packed_texts import PackedTexts
 from gradjax.data.strings import LabelledTexts
 from gradjax.data.tokens import TokenizedTexts, Tokenizer
+from gradjax.errors import Refusal
 from gradjax.problems import described
 from gradjax.problems import state as states
 from gradjax.problems.network import network
@@ -38,6 +41,8 @@ def load(
     max_length: int = 128,
     text_column: str | None = None,
     label_column: str | None = None,
+    *,
+    packed: bool = False,
     precision: str = "float32",
     data_dir: str | None = None,
 ) -> Problem:
@@ -53,6 +58,7 @@ def load(
       text_column: name, or number from 1, of the column of the texts in a file; None:
         the one with a usual name.
       label_column: the same for the labels.
+      packed: whether a row, which is an example of a batch, contains several texts.
       precision: "float32" or "bfloat16", in which the network computes; parameters and
         the loss are float32.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
@@ -60,27 +66,40 @@ def load(
     Raises:
       Refusal: the texts are missing or damaged, or an argument is out of range.
     """
+    if packed:
+        _check_packed(model)
     labelled = texts.load_labelled(dataset, data_dir, text_column, label_column)
     tokenized = tokens.tokenize(labelled, tokenizer, vocab_size, max_length)
     counts = tokenized.tokenizer.num_tokens, len(labelled.class_names)
-    made = text(labelled, tokenized, text_model(model, *counts, precision=precision))
-    described = about_text(labelled, tokenized)
+    network = text_model(model, *counts, precision=precision)
+    rows = packed_texts.pack(tokenized) if packed else None
+    made = text(labelled, tokenized, network, rows)
+    about = about_text(labelled, tokenized, rows)
     if vocab_size is None:
-        described |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_WORDS)
-    return made._replace(about=described)
+        about |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_WORDS)
+    return made._replace(about=about)
 
 
-def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Problem:
+def text(
+    dataset: LabelledTexts,
+    tokenized: TokenizedTexts,
+    model: Model,
+    rows: PackedTexts | None = None,
+) -> Problem:
     """Makes the problem of classifying texts.
 
-    The loss is the mean over the batch of -log softmax(logits)[label]. A batch has
-    "tokens" i32[batch, time], "lengths" i32[batch] and "label" i32[batch]. Tokens after
-    a text's length are padding and do not change the outputs.
+    The loss is the mean over the texts of a batch of -log softmax(logits)[label]. A
+    batch has "tokens" i32[batch, time], "lengths" i32[batch] and "label" i32[batch].
+    Tokens after a text's length are padding and do not change the outputs. In rows of
+    several texts, lengths and labels are i32[batch, parts], and the number of texts of
+    a batch varies.
 
     Args:
       dataset: the texts.
       tokenized: the same texts as token numbers.
-      model: apply(params, (tokens, lengths), key) -> f32[batch, classes].
+      model: apply(params, (tokens, lengths), key) -> f32[batch, classes], or f32[batch,
+        parts, classes] for rows of several texts.
+      rows: the same texts in rows of several; None: each text is a row.
 
     Raises:
       Refusal: a label is outside [0, classes), or a split has no texts.
@@ -93,12 +112,16 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         params: Params, batch: Batch, key: Key
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         logits = logits_of(params, batch, key)
-        aux = {"accuracy": _hits(logits, batch).mean()}
-        return _cross_entropy(logits, batch).mean(), aux
+        if rows is None:
+            aux = {"accuracy": _hits(logits, batch).mean()}
+            return _cross_entropy(logits, batch).mean(), aux
+        count = _count(batch)
+        aux = {"accuracy": _hits(logits, batch).sum() / count}
+        return _cross_entropy(logits, batch).sum() / count, aux
 
     def metrics(params: Params, batch: Batch, _key: Key) -> MetricSums:
         logits = logits_of(params, batch, None)
-        count = jnp.float32(logits.shape[0])
+        count = _count(batch)
         return {
             "loss": (_cross_entropy(logits, batch).sum(), count),
             "accuracy": (_hits(logits, batch).sum(), count),
@@ -125,7 +148,7 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
         init=model.init,
         loss=loss,
         metrics=metrics,
-        data=splits(dataset, tokenized),
+        data=splits(dataset, tokenized, rows),
         target=Target("accuracy", _TARGETS.get(dataset.name), "max"),
         report=report,
         apply=logits_of,
@@ -134,8 +157,10 @@ def text(dataset: LabelledTexts, tokenized: TokenizedTexts, model: Model) -> Pro
     )
 
 
-def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
-    """Copies the three splits to the device.
+def splits(
+    dataset: LabelledTexts, tokenized: TokenizedTexts, rows: PackedTexts | None = None
+) -> Splits:
+    """Copies the three splits to the device, as texts or as rows of several texts.
 
     Raises:
       Refusal: a label is outside [0, classes), or a split has no texts.
@@ -149,7 +174,7 @@ def splits(dataset: LabelledTexts, tokenized: TokenizedTexts) -> Splits:
             arrays.source(
                 {"tokens": part.tokens, "lengths": part.lengths, "label": part.labels}
             )
-            for part in parts
+            for part in (parts if rows is None else rows)
         )
     )
 
@@ -176,9 +201,12 @@ def text_model(
     return states.without(made, expression)
 
 
-def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, Any]:
+def about_text(
+    dataset: LabelledTexts, tokenized: TokenizedTexts, rows: PackedTexts | None = None
+) -> dict[str, Any]:
     """Describes the texts for the record."""
-    return {
+    train = tokenized.train if rows is None else rows.train
+    about = {
         "name": dataset.name,
         "origin": dataset.origin,
         "fingerprint": dataset.fingerprint,
@@ -191,7 +219,11 @@ def about_text(dataset: LabelledTexts, tokenized: TokenizedTexts) -> dict[str, A
         "num_tokens": tokenized.tokenizer.num_tokens,
         "max_length": int(tokenized.train.tokens.shape[1]),
         "num_cut": tokenized.num_cut,
-    } | ({"understood": dataset.understood} if dataset.understood else {})
+        "padding": tokens.padding(train.lengths, train.tokens.size),
+    }
+    if rows is not None:
+        about["num_rows"] = len(train.tokens)
+    return about | ({"understood": dataset.understood} if dataset.understood else {})
 
 
 def predictor(
@@ -216,12 +248,36 @@ def predictor(
     return predict
 
 
+def _check_packed(model: str) -> None:
+    """Refuses networks that read one text in each row.
+
+    Raises:
+      Refusal: the network is no bag and no Transformer.
+    """
+    from gradjax.models import PACKED_TEXT_MODELS
+
+    if (name := expressions.parse(model).name) not in PACKED_TEXT_MODELS:
+        expected = " or ".join(PACKED_TEXT_MODELS)
+        raise Refusal(f"packed: {name} reads one text in each row; expected {expected}")
+
+
 def _cross_entropy(logits: jax.Array, batch: Batch) -> jax.Array:
-    return optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    """Computes the loss of each text, in the shape of the labels; 0: no text."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+    return loss if batch["label"].ndim == 1 else loss * (batch["lengths"] > 0)
 
 
 def _hits(logits: jax.Array, batch: Batch) -> jax.Array:
-    return (logits.argmax(axis=-1) == batch["label"]).astype(jnp.float32)
+    """Returns 1 for each text that is classified correctly, and 0 for all others."""
+    hits = (logits.argmax(axis=-1) == batch["label"]).astype(jnp.float32)
+    return hits if batch["label"].ndim == 1 else hits * (batch["lengths"] > 0)
+
+
+def _count(batch: Batch) -> jax.Array:
+    """Returns the number of texts of a batch, f32[]."""
+    if batch["label"].ndim == 1:
+        return jnp.float32(len(batch["label"]))
+    return (batch["lengths"] > 0).sum().astype(jnp.float32)
 
 
 def _short(said: str) -> str:

@@ -191,6 +191,7 @@ def about_translation(
         "num_tokens": tokenized.tokenizer.num_tokens,
         "max_length": max(part.shape[1] for part in tokenized.train),
         "num_cut": tokenized.num_cut,
+        "padding": token_pairs.padding(tokenized.train),
     } | ({"understood": translations.understood} if translations.understood else {})
 
 

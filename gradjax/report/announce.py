@@ -100,13 +100,16 @@ def estimate(lanes: Lanes, num_trials: int, name: str) -> None:
 def _of_texts(about: dict[str, Any]) -> str:
     """Describes the lengths of tokenized texts, and how many of them were cut."""
     what = "texts"
-    if "num_rows" in about:  # translation: several pairs share a row
+    if "num_rows" in about and "source" not in about:
+        num_texts = about["num_examples"]["train"]
+        what = f"{num_texts:,} texts in {about['num_rows']:,} rows"
+    elif "num_rows" in about:  # translation: several pairs share a row
         pair = f"{about['source']} to {about['target']}"
         num_pairs = about["num_examples"]["train"]
         what = f"{pair}: {num_pairs:,} pairs in {about['num_rows']:,} rows"
     return (
         f"{what} of {about['max_length']} tokens at most, of {about['num_tokens']:,};"
-        f" cut to fit: {about['num_cut']:,}"
+        f" cut to fit: {about['num_cut']:,}; padding: {about['padding']:.1%}"
     )
 
 

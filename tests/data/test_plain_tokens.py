@@ -111,6 +111,7 @@ def test_many_characters_take_four_bytes_each():
         ("word", None, "tokenizer='word': expected 'characters' or 'bpe'"),
         ("characters", 300, "vocab_size=300: characters are as many tokens as"),
         ("bpe", 256, "vocab_size=256: expected from 257, which are the 256 bytes"),
+        ("bpe", 0, "vocab_size=0: expected from 257"),
         ("bpe", 2**21, "vocab_size=2097152: expected from 257"),
     ],
 )

@@ -54,6 +54,25 @@ def test_learns_a_table_of_ones_own(command, tmp_path, tokenizer):
 
 
 @pytest.mark.slow
+def test_several_texts_share_a_row(command, tmp_path):
+    flags = ("--packed", "--model=bag(width=16)", "--steps=60", "--learning_rate=0.05")
+    done = command(*QUICK, *flags, "--workdir=here")
+    assert done.returncode == 0, done.stderr
+    assert "63 texts in 63 rows" in done.stdout, "all are as long as a row"
+    assert "padding: 0.0%" in done.stdout
+    run = gradjax.load(tmp_path / "here")
+    assert run.summary["test_accuracy"] == 1.0
+    assert run.predict(["it is alpha of 91", "it is beta of 1"]).shape == (2, 3)
+    (tmp_path / "mine.tsv").write_text("\n".join(LINES + ["alpha\t" + "long " * 20]))
+    done = command(*QUICK, *flags[:2], "--steps=2")
+    assert done.returncode == 0, done.stderr
+    assert "padding: " in done.stdout and "texts in 63 rows" not in done.stdout
+    done = command(*QUICK, "--packed", "--model=gru")
+    assert done.returncode == 2
+    assert "packed: gru reads one text in each row" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gru(width=8)", "transformer(width=8, depth=1)"])
 def test_two_steps_of_each_network(command, model):
     done = command(*QUICK, f"--model={model}", "--steps=2")

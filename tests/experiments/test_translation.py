@@ -37,7 +37,10 @@ def test_trains_on_files_and_prints_translations(command, tmp_path):
     done = command(*QUICK, "--steps=2", "--workdir=here")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "en to de: 40 pairs in " in done.stdout and "cut to fit: 0" in done.stdout
+    assert (
+        "en to de: 40 pairs in " in done.stdout
+        and "cut to fit: 0; padding: " in done.stdout
+    )
     assert "translations of the test split:\n  cat 0 0\n    -> " in done.stdout
     assert "(it is: Katze 0 0)" in done.stdout
     assert "greedy bleu" in done.stdout and "nrefs:1|case:mixed" in done.stdout

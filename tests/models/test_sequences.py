@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradjax.errors import Refusal
-from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
+from gradjax.models import LANGUAGE_MODELS, PACKED_TEXT_MODELS, TEXT_MODELS
 from gradjax.models.attention import (
     attend,
     attend_back,
@@ -39,6 +39,21 @@ def tokens_of(*shape):
 def text_model(name):
     """Parameters and the compiled model of texts, for all tests of this file."""
     return compiled(TEXT_MODELS[name](11, 4, **SMALL, **_shallow(name)))
+
+
+@pytest.mark.parametrize("name", PACKED_TEXT_MODELS)
+@pytest.mark.slow
+def test_a_text_has_the_same_logits_among_others_in_a_row(name):
+    """Texts of 3, 1 and 7 tokens, alone, and in rows of 11 and of 8 positions."""
+    params, apply = text_model(name)
+    alone = tokens_of(3, 7)
+    expected = np.asarray(apply(params, (alone, LENGTHS)))
+    real = [alone[k, : LENGTHS[k]] for k in range(3)]
+    filler = jnp.full(2, 5, jnp.int32)  # padding, which must not change anything
+    row = jnp.concatenate([real[2], real[0], real[1], filler])[None]
+    found = apply(params, (row, jnp.asarray([[7, 3, 1, 0]], jnp.int32)))
+    assert found.shape == (1, 4, 4)
+    np.testing.assert_allclose(found[0, :3], expected[[2, 0, 1]], rtol=2e-4, atol=2e-5)
 
 
 @functools.cache

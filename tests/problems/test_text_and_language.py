@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax.data import byte_pairs, plain_tokens, tokens
+from gradjax.data import byte_pairs, packed_texts, plain_tokens, tokens
 from gradjax.data.strings import LabelledTexts, Part, PlainText
 from gradjax.errors import Refusal
 from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
@@ -99,6 +99,41 @@ def test_a_classifier_halves_its_loss_on_one_batch(texts, name):
 def test_a_language_model_halves_its_loss_on_one_batch(name):
     before, after = learns(language_problem(name), 1e-2)
     assert after < before / 2
+
+
+@pytest.mark.slow
+def test_rows_of_several_texts_measure_the_same_texts(texts):
+    """The sums over a split are those of texts that are alone in their rows."""
+    dataset, tokenized = texts
+    sizes = tokenized.tokenizer.num_tokens, len(dataset.class_names)
+    model = classify.text_model(SMALL["bag"], *sizes)
+    alone = classify.text(dataset, tokenized, model)
+    packed = classify.text(dataset, tokenized, model, packed_texts.pack(tokenized))
+    params, key = model.init(jax.random.key(0)), jax.random.key(1)
+    for split in ("train", "validation"):
+        sources = [getattr(one.data, split) for one in (alone, packed)]
+        few, many = sources[1].num_examples, sources[0].num_examples
+        assert few < many
+        found = [
+            one.metrics(params, source.take(source.arrays, jnp.arange(count)), key)
+            for one, source, count in zip(
+                (alone, packed), sources, (many, few), strict=True
+            )
+        ]
+        for name in ("loss", "accuracy"):
+            np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-5)
+            assert found[0][name][1] == many
+    batch = sources[1].take(sources[1].arrays, jnp.arange(few))
+    loss, aux = packed._replace(apply=None).loss(params, batch, key)
+    assert np.isfinite(loss) and 0 <= aux["accuracy"] <= 1
+    before, after = learns(packed, 3e-2)
+    assert after < before / 2
+
+
+def test_a_network_that_reads_one_text_is_not_given_several():
+    for model in ("gru(width=8)", "my.module:net"):
+        with pytest.raises(Refusal, match="reads one text in each row; expected bag"):
+            classify.load(model=model, packed=True)
 
 
 @pytest.mark.slow
