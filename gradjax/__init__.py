@@ -10,6 +10,7 @@ of its hyperparameters and its seed, and it is compiled once.
 from gradjax import errors as errors  # first, before jax
 from gradjax.comparing import compare
 from gradjax.data import load as dataset
+from gradjax.data.streaming import stream, streamed
 from gradjax.derivatives.check import check_gradient
 from gradjax.derivatives.hypergradients import hypergradient
 from gradjax.errors import Refusal
@@ -46,6 +47,8 @@ __all__ = [
     "replay",
     "run",
     "steps",
+    "stream",
+    "streamed",
     "suites",
     "sweep",
     "tune",

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.commands.replay import replay, with_data_dir
+from gradjax.data import streaming
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.own_code import named_errors
@@ -193,7 +194,7 @@ def _batch(program: Program, examples: np.ndarray) -> Any:
     """Returns examples of the train split as a batch."""
     assert program.plan.problem.data is not None  # `indices` refuses such a problem
     source = program.plan.problem.data.train
-    return source.take(source.arrays, jnp.asarray(examples, jnp.uint32))
+    return streaming.examples(source, examples)
 
 
 def _lines(program: Program, batch: Any) -> list[str]:

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 from gradjax import optimizers, schedules
 from gradjax.commands import flags
 from gradjax.commands.flags import Flag, Groups
-from gradjax.data import prepared, sizes
+from gradjax.data import prepared, sizes, streaming
 from gradjax.errors import Refusal
 from gradjax.optimizers import bounds
 from gradjax.sweeps import names
 from gradjax.training import selection
 from gradjax.training.program import program as make_program
-from gradjax.types import Options, Problem, Program, Settings
+from gradjax.types import Options, Problem, Program, Settings, Sweep
 
+_NO_SWEEP = Sweep()
 _STEPS = 1_000  # of a run without epochs, if no number of steps is given
 
 
@@ -100,12 +101,31 @@ def settings_of(experiment: Experiment, **given: Any) -> Settings:
     )
 
 
-def maker(experiment: Experiment) -> Callable[[Settings], Problem]:
-    """Returns a function from settings to their problem; it loads nothing twice."""
+def maker(
+    experiment: Experiment, asked: Sweep = _NO_SWEEP
+) -> Callable[[Settings], Problem]:
+    """Returns a function from settings to their problem; it loads nothing twice.
+
+    Args:
+      experiment: the experiment.
+      asked: says whether the training examples are streamed.
+
+    Raises:
+        Refusal: workers without a stream, or no number of them.
+    """
+    if asked.stream_workers and not asked.stream:
+        raise Refusal(
+            f"--stream_workers={asked.stream_workers}: nothing is streamed without"
+            " --stream"
+        )
+    streaming.check_workers(asked.stream_workers)
 
     @functools.cache
     def make(own: tuple[tuple[str, Any], ...]) -> Problem:
-        return experiment.problem(Settings(experiment.name, own=own))
+        made = experiment.problem(Settings(experiment.name, own=own))
+        if not asked.stream:
+            return made
+        return streaming.streamed(made, asked.stream_workers)
 
     return lambda settings: make(settings.own)
 

@@ -202,6 +202,21 @@ _TRAINING = {
             " end",
         ),
     ],
+    "Data": [
+        Flag(
+            "stream",
+            "boolean",
+            "read the training examples from the disk while the run goes on, for data"
+            " larger than the memory. A run has the same bits. The train split is not"
+            " evaluated at the end",
+        ),
+        Flag(
+            "stream_workers",
+            "integer",
+            "processes that read streamed examples; 0: a thread. They help where"
+            " reading an example takes long, as decoding an image does",
+        ),
+    ],
     "Device": [
         Flag(
             "lane_width",

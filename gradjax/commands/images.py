@@ -4,6 +4,7 @@ from typing import Any
 
 from gradjax import data, models
 from gradjax.commands import flags
+from gradjax.data import tfds
 from gradjax.models import precision
 from gradjax.problems import augmentation, images, parametrized
 from gradjax.report import terminal
@@ -23,6 +24,9 @@ FLAGS = flags.of(
     precision=precision.HELP,
     parametrization=parametrized.HELP,
     data_dir=flags.DATA_DIR.help,
+    cache_bytes="the largest size of decoded training images that is stored in the"
+    f" cache (Unset: {tfds.CACHE_BYTES >> 30} GiB); larger data is decoded again while"
+    " it is streamed",
 )
 
 

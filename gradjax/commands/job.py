@@ -20,6 +20,8 @@ from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sw
 # of the folder leaves them out.
 _DECIDES_NOTHING = ("environment", "init_from", "keep_params")
 
+_PLACES = ("data_dir", "cache_bytes")  # flags of an experiment that say where data is
+
 
 class Job(NamedTuple):
     """A command that has been checked and planned."""
@@ -60,7 +62,7 @@ def job_of(
     if initial is not None:
         settings = settings._replace(init_from=initial.digest)
     settings = experiment.with_duration(what, what.resolve(settings))
-    make = experiment.maker(what)
+    make = experiment.maker(what, asked)
     problem = make(settings)
     notes = experiment.notes(what, problem, settings)
     swept = {one.name for one in varied.dimensions}
@@ -123,7 +125,7 @@ def _plan(
     named = sources.named_modules([base._asdict(), varied])
     environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing
-    own = {name: value for name, value in base.own if name != "data_dir"}
+    own = {name: value for name, value in base.own if name not in _PLACES}
     return planning.plan_of(base, own, asked, varied, problem.about, environment)
 
 

@@ -12,12 +12,15 @@ __all__ = ["DATASETS", "default_data_dir", "is_prepared", "load"]
 DATASETS: dict[str, Callable[[], Dataset]] = {"digits": digits.load}  # bundled
 
 
-def load(name: str, data_dir: str | Path | None = None) -> Dataset:
+def load(
+    name: str, data_dir: str | Path | None = None, cache_bytes: int | None = None
+) -> Dataset:
     """Loads a data set of images by name: a bundled one, or one prepared by TFDS.
 
     Args:
       name: `digits`, or a TFDS name such as `mnist`, `mnist:3.0.1`, `name/config`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+      cache_bytes: as in `tfds.load`.
 
     Returns:
       The data set on the host, split into train, validation and test.
@@ -28,7 +31,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]()
-    return tfds.load(name, data_dir)
+    return tfds.load(name, data_dir, cache_bytes)
 
 
 def is_prepared(name: str, data_dir: str | Path | None = None) -> bool:

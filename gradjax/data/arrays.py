@@ -1,6 +1,7 @@
 """Sources that take batches from arrays on the device."""
 
-from typing import Any
+import mmap
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,9 @@ def source(arrays: Any) -> Source:
 
     The arrays are copied to the device once and converted to their types there (f64
     becomes f32 unless x64 is enabled), so they must fit into its memory. A
-    memory-mapped file is read in parts to check its values, and once more completely
-    for the copy. A batch is `leaf[indices]` for every leaf.
+    memory-mapped file is only read in parts, to check its values: it is copied when a
+    program is compiled for it, and never if the problem is streamed
+    (`gradjax.streamed`). A batch is `leaf[indices]` for every leaf.
 
     Args:
       arrays: a pytree of arrays [examples, ...], on the host or on the device.
@@ -45,7 +47,76 @@ def source(arrays: Any) -> Source:
     if len(set(sizes.values())) > 1:
         raise Refusal(f"arrays whose first axes differ: {sizes}; expected one size")
     num_examples = next(iter(sizes.values()))
-    return Source(num_examples, jax.tree.map(jnp.asarray, arrays), _take)
+    if any(getattr(leaf, "is_on_disk", False) for _, leaf in leaves):
+        read, first = Rows(arrays), np.zeros(1, np.uint32)
+        return Source(num_examples, jax.tree.map(jnp.asarray, read(first)), take, read)
+    return Source(num_examples, jax.tree.map(_placed, arrays), take)
+
+
+class Rows(NamedTuple):
+    """Reads rows of arrays on the host: (indices u32[n]) -> leaves [n, ...].
+
+    A memory-mapped file is sent to another process as its name, and mapped again there.
+    """
+
+    arrays: Any
+
+    def __call__(self, indices: np.ndarray) -> Any:
+        """Returns the rows of the indices."""
+        return jax.tree.map(lambda leaf: leaf[indices], self.arrays)
+
+    def __reduce__(self) -> Any:
+        """Returns how the arrays are made again in another process."""
+        leaves, form = jax.tree.flatten(self.arrays)
+        return _mapped_rows, (form, [_file_of(leaf) for leaf in leaves])
+
+
+def take(arrays: Any, indices: jax.Array) -> Batch:
+    """Returns the rows of the indices: leaves [batch, ...]."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[indices], arrays)
+
+
+def on_host(leaf: Any) -> Any:
+    """Returns an array on the host; a memory-mapped file stays one."""
+    return leaf if isinstance(leaf, np.memmap) else np.asarray(leaf)
+
+
+class _File(NamedTuple):
+    """Where the values of a memory-mapped array are."""
+
+    path: str
+    dtype: Any
+    offset: int
+    shape: tuple[int, ...]
+
+
+def _file_of(leaf: Any) -> Any:
+    """Returns the place of a memory-mapped array in C order, which may be a slice."""
+    if not (isinstance(leaf, np.memmap) and leaf.filename and leaf.flags.c_contiguous):
+        return leaf
+    whole = leaf
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    if not isinstance(whole.base, mmap.mmap):
+        return leaf
+    offset = whole.offset + leaf.ctypes.data - whole.ctypes.data
+    return _File(str(leaf.filename), leaf.dtype, offset, leaf.shape)
+
+
+def _mapped_rows(form: Any, leaves: list[Any]) -> Rows:
+    """Makes the rows again from what `_file_of` returned."""
+    mapped = [
+        np.memmap(one.path, one.dtype, "r", one.offset, one.shape)
+        if isinstance(one, _File)
+        else one
+        for one in leaves
+    ]
+    return Rows(jax.tree.unflatten(form, mapped))
+
+
+def _placed(leaf: Any) -> Any:
+    """Copies an array to the device; a memory-mapped file stays on the disk."""
+    return leaf if isinstance(leaf, np.memmap) else jnp.asarray(leaf)
 
 
 def splits(dataset: Dataset) -> Splits:
@@ -77,10 +148,6 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
         index = int(is_outside.argmax())
         expected = f"expected 0 to {num_classes - 1}"
         raise Refusal(f"{where}: example {index} has label {labels[index]}; {expected}")
-
-
-def _take(arrays: Any, indices: jax.Array) -> Batch:
-    return jax.tree.map(lambda leaf: leaf[indices], arrays)
 
 
 def _is_iterator(value: Any) -> bool:
@@ -126,12 +193,20 @@ def _check_values(name: str, leaf: Any) -> None:
     """Checks the values in parts of the first axis, so that little memory is taken."""
     if not (jnp.issubdtype(leaf.dtype, jnp.number) or leaf.dtype == np.bool_):
         raise Refusal(f"{name} has type {leaf.dtype}; expected numbers")
+    if _is_kept(leaf.dtype):
+        return
     num_rows = len(leaf)
     step = max(1, _CHECKED // max(1, int(np.prod(leaf.shape[1:]))))
     if isinstance(leaf, jax.Array):
         step = num_rows  # a part of it would be a compiled program
     for start in range(0, num_rows, step):
         _check_part(name, np.asarray(leaf[start : start + step]), start)
+
+
+def _is_kept(dtype: Any) -> bool:
+    """Returns whether every value of a type is the same, and finite, on the device."""
+    is_exact = not jnp.issubdtype(dtype, jnp.inexact)
+    return is_exact and jax.dtypes.canonicalize_dtype(dtype) == dtype
 
 
 def _check_part(name: str, values: np.ndarray, start: int) -> None:

@@ -14,6 +14,7 @@ https://github.com/google/riegeli/blob/master/doc/riegeli_records_file_format.md
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from gradjax.errors import Refusal
 
@@ -38,32 +39,48 @@ def check(path: Path, num_records: int, max_bytes: int) -> None:
     """
     if not path.is_file():
         raise Refusal(f"{path}: no such shard; expected {num_records} records")
-    content = path.read_bytes()
-    if content[: len(_MAGIC)] != _MAGIC:
-        expected = f"expected an ArrayRecord file, which begins with {_MAGIC.hex()}"
-        actual = content[: len(_MAGIC)].hex() or "nothing"
-        raise Refusal(f"{path}: begins with {actual}; {expected}")
-    unpacked = unpacked_bytes(content)
+    with path.open("rb") as file:
+        magic = file.read(len(_MAGIC))
+        if magic != _MAGIC:
+            expected = f"expected an ArrayRecord file, which begins with {_MAGIC.hex()}"
+            raise Refusal(f"{path}: begins with {magic.hex() or 'nothing'}; {expected}")
+        unpacked = unpacked_bytes(file)
     if unpacked > max_bytes:
-        actual = f"{len(content)} bytes that unpack to {unpacked}"
+        actual = f"{path.stat().st_size} bytes that unpack to {unpacked}"
         raise Refusal(f"{path}: {actual}; expected at most {max_bytes}")
     found = _num_records(path, num_records)
     if found != num_records:
         raise Refusal(f"{path}: {found} records; expected {num_records}")
 
 
-def unpacked_bytes(content: bytes) -> int:
-    """Sums the decoded sizes that the chunks of a shard declare, with its index."""
-    blocks = range(0, len(content), _BLOCK)
-    stream = b"".join(content[at + _BLOCK_HEADER : at + _BLOCK] for at in blocks)
+def unpacked_bytes(file: BinaryIO) -> int:
+    """Sums the decoded sizes that the chunks of a shard declare, with its index.
+
+    Only the headers of the chunks are read.
+    """
     total = position = 0
-    while position + _CHUNK_HEADER.size <= len(stream):
-        size, kind, decoded = _CHUNK_HEADER.unpack_from(stream, position)
+    while len(header := _read(file, position, _CHUNK_HEADER.size)) == (
+        _CHUNK_HEADER.size
+    ):
+        size, kind, decoded = _CHUNK_HEADER.unpack(header)
         if kind & 0xFF not in _CHUNK_TYPES:
             break  # the rest is damaged; the hashes are checked when it is read
         total += decoded
         position += _CHUNK_HEADER.size + size
     return total
+
+
+def _read(file: BinaryIO, position: int, count: int) -> bytes:
+    """Reads from the stream of chunks, which is interrupted by the blocks' headers."""
+    found = b""
+    while len(found) < count:
+        block, within = divmod(position + len(found), _BLOCK - _BLOCK_HEADER)
+        file.seek(block * _BLOCK + _BLOCK_HEADER + within)
+        part = file.read(min(count - len(found), _BLOCK - _BLOCK_HEADER - within))
+        if not part:
+            break
+        found += part
+    return found
 
 
 def _num_records(path: Path, expected: int) -> int:

@@ -237,6 +237,11 @@ def _arrays(plan: Plan, split: str) -> dict[str, Any]:
     data = plan.problem.data
     if data is None:
         return {"train": None}
+    if data.train.read is not None:
+        raise Refusal(
+            "hypergradient: the train split is streamed; a derivative through a run"
+            " needs it in memory"
+        )
     return {name: getattr(data, name).arrays for name in {"train", split}}
 
 

@@ -41,5 +41,5 @@ def scan(
         return take(state, *xs)
 
     numbers = start + jnp.arange(num_steps, dtype=jnp.uint32)
-    indices = loop.batch_indices(plan, seed, start, num_steps)
+    indices = loop.batch_indices(plan, seed, start, num_steps, arrays)
     return jax.lax.scan(body, state, (numbers, indices))

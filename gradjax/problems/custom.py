@@ -24,7 +24,8 @@ def problem(
         dictionary of scalars to trace ({} for none).
       init: the initial parameters, or a function key -> parameters.
       train: a pytree of arrays [examples, ...]; a batch is the same tree with leaves
-        [batch, ...]. None: the loss gets the batch None, as for a surface.
+        [batch, ...]. Or a Source: `gradjax.stream` makes one of a function that reads
+        examples. None: the loss gets the batch None, as for a surface.
       validation: as `train`, used at every evaluation.
       test: as `train`, used at the end only.
       metrics: (params, batch, key) -> {name: (sum, count)} over held-out batches; None:
@@ -44,11 +45,13 @@ def problem(
     """
 
     def source(part: Any) -> Source | None:
-        return None if part is None else arrays.source(part)
+        if part is None or isinstance(part, Source):
+            return part
+        return arrays.source(part)
 
     data = None
-    if train is not None:
-        data = Splits(arrays.source(train), source(validation), source(test))
+    if (own := source(train)) is not None:
+        data = Splits(own, source(validation), source(test))
     init_state = None if state is None else _as_function(state)
     target = Target()
     return Problem(

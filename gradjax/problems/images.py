@@ -19,6 +19,7 @@ def load(
     precision: str = "float32",
     parametrization: str = parametrized.STANDARD,
     data_dir: str | None = None,
+    cache_bytes: int | None = None,
 ) -> Problem:
     """Loads a data set of images and makes the problem for a network.
 
@@ -33,12 +34,13 @@ def load(
         the loss are float32.
       parametrization: "standard" or "mup", as in `parametrized`; of classifiers.
       data_dir: TFDS's folder; None: that of `data.default_data_dir`.
+      cache_bytes: as in `data.tfds.load`.
 
     Raises:
       Refusal: the data set is missing or damaged, the model or the augmentation is
         unknown, or an autoencoder is given an augmentation or a parametrization.
     """
-    images = data.load(dataset or default_dataset(data_dir), data_dir)
+    images = data.load(dataset or default_dataset(data_dir), data_dir, cache_bytes)
     is_usual = augmentation == "usual"
     name = augmentations.usual(images.name) if is_usual else augmentation
     augment = augmentations.augmentation(name)

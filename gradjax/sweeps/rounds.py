@@ -21,6 +21,7 @@ from gradjax.sweeps.listing import numbered, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
 from gradjax.training.trunk import trunk_blocks
+from gradjax.trials import batches
 from gradjax.trials.lane_width import cohort_size
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Point, Search, Settings, Space, Sweep, Target, Trials
@@ -191,7 +192,8 @@ def _run(
             if "continues" in event:
                 adopt = extended.adopt
             adopt(context.store, prefix, lanes, part, event)
-            parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
+            with batches.reading(lanes):
+                parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
         found = choose.join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))
     return done

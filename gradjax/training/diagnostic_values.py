@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.data import streaming
 from gradjax.data.order import order
 from gradjax.diagnostics import context as contexts
 from gradjax.diagnostics.context import Context
@@ -24,6 +25,7 @@ from gradjax.types import (
     Params,
     Plan,
     ScheduleSpec,
+    Source,
     TrainState,
 )
 
@@ -132,13 +134,47 @@ def _examples(plan: Plan, one: Diagnostic, arrays: dict[str, Any]) -> Batch:
     source = getattr(data, split)
     if source is None:
         raise Refusal(f"on={one.on!r}: this problem has no such split")
-    indices = np.arange(source.num_examples, dtype=np.uint32)
     if isinstance(one.on, int):
         if one.on > source.num_examples:
             there = f"there are {source.num_examples:,} training examples"
             raise Refusal(f"on={one.on}: {there}")
-        indices = order(_SUBSET_SEED, 0, indices[: one.on], source.num_examples)
+        if source.read is not None:
+            return arrays[_name(one.on)]
+        return source.take(arrays[split], jnp.asarray(_subset(source, one.on)))
+    if source.read is not None:
+        raise Refusal(
+            f"on={one.on!r}: the {split} split is streamed; expected on='batch',"
+            " 'validation', or a number of training examples"
+        )
+    indices = np.arange(source.num_examples, dtype=np.uint32)
     return source.take(arrays[split], jnp.asarray(indices, jnp.uint32))
+
+
+def subsets(plan: Plan) -> dict[str, Batch]:
+    """Returns the training examples on which diagnostics of a streamed run measure.
+
+    They are read once, and are an argument of the program beside the splits.
+    """
+    data = plan.problem.data
+    if data is None or data.train.read is None:
+        return {}
+    source = data.train
+    counts = {d.on for d in plan.diagnostics if isinstance(d.on, int)}
+    fitting = sorted(count for count in counts if count <= source.num_examples)
+    return {
+        _name(count): streaming.examples(source, _subset(source, count))
+        for count in fitting
+    }
+
+
+def _subset(source: Source, count: int) -> np.ndarray:
+    """Returns the indices of a fixed subset of the training examples: u32[count]."""
+    indices = np.arange(count, dtype=np.uint32)
+    return order(_SUBSET_SEED, 0, indices, source.num_examples)
+
+
+def _name(count: int) -> str:
+    return f"train:{count}"
 
 
 def _chunked(loss: contexts.Loss, params: Params, batch: Batch) -> jax.Array:

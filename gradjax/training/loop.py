@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradjax.data import streaming
 from gradjax.data.order import order
 from gradjax.training import step as steps
 from gradjax.types import Batch, Hparams, Key, Plan, StepInfo, TrainState
@@ -52,6 +53,8 @@ def inputs(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Inputs
     """
     _, step_key = jax.random.split(jax.random.key(seed))
     data = plan.problem.data
+    if isinstance(arrays, streaming.Staged):
+        arrays = arrays.examples
 
     def given(i: jax.Array, indices: Any) -> Any:
         batch = None if data is None else data.train.take(arrays, indices)
@@ -60,8 +63,10 @@ def inputs(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Inputs
     return given
 
 
-def batch_indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int) -> Any:
-    """Returns the indices of the examples of `num_steps` steps from `start` on.
+def batch_indices(
+    plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int, arrays: Any = None
+) -> Any:
+    """Returns where `take` finds the examples of `num_steps` steps from `start` on.
 
     Batches continue across the end of an epoch, so every batch is full and every
     example is seen once in an epoch.
@@ -71,12 +76,16 @@ def batch_indices(plan: Plan, seed: jax.Array, start: jax.Array, num_steps: int)
       seed: u32[], on which the order depends.
       start: u32[], the first step.
       num_steps: the number of steps.
+      arrays: the arrays of the train split's source. Only staged ones of a streamed
+        split matter; without them the result are the indices in the split.
 
     Returns:
       u32[steps, batch], or None for a problem without data.
     """
     if plan.problem.data is None or plan.batch_size is None:
         return None
+    if isinstance(arrays, streaming.Staged):
+        return streaming.places(arrays, seed, start, num_steps, plan.batch_size)
     num_examples = plan.problem.data.train.num_examples
     count = jnp.arange(num_steps * plan.batch_size, dtype=jnp.uint32)
     position = start * jnp.uint32(plan.batch_size) + count
@@ -90,7 +99,7 @@ def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) ->
     zero = jnp.uint32(0)
 
     def first() -> StepInfo:
-        indices = batch_indices(plan, zero, zero, 1)
+        indices = batch_indices(plan, zero, zero, 1, arrays)
         body = body_of_loop(plan, hparams, zero, arrays)
         return body(state, zero, None if indices is None else indices[0])[1]
 

@@ -159,9 +159,9 @@ def put(k: Any) -> Callable[[Any, Any], Any]:
 def first_step(plan: Plan, state: TrainState, own: Inputs) -> tuple[TrainState, Values]:
     """Takes the first step, with each measurement: (state, values f32[])."""
     zero = jnp.uint32(0)
-    indices = loop.batch_indices(plan, own.seed, zero, 1)
-    row = None if indices is None else indices[0]
     train = own.arrays.get("train")
+    indices = loop.batch_indices(plan, own.seed, zero, 1, train)
+    row = None if indices is None else indices[0]
     inputs = loop.inputs(plan, own.hparams, own.seed, train)(zero, row)
     after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
     context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
@@ -182,6 +182,7 @@ def shaped_inputs(plan: Plan, hparams: Hparams) -> Inputs:
     }
     parts = {} if plan.problem.data is None else plan.problem.data._asdict()
     arrays = {name: one.arrays for name, one in parts.items() if one is not None}
+    arrays |= diagnostic_values.subsets(plan)
     return Inputs(numbers, shaped((), jnp.uint32), arrays)
 
 

@@ -163,8 +163,9 @@ def _block(
     """
     state, seen = carry
     start, first = (number * jnp.uint32(plan.block_steps) for number in which)
-    indices = loop.batch_indices(plan, own.seed, start, plan.block_steps)
-    taken = loop.body_of_loop(plan, own.hparams, own.seed, own.arrays.get("train"))
+    train = own.arrays.get("train")
+    indices = loop.batch_indices(plan, own.seed, start, plan.block_steps, train)
+    taken = loop.body_of_loop(plan, own.hparams, own.seed, train)
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos = carry

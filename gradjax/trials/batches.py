@@ -68,14 +68,25 @@ def run(
     """
     active, ready = start(lanes, hparams, seeds, trace_every), lanes.ready()
     started = time.perf_counter()
-    for blocks in segments(lanes, stops):
-        active = advance(lanes, active, blocks)
-        if _is_end(on_segment(active, blocks)):
-            active = _end(lanes, active, blocks)
-        if not len(active.rows):
-            break
+    with reading(lanes):
+        for blocks in segments(lanes, stops):
+            active = advance(lanes, active, blocks)
+            if _is_end(on_segment(active, blocks)):
+                active = _end(lanes, active, blocks)
+            if not len(active.rows):
+                break
     run_s = time.perf_counter() - started
     return collect(active.results, active.own, (ready.compile_s, run_s))
+
+
+@contextlib.contextmanager
+def reading(lanes: Lanes) -> Iterator[None]:
+    """A context at whose end the reading of streamed examples ends, too."""
+    try:
+        yield
+    finally:
+        if lanes.stage is not None:
+            lanes.stage.close()
 
 
 def _is_end(said: Any) -> bool:
@@ -179,7 +190,10 @@ def _call_all(
     lanes: Lanes, active: Active, rows: np.ndarray, which: tuple[int, int, bool]
 ) -> None:
     """Calls the lanes with all of these trials; fewer at once if memory runs out."""
-    ready = lanes.ready()
+    ready, seeds = lanes.ready(), active.own.seed
+    if lanes.stage is not None:  # trials of one seed share the examples that are read
+        rows = rows[np.argsort(seeds[rows], kind="stable")]
+        lanes.stage.expect(seeds[rows], *which[:2])
     groups, at_once = list(_groups(rows, lanes.width)), ready.in_flight
     while groups := _call_groups(active, groups, which, ready.calls[:at_once]):
         if at_once == 1:

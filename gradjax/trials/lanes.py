@@ -17,12 +17,13 @@ import jax
 import numpy as np
 
 from gradjax.counts import as_whole
+from gradjax.data import streaming
 from gradjax.errors import Refusal
-from gradjax.training import compilation, segment
+from gradjax.training import compilation, diagnostic_values, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.training.segment import Form, SegmentInputs, TrialInputs
-from gradjax.trials import cores, cost, decompositions, memory
+from gradjax.trials import cores, cost, decompositions, memory, staging
 from gradjax.types import Hparams, Program
 
 _MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
@@ -30,7 +31,8 @@ _MIN_SEGMENTS = 4  # of a run, so that diverged trials leave their lanes early
 _SEGMENT_S = 1.0  # about; progress is shown and results are committed this often
 Call = Callable[..., Any]
 # (state or None, own, first block, blocks, is_final) -> (state, report), all on the
-# host and with a leading axis of lanes; with None the trials start
+# host and with a leading axis of lanes; with None the trials start. A streamed program
+# reads the examples of the blocks in the call
 
 
 class Ready(NamedTuple):
@@ -51,6 +53,7 @@ class Lanes(NamedTuple):
     shapes: Any  # (state, report) of a segment, as shapes [width, ...]
     devices: tuple[Any, ...]  # of each call; all cores of a CPU are one device
     ready: Callable[[], Ready]  # compiles when it is called for the first time
+    stage: staging.Stage | None = None  # reads the examples of a streamed program
 
 
 def lanes(
@@ -133,7 +136,12 @@ def _lanes(
     program: Program, width: int, devices: tuple[Any, ...], with_train: bool
 ) -> Lanes:
     started, arrays = time.perf_counter(), _arrays(program)
-    form = Form(_capacity(program), _final_splits(arrays, with_train))
+    is_streamed = streaming.is_streamed(program.plan.problem)
+    capacity = min(_capacity(program), staging.capacity(program, width))
+    form = Form(capacity, _final_splits(arrays, with_train, is_streamed))
+    if is_streamed:
+        arrays["train"] = staging.shapes(program, capacity, width)
+    arrays |= diagnostic_values.subsets(program.plan)
     own = stack(program, [program.hparams] * width, [0] * width)
     in_turn = width > 1 and decompositions.name_of(program) is not None
     init = _map(functools.partial(segment.init, program.plan), width, 0, in_turn)
@@ -144,21 +152,28 @@ def _lanes(
     arguments = (state, own._replace(start=None), which, arrays)
     shapes = jax.eval_shape(run, *arguments)
     traced_s = time.perf_counter() - started
-    ready = functools.partial(_ready, init, own, run, arguments, devices, traced_s)
-    return Lanes(program, width, form, shapes, devices, functools.cache(ready))
+    data = arrays if not is_streamed else arrays | {"train": None}
+    stage = staging.Stage(program, capacity, width) if is_streamed else None
+    parts = init, own, run, arguments
+    ready = functools.partial(_ready, parts, data, stage, devices, traced_s)
+    ready = functools.cache(ready)
+    return Lanes(program, width, form, shapes, devices, ready, stage)
 
 
 def _ready(
-    init: Call,
-    own: TrialInputs,
-    run: Call,
-    arguments: tuple[Any, ...],
+    parts: tuple[Call, TrialInputs, Call, tuple[Any, ...]],
+    arrays: dict[str, Any],
+    stage: staging.Stage | None,
     devices: tuple[Any, ...],
     traced_s: float,
 ) -> Ready:
-    """Compiles both programs for each device and copies the data to it."""
+    """Compiles both programs for each device and copies the data to it.
+
+    `parts` are the program that starts trials with its argument, and that of a segment
+    with its arguments.
+    """
     begun = time.perf_counter() - traced_s
-    *_, arrays = arguments
+    init, own, run, arguments = parts
     quick = compilation.quick_options()
     # A debugger works in the main thread, which makes the only call.
     devices = devices[:1] if compilation.is_eager() else devices
@@ -172,26 +187,33 @@ def _ready(
     call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)
     calls = tuple(
-        _call(inits[device], runs[device], data[device], device) for device in devices
+        _call(inits[device], runs[device], (data[device], stage), device)
+        for device in devices
     )
     return Ready(calls, time.perf_counter() - begun, call_bytes, in_flight)
 
 
-def _call(init: Call, run: Call, arrays: Any, device: Any) -> Call:
-    """Returns a function from host to host that runs a segment on one device."""
+def _call(init: Call, run: Call, data: tuple[Any, Any], device: Any) -> Call:
+    """Returns a function from host to host that runs a segment on one device.
+
+    `data` are the arrays on the device, and what reads those of a streamed split.
+    """
+    arrays, stage = data
 
     def call(
         state: Any, own: TrialInputs, first: int, count: int, is_final: bool
     ) -> Any:
-        own = jax.device_put(own, device)
+        own, given = jax.device_put(own, device), arrays
+        if stage is not None:
+            given = arrays | {
+                "train": jax.device_put(stage(own.seed, first, count), device)
+            }
         state = init(own) if state is None else jax.device_put(state, device)
         own = own._replace(start=None)
         which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
         # NaN fills what is not computed in a report, and would be a false alarm.
         with jax.debug_nans(False):
-            return jax.device_get(
-                run(state, own, jax.device_put(which, device), arrays)
-            )
+            return jax.device_get(run(state, own, jax.device_put(which, device), given))
 
     return call
 
@@ -227,12 +249,15 @@ def _capacity(program: Program) -> int:
     return min(most, -(-num_blocks(plan) // _MIN_SEGMENTS))
 
 
-def _final_splits(arrays: dict[str, Any], with_train: bool) -> tuple[str, ...]:
+def _final_splits(
+    arrays: dict[str, Any], with_train: bool, is_streamed: bool
+) -> tuple[str, ...]:
     """Returns the splits that are evaluated only at the end of a run.
 
-    Without a validation split the train split ranks the trials.
+    Without a validation split the train split ranks the trials. A streamed train split
+    is not evaluated.
     """
-    is_measured = with_train or "validation" not in arrays
+    is_measured = (with_train or "validation" not in arrays) and not is_streamed
     names = [name for name in arrays if name != "train" or is_measured]
     return tuple(name for name in names if name != "validation")
 

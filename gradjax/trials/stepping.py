@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.counts import as_whole
+from gradjax.data import streaming
 from gradjax.errors import Refusal
 from gradjax.training import loop
 from gradjax.training import step as training_step
 from gradjax.training.numbers import check_program, checked_hparams, checked_seed
-from gradjax.types import Hparams, Plan, Program, TrainState
+from gradjax.types import Hparams, Plan, Program, Source, TrainState
 
 
 def steps(
@@ -57,7 +58,8 @@ def _states(
     program: Program, hparams: Hparams, seed: Any, every: int
 ) -> Iterator[tuple[int, TrainState]]:
     plan, data = program.plan, program.plan.problem.data
-    arrays = None if data is None else jax.device_put(data.train.arrays)
+    source = None if data is None else data.train
+    arrays = None if source is None else jax.device_put(source.arrays)
     init = jax.jit(partial(training_step.init, plan))
     key = ("steps", every, bool(jax.config.read("jax_enable_x64")))
     if key not in program.executables:
@@ -67,8 +69,19 @@ def _states(
     yield 0, state
     for start in range(0, plan.num_steps, every):
         count = min(every, plan.num_steps - start)
+        if source is not None and source.read is not None:
+            arrays = _staged(plan, source, seed, (start, count, every))
         state = advance(state, hparams, seed, np.uint32(start), np.int32(count), arrays)
         yield start + count, state
+
+
+def _staged(plan: Plan, source: Source, seed: Any, which: tuple[int, int, int]) -> Any:
+    """Reads the examples of (first step, number of steps, room for steps)."""
+    start, count, room = which
+    steps, size = range(start, start + count), plan.batch_size or 1
+    found = streaming.read_steps(source, size, int(seed), steps, room)
+    own = np.asarray([seed], np.uint32)
+    return jax.device_put(streaming.Staged(found, own, np.uint32(start)))
 
 
 def _advance(
@@ -82,7 +95,7 @@ def _advance(
     arrays: Any,
 ) -> TrainState:
     """Takes `count` steps from `start` on, at most `every`."""
-    indices = loop.batch_indices(plan, seed, start, every)
+    indices = loop.batch_indices(plan, seed, start, every, arrays)
     take = loop.body_of_loop(plan, hparams, seed, arrays)
 
     def body(k: jax.Array, state: TrainState) -> TrainState:

@@ -46,6 +46,8 @@ class Sweep(NamedTuple):
     keep_params: str = "best"  # or "all" or "none": trials whose parameters are stored
     keep_snapshots: int | None = None  # N of each trial, for replays; None: none
     accept_changes: bool = False  # resume although versions, code or device changed
+    stream: bool = False  # the training examples are read while a run goes on
+    stream_workers: int = 0  # processes that read them; 0: a thread
 
 
 class Options(NamedTuple):

@@ -52,17 +52,25 @@ class Source(NamedTuple):
 
     Attributes:
       num_examples: the number of examples.
-      arrays: what `take` reads; an argument of the program, not a constant in it.
+      arrays: what `take` reads; an argument of the program, not a constant in it. Of a
+        streamed split these are examples that have been read, and before a run a
+        sample of one example.
       take: (arrays, indices u32[batch]) -> batch, a pytree with leaves [batch, ...].
+      read: (indices u32[n], of numpy) -> examples on the host, a pytree of numpy arrays
+        [n, ...]; with it the split is streamed (`gradjax.data.streaming`). None:
+        `arrays` has the whole split.
+      workers: the number of processes that call `read`; 0: a thread of this process.
     """
 
     num_examples: int
     arrays: Any
     take: Callable[[Any, jax.Array], Batch]
+    read: Callable[[Any], Any] | None = None
+    workers: int = 0
 
     def __repr__(self) -> str:
         """Returns the number of examples and the size of the arrays in one line."""
-        sizes = shown.sizes(self.arrays)
+        sizes = "streamed" if self.read else shown.sizes(self.arrays)
         return shown.of(self, num_examples=self.num_examples, arrays=sizes)
 
 

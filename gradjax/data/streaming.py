@@ -1,0 +1,239 @@
+"""Streamed splits: examples that are read from the host while a run goes on.
+
+A split in memory is an argument of the compiled program, which gathers each batch by
+`order(seed, epoch, position)`. Of a streamed split the program gets only the examples
+of its next steps, in the order in which these take them. So a batch has the same
+examples, a run has the same bits, and the data may be larger than the memory.
+
+A source of one's own needs a function that reads examples:
+
+    def read(indices):  # u32[n] -> a pytree of numpy arrays [n, ...]
+        return {"x": my_file[indices], "y": my_labels[indices]}
+
+    train = gradjax.stream(read, num_examples=10_000_000)
+    problem = gradjax.problem(loss, init, train, {"x": x_held_out, "y": y_held_out})
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradjax.counts import as_whole
+from gradjax.data import arrays as in_memory
+from gradjax.data.order import MAX_EXAMPLES, order
+from gradjax.errors import Refusal
+from gradjax.own_code import named_errors
+from gradjax.types import Problem, Source
+
+Read = Callable[[np.ndarray], Any]
+MAX_WORKERS = 256
+
+
+class Staged(NamedTuple):
+    """The examples of some successive steps, for one or several seeds."""
+
+    examples: Any  # leaves [slots * steps * batch, ...], in the order of the steps
+    seeds: Any  # u32[slots], the seed of each slot; a slot may be unused
+    first: Any  # u32[], the first of the steps
+
+
+def stream(read: Read, num_examples: int, workers: int = 0) -> Source:
+    """Makes a streamed source from a function that reads examples.
+
+    Args:
+      read: (indices u32[n]) -> a pytree of numpy arrays [n, ...], the examples of these
+        indices in this order. It is called in another thread, or with `workers` in
+        other processes, to which it is sent by cloudpickle. The same index must always
+        give the same example.
+      num_examples: the number of examples, at most 2**31.
+      workers: the number of processes that read; 0: a thread of this process.
+
+    Returns:
+      A Source, as the training examples of `gradjax.problem`. Validation and
+      test are kept in memory.
+
+    Raises:
+      Refusal: an impossible count, or a first example that is no pytree of arrays of
+        one finite example.
+    """
+    count = as_whole(num_examples)
+    if count is None or not 1 <= count <= MAX_EXAMPLES:
+        raise Refusal(f"num_examples={num_examples!r}: expected 1 to {MAX_EXAMPLES}")
+    check_workers(workers)
+    with named_errors("the stream: read(indices) fails"):
+        first = read(np.zeros(1, np.uint32))
+    sample = in_memory.source(first)
+    if sample.num_examples != 1:
+        raise Refusal(
+            f"the stream: read of 1 index gives {sample.num_examples} examples;"
+            " expected 1"
+        )
+    return Source(count, sample.arrays, in_memory.take, read, int(workers))
+
+
+def streamed(problem: Problem, workers: int = 0) -> Problem:
+    """Returns the problem with a train split that is streamed.
+
+    The batches and the bits of a run are those of the problem in memory. Arrays of
+    memory-mapped files (`np.load(path, mmap_mode="r")`) are read as they are needed
+    and never copied whole. Validation and test stay in memory. The train split is not
+    evaluated at the end of a run, so there has to be a validation split.
+
+    Args:
+      problem: with data.
+      workers: the number of processes that read; 0: a thread of this process.
+
+    Raises:
+      Refusal: a problem without data or without a validation split, or an impossible
+        number of workers.
+    """
+    data = problem.data
+    if data is None:
+        raise Refusal("stream: the problem has no data")
+    if data.validation is None:
+        raise Refusal(
+            "stream: the problem has no validation split, and a streamed train split is"
+            " not evaluated"
+        )
+    check_workers(workers)
+    train = data.train
+    read = train.read or _reader(train)
+    return problem._replace(
+        data=data._replace(train=stream(read, train.num_examples, workers))
+    )
+
+
+def check_workers(workers: Any) -> None:
+    """Refuses what is no number of processes."""
+    count = as_whole(workers)
+    if count is None or not 0 <= count <= MAX_WORKERS:
+        raise Refusal(f"workers={workers!r}: must be from 0 to {MAX_WORKERS}")
+
+
+def is_streamed(problem: Problem) -> bool:
+    """Returns whether the train split of a problem is streamed."""
+    return problem.data is not None and problem.data.train.read is not None
+
+
+def examples(source: Source, indices: Any) -> Any:
+    """Returns examples of a source on the host, whether it is streamed or not.
+
+    Args:
+      source: of a split.
+      indices: u32[n] or i64[n].
+    """
+    chosen = np.asarray(indices, np.uint32)
+    if source.read is not None:
+        return jax.tree.map(_in_type, source.read(chosen), source.arrays)
+    return jax.device_get(source.take(source.arrays, jnp.asarray(chosen)))
+
+
+def read_steps(
+    source: Source, batch_size: int, seed: int, steps: range, capacity: int
+) -> Any:
+    """Reads the examples of successive steps in the order in which they are taken.
+
+    Args:
+      source: a streamed source.
+      batch_size: examples of a step.
+      seed: of the run.
+      steps: the steps.
+      capacity: steps for which the result has room.
+
+    Returns:
+      A pytree of numpy arrays [capacity * batch_size, ...]; zeros after the last step.
+
+    Raises:
+      Refusal: the examples differ in type or shape from the first example, or `read`
+        fails.
+    """
+    assert source.read is not None
+    positions = np.arange(steps.start * batch_size, steps.stop * batch_size)
+    epochs, within = np.divmod(positions, source.num_examples)
+    size = source.num_examples
+    indices = order(seed, epochs.astype(np.uint32), within.astype(np.uint32), size)
+    with named_errors("the stream: read(indices) fails"):
+        found = source.read(indices)
+    _check_form(source, found, len(positions))
+    room = capacity * batch_size
+
+    def padded(values: Any, sample: Any) -> np.ndarray:
+        values = _in_type(values, sample)
+        if len(values) == room:
+            return values
+        whole = np.zeros((room, *values.shape[1:]), values.dtype)
+        whole[: len(values)] = values
+        return whole
+
+    return jax.tree.map(padded, found, source.arrays)
+
+
+def empty(source: Source, room: int) -> Any:
+    """Returns zeros in place of so many examples, which no step takes."""
+    return jax.tree.map(
+        lambda x: np.zeros((room, *x.shape[1:]), x.dtype), source.arrays
+    )
+
+
+def places(staged: Staged, seed: Any, start: Any, num_steps: int, batch: int) -> Any:
+    """Returns where the examples of successive steps are in staged examples.
+
+    Args:
+      staged: the examples.
+      seed: u32[], of the run.
+      start: u32[], the first step.
+      num_steps: the number of steps.
+      batch: examples of a step.
+
+    Returns:
+      u32[steps, batch], for the source's `take`.
+    """
+    slots = staged.seeds.shape[0]
+    rows = jax.tree.leaves(staged.examples)[0].shape[0] // slots
+    slot = jnp.argmax(staged.seeds == seed).astype(jnp.uint32)
+    begin = slot * jnp.uint32(rows) + (start - staged.first) * jnp.uint32(batch)
+    count = jnp.arange(num_steps * batch, dtype=jnp.uint32)
+    return (begin + count).reshape(num_steps, batch)
+
+
+def _reader(source: Source) -> Read:
+    """Returns a function that reads the examples of a source in memory."""
+    if source.take is in_memory.take:
+        return in_memory.Rows(jax.tree.map(in_memory.on_host, source.arrays))
+    return TakenRows(source.take, source.arrays)
+
+
+def _in_type(values: Any, sample: Any) -> np.ndarray:
+    """Returns values in the type that they have on a device."""
+    return np.asarray(values).astype(sample.dtype, copy=False)
+
+
+class TakenRows(NamedTuple):
+    """Reads examples of arrays in memory by the `take` of their source."""
+
+    take: Callable[[Any, Any], Any]
+    arrays: Any
+
+    def __call__(self, indices: np.ndarray) -> Any:
+        """Returns the examples of u32[n] indices."""
+        return jax.device_get(jax.jit(self.take)(self.arrays, jnp.asarray(indices)))
+
+
+def _check_form(source: Source, found: Any, count: int) -> None:
+    """Refuses examples of another form than the first one."""
+    expected, given = jax.tree.structure(source.arrays), jax.tree.structure(found)
+    if expected != given:
+        raise Refusal(f"the stream: read gives {given}; expected {expected}")
+    leaves = jax.tree.leaves_with_path(source.arrays)
+    for (path, sample), values in zip(leaves, jax.tree.leaves(found), strict=True):
+        name, shape = jax.tree_util.keystr(path) or "the array", np.shape(values)
+        if shape != (count, *sample.shape[1:]):
+            raise Refusal(
+                f"the stream: {name} has shape {shape} for {count} indices; expected"
+                f" {(count, *sample.shape[1:])}"
+            )
+        if jnp.issubdtype(sample.dtype, jnp.inexact) and not np.isfinite(values).all():
+            raise Refusal(f"the stream: {name} has a value that is not finite")

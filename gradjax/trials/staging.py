@@ -1,0 +1,286 @@
+"""Stages the examples of a streamed run: reads those of the next segment beforehand.
+
+Before a segment runs, the calls of the lanes say which seeds need the examples of which
+steps (`expect`). From then on Grain reads, in a thread or in processes, the examples of
+these seeds, and after them those of the following segment, which is probably the next
+one. So the examples of a segment are read while the one before it runs. The lanes of
+one seed share its examples, which are read once.
+
+Grain only reads. The order of the examples is `data.order`, so a run goes on at any
+step without a state of the reader.
+"""
+
+import contextlib
+import gc
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gradjax.data import streaming
+from gradjax.data.streaming import Staged
+from gradjax.errors import Refusal
+from gradjax.training.blocks import num_blocks
+from gradjax.types import Program, Source
+
+STAGED_BYTES = 32 * 2**20  # of the examples of a call, of all its seeds together
+_CACHED_BYTES = 128 * 2**20  # of the examples of other calls that wait for their turn
+
+
+class Part(NamedTuple):
+    """The examples of one seed in a segment."""
+
+    seed: int
+    first: int  # block
+    count: int  # of blocks
+
+
+class Reader(NamedTuple):
+    """Reads the examples of a part; it can be sent to another process."""
+
+    source: Source
+    batch_size: int
+    block_steps: int
+    num_steps: int
+    capacity: int  # blocks for which there is room
+    parts: tuple[Part, ...] = ()
+
+    def __call__(self, number: int) -> Any:
+        """Returns the examples of a part by its number."""
+        part, steps = self.parts[number], self.block_steps
+        stop = min((part.first + part.count) * steps, self.num_steps)
+        return streaming.read_steps(
+            self.source,
+            self.batch_size,
+            part.seed,
+            range(part.first * steps, stop),
+            self.capacity * steps,
+        )
+
+
+def capacity(program: Program, slots: int) -> int:
+    """Returns how many blocks of a streamed program may be staged, at least 1.
+
+    It has no bound for a program in memory.
+
+    Args:
+      program: a program.
+      slots: the number of seeds for which there is room.
+    """
+    plan = program.plan
+    if not streaming.is_streamed(plan.problem):
+        return num_blocks(plan)
+    own = plan.block_steps * (plan.batch_size or 1) * _example_bytes(program)
+    return max(1, STAGED_BYTES // max(1, own * slots))
+
+
+def shapes(program: Program, capacity: int, slots: int) -> Staged:
+    """Returns the shapes of the staged examples of a call.
+
+    Args:
+      program: a streamed program.
+      capacity: blocks for which there is room.
+      slots: the number of seeds for which there is room.
+    """
+    plan, source = program.plan, _train(program)
+    rows = slots * capacity * plan.block_steps * (plan.batch_size or 1)
+    examples = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), source.arrays
+    )
+    shaped = jax.ShapeDtypeStruct
+    return Staged(examples, shaped((slots,), np.uint32), shaped((), np.uint32))
+
+
+class Stage:
+    """The examples that are read and wait for their segment."""
+
+    def __init__(self, program: Program, capacity: int, slots: int):
+        """Makes a stage; it reads nothing before it is asked.
+
+        Args:
+          program: a streamed program.
+          capacity: blocks for which there is room.
+          slots: the number of seeds for which there is room.
+        """
+        plan, self._source = program.plan, _train(program)
+        self._reader = Reader(
+            self._source,
+            plan.batch_size or 1,
+            plan.block_steps,
+            plan.num_steps,
+            capacity,
+        )
+        self._num_blocks = num_blocks(plan)
+        rows = capacity * plan.block_steps * (plan.batch_size or 1)
+        self._slots, own = slots, rows * _example_bytes(program)
+        self._most_known = max(2 * slots, _CACHED_BYTES // max(1, own))
+        self._unused = streaming.empty(self._source, rows)
+        self._known: dict[Part, Any] = {}  # in the order of their last use
+        self._coming: list[Part] = []  # what the pipeline gives next
+        self._pipeline: Any = None
+        self._lock = threading.Lock()
+
+    def expect(self, seeds: Any, first: int, count: int) -> None:
+        """Begins to read what the calls of a segment will ask for.
+
+        Args:
+          seeds: u32[trials], in the order of the calls; a seed may occur repeatedly.
+          first: the first block of the segment.
+          count: the number of its blocks.
+        """
+        wanted = [Part(seed, first, count) for seed in dict.fromkeys(map(int, seeds))]
+        with self._lock:
+            wanted = [one for one in wanted if one not in self._known]
+            if not count or self._coming[: len(wanted)] == wanted:
+                return
+            self._begin(wanted)
+
+    def __call__(self, seeds: Any, first: int, count: int) -> Staged:
+        """Returns the examples of the next blocks of a call.
+
+        Args:
+          seeds: u32[lanes].
+          first: the first block.
+          count: the number of blocks; 0: no examples are needed.
+
+        Raises:
+          Refusal: an example cannot be read; the line says why.
+        """
+        used = list(dict.fromkeys(map(int, seeds))) if count else []
+        found = [self._take(Part(seed, first, count)) for seed in used]
+        found += [self._unused] * (self._slots - len(used))
+        own = np.asarray(used + [0] * (self._slots - len(used)), np.uint32)
+        if used:  # an unused slot has the seed of the first one, which is found first
+            own[len(used) :] = used[0]
+        examples = found[0]
+        if self._slots > 1:
+            examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        return Staged(examples, own, np.uint32(first * self._reader.block_steps))
+
+    def close(self) -> None:
+        """Ends the reading, and its processes."""
+        with self._lock:
+            self._end()
+            self._known.clear()
+
+    def _take(self, part: Part) -> Any:
+        with self._lock:
+            if part not in self._known:
+                if part not in self._coming:
+                    self._begin([part])
+                while self._coming:
+                    following = self._coming.pop(0)
+                    self._known[following] = self._next()
+                    if following == part:
+                        break
+            found = self._known.pop(part)
+            self._known[part] = found
+            self._forget(part)
+            return found
+
+    def _next(self) -> Any:
+        try:
+            # The arrays of a process are in shared memory, which is freed here.
+            return jax.tree.map(np.array, next(self._pipeline))
+        except Refusal:
+            self._end()
+            raise
+        except Exception as error:
+            self._end()
+            raise _refused(error) from error
+
+    def _forget(self, part: Part) -> None:
+        """Drops the parts of earlier segments, and those that were used longest ago."""
+        for one in [one for one in self._known if one.first < part.first]:
+            del self._known[one]
+        while len(self._known) > self._most_known:
+            del self._known[next(iter(self._known))]
+
+    def _begin(self, wanted: list[Part]) -> None:
+        """Starts to read these parts, and then what probably follows them."""
+        self._end()
+        self._coming = [*wanted, *self._following(wanted)]
+        reader = self._reader._replace(parts=tuple(self._coming))
+        self._pipeline = _pipeline(reader)
+
+    def _following(self, wanted: list[Part]) -> Iterator[Part]:
+        """Yields the parts of the seeds in the following segments up to the end."""
+        first = wanted[0].first + wanted[0].count
+        most = self._reader.capacity
+        for at in range(first, self._num_blocks, most):
+            for one in wanted:
+                yield Part(one.seed, at, min(most, self._num_blocks - at))
+
+    def _end(self) -> None:
+        if self._pipeline is not None:
+            with contextlib.suppress(Exception):  # of a process that has died
+                self._pipeline.close()
+        self._pipeline, self._coming = None, []
+        if self._source.workers:
+            gc.collect()  # frees shared memory to which Grain has circular references
+
+
+def _pipeline(reader: Reader) -> Any:
+    """Returns an iterator over the examples of the parts of a reader."""
+    grain = _grain()
+    data = grain.MapDataset.range(len(reader.parts)).map(reader)
+    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+    data = data.to_iter_dataset(ahead)
+    workers = reader.source.workers
+    if workers:
+        _parse_flags()
+        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
+        data = data.mp_prefetch(options)
+    return iter(data)
+
+
+def _parse_flags() -> None:
+    """Lets Grain read its flags, which absl allows after it has parsed a command."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def _grain() -> Any:
+    try:
+        import grain
+    except ImportError as error:
+        raise Refusal(
+            "streamed data is read by Grain, which is not installed: pip install"
+            " 'gradjax[stream]'"
+        ) from error
+    return grain
+
+
+def _refused(error: Exception) -> Refusal:
+    """Returns an error of the reader as one line, with the reason that it names."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(f"{_REFUSAL}: ")]
+    if reasons:
+        return Refusal(reasons[-1].removeprefix(f"{_REFUSAL}: "))
+    if "terminated unexpectedly" in str(error):  # Grain's words for a dead process
+        code = str(error).partition("exit code ")[2].partition(".")[0]
+        return Refusal(
+            f"the stream: a process that reads examples has ended (exit code {code}):"
+            " where memory is short, fewer --stream_workers need less"
+        )
+    said = next(itertools.chain(lines, [""]))[:300]
+    return Refusal(f"the stream: {type(error).__name__}: {said}")
+
+
+_REFUSAL = f"{Refusal.__module__}.{Refusal.__qualname__}"
+
+
+def _train(program: Program) -> Source:
+    data = program.plan.problem.data
+    assert data is not None
+    return data.train
+
+
+def _example_bytes(program: Program) -> int:
+    """Returns the size of one example."""
+    return sum(x.nbytes for x in jax.tree.leaves(_train(program).arrays))

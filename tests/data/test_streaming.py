@@ -1,0 +1,96 @@
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax.data import arrays, streaming
+from gradjax.data.order import order
+from gradjax.data.streaming import Staged
+from gradjax.errors import Refusal
+
+X = np.random.default_rng(0).normal(size=(37, 3))
+DATA = {"x": X, "y": np.arange(37)}
+
+
+def read(indices):
+    return {"x": X[indices], "y": np.arange(37)[indices]}
+
+
+def test_the_batches_are_those_of_the_split_in_memory():
+    source = gradjax.stream(read, 37)
+    whole = arrays.source(DATA)
+    seed, batch, steps = 7, 8, range(3, 12)  # across the ends of two epochs
+    found = streaming.read_steps(source, batch, seed, steps, capacity=12)
+    staged = Staged(
+        jax.tree.map(lambda x: np.concatenate([np.zeros_like(x), x]), found),
+        np.asarray([5, seed], np.uint32),
+        np.uint32(steps.start),
+    )
+    for step in steps:
+        positions = step * batch + np.arange(batch)
+        epochs, within = np.divmod(positions, 37)
+        indices = order(seed, epochs.astype(np.uint32), within.astype(np.uint32), 37)
+        expected = whole.take(whole.arrays, jnp.asarray(indices))
+        own = (np.uint32(seed), np.uint32(step), 1, batch)
+        places = streaming.places(jax.tree.map(jnp.asarray, staged), *own)
+        given = source.take(staged.examples, places[0])
+        for name in ("x", "y"):
+            np.testing.assert_array_equal(given[name], expected[name])
+            assert given[name].dtype == expected[name].dtype
+
+
+def test_rows_of_a_mapped_file_are_sent_as_its_name(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    whole = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for part in (whole, whole[5:30], whole[10:][2:]):
+        sent = pickle.dumps(arrays.Rows({"x": part, "y": np.ones(3)}))
+        assert len(sent) < X.nbytes
+        again = pickle.loads(sent)
+        assert isinstance(again.arrays["x"], np.memmap)
+        np.testing.assert_array_equal(again.arrays["x"], part)
+
+
+def test_a_mapped_file_is_not_copied(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    problem = gradjax.problem(
+        lambda params, batch, _key: (((batch["x"] @ params) ** 2).mean(), {}),
+        jnp.ones(3),
+        {"x": mapped},
+        {"x": mapped},
+    )
+    assert problem.data.train.arrays["x"] is mapped
+    streamed = gradjax.streamed(problem)
+    assert jax.tree.map(np.shape, streamed.data.train.arrays) == {"x": (1, 3)}
+    assert streamed.data.train.read.arrays["x"] is mapped
+    chosen = streaming.examples(streamed.data.train, [3, 1])
+    np.testing.assert_array_equal(chosen["x"], X[[3, 1]].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (lambda i: X[i, 0] if len(i) == 1 else X[i], "has shape .*expected"),
+        (lambda _: X[:1], "has shape .*expected"),
+        (lambda i: X[i] if len(i) == 1 else [X[i]], "expected PyTreeDef"),
+        (lambda i: np.where(i[:, None] > 3, np.inf, X[i]), "not finite"),
+    ],
+)
+def test_examples_of_another_form_are_refused(wrong, expected):
+    source = gradjax.stream(wrong, 37)
+    with pytest.raises(Refusal, match=expected):
+        streaming.read_steps(source, 8, 0, range(4), capacity=4)
+
+
+def test_what_cannot_be_streamed_is_refused():
+    with pytest.raises(Refusal, match=r"expected 1 to"):
+        gradjax.stream(read, 0)
+    with pytest.raises(Refusal, match=r"workers=-1"):
+        gradjax.stream(read, 37, workers=-1)
+    with pytest.raises(Refusal, match=r"read of 1 index gives 2 examples"):
+        gradjax.stream(lambda _: X[:2], 37)
+    with pytest.raises(Refusal, match="read.*fails.*division"):
+        gradjax.stream(lambda i: 1 / 0 * i, 37)

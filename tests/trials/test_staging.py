@@ -1,0 +1,171 @@
+"""A streamed run is the run in memory, read part by part."""
+
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradjax
+from gradjax.data import arrays
+from gradjax.errors import Refusal
+from gradjax.trials import lanes, staging
+
+RNG = np.random.default_rng(0)
+DATA = {"x": RNG.normal(size=(50, 4)), "y": RNG.normal(size=50)}
+HELD_OUT = jax.tree.map(lambda values: values[:20], DATA)
+
+
+class Rows:
+    """Reads examples and counts how often each is read."""
+
+    def __init__(self, fails_at=None):
+        self.counts, self.fails_at = np.zeros(50, int), fails_at
+
+    def __call__(self, indices):
+        np.add.at(self.counts, indices, 1)
+        if self.fails_at is not None and self.fails_at in indices:
+            raise OSError("the disk is gone")
+        return {name: values[indices] for name, values in DATA.items()}
+
+
+class EndsItsProcess(Rows):
+    """Kills the process that reads, unless it is the first one."""
+
+    def __init__(self):
+        super().__init__()
+        self.process = os.getpid()
+
+    def __call__(self, indices):
+        if os.getpid() != self.process:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(indices)
+
+
+def problem(train=DATA):
+    def loss(params, batch, _key):
+        errors = batch["x"] @ params["w"] + params["b"] - batch["y"]
+        return (errors**2).mean(), {}
+
+    def init(key):
+        return {"w": jax.random.normal(key, (4,)), "b": jnp.zeros(())}
+
+    return gradjax.problem(loss, init, train, HELD_OUT)
+
+
+def run(problem, num_steps=230, **more):
+    program = gradjax.program(
+        problem, "adam(1e-2)", num_steps=num_steps, batch_size=8, eval_every=50
+    )
+    return gradjax.run(program, seed=3, **more)
+
+
+def same(a, b):
+    for name, series in a.trace.items():
+        np.testing.assert_array_equal(series.values, b.trace[name].values, name)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, a.params, b.params)))
+
+
+def test_a_run_in_parts_learns_what_it_learns_in_memory(monkeypatch):
+    monkeypatch.setattr(staging, "STAGED_BYTES", 1)  # a block each
+    rows = Rows()
+    found = run(problem(gradjax.stream(rows, 50)))
+    np.testing.assert_allclose(
+        found.trace["loss"].values, run(problem()).trace["loss"].values, rtol=1e-5
+    )
+    assert set(found.evaluation) == {"validation"}
+    rows.counts[0] -= 1  # for its form
+    assert rows.counts.sum() == 230 * 8  # each example of a step is read once
+    assert rows.counts.max() - rows.counts.min() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_sweep_has_the_bits_of_the_sweep_in_memory(width):
+    def swept(problem):
+        return gradjax.sweep(
+            problem,
+            "sgd",
+            {"learning_rate": [1e-3, 1e-2, 1e3]},  # the last one diverges
+            seeds=[0, 5, 6],
+            num_steps=150,
+            batch_size=8,
+            eval_every=30,
+            lane_width=width,
+        )
+
+    rows = Rows()
+    same(swept(problem()), swept(problem(gradjax.stream(rows, 50))))
+    assert rows.counts.sum() <= 3 * 150 * 8 + 1  # once for a seed, not for a trial
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_processes_that_read_change_no_bit(workers):
+    same(run(problem()), run(gradjax.streamed(problem(), workers=workers)))
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_the_digits_have_the_bits_of_memory(made):
+    whole = made("digits_mlp")
+    same(run(whole, 300), run(gradjax.streamed(whole), 300))
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_diagnostics_see_the_same_examples():
+    asked = "[sharpness(every=40, on=20), layer_norms(every=30), noise_scale(every=50)]"
+    streamed = run(gradjax.streamed(problem()), diagnostics=asked)
+    same(run(problem(), diagnostics=asked), streamed)
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_steps_by_hand_are_those_of_memory():
+    streamed = gradjax.streamed(problem())
+    pairs = [
+        list(gradjax.steps(gradjax.program(one, num_steps=50, batch_size=8), every=20))
+        for one in (problem(), streamed)
+    ]
+    for (step, a), (_, b) in zip(*pairs, strict=True):
+        assert all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b))), step
+
+
+def test_a_reader_that_fails_ends_the_run_in_one_line():
+    streamed = problem(gradjax.stream(Rows(fails_at=17), 50))
+    with pytest.raises(Refusal, match=r"read\(indices\) fails: OSError.*disk is gone"):
+        run(streamed)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_run_in_one_line():
+    streamed = problem(gradjax.stream(EndsItsProcess(), 50, workers=1))
+    with pytest.raises(Refusal, match=r"a process .* has ended \(exit code -9\)"):
+        run(streamed)
+
+
+def test_what_needs_the_whole_split_is_refused():
+    streamed = gradjax.streamed(problem())
+    with pytest.raises(Refusal, match=r"on='train': the train split is streamed"):
+        run(streamed, diagnostics="[sharpness(on='train')]")
+    program = gradjax.program(streamed, "sgd(1e-2)", num_steps=10, batch_size=8)
+    with pytest.raises(Refusal, match="the train split is streamed"):
+        gradjax.hypergradient(program)
+    without = problem()._replace(data=gradjax.Splits(arrays.source(DATA)))
+    with pytest.raises(Refusal, match="no validation split"):
+        gradjax.streamed(without)
+
+
+def test_staged_examples_take_a_bounded_size(monkeypatch):
+    streamed = gradjax.streamed(problem())
+    program = gradjax.program(streamed, num_steps=10_000, batch_size=8, eval_every=100)
+    own = 8 * 100 * (4 + 1) * 4  # bytes of a block
+    for width, size in ((1, 3), (2, 3), (4, 1)):
+        monkeypatch.setattr(staging, "STAGED_BYTES", size * own * width)
+        made = lanes.lanes(program._replace(executables={}), width)
+        assert made.form.capacity <= size
