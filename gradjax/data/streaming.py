@@ -30,6 +30,7 @@ from gradjax.types import Problem, Source
 
 Read = Callable[[np.ndarray], Any]
 MAX_WORKERS = 256
+STAGED_BYTES = 32 * 2**20  # of the examples of a call, of all its seeds together
 
 
 class Staged(NamedTuple):
@@ -116,6 +117,19 @@ def check_workers(workers: Any) -> None:
 def is_streamed(problem: Problem) -> bool:
     """Returns whether the train split of a problem is streamed."""
     return problem.data is not None and problem.data.train.read is not None
+
+
+def example_bytes(source: Source) -> int:
+    """Returns the size of one example of a streamed source."""
+    return sum(x.nbytes for x in jax.tree.leaves(source.arrays))
+
+
+def staged_steps(problem: Problem, batch_size: int | None) -> int | None:
+    """Returns how many steps of one seed may be staged; None: it is not streamed."""
+    if problem.data is None or problem.data.train.read is None:
+        return None
+    own = example_bytes(problem.data.train) * (batch_size or 1)
+    return max(1, STAGED_BYTES // max(1, own))
 
 
 def examples(source: Source, indices: Any) -> Any:

@@ -10,7 +10,7 @@ from gradjax.types import Plan
 MAX_BLOCK_STEPS = 100
 
 
-def block_length(interval: int) -> int:
+def block_length(interval: int, most: int | None = None) -> int:
     """Returns the number of steps of a block, which is a divisor of the interval.
 
     It is the largest divisor in [limit / 4, limit], where the limit is 100 steps. If
@@ -19,9 +19,18 @@ def block_length(interval: int) -> int:
 
     Args:
       interval: the number of steps from one evaluation to the next.
+      most: steps whose examples may be staged. A block above it is replaced by the
+        largest divisor that is at most it.
     """
     small = [n for n in range(1, math.isqrt(interval) + 1) if interval % n == 0]
     divisors = sorted({*small, *(interval // n for n in small)})
+    length = _length(interval, divisors)
+    if most is None or length <= most:
+        return length
+    return max(n for n in divisors if n <= max(1, most))
+
+
+def _length(interval: int, divisors: list[int]) -> int:
     fitting = [n for n in divisors if MAX_BLOCK_STEPS // 4 <= n <= MAX_BLOCK_STEPS]
     if fitting:
         return fitting[-1]

@@ -5,6 +5,7 @@ from typing import Any
 
 from gradjax import optimizers, problems, schedules
 from gradjax.counts import as_whole
+from gradjax.data import streaming
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.diagnostics.registry import read as read_diagnostics
 from gradjax.errors import Refusal
@@ -100,7 +101,7 @@ def program(
         num_steps,
         size,
         interval,
-        block_length(interval),
+        block_length(interval, streaming.staged_steps(problem, size)),
         keep,
         patience,
         None if max_gradients is None else _count("max_gradients", max_gradients),

@@ -26,7 +26,6 @@ from gradjax.errors import Refusal
 from gradjax.training.blocks import num_blocks
 from gradjax.types import Program, Source
 
-STAGED_BYTES = 32 * 2**20  # of the examples of a call, of all its seeds together
 _CACHED_BYTES = 128 * 2**20  # of the examples of other calls that wait for their turn
 
 
@@ -71,10 +70,10 @@ def capacity(program: Program, slots: int) -> int:
       slots: the number of seeds for which there is room.
     """
     plan = program.plan
-    if not streaming.is_streamed(plan.problem):
+    most = streaming.staged_steps(plan.problem, plan.batch_size)
+    if most is None:
         return num_blocks(plan)
-    own = plan.block_steps * (plan.batch_size or 1) * _example_bytes(program)
-    return max(1, STAGED_BYTES // max(1, own * slots))
+    return max(1, most // (slots * plan.block_steps))
 
 
 def shapes(program: Program, capacity: int, slots: int) -> Staged:
@@ -115,7 +114,7 @@ class Stage:
         )
         self._num_blocks = num_blocks(plan)
         rows = capacity * plan.block_steps * (plan.batch_size or 1)
-        self._slots, own = slots, rows * _example_bytes(program)
+        self._slots, own = slots, rows * streaming.example_bytes(self._source)
         self._most_known = max(2 * slots, _CACHED_BYTES // max(1, own))
         self._unused = streaming.empty(self._source, rows)
         self._known: dict[Part, Any] = {}  # in the order of their last use
@@ -279,8 +278,3 @@ def _train(program: Program) -> Source:
     data = program.plan.problem.data
     assert data is not None
     return data.train
-
-
-def _example_bytes(program: Program) -> int:
-    """Returns the size of one example."""
-    return sum(x.nbytes for x in jax.tree.leaves(_train(program).arrays))

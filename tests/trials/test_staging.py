@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax.data import arrays
+from gradjax.data import arrays, streaming
 from gradjax.errors import Refusal
-from gradjax.trials import lanes, staging
+from gradjax.trials import lanes
 
 RNG = np.random.default_rng(0)
 DATA = {"x": RNG.normal(size=(50, 4)), "y": RNG.normal(size=50)}
@@ -69,9 +69,12 @@ def same(a, b):
 
 
 def test_a_run_in_parts_learns_what_it_learns_in_memory(monkeypatch):
-    monkeypatch.setattr(staging, "STAGED_BYTES", 1)  # a block each
+    monkeypatch.setattr(streaming, "STAGED_BYTES", 3 * 8 * 5 * 4)  # three steps
     rows = Rows()
-    found = run(problem(gradjax.stream(rows, 50)))
+    train = gradjax.stream(rows, 50)
+    found = run(problem(train))
+    made = gradjax.program(problem(train), num_steps=90, batch_size=8)
+    assert made.plan.block_steps == 3
     np.testing.assert_allclose(
         found.trace["loss"].values, run(problem()).trace["loss"].values, rtol=1e-5
     )
@@ -166,6 +169,6 @@ def test_staged_examples_take_a_bounded_size(monkeypatch):
     program = gradjax.program(streamed, num_steps=10_000, batch_size=8, eval_every=100)
     own = 8 * 100 * (4 + 1) * 4  # bytes of a block
     for width, size in ((1, 3), (2, 3), (4, 1)):
-        monkeypatch.setattr(staging, "STAGED_BYTES", size * own * width)
+        monkeypatch.setattr(streaming, "STAGED_BYTES", size * own * width)
         made = lanes.lanes(program._replace(executables={}), width)
         assert made.form.capacity <= size
