@@ -13,6 +13,8 @@ step without a state of the reader.
 import contextlib
 import gc
 import itertools
+import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -232,8 +234,20 @@ def _pipeline(reader: Reader) -> Any:
     if workers:
         _parse_flags()
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
-        data = data.mp_prefetch(options)
+        data = data.mp_prefetch(options, worker_init_fn=_end_with_parent)
     return iter(data)
+
+
+def _end_with_parent(_worker: int, _num_workers: int) -> None:
+    """Ends a process that reads as soon as the run has been killed."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _parse_flags() -> None:
