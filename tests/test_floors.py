@@ -8,6 +8,7 @@ FLOORS = [
     "errors",
     "own_code",
     "counts",
+    "mixing",
     "types",
     "files",
     "expressions",

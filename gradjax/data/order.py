@@ -23,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.mixing import mix
+
 _ROUNDS = 6
 # With 6 rounds the orders of very few examples differ in their frequency: of the 120
 # orders of 5 examples the rarest was half as frequent as the mean. With 24 rounds a
@@ -96,8 +98,8 @@ def _network(xp: Any, loop: Any, key: Any, index: Any, num_examples: int) -> Any
     def two_rounds(k: Any, halves: tuple[Any, Any]) -> tuple[Any, Any]:
         left, right = halves
         odd, even = (_round_key(xp, key, 2 * k + i) for i in (1, 2))
-        left = (left + _mix(xp, right ^ odd) % left_size) % left_size
-        right = (right + _mix(xp, left ^ even) % right_size) % right_size
+        left = (left + mix(xp, right ^ odd) % left_size) % left_size
+        right = (right + mix(xp, left ^ even) % right_size) % right_size
         return left, right
 
     halves = index // right_size, index % right_size
@@ -106,16 +108,9 @@ def _network(xp: Any, loop: Any, key: Any, index: Any, num_examples: int) -> Any
 
 
 def _epoch_key(xp: Any, seed: Any, epoch: Any) -> Any:
-    return _mix(xp, _mix(xp, seed) ^ xp.asarray(epoch, dtype=xp.uint32))
+    return mix(xp, mix(xp, seed) ^ xp.asarray(epoch, dtype=xp.uint32))
 
 
 def _round_key(xp: Any, epoch_key: Any, number: Any) -> Any:
     step = xp.uint32(0x9E3779B9)
-    return _mix(xp, epoch_key + step * xp.asarray(number, xp.uint32))
-
-
-def _mix(xp: Any, x: Any) -> Any:
-    """Computes the 32-bit finalizer of MurmurHash3 (Appleby 2011, public domain)."""
-    x = (x ^ (x >> xp.uint32(16))) * xp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> xp.uint32(13))) * xp.uint32(0xC2B2AE35)
-    return x ^ (x >> xp.uint32(16))
+    return mix(xp, epoch_key + step * xp.asarray(number, xp.uint32))

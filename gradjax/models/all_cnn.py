@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 
 from gradjax.models.convolution import SMALL, Convolution, bias
+from gradjax.models.dropout import dropout
 from gradjax.models.module import from_module
-from gradjax.models.sequences import dropout
 from gradjax.types import Model
 
 

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.models.sequences import dropout, is_real, part_of, rows
+from gradjax.models.dropout import dropout
+from gradjax.models.sequences import is_real, part_of, rows
 
 _FAR = -1e9  # the logit of a masked position; finite, so that no row can be NaN
 _SPLIT_FROM = 64  # positions; for shorter sequences two products are not faster

@@ -3,8 +3,8 @@
 import flax.linen as nn
 import jax
 
+from gradjax.models.dropout import dropout
 from gradjax.models.sequences import (
-    dropout,
     embedding,
     example_lengths,
     example_tokens,

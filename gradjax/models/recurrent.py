@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.models.cells import gru_states, lstm_states
+from gradjax.models.dropout import dropout
 from gradjax.models.sequences import (
-    dropout,
     embedding,
     example_lengths,
     example_tokens,

@@ -1,4 +1,4 @@
-"""Functions shared by models of token sequences: embedding, dropout, padding.
+"""Functions shared by models of token sequences: embedding and padding.
 
 A batch of texts is `tokens` i32[batch, time], with padding after the end of each text,
 and `lengths` i32[batch], at least 1. The outputs at the tokens do not depend on the
@@ -64,27 +64,6 @@ def rows(layer: Callable[[jax.Array], jax.Array], values: jax.Array) -> jax.Arra
     """
     outputs = layer(values.reshape(-1, values.shape[-1]))
     return outputs.reshape(*values.shape[:-1], outputs.shape[-1])
-
-
-def dropout(module: nn.Module, values: jax.Array, rate: float) -> jax.Array:
-    """Applies dropout (Srivastava et al. 2014), in training only.
-
-    The rate is rounded to a multiple of 1/256, so that one random byte per value
-    suffices, because random bits dominate the cost of dropout on a CPU. The scale uses
-    the rounded rate, so the mean is exact.
-
-    Args:
-      module: a module; without a "dropout" stream, as in evaluation, the values are
-        returned unchanged.
-      values: f32[...].
-      rate: probability that a value is set to zero, in [0, 1).
-    """
-    threshold = round(rate * 256)
-    if threshold == 0 or not module.has_rng("dropout"):
-        return values
-    bits = jax.random.bits(module.make_rng("dropout"), values.shape, jnp.uint8)
-    scale = 256 / (256 - threshold)
-    return jnp.where(bits >= threshold, values * scale, 0.0)
 
 
 def is_real(lengths: jax.Array, time: int) -> jax.Array:

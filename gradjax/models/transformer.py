@@ -13,8 +13,8 @@ import jax
 
 from gradjax.errors import Refusal
 from gradjax.models.attention import Attention, no_mask, padding_mask, same_part
+from gradjax.models.dropout import dropout
 from gradjax.models.sequences import (
-    dropout,
     embedding,
     example_lengths,
     example_tokens,
