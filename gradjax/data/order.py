@@ -55,6 +55,62 @@ def order(seed: Any, epoch: Any, position: Any, num_examples: int) -> Any:
     return _jax_walk(key, jnp.asarray(position, jnp.uint32), num_examples)
 
 
+def places(step: Any, batch_size: int, num_examples: int) -> tuple[Any, Any]:
+    """Returns the epoch and the position of every example of the batch of a step.
+
+    Batches continue across the end of an epoch: example j of step i is at position
+    (i * batch_size + j) mod num_examples of epoch (i * batch_size + j) // num_examples.
+    The sum may exceed 2**32. jax without 64-bit numbers computes the two counters from
+    the digits of the step by Horner's rule.
+
+    Args:
+      step: u32[...] the step, from 0.
+      batch_size: examples per batch, at most num_examples.
+      num_examples: number of examples in the split, at most 2**31.
+
+    Returns:
+      (epoch, position), both u32[..., batch]; numpy arrays if `step` is one, else jax
+      arrays.
+    """
+    if isinstance(step, np.ndarray):
+        first = step.astype(np.uint64)[..., None] * np.uint64(batch_size)
+        found = first + np.arange(batch_size, dtype=np.uint64)
+        epoch, position = np.divmod(found, np.uint64(num_examples))
+        return epoch.astype(np.uint32), position.astype(np.uint32)
+    step = jnp.asarray(step, jnp.uint32)
+    epoch, position = _first_place(step, batch_size, num_examples)
+    count = jnp.arange(batch_size, dtype=jnp.uint32)
+    position = position[..., None] + count.reshape(*[1] * step.ndim, -1)
+    return _carry(epoch[..., None], position, num_examples)
+
+
+def _first_place(
+    step: jax.Array, batch_size: int, num_examples: int
+) -> tuple[jax.Array, jax.Array]:
+    """Computes divmod(step * batch_size, num_examples), each u32[...]."""
+    # A digit times num_examples is below 2**32. 60,000 examples take two digits of 16
+    # bits, 2**31 examples 32 digits of one bit.
+    num_bits = max(32 - num_examples.bit_length(), 1)
+    size, base = jnp.uint32(num_examples), jnp.uint32(2**num_bits)
+    epoch = position = jnp.zeros_like(step)
+    for shift in reversed(range(0, 32, num_bits)):
+        digit = (step >> jnp.uint32(shift)) & jnp.uint32(2**num_bits - 1)
+        before, added = position * base, digit * jnp.uint32(batch_size)
+        epoch = epoch * base + before // size + added // size
+        epoch, position = _carry(epoch, before % size + added % size, num_examples)
+    return epoch, position
+
+
+def _carry(
+    epoch: jax.Array, position: jax.Array, num_examples: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the place with a position below num_examples, if it was below twice."""
+    size = jnp.uint32(num_examples)
+    is_over = position >= size
+    epoch = epoch + is_over.astype(jnp.uint32)
+    return epoch, jnp.where(is_over, position - size, position)
+
+
 def _halves(num_examples: int) -> tuple[int, int]:
     left = math.isqrt(num_examples - 1) + 1
     right = -(-num_examples // left)
@@ -80,11 +136,13 @@ def _numpy_loop(start: int, end: int, body: Any, carry: Any) -> Any:
 
 
 def _jax_walk(key: Any, position: jax.Array, num_examples: int) -> jax.Array:
+    size = jnp.uint32(num_examples)  # 2**31 is no i32, as which jax takes whole numbers
+
     def walk(found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         index, is_outside = found
         again = _network(jnp, jax.lax.fori_loop, key, index, num_examples)
         index = jnp.where(is_outside, again, index)
-        return index, index >= num_examples
+        return index, index >= size
 
     first = position, jnp.ones_like(position, bool)
     return jax.lax.while_loop(lambda found: found[1].any(), walk, first)[0]

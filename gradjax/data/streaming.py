@@ -23,7 +23,8 @@ import numpy as np
 
 from gradjax.counts import as_whole
 from gradjax.data import arrays as in_memory
-from gradjax.data.order import MAX_EXAMPLES, order
+from gradjax.data import order as order_of
+from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.types import Problem, Source
@@ -165,13 +166,12 @@ def read_steps(
         fails.
     """
     assert source.read is not None
-    positions = np.arange(steps.start * batch_size, steps.stop * batch_size)
-    epochs, within = np.divmod(positions, source.num_examples)
-    size = source.num_examples
-    indices = order(seed, epochs.astype(np.uint32), within.astype(np.uint32), size)
+    size, numbers = source.num_examples, np.arange(steps.start, steps.stop)
+    epochs, positions = order_of.places(numbers, batch_size, size)
+    indices = order_of.order(seed, epochs.ravel(), positions.ravel(), size)
     with named_errors("the stream: read(indices) fails"):
         found = source.read(indices)
-    _check_form(source, found, len(positions))
+    _check_form(source, found, len(indices))
     room = capacity * batch_size
 
     def padded(values: Any, sample: Any) -> np.ndarray:

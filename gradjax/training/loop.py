@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.data import streaming
-from gradjax.data.order import order
+from gradjax.data.order import order, places
 from gradjax.training import step as steps
 from gradjax.types import Batch, Hparams, Key, Plan, StepInfo, TrainState
 
@@ -87,10 +87,9 @@ def batch_indices(
     if isinstance(arrays, streaming.Staged):
         return streaming.places(arrays, seed, start, num_steps, plan.batch_size)
     num_examples = plan.problem.data.train.num_examples
-    count = jnp.arange(num_steps * plan.batch_size, dtype=jnp.uint32)
-    position = start * jnp.uint32(plan.batch_size) + count
-    size = jnp.uint32(num_examples)
-    indices = order(seed, position // size, position % size, num_examples)
+    rows = start + jnp.arange(num_steps, dtype=jnp.uint32)
+    epoch, position = places(rows, plan.batch_size, num_examples)
+    indices = order(seed, epoch.reshape(-1), position.reshape(-1), num_examples)
     return indices.reshape(num_steps, plan.batch_size)
 
 

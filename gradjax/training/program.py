@@ -71,11 +71,11 @@ def program(
 
     Raises:
         Refusal: a count that is not positive, what `limit.check` refuses, a batch
-            larger than the data, a loss that does not have the required form, a
-            target that is none or that is not measured, held-out examples of which
-            the metrics fail, a selection without validation data, a schedule that is
-            not constant beside an optimizer without a learning rate, or what
-            `optimizers.split` and `schedules.split` refuse.
+            larger than the data, more than 2**31 training examples, a loss that does
+            not have the required form, a target that is none or that is not measured,
+            held-out examples of which the metrics fail, a selection without validation
+            data, a schedule that is not constant beside an optimizer without a learning
+            rate, or what `optimizers.split` and `schedules.split` refuse.
     """
     num_steps = _count("num_steps", num_steps)
     eval_every = None if eval_every is None else _count("eval_every", eval_every)
@@ -88,7 +88,7 @@ def program(
     optimizer_spec, numbers = optimizers.split(optimizer, num_steps=num_steps)
     schedule_spec, schedule_numbers = schedules.split(schedule, num_steps)
     _check_schedule(optimizer_spec, schedule_spec, schedule)
-    size = _batch_size(problem, batch_size, num_steps)
+    size = _batch_size(problem, batch_size)
     problems.check(problem, size)
     optimizer_spec = optimizers.resolve(optimizer_spec, numbers, problem)
     optimizers.check_problem(optimizer_spec, problem)
@@ -180,7 +180,7 @@ def _check_measures(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
     targets.check_measured(plan.problem.target, names)
 
 
-def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int | None:
+def _batch_size(problem: Problem, batch_size: int | None) -> int | None:
     if problem.data is None:
         if batch_size is not None:
             raise Refusal(f"batch_size={batch_size}: this problem has no data")
@@ -192,8 +192,6 @@ def _batch_size(problem: Problem, batch_size: int | None, num_steps: int) -> int
             f"batch_size={batch_size!r}: must be between 1 and the {num_examples}"
             " training examples"
         )
-    if num_examples > MAX_EXAMPLES or (num_steps + 1) * size >= 2**32:
-        raise Refusal(
-            f"{num_steps} steps of {size} examples: at most 2**32 positions are counted"
-        )
+    if num_examples > MAX_EXAMPLES:
+        raise Refusal(f"{num_examples} training examples: expected at most 2**31")
     return size
