@@ -5,15 +5,25 @@ import time
 import numpy as np
 
 import gradjax
-from gradjax.data.strings import PlainText
+from gradjax.data.strings import LabelledTexts, Part, PlainText
+from gradjax.data.tokens import TokenizedTexts, Tokenizer, Tokens
 from gradjax.problems.classification import classification, model_for
 from gradjax.problems.language import alphabet, language, language_model
+from gradjax.problems.text import text, text_model
 from gradjax.trials import devices, lanes
 from gradjax.types import Dataset, Problem
-from scripts.baselines import LEARNING_RATE, WINDOW, Rival, Round, Settings
+from scripts.baselines import (
+    DROPOUT,
+    LEARNING_RATE,
+    NUM_TOKENS,
+    WINDOW,
+    Rival,
+    Round,
+    Settings,
+)
 
 # Steps of a block; it takes about 20 ms for the MLP and about a second for the others.
-BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5}
+BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5, "bag": 20}
 _EXPRESSIONS = {
     "lstm": "lstm(width=256)",
     "transformer": "transformer(width=128, depth=3, heads=4)",
@@ -76,9 +86,27 @@ def problem_of(
         num_tokens = len(alphabet(text)) + 1
         model = language_model(expression, num_tokens, precision=precision)
         return language(text, model, WINDOW)
+    if settings.model == "bag":
+        return _texts(inputs, targets, precision)
     dataset = _dataset(inputs, targets)
     model = model_for(settings.model, dataset, precision)
     return classification(dataset, model, with_accuracy=settings.with_accuracy)
+
+
+def _texts(codes: np.ndarray, labels: np.ndarray, precision: str) -> Problem:
+    """Returns the problem of classifying the texts; one is held out."""
+    lengths = (codes != 0).sum(axis=1).astype(np.int32)
+    train = Tokens(codes, lengths, labels)
+    held_out = Tokens(codes[:1], lengths[:1], labels[:1])
+    tokenizer = Tokenizer(lambda _: [], lambda _: "", NUM_TOKENS, "")  # has no words
+    tokenized = TokenizedTexts(train, held_out, held_out, tokenizer, 0)
+    names = tuple(map(str, np.unique(labels)))
+    read, unseen = Part([], labels), Part([], labels[:1])
+    parts = (read, unseen, unseen)
+    labelled = LabelledTexts("benchmark", *parts, names, "", "scripts.benchmark")
+    expression = f"bag(width=256, dropout={DROPOUT})"
+    made = text_model(expression, NUM_TOKENS, len(names), precision=precision)
+    return text(labelled, tokenized, made)
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray) -> Dataset:

@@ -6,16 +6,20 @@ import numpy as np
 
 from gradjax import data
 from gradjax.data import texts
+from gradjax.data.vocabulary import SPECIAL
 from gradjax.errors import Refusal
+from scripts.baselines import NUM_TOKENS, TIME
 
 _NUM_IMAGES = 55_000  # random ones, if MNIST is not prepared
+_NUM_TEXTS = 20_000
 _NUM_CHARACTERS, _NUM_LETTERS = 1_000_000, 65  # if tiny_shakespeare is not prepared
 
 
 class Inputs(NamedTuple):
     """Pairs of inputs and targets."""
 
-    inputs: np.ndarray  # u8[n, 28, 28, 1], or the characters of a text u8[n]
+    # u8[n, 28, 28, 1], or the characters of a text u8[n], or texts i32[n, TIME]
+    inputs: np.ndarray
     targets: np.ndarray  # i32[n] in [0, 10), or the next characters u8[n]
     about: str  # a line of the report
     chance: float  # the loss of a network that does not use its inputs
@@ -62,7 +66,25 @@ def characters() -> Inputs:
     return Inputs(codes[:-1], codes[1:], about, chance, is_random)
 
 
-INPUTS = {"images": images, "characters": characters}
+def texts_of_mixed_length() -> Inputs:
+    """Draws texts of 1 to TIME tokens, padded with 0, of ten classes.
+
+    A token belongs to one class, and half of the tokens of a text to the text's class.
+    """
+    rng = np.random.default_rng(0)
+    first, shape = len(SPECIAL), (_NUM_TEXTS, TIME)
+    labels = rng.integers(0, 10, _NUM_TEXTS, np.int32)
+    drawn = rng.integers(0, (NUM_TOKENS - first) // 10, shape, np.int32) * 10
+    classes = rng.integers(0, 10, shape, np.int32)
+    classes = np.where(rng.random(shape) < 0.5, labels[:, None], classes)
+    lengths = rng.integers(1, TIME + 1, _NUM_TEXTS)
+    is_token = np.arange(TIME) < lengths[:, None]
+    codes = np.where(is_token, first + drawn + classes, 0)
+    about = f"{_NUM_TEXTS:,} drawn texts of 1 to {TIME} of {NUM_TOKENS:,} tokens"
+    return Inputs(codes, labels, about, float(np.log(10)), False)
+
+
+INPUTS = {"images": images, "characters": characters, "texts": texts_of_mixed_length}
 
 
 def check_loss(who: str, loss: float, of: Inputs) -> None:

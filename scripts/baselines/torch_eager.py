@@ -31,7 +31,11 @@ NETWORKS = {
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Builds the network and takes one step."""
     torch.manual_seed(0)
-    if settings.model in NETWORKS:
+    if settings.model == "bag":
+        network = functools.partial(torch_text.Bag, len(np.unique(targets)))
+        read, said = (torch.from_numpy(x.astype(np.int64)) for x in (inputs, targets))
+        taken = batches(read, said, settings.batch_size)
+    elif settings.model in NETWORKS:
         network = NETWORKS[settings.model]
         taken = batches(*tensors(inputs, targets), settings.batch_size)
     else:

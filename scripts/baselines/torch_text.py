@@ -1,8 +1,9 @@
-"""Networks over characters as PyTorch's users write them, and their batches.
+"""Networks of tokens as PyTorch's users write them, and batches of characters.
 
 `lstm` is an embedding, `nn.LSTM` and a linear layer. `transformer` is embeddings of
 tokens and of positions, pre-norm `nn.TransformerEncoderLayer`s with a causal mask, and
-a linear layer. Logits and targets are flattened, because the loss needs it.
+a linear layer. Logits and targets are flattened, because the loss needs it. `bag` is
+an embedding, dropout, the mean without padding, and a linear layer.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-from scripts.baselines import WINDOW
+from scripts.baselines import DROPOUT, NUM_TOKENS, WINDOW
 
 
 class Lstm(nn.Module):
@@ -55,6 +56,23 @@ class Transformer(nn.Module):
         stream = self.embed(tokens) + self.places
         stream = self.layers(stream, mask=self.mask, is_causal=True)
         return self.out(stream).flatten(0, 1)
+
+
+class Bag(nn.Module):
+    """i64[batch, time], padded with 0, to f32[batch, classes]."""
+
+    def __init__(self, num_classes: int, width: int = 256):
+        """Makes the embeddings and the linear layer."""
+        super().__init__()
+        self.embed = nn.Embedding(NUM_TOKENS, width, padding_idx=0)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.out = nn.Linear(width, num_classes)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits."""
+        is_real = (tokens != 0).unsqueeze(2)
+        rows = self.dropout(self.embed(tokens))
+        return self.out((rows * is_real).sum(1) / is_real.sum(1))
 
 
 NETWORKS = {"lstm": Lstm, "transformer": Transformer}

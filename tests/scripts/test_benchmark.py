@@ -196,6 +196,31 @@ def test_networks_over_characters_train(rival, model):
     assert rounds[-1].loss < rounds[0].loss
 
 
+def test_texts_have_mixed_lengths_and_half_of_their_tokens_tell_the_class():
+    of = inputs.texts_of_mixed_length()
+    assert of.inputs.shape == (20_000, 128) and of.inputs.max() < 8_000
+    lengths = (of.inputs != 0).sum(axis=1)
+    assert (lengths.min(), lengths.max()) == (1, 128)
+    is_token = np.arange(128) < lengths[:, None]
+    assert ((of.inputs >= 4) == is_token).all()
+    is_told = (of.inputs - 4) % 10 == of.targets[:, None]
+    assert is_told[is_token].mean() == pytest.approx(0.55, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rival", ["gradjax_run", "bare_scan", "torch_eager"])
+def test_a_bag_of_embeddings_trains(rival):
+    if rival == "torch_eager":
+        pytest.importorskip("torch")
+    module = importlib.import_module(f"scripts.baselines.{rival}")
+    texts = inputs.texts_of_mixed_length()
+    made = module.make(
+        Settings("bag", 8, False), texts.inputs[:800], texts.targets[:800]
+    )
+    rounds = [made.train(BLOCK_STEPS["bag"]) for _ in range(4)]
+    assert rounds[-1].loss < rounds[0].loss
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_is_named(capfd):
     arguments = (Settings("mlp", 32, True), np.zeros((1, 1)), np.zeros(1))
