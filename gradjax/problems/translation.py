@@ -79,14 +79,13 @@ def load(
     """
     found = pairs.load(dataset, source, target, test, data_dir)
     tokenized = token_pairs.tokenize(found, vocab_size, max_length)
-    network = translation_model(
-        model, tokenized.tokenizer.num_tokens, precision=precision
-    )
+    size = tokenized.tokenizer.num_tokens
+    network = translation_model(model, size, precision=precision)
     made = translation(found, tokenized, network, label_smoothing)
-    described = about_translation(found, tokenized)
+    about = about_translation(found, tokenized)
     if vocab_size is None:
-        described |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_PAIRS)
-    return made._replace(about=described)
+        about |= tokens.chosen(tokenized.tokenizer, tokens.USUAL_PAIRS)
+    return made._replace(about=about)
 
 
 def translation(

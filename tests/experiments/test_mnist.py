@@ -76,8 +76,8 @@ def computed(folder):
     return {path.name: path.read_bytes() for path in parts}
 
 
-UNFINISHED = [".lock", "journal.jsonl", "params", "plan.json", "segments"]
-UNFINISHED += ["snapshots", "states"]
+UNFINISHED = [".lock", "journal.jsonl", "kept_snapshots", "params", "plan.json"]
+UNFINISHED += ["segments", "snapshots", "states"]
 FINISHED = sorted([*UNFINISHED, "curves.png", "summary.json"])
 
 
