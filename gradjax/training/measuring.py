@@ -5,8 +5,9 @@ run, for the gradient and the new state, and leaves the state of the run as it i
 the steps of the run have the bits of a run without diagnostics. Where a step also gave
 its gradient to a measurement, the compiler fused its operations in another way, and the
 last bits of a CNN and of a Transformer changed. A measurement costs one step beside its
-own work, and nothing in the steps between two measurements. The number of the step is
-not batched, so a condition on it remains a branch under vmap.
+own work, which `trials.overhead` predicts, and nothing in the steps between two
+measurements. The number of the step is not batched, so a condition on it remains a
+branch under vmap.
 """
 
 from collections.abc import Callable
@@ -128,23 +129,28 @@ def block(
         context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
         return _measure(plan, context, own.arrays, seen, i, first)
 
+    def due_after(k: jax.Array) -> jax.Array:
+        """Returns the first step from `k` on that is measured, counted in the block."""
+        due = _next_due(plan, start + k.astype(jnp.uint32))
+        return jnp.minimum((due - start).astype(jnp.int32), count)
+
     def turn(carry: Any) -> Any:
-        k, state, infos, seen = carry
-        at = start + k.astype(jnp.uint32)
+        k, stop, state, infos, seen = carry
+        state, infos = plain(state, infos, k, stop)
         seen = jax.lax.cond(
-            _next_due(plan, at) == at,
-            partial(measured, k=k),
+            stop < count,
+            partial(measured, k=stop),
             lambda _, unchanged: unchanged,
             state,
             seen,
         )
-        following = (_next_due(plan, at + 1) - start).astype(jnp.int32)
-        stop = jnp.minimum(following, count)
-        state, infos = plain(state, infos, k, stop)
-        return stop, state, infos, seen
+        return stop, due_after(stop + 1), state, infos, seen
 
-    _, state, infos, seen = jax.lax.while_loop(
-        lambda carry: carry[0] < count, turn, (jnp.int32(0), *carry)
+    # The steps stand before the measurement in a turn, because nothing then changes
+    # the state that it reads; otherwise the compiler copies the state twice a turn.
+    zero = jnp.int32(0)
+    _, _, state, infos, seen = jax.lax.while_loop(
+        lambda carry: carry[0] < count, turn, (zero, due_after(zero), *carry)
     )
     return state, infos, seen
 
