@@ -1,5 +1,6 @@
 """The rate along an update above which the loss rises, and the sharpness it implies."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -105,12 +106,15 @@ def _bracket(
 ) -> _Search:
     """Brackets the rate at which a loss begins to rise."""
     far = jnp.asarray(2.0**_MOST_DOUBLINGS, first.dtype)
+    # Each bisection halves the logarithm of high / low, which is 2 at the beginning.
+    num_bisections = math.log2(math.log(2.0) / math.log1p(tolerance))
+    most = _MOST_DOUBLINGS + max(0, math.ceil(num_bisections)) + 4
 
     def is_open(now: _Search) -> jax.Array:
         is_known = (now.low > 0) & jnp.isfinite(now.high)
         is_wide = now.high > (1 + tolerance) * now.low
         is_near = (now.low < first * far) & (now.high > first / far)
-        return jnp.where(is_known, is_wide, is_near)
+        return jnp.where(is_known, is_wide, is_near) & (now.num_losses < most)
 
     def narrow(now: _Search) -> _Search:
         # The first rate, then twice or half of the last one, then the geometric mean.
