@@ -19,6 +19,7 @@ from gradjax.problems import from_linen, problem
 from gradjax.records import frames, load
 from gradjax.suites import SUITES as suites
 from gradjax.training.program import program
+from gradjax.trials.overhead import overhead
 from gradjax.trials.run import run
 from gradjax.trials.stepping import steps
 from gradjax.trials.sweep import sweep
@@ -42,6 +43,7 @@ __all__ = [
     "hypergradient",
     "load",
     "optimizer",
+    "overhead",
     "problem",
     "program",
     "replay",

@@ -108,6 +108,8 @@ def _run(
     epoch_steps = sizes.epoch_steps(job.problem.data, job.settings.batch_size)
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
+        if job.settings.seeds == 1:  # a round of several seeds says it itself
+            announce.diagnostics(job.program, job.lanes(job.settings).width)
     with _watch(job, epoch_steps) as reporter:
         context = Context(
             job.settings,

@@ -11,6 +11,7 @@ from gradjax.report import terminal
 from gradjax.sweeps.points import Trial
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
+from gradjax.trials.overhead import overhead
 from gradjax.types import Problem, Program, Settings
 
 
@@ -53,7 +54,7 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
 def round(
     lanes: Callable[[Settings], Lanes], label: str, groups: dict[str, list[Trial]]
 ) -> None:
-    """Prints the number of trials, programs and calls of a round.
+    """Prints the trials, programs and calls of a round, and what diagnostics cost.
 
     Args:
       lanes: settings of a group -> its lanes.
@@ -68,6 +69,35 @@ def round(
     calls = "1 call" if sum(counts) == 1 else f"{sum(counts):,} calls"
     trials = "1 trial" if num_trials == 1 else f"{num_trials:,} trials"
     terminal.say(f"{words_of(label)}: {trials} in {programs}, {calls}")
+    for own in groups.values():
+        made = lanes(own[0].settings)
+        who = "" if len(groups) == 1 else f"{own[0].settings.optimizer}: "
+        diagnostics(made.program, made.width, who)
+
+
+def diagnostics(program: Program, width: int, who: str = "") -> None:
+    """Prints the time that diagnostics add to a run, if it has some.
+
+    Args:
+      program: the program.
+      width: its lane width.
+      who: the beginning of the line, which names the program where there are several.
+    """
+    found = overhead(program, width)
+    parts = [
+        f"{one.name} every {its.every:,} steps, {one.bound} {_percent(one.share)}"
+        for one, its in zip(found.prices, program.plan.diagnostics, strict=True)
+    ]
+    if not parts:
+        return
+    together = f"; together {_percent(found.share)}" if len(parts) > 1 else ""
+    terminal.say(
+        f"{who}diagnostics, in % of the time of the steps: {'; '.join(parts)}{together}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:,.0f}"
 
 
 def words_of(label: str) -> str:

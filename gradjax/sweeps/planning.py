@@ -17,7 +17,7 @@ from gradjax.sweeps import names, points, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training import targets
 from gradjax.training.numbers import checked_hparams
-from gradjax.trials import cores, devices, lane_width
+from gradjax.trials import cores, devices, lane_width, overhead
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Program, Search, Settings, Space, Sweep
@@ -182,7 +182,8 @@ def executed(
       may_restart: whether the CPU backend may be restarted with other threads.
 
     Raises:
-        Refusal: more devices than threads, for programs whose bits depend on these.
+        Refusal: more devices than threads, for programs whose bits depend on these; or
+            diagnostics that need more memory than there is.
     """
     programs = [program for program, _ in groups]
     num_devices = _num_devices(asked, varied, num_seeds)
@@ -196,6 +197,9 @@ def executed(
     threads = threads if is_kept else started
     num_trials = max(len(own) for _, own in groups)
     width = _width(asked, varied, known, num_trials, num_devices)
+    for one in programs:
+        own = width if isinstance(width, int) else lane_width.default_width(one, width)
+        overhead.check_memory(one, own, cores.devices(1)[0])
     return Execution(programs, num_devices, threads, width)
 
 

@@ -4,6 +4,7 @@ import jax
 
 from gradjax.trials import cores, decompositions
 from gradjax.trials.cost import state_bytes, touched_bytes
+from gradjax.trials.overhead import memory_bytes
 from gradjax.types import Program
 
 Widths = tuple[tuple[int | None, int], ...]
@@ -70,15 +71,16 @@ def cohort_size(program: Program, width: int, num_seeds: int = 1) -> int:
     """Returns the number of trials of a cohort, which advance together.
 
     It depends only on the program, the width and the number of seeds, so that a resumed
-    sweep forms the same cohorts. The states of a cohort take at most 2 GiB, unless one
-    call alone takes more, and the seeds of one setting are in the same cohort if they
-    fit into one.
+    sweep forms the same cohorts. The states of a cohort and the memories of its
+    diagnostics take at most 2 GiB, unless one call alone takes more, and the seeds of
+    one setting are in the same cohort if they fit into one.
 
     Args:
       program: the program of the trials.
       width: the lane width.
       num_seeds: the number of trials of one setting, which follow one another.
     """
-    most = max(width, _MAX_COHORT_BYTES // max(1, state_bytes(program)))
+    size_bytes = state_bytes(program) + memory_bytes(program)
+    most = max(width, _MAX_COHORT_BYTES // max(1, size_bytes))
     size = min(max(_COHORT, 4 * width), most // width * width)
     return max(size // num_seeds * num_seeds, min(num_seeds, size))

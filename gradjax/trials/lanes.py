@@ -23,7 +23,7 @@ from gradjax.training import compilation, diagnostic_values, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.training.segment import Form, SegmentInputs, TrialInputs
-from gradjax.trials import cores, cost, decompositions, memory, staging
+from gradjax.trials import cores, cost, decompositions, memory, overhead, staging
 from gradjax.types import Hparams, Program
 
 _MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
@@ -155,7 +155,11 @@ def _lanes(
     data = arrays if not is_streamed else arrays | {"train": None}
     stage = staging.Stage(program, capacity, width) if is_streamed else None
     parts = init, own, run, arguments
-    ready = functools.partial(_ready, parts, data, stage, devices, traced_s)
+
+    def ready() -> Ready:
+        overhead.check_memory(program, width, devices[0])
+        return _ready(parts, data, stage, devices, traced_s)
+
     ready = functools.cache(ready)
     return Lanes(program, width, form, shapes, devices, ready, stage)
 

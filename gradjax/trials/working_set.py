@@ -1,0 +1,65 @@
+"""The memory that a function works in, counted in its jaxpr before it is compiled."""
+
+from typing import Any
+
+from gradjax.trials import operations as reading
+from gradjax.trials.operations import Operation, Operations, size_bytes
+from gradjax.trials.work import IN_PLACE, roots_of, stored_values
+
+_SCAN, _WHILE = ("num_consts",), ("cond_nconsts", "body_nconsts")
+
+
+def peak_bytes(jaxpr: Any) -> int:
+    """Returns the bytes of the values that are in memory at once, at most.
+
+    The arguments are not counted. A value is in memory from the operation that makes it
+    to the last one that takes it; what a loop carries from turn to turn is there once.
+    A compiler may choose another order and need somewhat less or more.
+    """
+    of = reading.operations(jaxpr)
+    places = _places(of)
+    stored = {places[value] for value in stored_values(of)}
+    last = {place: len(of.listed) for place in (places[x] for x in of.outputs)}
+    for k, one in reversed(list(enumerate(of.listed))):
+        for value in one.operands:
+            last.setdefault(places[value], k)
+    inputs = {places[value] for value in of.inputs}
+    live: dict[int, int] = {}
+    most = 0
+    for k, one in enumerate(of.listed):
+        for place in (places[value] for value in one.results):
+            if place in stored and place not in inputs and place in last:
+                live[place] = size_bytes(of.shapes[place])
+        within = 0
+        if one.name in reading.LOOPS:
+            within = max(map(peak_bytes, reading.inner(one)))
+        most = max(most, sum(live.values()) + within)
+        live = {place: size for place, size in live.items() if last[place] > k}
+    return most
+
+
+def _places(of: Operations) -> dict[int, int]:
+    """Returns value -> the value in whose memory it is."""
+    places = dict(roots_of(of))
+    for one in of.listed:
+        for value, source in zip(one.results, _overwritten(one), strict=False):
+            places[value] = source
+    return {value: _end(places, value) for value in places}
+
+
+def _end(places: dict[int, int], value: int) -> int:
+    while places[value] != value:
+        value = places[value]
+    return value
+
+
+def _overwritten(one: Operation) -> tuple[int, ...]:
+    """Returns the operands in whose memory the first results are written."""
+    if one.name in IN_PLACE:
+        return one.operands[:1]
+    if one.name not in ("scan", "while"):
+        return ()
+    names = _SCAN if one.name == "scan" else _WHILE
+    start = sum(one.params[name] for name in names)
+    count = one.params["num_carry"] if one.name == "scan" else len(one.results)
+    return one.operands[start : start + count]
