@@ -10,8 +10,9 @@ any device that jax finds, and needs none of the rivals; on a GPU use `sweep
 --case=widths --trials=1024`.
 
 `precision`: networks that compute in float32 and in bfloat16 train in turn, as rivals
-do in `single`. `diagnostics`: so do runs with and without diagnostics. Both run on the
-CPU and need none of the rivals.
+do in `single`. `diagnostics`: so do runs with and without diagnostics; their added time
+stands beside the predicted one, and curvature products beside a gradient. Both run on
+the CPU and need none of the rivals.
 
 `single` and `sweep` need the extra `[benchmark]`. Each writes a page under
 runs/results, and with `--write` the committed page of docs/results in its place.
@@ -32,7 +33,7 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from scripts import pages, parsing
-from scripts.baselines import Settings, worker
+from scripts.baselines import Settings, added, worker
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
 from scripts.baselines.sweeps.cases import Sizes
@@ -169,8 +170,12 @@ def run(models: list[str], num_rounds: int, what: str, out: Path) -> None:
         timings = measure(case, num_rounds, of)
         for timing in timings:
             check_loss(LABELS[timing.rival], timing.loss, of)
-        parts.append(table(case.title, case.num_steps, timings) + "\n")
-        terminal.say(parts[-1])
+        texts = [table(case.title, case.num_steps, timings)]
+        if what == "diagnostics":
+            settings = case.title, case.settings, case.num_steps, num_rounds
+            texts = added.tables(settings, timings, of)
+        parts += [f"{text}\n" for text in texts]
+        terminal.say("\n".join(parts[-len(texts) :]))
     with named_disk_errors(out.parent):
         write_bytes(out, "\n".join(parts).encode())
 

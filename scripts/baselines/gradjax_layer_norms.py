@@ -10,3 +10,8 @@ DIAGNOSTICS = "layer_norms(every=10)"
 def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     """Compiles what `gradjax_run` compiles, with a diagnostic."""
     return gradjax_run.make(settings, inputs, targets, diagnostics=DIAGNOSTICS)
+
+
+def predicted(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> float:
+    """Returns the predicted time of the diagnostic; see `gradjax_run.predicted`."""
+    return gradjax_run.predicted(settings, inputs, targets, DIAGNOSTICS)

@@ -72,6 +72,20 @@ def make(
     return Rival(first_s, train)
 
 
+def predicted(
+    settings: Settings, inputs: np.ndarray, targets: np.ndarray, diagnostics: str
+) -> float:
+    """Returns the predicted time of diagnostics, divided by that of the steps."""
+    program = gradjax.program(
+        problem_of(settings, inputs, targets),
+        "adam",
+        num_steps=BLOCK_STEPS[settings.model] * _NUM_BLOCKS,
+        batch_size=settings.batch_size,
+        diagnostics=diagnostics,
+    )
+    return gradjax.overhead(program).share
+
+
 def problem_of(
     settings: Settings,
     inputs: np.ndarray,

@@ -7,7 +7,15 @@ import pytest
 
 from gradjax.errors import Refusal
 from scripts import benchmark
-from scripts.baselines import Settings, gradjax_run, inputs, table, worker
+from scripts.baselines import (
+    Settings,
+    added,
+    gradjax_run,
+    inputs,
+    products,
+    table,
+    worker,
+)
 from scripts.baselines.gradjax_run import BLOCK_STEPS
 from scripts.baselines.inputs import Inputs, check_loss
 
@@ -74,6 +82,27 @@ def test_every_network_is_timed_with_and_without_diagnostics():
         for rival in case.rivals[1:]:
             made = importlib.import_module(f"scripts.baselines.{rival}").DIAGNOSTICS
             assert made.startswith(rival.removeprefix("gradjax_"))
+
+
+def test_the_added_time_stands_beside_the_predicted_one():
+    plain = _timing("gradjax_run", [0.2, 0.2])
+    timings = [plain, _timing("gradjax_layer_norms", [0.22, 0.22])]
+    text = added.added_table("A title", 1000, timings, {"gradjax_layer_norms": 0.12})
+    assert text.splitlines()[-1] == (
+        "| `layer_norms(every=10)` | 220 [220, 220] | 10.0 [10.0, 10.0] | 12.0 | 1.20 |"
+    )
+    assert len({line.count("|") for line in text.splitlines()[4:]}) == 1
+
+
+@pytest.mark.slow
+def test_products_are_timed_relative_to_a_gradient():
+    images, labels = np.zeros((1_100, 28, 28, 1), np.uint8), np.zeros(1_100, np.int32)
+    of = Inputs(images, labels, "zeros", 2.3, is_random=True)
+    found = products.measure(Settings("mlp", 5, False), of, num_rounds=2)
+    assert found.num_examples == 1_024 and found.gradient_s > 0
+    assert len(found.ratios) == 3
+    assert all(low > 0.1 for _, low, _ in found.ratios.values())
+    assert "Gauss-Newton product" in products.table("MLP", found)
 
 
 @pytest.mark.parametrize(("precision", "is_rounded"), [("bfloat16", 1), ("float32", 0)])
