@@ -11,6 +11,7 @@ from gradjax.trials import lane_width, lanes, memory, overhead
 from gradjax.trials.operations import operations
 from gradjax.trials.work import work
 from gradjax.trials.working_set import peak_bytes
+from gradjax.types import Diagnostic
 
 X = jnp.ones((8, 8))
 
@@ -19,11 +20,13 @@ def jaxpr(function, *args):
     return jax.make_jaxpr(function)(*args)
 
 
-def program_of(diagnostics, num_steps=100, problem="digits_logistic", **more):
-    made = problems.make(problem)
-    more = {"batch_size": 32} | more
+def program_of(diagnostics, num_steps=100):
     return gradjax.program(
-        made, "adam", num_steps=num_steps, diagnostics=diagnostics, **more
+        problems.make("digits_logistic"),
+        "adam",
+        num_steps=num_steps,
+        batch_size=32,
+        diagnostics=diagnostics,
     )
 
 
@@ -132,7 +135,7 @@ def test_a_vector_of_each_eigenvalue_is_kept_for_each_lane():
 
 
 def test_a_cohort_counts_what_diagnostics_keep():
-    kept = gradjax.diagnostics.Diagnostic(
+    kept = Diagnostic(
         lambda memory: (0.0, memory), lambda: jnp.zeros(2**26), name="large"
     )
     assert lane_width.cohort_size(program_of([kept]), 4) == 4, "256 MB each, 2 GiB"
