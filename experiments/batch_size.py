@@ -8,6 +8,7 @@ Command:  python -m experiments.batch_size
           python -m experiments.batch_size --scale_rate=linear --learning_rate=0.02
           python -m experiments.batch_size --batch_size=16 --batch_size=full --seeds=5
           python -m experiments.batch_size --problem=ridge --batch_size=1,32,full
+          python -m experiments.batch_size --problem=mnist_mlp --stream --epochs=2
 
 All batch sizes start at the same parameters and use the same examples, with
 ceil(examples / batch) steps per epoch and the same learning rate. A larger batch has a
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     epochs: int = 20
     seed: int = 0  # the first seed
     seeds: int = 1  # the number of seeds
+    stream: bool = False  # the training examples are read while a run goes on
 
 
 class Size(NamedTuple):
@@ -90,6 +92,8 @@ def run(settings: Settings, options: Options) -> dict[str, Any]:
         )
     )
     problem = problems.make(settings.problem)
+    if settings.stream:
+        problem = gradjax.streamed(problem)
     if problem.data is None:
         raise Refusal(f"--problem={settings.problem}: it has no data, so no batches")
     num_examples = problem.data.train.num_examples
@@ -291,6 +295,7 @@ LESSON = Lesson(
                 " reported, and the picture shows a band from the least to the largest",
             ),
         ],
+        "Data": [flags.STREAM],
         "Output": flags.OUTPUT,
     },
     run,

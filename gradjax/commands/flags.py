@@ -60,6 +60,14 @@ DATA_DIR = Flag(
     "the folder of prepared TFDS data sets. Unset: $TFDS_DATA_DIR or"
     " ~/tensorflow_datasets",
 )
+STREAM = Flag(
+    "stream",
+    "boolean",
+    "read the training examples from the disk while the run goes on, for data larger"
+    " than the memory. A run has the same bits. The train split is not evaluated at the"
+    " end",
+    False,
+)
 OUTPUT = [
     Flag("workdir", "string", "the folder of the record. Unset: runs/{name}/<name>"),
     Flag("overwrite", "boolean", "replace an existing record in the folder", False),
@@ -203,13 +211,7 @@ _TRAINING = {
         ),
     ],
     "Data": [
-        Flag(
-            "stream",
-            "boolean",
-            "read the training examples from the disk while the run goes on, for data"
-            " larger than the memory. A run has the same bits. The train split is not"
-            " evaluated at the end",
-        ),
+        STREAM,
         Flag(
             "stream_workers",
             "integer",

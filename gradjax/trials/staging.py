@@ -134,8 +134,13 @@ class Stage:
         """
         wanted = [Part(seed, first, count) for seed in dict.fromkeys(map(int, seeds))]
         with self._lock:
-            wanted = [one for one in wanted if one not in self._known]
-            if not count or self._coming[: len(wanted)] == wanted:
+            wanted = [one for one in wanted if self._found(one) is None]
+            coming = self._coming[: len(wanted)]
+            if (
+                not count
+                or len(coming) == len(wanted)
+                and all(map(_has, coming, wanted))
+            ):
                 return
             self._begin(wanted)
 
@@ -169,18 +174,21 @@ class Stage:
 
     def _take(self, part: Part) -> Any:
         with self._lock:
-            if part not in self._known:
-                if part not in self._coming:
+            place = self._found(part)
+            if place is None:
+                if not any(_has(one, part) for one in self._coming):
                     self._begin([part])
-                while self._coming:
+                while place is None:
                     following = self._coming.pop(0)
                     self._known[following] = self._next()
-                    if following == part:
-                        break
-            found = self._known.pop(part)
-            self._known[part] = found
+                    place = self._found(part)
+            found = self._known[place] = self._known.pop(place)
             self._forget(part)
             return found
+
+    def _found(self, part: Part) -> Part | None:
+        """Returns the part that has been read and begins with what is asked for."""
+        return next((one for one in self._known if _has(one, part)), None)
 
     def _next(self) -> Any:
         try:
@@ -222,6 +230,11 @@ class Stage:
         self._pipeline, self._coming = None, []
         if self._source.workers:
             gc.collect()  # frees shared memory to which Grain has circular references
+
+
+def _has(one: Part, asked: Part) -> bool:
+    """Returns whether a part begins with what is asked for."""
+    return one[:2] == asked[:2] and one.count >= asked.count
 
 
 def _pipeline(reader: Reader) -> Any:

@@ -1,11 +1,13 @@
 """Measures the time of a training step, without compilation and evaluation."""
 
+import contextlib
 import time
 from typing import Any, NamedTuple
 
 from gradjax.training import program as programs
+from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
-from gradjax.trials.lanes import Call
+from gradjax.trials.lanes import Call, Lanes
 from gradjax.types import Hparams, Program
 
 _BLOCK_STEPS = 10
@@ -17,6 +19,7 @@ AT_LEAST_S = 0.3  # after which no further block is timed
 class _Timed(NamedTuple):
     """A compiled program whose blocks are timed one after another."""
 
+    lanes: Lanes
     call: Call
     own: Any
     state: Any
@@ -63,10 +66,14 @@ def interleaved_step_seconds(
         Refusal: see `step_seconds`.
     """
     timed = [_start(program, hparams, seed) for program, hparams in runs]
-    while not all(_is_enough(one.times, at_least_s) for one in timed):
-        timed = [
-            one if _is_enough(one.times, at_least_s) else _advance(one) for one in timed
-        ]
+    with contextlib.ExitStack() as stack:
+        for one in timed:
+            stack.enter_context(batches.reading(one.lanes))
+        while not all(_is_enough(one.times, at_least_s) for one in timed):
+            timed = [
+                one if _is_enough(one.times, at_least_s) else _advance(one)
+                for one in timed
+            ]
     return [min(one.times) / _BLOCK_STEPS for one in timed]
 
 
@@ -82,7 +89,7 @@ def _start(program: Program, hparams: Hparams, seed: int) -> _Timed:
     own = lanes_of.stack(lanes.program, [hparams], [seed])
     (call,) = lanes.ready().calls
     state, _ = call(None, own, 0, 1, False)  # the first call of a program is slower
-    return _Timed(call, own, state, [])
+    return _Timed(lanes, call, own, state, [])
 
 
 def _advance(one: _Timed) -> _Timed:
