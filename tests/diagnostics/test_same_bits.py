@@ -1,5 +1,7 @@
 """A diagnostic never changes a run: the same bits with and without it."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,17 @@ from gradjax.types import Diagnostic
 pytestmark = pytest.mark.optimized
 
 WIDTHS = (1, 2, 16)
+OPTIMIZERS = ("sgd", "adam", "soap")
+NETWORKS = ("mlp", "cnn", "gru", "transformer")
+# The complete matrix takes ten minutes, so by default a third of it is tested, in which
+# each two of network, optimizer and width meet. COMPLETE=1 tests all of it.
+MATRIX = [
+    (name, optimizer, width)
+    for i, name in enumerate(NETWORKS)
+    for j, optimizer in enumerate(OPTIMIZERS)
+    for k, width in enumerate(WIDTHS)
+    if (i + j + k) % 3 == 0 or os.environ.get("COMPLETE")
+]
 TEXT = "the quick brown fox jumps over the lazy dog. " * 20
 
 
@@ -90,8 +103,6 @@ def check(name, optimizer, width, num_steps=200):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "soap"])
-@pytest.mark.parametrize("name", ["mlp", "cnn", "gru", "transformer"])
+@pytest.mark.parametrize(("name", "optimizer", "width"), MATRIX)
 def test_the_bits_of_a_run_stay_the_same(name, optimizer, width):
     check(name, optimizer, width)
