@@ -5,9 +5,7 @@ Claim:    in the same number of epochs, small batches take more steps and reach 
           but a step on a large batch costs less per example.
 Cost:     seconds, mainly to compile one program for each batch size.
 Command:  python -m experiments.batch_size
-          python -m experiments.batch_size --scale_rate=linear --learning_rate=0.02
           python -m experiments.batch_size --batch_size=16 --batch_size=full --seeds=5
-          python -m experiments.batch_size --problem=ridge --batch_size=1,32,full
           python -m experiments.batch_size --problem=mnist_mlp --stream --epochs=2
 
 All batch sizes start at the same parameters and use the same examples, with
@@ -18,8 +16,7 @@ rate by batch / smallest batch (Goyal et al. 2017), `sqrt` by the square root of
 change the largest stable rate, so training with `linear` can diverge.
 
 The training loss of a mini-batch is a sample of the loss over all data and is averaged
-over steps; that of the full batch is exact. The complete validation split is evaluated
-after each epoch.
+over steps; that of the full batch is exact. Validation is evaluated after each epoch.
 """
 
 import functools
@@ -126,7 +123,7 @@ def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Si
         batch_size=count,
         eval_every=epoch_steps,
     )
-    name = f"all {count:,}" if count == num_examples else f"{count:,}"
+    name = f"{'all ' * (count == num_examples)}{count:,}"
     return Size(count, name, _rate(settings, program, count / smallest), program)
 
 
@@ -280,9 +277,8 @@ LESSON = Lesson(
             Flag(
                 "batch_size",
                 "strings",
-                f"examples in a batch, or 'full': from 2 to {MAX_SIZES} values, given"
-                " in several flags or separated by commas. Unset: 8, 32, 128 and full,"
-                " as far as there are so many",
+                f"examples in a batch, or 'full': 2 to {MAX_SIZES} values, in several"
+                " flags or separated by commas. Unset: 8, 32, 128 and full",
             ),
         ],
         "Duration": [Flag("epochs", "integer", "passes over the train split")],
@@ -291,8 +287,7 @@ LESSON = Lesson(
             Flag(
                 "seeds",
                 "integer",
-                "the number of runs of each size, with seed, seed + 1, ...; the mean is"
-                " reported, and the picture shows a band from the least to the largest",
+                "runs of each size; the mean is reported, and the picture has a band",
             ),
         ],
         "Data": [flags.STREAM],

@@ -1,6 +1,7 @@
 """Sources that take batches from arrays on the device."""
 
 import mmap
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -50,25 +51,31 @@ def source(arrays: Any) -> Source:
     if any(getattr(leaf, "is_on_disk", False) for _, leaf in leaves):
         read, first = Rows(arrays), np.zeros(1, np.uint32)
         return Source(num_examples, jax.tree.map(jnp.asarray, read(first)), take, read)
-    return Source(num_examples, jax.tree.map(_placed, arrays), take)
+    return Source(num_examples, jax.tree.map(placed, arrays), take)
+
+
+def rows_of(arrays: Any, indices: np.ndarray) -> Any:
+    """Returns the rows of the indices on the host: leaves [n, ...]."""
+    return jax.tree.map(lambda leaf: leaf[indices], arrays)
 
 
 class Rows(NamedTuple):
-    """Reads rows of arrays on the host: (indices u32[n]) -> leaves [n, ...].
+    """Reads examples from arrays on the host: (indices u32[n]) -> leaves [n, ...].
 
     A memory-mapped file is sent to another process as its name, and mapped again there.
     """
 
     arrays: Any
+    read: Callable[[Any, np.ndarray], Any] = rows_of
 
     def __call__(self, indices: np.ndarray) -> Any:
-        """Returns the rows of the indices."""
-        return jax.tree.map(lambda leaf: leaf[indices], self.arrays)
+        """Returns the examples of the indices."""
+        return self.read(self.arrays, indices)
 
     def __reduce__(self) -> Any:
         """Returns how the arrays are made again in another process."""
         leaves, form = jax.tree.flatten(self.arrays)
-        return _mapped_rows, (form, [_file_of(leaf) for leaf in leaves])
+        return _mapped_rows, (form, [_file_of(leaf) for leaf in leaves], self.read)
 
 
 def take(arrays: Any, indices: jax.Array) -> Batch:
@@ -103,7 +110,7 @@ def _file_of(leaf: Any) -> Any:
     return _File(str(leaf.filename), leaf.dtype, offset, leaf.shape)
 
 
-def _mapped_rows(form: Any, leaves: list[Any]) -> Rows:
+def _mapped_rows(form: Any, leaves: list[Any], read: Any) -> Rows:
     """Makes the rows again from what `_file_of` returned."""
     mapped = [
         np.memmap(one.path, one.dtype, "r", one.offset, one.shape)
@@ -111,10 +118,10 @@ def _mapped_rows(form: Any, leaves: list[Any]) -> Rows:
         else one
         for one in leaves
     ]
-    return Rows(jax.tree.unflatten(form, mapped))
+    return Rows(jax.tree.unflatten(form, mapped), read)
 
 
-def _placed(leaf: Any) -> Any:
+def placed(leaf: Any) -> Any:
     """Copies an array to the device; a memory-mapped file stays on the disk."""
     return leaf if isinstance(leaf, np.memmap) else jnp.asarray(leaf)
 

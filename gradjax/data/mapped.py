@@ -30,6 +30,11 @@ class Member(NamedTuple):
     parts: Callable[[], Iterable[np.ndarray]]  # of the first axis, in order
 
 
+def whole(name: str, values: np.ndarray) -> Member:
+    """Returns an array in memory as a member with one part."""
+    return Member(name, values.shape, values.dtype, lambda: [values])
+
+
 def write(path: Path, members: Iterable[Member]) -> None:
     """Writes arrays to an uncompressed `.npz`, atomically and durably.
 

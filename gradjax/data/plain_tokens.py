@@ -9,14 +9,15 @@ do not depend on the tokenizer.
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from gradjax.data import byte_pairs, vocabulary
+from gradjax.data import byte_pairs, mapped, vocabulary
 from gradjax.data.byte_pairs import START
-from gradjax.data.cache import Arrays, read_or_make
+from gradjax.data.cache import map_or_make
+from gradjax.data.mapped import Member
 from gradjax.data.strings import PlainText, pack, unpack
 from gradjax.errors import Refusal
 
@@ -154,13 +155,15 @@ def _byte_pairs(
     said = [_FORM, *texts, vocab_size, version]
     key = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
-    def make() -> Arrays:
+    def make() -> Iterator[Member]:
         state = byte_pairs.train(splits[0], vocab_size)
         encode = of_byte_pairs(state).encode
-        tokens = {name: encode(one) for name, one in zip(SPLITS, splits, strict=True)}
-        return pack("state", [state]) | tokens
+        for name, values in pack("state", [state]).items():
+            yield mapped.whole(name, values)
+        for name, split in zip(SPLITS, splits, strict=True):
+            yield mapped.whole(name, encode(split))
 
-    arrays = read_or_make(f"plain-tokens-{key}", make)
+    arrays = map_or_make(f"plain-tokens-{key}", make)
     encoding = of_byte_pairs(unpack("state", arrays)[0])
     return [arrays[name] for name in SPLITS], encoding
 

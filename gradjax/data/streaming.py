@@ -214,9 +214,16 @@ def places(staged: Staged, seed: Any, start: Any, num_steps: int, batch: int) ->
 
 
 def _reader(source: Source) -> Read:
-    """Returns a function that reads the examples of a source in memory."""
+    """Returns a function that reads the examples of a source from its arrays.
+
+    A `take` of its own may have a method `on_host` (arrays, indices u32[n], both of
+    numpy) -> examples, which reads memory-mapped arrays in parts.
+    """
     if source.take is in_memory.take:
         return in_memory.Rows(jax.tree.map(in_memory.on_host, source.arrays))
+    if (on_host := getattr(source.take, "on_host", None)) is not None:
+        host = jax.tree.map(in_memory.on_host, source.arrays)
+        return in_memory.Rows(host, on_host)
     return TakenRows(source.take, source.arrays)
 
 

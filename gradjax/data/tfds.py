@@ -16,7 +16,7 @@ import numpy as np
 
 from gradjax.data import cache, prepared, shard_images
 from gradjax.data.arrays import check_labels
-from gradjax.data.mapped import Member
+from gradjax.data.mapped import Member, whole
 from gradjax.data.shard_images import Declared, ShardImages
 from gradjax.errors import Refusal
 from gradjax.files import sha256
@@ -130,7 +130,7 @@ def _decoded(known: Declared, is_whole: bool) -> Iterator[Member]:
       known: what the data set declares.
       is_whole: whether the training images are among them.
     """
-    yield _member("num_classes", np.asarray([known.num_classes]))
+    yield whole("num_classes", np.asarray([known.num_classes]))
     for split, size in known.num_examples.items():
         labels: list[np.ndarray] = []
         has_images = is_whole or split != "train"
@@ -143,7 +143,7 @@ def _decoded(known: Declared, is_whole: bool) -> Iterator[Member]:
                 pass
         found = np.concatenate(labels)
         check_labels(found, known.num_classes, f"{known.folder}, split {split}")
-        yield _member(f"{split}_label", found.astype(np.int32))
+        yield whole(f"{split}_label", found.astype(np.int32))
 
 
 def _images(
@@ -153,7 +153,3 @@ def _images(
     for images, own in shard_images.decoded(known, split, has_images):
         labels.append(own)
         yield images
-
-
-def _member(name: str, values: np.ndarray) -> Member:
-    return Member(name, values.shape, values.dtype, lambda: [values])

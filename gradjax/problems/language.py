@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradjax.data import plain_tokens, texts
+from gradjax.data import plain_tokens, texts, windows
 from gradjax.data.byte_pairs import START
-from gradjax.data.plain_tokens import BPE, CHARACTERS, SPLITS, TokenizedText, Tokens
+from gradjax.data.plain_tokens import BPE, CHARACTERS, SPLITS, TokenizedText
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
 from gradjax.problems import described
@@ -30,7 +30,6 @@ from gradjax.types import (
     Params,
     Problem,
     Report,
-    Source,
     Splits,
     Target,
 )
@@ -194,7 +193,9 @@ def language(
         init=model.init,
         loss=loss,
         metrics=metrics,
-        data=Splits(*(_windows(getattr(tokenized, split), window) for split in SPLITS)),
+        data=Splits(
+            *(windows.source(getattr(tokenized, split), window) for split in SPLITS)
+        ),
         target=Target("bits_per_character", _TARGETS.get(text.name), "min"),
         report=report,
         apply=logits_of,
@@ -249,24 +250,6 @@ def about_language(
         "tokenizer_sha256": plain_tokens.digest(encoding),
         "understood": f"{text.name}: {said}, {each:.2f} bytes each",
     }
-
-
-def _windows(part: Tokens, window: int) -> Source:
-    """Makes the source of consecutive windows, each with the next window."""
-    num_tokens, unknown = part.num_tokens, part.unknown_bytes
-
-    def take(arrays: Any, indices: jax.Array) -> Batch:
-        start = indices.astype(jnp.int32) * window
-        places = start[:, None] + jnp.arange(2 * window + 1, dtype=jnp.int32)[None]
-        found = arrays["tokens"][jnp.minimum(places, num_tokens)]
-        return {
-            "tokens": found.astype(jnp.int32),
-            "num_left": num_tokens - start,
-            "unknown_bytes": jnp.full(start.shape, unknown, jnp.float32),
-        }
-
-    num_windows = -(-num_tokens // window)
-    return Source(num_windows, {"tokens": jnp.asarray(part.tokens)}, take)
 
 
 def _units(tokenized: TokenizedText) -> str:

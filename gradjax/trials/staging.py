@@ -12,12 +12,9 @@ step without a state of the reader.
 
 import contextlib
 import gc
-import itertools
-import multiprocessing
-import os
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,40 +23,11 @@ from gradjax.data import streaming
 from gradjax.data.streaming import Staged
 from gradjax.errors import Refusal
 from gradjax.training.blocks import num_blocks
+from gradjax.trials import reading
+from gradjax.trials.reading import Part
 from gradjax.types import Program, Source
 
 _CACHED_BYTES = 128 * 2**20  # of the examples of other calls that wait for their turn
-
-
-class Part(NamedTuple):
-    """The examples of one seed in a segment."""
-
-    seed: int
-    first: int  # block
-    count: int  # of blocks
-
-
-class Reader(NamedTuple):
-    """Reads the examples of a part; it can be sent to another process."""
-
-    source: Source
-    batch_size: int
-    block_steps: int
-    num_steps: int
-    capacity: int  # blocks for which there is room
-    parts: tuple[Part, ...] = ()
-
-    def __call__(self, number: int) -> Any:
-        """Returns the examples of a part by its number."""
-        part, steps = self.parts[number], self.block_steps
-        stop = min((part.first + part.count) * steps, self.num_steps)
-        return streaming.read_steps(
-            self.source,
-            self.batch_size,
-            part.seed,
-            range(part.first * steps, stop),
-            self.capacity * steps,
-        )
 
 
 def capacity(program: Program, slots: int) -> int:
@@ -107,7 +75,7 @@ class Stage:
           slots: the number of seeds for which there is room.
         """
         plan, self._source = program.plan, _train(program)
-        self._reader = Reader(
+        self._reader = reading.Reader(
             self._source,
             plan.batch_size or 1,
             plan.block_steps,
@@ -199,7 +167,7 @@ class Stage:
             raise
         except Exception as error:
             self._end()
-            raise _refused(error) from error
+            raise reading.refused(error) from error
 
     def _forget(self, part: Part) -> None:
         """Drops the parts of earlier segments, and those that were used longest ago."""
@@ -213,7 +181,7 @@ class Stage:
         self._end()
         self._coming = [*wanted, *self._following(wanted)]
         reader = self._reader._replace(parts=tuple(self._coming))
-        self._pipeline = _pipeline(reader)
+        self._pipeline = reading.pipeline(reader)
 
     def _following(self, wanted: list[Part]) -> Iterator[Part]:
         """Yields the parts of the seeds in the following segments up to the end."""
@@ -235,70 +203,6 @@ class Stage:
 def _has(one: Part, asked: Part) -> bool:
     """Returns whether a part begins with what is asked for."""
     return one[:2] == asked[:2] and one.count >= asked.count
-
-
-def _pipeline(reader: Reader) -> Any:
-    """Returns an iterator over the examples of the parts of a reader."""
-    grain = _grain()
-    data = grain.MapDataset.range(len(reader.parts)).map(reader)
-    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-    data = data.to_iter_dataset(ahead)
-    workers = reader.source.workers
-    if workers:
-        _parse_flags()
-        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
-        data = data.mp_prefetch(options, worker_init_fn=_end_with_parent)
-    return iter(data)
-
-
-def _end_with_parent(_worker: int, _num_workers: int) -> None:
-    """Ends a process that reads as soon as the run has been killed."""
-    parent = multiprocessing.parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _parse_flags() -> None:
-    """Lets Grain read its flags, which absl allows after it has parsed a command."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-
-
-def _grain() -> Any:
-    try:
-        import grain
-    except ImportError as error:
-        raise Refusal(
-            "streamed data is read by Grain, which is not installed: pip install"
-            " 'gradjax[stream]'"
-        ) from error
-    return grain
-
-
-def _refused(error: Exception) -> Refusal:
-    """Returns an error of the reader as one line, with the reason that it names."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if line.startswith(f"{_REFUSAL}: ")]
-    if reasons:
-        return Refusal(reasons[-1].removeprefix(f"{_REFUSAL}: "))
-    if "terminated unexpectedly" in str(error):  # Grain's words for a dead process
-        code = str(error).partition("exit code ")[2].partition(".")[0]
-        return Refusal(
-            f"the stream: a process that reads examples has ended (exit code {code}):"
-            " where memory is short, fewer --stream_workers need less"
-        )
-    said = next(itertools.chain(lines, [""]))[:300]
-    return Refusal(f"the stream: {type(error).__name__}: {said}")
-
-
-_REFUSAL = f"{Refusal.__module__}.{Refusal.__qualname__}"
 
 
 def _train(program: Program) -> Source:

@@ -100,13 +100,17 @@ def descent(family, name, precision):
     init, outputs = parts_of(family, name, precision)
     params, loss = init(jax.random.key(0)), loss_of(outputs)
     rule = optax.adam(3e-4)
-    state, step = rule.init(params), jax.jit(jax.value_and_grad(loss))
-    losses = []
-    for _ in range(8):
-        value, grads = step(params)
-        losses.append(float(value))
+    state, losses = rule.init(params), []
+
+    @jax.jit
+    def step(params, state):
+        value, grads = jax.value_and_grad(loss)(params)
         updates, state = rule.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
+        return value, optax.apply_updates(params, updates), state
+
+    for _ in range(8):
+        value, params, state = step(params, state)
+        losses.append(float(value))
     assert {x.dtype.name for x in jax.tree.leaves(params)} == {"float32"}
     return losses
 
