@@ -1,6 +1,7 @@
 """Consecutive windows of a long text, as the examples of a language model."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from gradjax.data.plain_tokens import Tokens
 from gradjax.types import Batch, Source
 
 
-class Windows(NamedTuple):
+@dataclasses.dataclass(frozen=True)  # jax keeps weak references to functions
+class Windows:
     """Takes consecutive windows of a text, each with the next window."""
 
     window: int  # tokens
