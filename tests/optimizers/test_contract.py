@@ -1,12 +1,13 @@
 """What every registered optimizer keeps to, whatever library it comes from.
 
-On three problems: a tree of a matrix and a vector, a rotated quadratic, and
-Rosenbrock's valley. The quick set is the tree; the other two are slow. One program an
+On a tree of a matrix and a vector, and on a rotated quadratic or Rosenbrock's valley.
+The quick set is the tree; the other two are slow. One program an
 optimizer and problem, shared by the tests: its rate, its warmup and the end of its
 schedule are traced, so that the tests differ in numbers only.
 """
 
 import inspect
+import os
 
 import jax
 import jax.numpy as jnp
@@ -63,28 +64,40 @@ FINDS_ITS_SCALE = ("dadapt_adamw", "dog", "prodigy")  # a small factor stands st
 NOISE_BY_NOISE = {"soap": {"eps": 1e-2}}
 
 
-def parameters(is_slow, kinds=PROBLEMS[:1]):
+def parameters(is_slow, pairs):
     return [
         pytest.param(
             name, kind, marks=[pytest.mark.slow] * (is_slow(name) or kind != "tree")
         )
-        for name in OPTIMIZERS
-        for kind in kinds
+        for name, kind in pairs
     ]
 
 
-MATRIX = parameters(lambda name: name in _SLOW, PROBLEMS)
-MATRIX_BUT_THE_USUAL = parameters(lambda name: name not in _USUAL, PROBLEMS)
-# Each optimizer on one of the problems in turn: mapping does not depend on the loss.
-IN_TURN = [
-    MATRIX_BUT_THE_USUAL[len(PROBLEMS) * k + (0 if name in _USUAL else k % 3)]
+def names(is_slow):
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] * is_slow(name))
+        for name in OPTIMIZERS
+    ]
+
+
+# Each optimizer on the tree and on one of the others, in turn; COMPLETE=1 tries all.
+PAIRS = [
+    (name, kind)
     for k, name in enumerate(OPTIMIZERS)
+    for j, kind in enumerate(PROBLEMS)
+    if j == 0 or j == 1 + k % 2 or os.environ.get("COMPLETE")
 ]
-EVERY = [pytest.param(*p.values[:1], marks=p.marks) for p in MATRIX[:: len(PROBLEMS)]]
-THE_USUAL_FIRST = [
-    pytest.param(*p.values[:1], marks=p.marks)
-    for p in MATRIX_BUT_THE_USUAL[:: len(PROBLEMS)]
-]
+MATRIX = parameters(lambda name: name in _SLOW, PAIRS)
+# Mapping does not depend on the loss, so one problem is enough for each.
+IN_TURN = parameters(
+    lambda name: name not in _USUAL,
+    [
+        (name, PROBLEMS[0 if name in _USUAL or k % 3 == 0 else 1 + k % 2])
+        for k, name in enumerate(OPTIMIZERS)
+    ],
+)
+EVERY = names(lambda name: name in _SLOW)
+THE_USUAL_FIRST = names(lambda name: name not in _USUAL)
 
 
 def schedule_of(expression):
