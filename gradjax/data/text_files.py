@@ -26,11 +26,11 @@ _SPLIT_SEED = 0  # fixed, because every run must be evaluated on the same exampl
 _SPLITS = ("train", "validation", "test")
 _ENDINGS = ("tsv", "csv", "jsonl")
 # Usual names of the columns, the preferred ones first.
-_TEXTS = (
+TEXTS = (
     *("text", "sentence", "review", "content", "body", "message", "comment", "tweet"),
     *("utterance", "question", "document", "description", "title"),
 )
-_LABELS = (
+LABELS = (
     *("label", "labels", "class", "category", "target", "sentiment", "intent", "topic"),
     *("y", "stars", "rating", "score", "tag"),
 )
@@ -139,7 +139,7 @@ def _read(
     path: Path, content: bytes, text_column: str | None, label_column: str | None
 ) -> _Read:
     given = [row_files.normal(one) for one in (text_column, label_column) if one]
-    known = {*_TEXTS, *_LABELS, *(one for one in given if not one.isdecimal())}
+    known = {*TEXTS, *LABELS, *(one for one in given if not one.isdecimal())}
     rows = row_files.read(path, known, content)
     if rows.header is None and _is_lonely(rows, text_column, label_column):
         rows = row_files.with_first_as_header(rows)
@@ -168,8 +168,8 @@ def _columns(
     text, label = columns.two(
         rows,
         (
-            Role("texts", "text_column", text_column, _TEXTS),
-            Role("labels", "label_column", label_column, _LABELS),
+            Role("texts", "text_column", text_column, TEXTS),
+            Role("labels", "label_column", label_column, LABELS),
         ),
         _by_number_of_values,
     )

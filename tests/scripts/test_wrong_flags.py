@@ -71,6 +71,37 @@ WRONG = {
     "export_params": [[], [""], ["{missing}"], ["{file}"], ["."], ["--nope"]],
     "export_tensorboard": [[], [""], ["{missing}"], ["{file}"], ["."], ["--nope"]],
     "list": [["nope"], [""], ["--nope"], ["optimizer"], ["optimizers", "nope"]],
+    "make_stream": [
+        ["nope"],
+        [],
+        ["--name=toy"],
+        ["--name=Toy", "--synthetic", "--num_examples=9"],
+        ["--name=", "--synthetic", "--num_examples=9"],
+        ["--name=toy", "--synthetic"],
+        ["--name=toy", "--synthetic", "--text={file}", "--num_examples=9"],
+        ["--name=toy", "--text={file}", "--num_examples=9"],
+        *(
+            ["--name=toy", f"--{one}={{missing}}"]
+            for one in ("text", "table", "images")
+        ),
+        *(["--name=toy", f"--{one}={{file}}"] for one in ("text", "table", "images")),
+        ["--name=toy", "--images=."],
+        ["--name=toy", "--text=."],
+        ["--name=toy", "--table=."],
+        *(
+            ["--name=toy", "--synthetic", *flag]
+            for flag in with_numbers(
+                "--num_examples", "--shape", "--num_classes", "--shard_bytes"
+            )
+        ),
+        *(
+            ["--name=toy", "--synthetic", "--num_examples=9", *flag]
+            for flag in with_numbers("--validation", "--test")
+        ),
+        ["--name=toy", "--synthetic", "--num_examples=9", "--data_dir={file}"],
+        ["--name=toy", "--synthetic", "--num_examples=9", "--shape=28,28,2"],
+        ["--name=toy", "--synthetic", "--num_examples=2"],
+    ],
     "optimizer_table": [
         ["nope"],
         ["--optimizers=adma"],
