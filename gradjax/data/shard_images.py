@@ -14,7 +14,7 @@ from gradjax.data import prepared, shards
 from gradjax.errors import Refusal
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> PIL mode
-_CHUNK = 2_000  # encoded records in memory at once
+_CHUNK, _CHUNK_BYTES = 2_000, 2**24  # records and their pixels in memory at once
 
 
 class Shard(NamedTuple):
@@ -39,6 +39,11 @@ class Declared(NamedTuple):
     def image_bytes(self) -> int:
         """Returns the size of a decoded image."""
         return math.prod(self.shape)
+
+    @property
+    def chunk(self) -> int:
+        """Returns how many records are in memory at once."""
+        return max(1, min(_CHUNK, _CHUNK_BYTES // self.image_bytes))
 
 
 class ShardImages:
@@ -69,8 +74,9 @@ class ShardImages:
         images = np.empty((len(keys), *self._declared.shape), np.uint8)
         self._check_unchanged()
         order = np.argsort(keys, kind="stable")  # neighbours share a chunk of a shard
-        for start in range(0, len(keys), _CHUNK):
-            some = order[start : start + _CHUNK]
+        size = self._declared.chunk
+        for start in range(0, len(keys), size):
+            some = order[start : start + size]
             found = _records(self._declared, self._split, [keys[k] for k in some])
             for k, (record, place) in zip(some, found, strict=True):
                 images[k] = image(record["image"], self._declared.shape, place)
@@ -122,10 +128,10 @@ def decoded(
     declared: Declared, split: str, with_images: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields a split in parts: images u8[n, ...], or u8[0, ...], and labels i64[n]."""
-    first = 0
+    first, size = 0, declared.chunk
     for part in checked(declared, split):
-        for start in range(first, first + part.num_records, _CHUNK):
-            keys = range(start, min(start + _CHUNK, first + part.num_records))
+        for start in range(first, first + part.num_records, size):
+            keys = range(start, min(start + size, first + part.num_records))
             found = list(_records(declared, split, list(keys)))
             labels = np.asarray([record["label"] for record, _ in found], np.int64)
             own = [image(one["image"], declared.shape, at) for one, at in found]
