@@ -160,20 +160,6 @@ def _progress(num_examples: int) -> record_writer.OnWritten:
     return on_written
 
 
-def _sizes(count: int, most: int):
-    """Returns the type of a flag that takes `count` sizes such as 28,28."""
-    read = parsing.count(1, most)
-
-    def sizes(text: str) -> tuple[int, ...]:
-        found = tuple(read(one) for one in text.split(","))
-        if len(found) != count:
-            said = text if len(text) <= 40 else f"{text[:37]}..."
-            raise argparse.ArgumentTypeError(f"{said!r}: expected {count} numbers")
-        return found
-
-    return sizes
-
-
 def _share(text: str) -> float:
     """Reads a number between 0 and 1."""
     value = parsing.positive(text)
@@ -196,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--shard_bytes", type=sizes, default=SHARD_BYTES, help=help_)
     add("--images", help="a folder with a subfolder for each class")
     help_ = "height and width to which images are resized; their own if it is the same"
-    add("--image_size", type=_sizes(2, _MAX_SIDE), help=help_)
+    add("--image_size", type=parsing.counts(1, _MAX_SIDE, 2), help=help_)
     add("--table", help="a file of texts and labels: CSV, TSV or JSON lines")
     add("--text_column", help="the name of the column of the texts")
     add("--label_column", help="the name of the column of the labels")
@@ -204,7 +190,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--text", help="a text, or a folder of texts")
     add("--synthetic", action="store_true", help="images that are made")
     add("--num_examples", type=parsing.count(1, 2**31), help="of synthetic images")
-    add("--shape", type=_sizes(3, _MAX_SIDE), help="28,28,1 if it is not given")
+    add(
+        "--shape",
+        type=parsing.counts(1, _MAX_SIDE, 3),
+        help="28,28,1 if it is not given",
+    )
     add("--num_classes", type=parsing.count(2, 2**16), help="10 if it is not given")
     return parser
 

@@ -5,7 +5,10 @@ import itertools
 import math
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gradjax import expressions
 
 
 def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
@@ -40,6 +43,39 @@ def count(low: int, high: int) -> Callable[[str], int]:
             said = text if len(text) <= 40 else f"{text[:37]}..."
             raise argparse.ArgumentTypeError(f"{said!r}: must be from {low} to {high}")
         return int(text)
+
+    return read
+
+
+def counts(low: int, high: int, number: int = 0) -> Callable[[str], Any]:
+    """Returns the type of a flag that takes whole numbers, such as 28,28.
+
+    Args:
+      low: the least one.
+      high: the largest one.
+      number: how many there are; 0: any number.
+    """
+    read_one = count(low, high)
+
+    def read(text: str) -> tuple[int, ...]:
+        found = tuple(read_one(one) for one in text.split(","))
+        if number and len(found) != number:
+            said = text if len(text) <= 40 else f"{text[:37]}..."
+            raise argparse.ArgumentTypeError(f"{said!r}: expected {number} numbers")
+        return found
+
+    return read
+
+
+def names(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
+    """Returns the type of a flag that takes known names, separated by commas."""
+
+    def read(text: str) -> list[str]:
+        found = list(dict.fromkeys(text.split(",")))
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(expressions.unknown(name, known, what))
+        return found
 
     return read
 
