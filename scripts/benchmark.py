@@ -1,4 +1,4 @@
-"""Times gradjax: `python -m scripts.benchmark single|sweep|precision|diagnostics`.
+"""Times gradjax: `python -m scripts.benchmark single|sweep|stream|...`.
 
 `single`: every rival trains the same network on the same data in its own process. In a
 round the rivals train the same number of steps one after another, in an order that
@@ -14,6 +14,10 @@ do in `single`. `diagnostics`: so do runs with and without diagnostics; their ad
 stands beside the predicted one, and curvature products beside a gradient. Both run on
 the CPU and need none of the rivals.
 
+`stream`: the same networks in memory and streamed, with and without the file of decoded
+images; and the memory of a streamed run as the data grows from 20 MB to 2 GB, for which
+5 GB on the disk and 15 minutes are needed.
+
 `single` and `sweep` need the extra `[benchmark]`. Each writes a page under
 runs/results, and with `--write` the committed page of docs/results in its place.
 """
@@ -22,19 +26,18 @@ import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from scripts import pages, parsing
 from scripts.baselines import Settings, added, worker
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
+from scripts.baselines.streams import run as streams
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
 from scripts.baselines.sweeps.cases import Sizes
 from scripts.baselines.sweeps.run import report
@@ -216,17 +219,6 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _names(known: Iterable[str], what: str) -> Callable[[str], list[str]]:
-    def names(text: str) -> list[str]:
-        found = list(dict.fromkeys(text.split(",")))
-        for name in found:
-            if name not in known:
-                raise argparse.ArgumentTypeError(expressions.unknown(name, known, what))
-        return found
-
-    return names
-
-
 def _parser() -> argparse.ArgumentParser:
     quiet: dict[str, Any] = {  # a bad flag is refused in one line
         "usage": argparse.SUPPRESS,
@@ -234,8 +226,8 @@ def _parser() -> argparse.ArgumentParser:
     }
     parser = argparse.ArgumentParser(
         prog="benchmark",
-        description="python -m scripts.benchmark single|sweep|precision|diagnostics"
-        " [flags]: times"
+        description="python -m scripts.benchmark"
+        " single|sweep|precision|diagnostics|stream [flags]: times"
         " gradjax, flax, Keras and PyTorch. `single --help` lists the flags of single.",
         **quiet,
     )
@@ -247,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     for parser_ in (single, precision, measured):
         parser_.add_argument(
             "--model",
-            type=_names(CASES, "model"),
+            type=parsing.names(CASES, "model"),
             default=list(CASES),
             help=",".join(CASES),
         )
@@ -255,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
             "--rounds", type=parsing.count(1, 1000), default=7, help="timed; 7"
         )
     _add_sweep_flags(sweep)
+    streams.add_flags(what.add_parser("stream", help="streamed data", **quiet))
     for name, parser_ in what.choices.items():
         usual = pages.place(f"benchmark-{name}.md")
         parser_.add_argument("--out", type=Path, help=f"{usual}")
@@ -265,7 +258,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
     known = ",".join(SWEEPS)
     parser.add_argument(
-        "--case", type=_names(SWEEPS, "case"), default=list(SWEEPS), help=f"of {known}"
+        "--case",
+        type=parsing.names(SWEEPS, "case"),
+        default=list(SWEEPS),
+        help=f"of {known}",
     )
     for flag, type_, help_ in (
         ("rounds", parsing.count(1, 1000), "how often everyone runs"),
@@ -291,6 +287,12 @@ def main(arguments: list[str]) -> int:
         if flags.what == "sweep":
             sizes = Sizes(flags.rounds, flags.rates, flags.steps, flags.trials)
             run_sweep(flags.case, sizes, out)
+        elif flags.what == "stream":
+            os.environ["JAX_PLATFORMS"] = "cpu"
+            _check_place(out)
+            text = streams.report(flags)
+            with named_disk_errors(out.parent):
+                write_bytes(out, text.encode())
         else:
             # PyTorch runs on the CPU, so the others do, too.
             os.environ["JAX_PLATFORMS"] = "cpu"

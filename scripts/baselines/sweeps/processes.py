@@ -28,14 +28,16 @@ def start(
     arguments: tuple[Any, ...],
     pinned_to: int | None = None,
     is_on_cpu: bool = True,
+    has_children: bool = False,
 ) -> Iterator[Worker]:
     """Starts a process that calls `module.make(*arguments)`; ends it at the exit.
 
     Args:
-      module: a module of scripts.baselines.sweeps.
+      module: a module of scripts.baselines.sweeps, or the full name of another one.
       arguments: the arguments of its `make`.
       pinned_to: the only core of the process; None: all cores.
       is_on_cpu: run jax on the CPU, although there may be an accelerator.
+      has_children: the process starts processes of its own, as Grain does.
 
     Raises:
       Refusal: processes cannot be pinned on this system.
@@ -45,7 +47,9 @@ def start(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(theirs, module, arguments, is_on_cpu), daemon=True
+        target=_serve,
+        args=(theirs, module, arguments, is_on_cpu),
+        daemon=not has_children,
     )
     with _on_core(pinned_to):  # the process inherits it before its thread pools start
         process.start()
@@ -88,7 +92,8 @@ def _serve(
         import jax
 
         jax.config.update("jax_platforms", "cpu")
-    made = importlib.import_module(f"scripts.baselines.sweeps.{module}")
+    name = module if "." in module else f"scripts.baselines.sweeps.{module}"
+    made = importlib.import_module(name)
     measure = made.make(*arguments)
     with contextlib.suppress(EOFError):  # the parent has closed its end of the pipe
         pipe.send(None)

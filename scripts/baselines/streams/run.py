@@ -1,0 +1,155 @@
+"""Measures the speed and the memory of streamed runs, and joins their tables."""
+
+import argparse
+import contextlib
+import functools
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gradjax import data
+from gradjax.data import record_writer, synthetic
+from gradjax.data.record_journal import Place as Written
+from gradjax.data.splitting import Shares
+from gradjax.data.synthetic import Synthetic
+from gradjax.files import named_disk_errors
+from gradjax.report import terminal
+from scripts import parsing
+from scripts.baselines.streams import NETWORKS, WAYS, Memory, Network, Place, table
+from scripts.baselines.sweeps.contest import rounds
+from scripts.baselines.sweeps.processes import Worker, start
+
+_STREAMS = "scripts.baselines.streams"
+_WORKERS = (0, 2)
+_HELD_OUT = 0.01  # the shares of validation and test
+_NUM_IMAGES = 55_000  # synthetic ones, if MNIST is not prepared
+
+
+class Sizes(NamedTuple):
+    """How much is measured."""
+
+    rounds: int = 7
+    steps: int | None = None  # of every run; None: those of the networks
+    sizes: tuple[int, ...] = (20, 200, 2_000)  # MB of decoded images; 0: none
+    shape: tuple[int, int, int] = (64, 64, 3)  # of an image of these
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `stream` to a parser."""
+    add, usual = parser.add_argument, Sizes()
+    known = ",".join(NETWORKS)
+    add("--model", type=parsing.names(NETWORKS, "model"), default=list(NETWORKS))
+    help_ = f"timed, of {known}; {usual.rounds}"
+    add("--rounds", type=parsing.count(1, 1000), default=usual.rounds, help=help_)
+    help_ = "of every run; those of the networks if it is not given"
+    add("--steps", type=parsing.count(1, 10**6), help=help_)
+    megabytes = parsing.counts(0, 10**5)
+    help_ = "MB of decoded images whose memory is measured; 0: none; 20,200,2000"
+    add("--sizes", type=megabytes, default=usual.sizes, help=help_)
+    help_ = "height, width and channels of these images; 64,64,3"
+    add("--shape", type=parsing.counts(1, 2**12, 3), default=usual.shape, help=help_)
+    help_ = "the folder for data, which are deleted afterwards; runs"
+    add("--scratch", type=Path, default=Path("runs"), help=help_)
+
+
+def report(asked: argparse.Namespace) -> str:
+    """Measures and prints each part as soon as it is measured.
+
+    Args:
+      asked: the flags.
+
+    Raises:
+      Refusal: damaged data, no room on the disk, or runs that are too short.
+    """
+    sizes = Sizes(*(getattr(asked, x) for x in Sizes._fields))
+    scratch = asked.scratch.absolute()  # as XDG_CACHE_HOME has to be
+    said = [f"--model={','.join(asked.model)} --rounds={sizes.rounds}"]
+    said += [] if sizes.steps is None else [f"--steps={sizes.steps}"]
+    said += [
+        f"--{x}={','.join(map(str, getattr(sizes, x)))}" for x in ("sizes", "shape")
+    ]
+    with contextlib.ExitStack() as stack:
+        with named_disk_errors(scratch):
+            scratch.mkdir(parents=True, exist_ok=True)
+            folder = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(dir=scratch, prefix="benchmark-stream.")
+                )
+            )
+        place, about = _images(folder)
+        parts = [table.header(" ".join(said), sizes.rounds, about)]
+        terminal.say(parts[0])
+        for model in asked.model:
+            network = _sized(NETWORKS[model], sizes)
+            parts.append(_speeds(network, sizes.rounds, place, folder))
+            terminal.say(parts[-1])
+        if any(sizes.sizes):
+            parts.append(_memories(sizes, folder))
+            terminal.say(parts[-1])
+    return "\n".join(parts)
+
+
+def _sized(network: Network, sizes: Sizes) -> Network:
+    if sizes.steps is None:
+        return network
+    return network._replace(num_steps=sizes.steps, uncached_steps=sizes.steps)
+
+
+def _images(folder: Path) -> tuple[Place, str]:
+    """Returns MNIST, or synthetic images in its place, and what they are."""
+    if data.is_prepared("mnist"):
+        about = "MNIST; 55,000 training images of 28x28 pixels"
+        return Place("mnist", str(data.default_data_dir())), about
+    _write(folder, "images", Synthetic(_NUM_IMAGES))
+    about = f"{_NUM_IMAGES:,} synthetic images of 28x28 pixels, since MNIST is not"
+    return Place("images", str(folder)), f"{about} prepared here"
+
+
+def _write(folder: Path, name: str, asked: Synthetic) -> None:
+    print(f"writing {asked.num_examples:,} images", file=sys.stderr, flush=True)
+    shares = Shares(_HELD_OUT, _HELD_OUT)
+    record_writer.write(synthetic.content(asked), Written(folder, name), shares)
+
+
+def _speeds(network: Network, num_rounds: int, place: Place, folder: Path) -> str:
+    with contextlib.ExitStack() as stack:
+        runs: dict[str, Callable[[], Any]] = {}
+        for way in WAYS:
+            cache = folder / f"cache-{WAYS.index(way)}"  # each way has its own one
+            arguments = (network, way, place, str(cache))
+            worker = start(f"{_STREAMS}.training", arguments)
+            runs[way] = functools.partial(_answer, stack.enter_context(worker))
+        found = rounds(network.title, runs, num_rounds)
+    return table.speed_table(network, found)
+
+
+def _answer(worker: Worker) -> Any:
+    worker.begin()
+    return worker.answer()
+
+
+def _memories(sizes: Sizes, folder: Path) -> str:
+    network = _sized(NETWORKS["mlp"]._replace(num_steps=4_000), sizes)
+    found: dict[tuple[int, int], Memory] = {}
+    for size_mb in filter(None, sizes.sizes):
+        count = max(30, size_mb * 10**6 // math.prod(sizes.shape))
+        place = Place(f"images_{size_mb}", str(folder))
+        _write(folder, place.name, Synthetic(count, sizes.shape))
+        for workers in _WORKERS:
+            # An empty cache, so that decoding the images is a part of what is measured.
+            cache = tempfile.TemporaryDirectory(dir=folder)
+            with (
+                cache as cached,
+                start(
+                    f"{_STREAMS}.memory",
+                    (network, place, workers, cached),
+                    has_children=True,
+                ) as worker,
+            ):
+                print(f"{size_mb} MB, {workers} workers", file=sys.stderr, flush=True)
+                found[size_mb, workers] = _answer(worker)
+    shape = "x".join(map(str, sizes.shape))
+    return table.memory_table(network, shape, found)
