@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gradjax.data import digits, prepared, tfds
 from gradjax.data.prepared import default_data_dir
+from gradjax.errors import Refusal
 from gradjax.types import Dataset
 
 __all__ = ["DATASETS", "default_data_dir", "is_prepared", "load"]
@@ -27,8 +28,10 @@ def load(
 
     Raises:
       Refusal: the data set is unknown, not prepared or damaged, or does not consist of
-        images with labels.
+        images with labels; or cache_bytes is negative or too large.
     """
+    if cache_bytes is not None and not 0 <= cache_bytes < 2**63:
+        raise Refusal(f"cache_bytes={cache_bytes}: must be from 0 to 2**63 - 1")
     if name in DATASETS:
         return DATASETS[name]()
     return tfds.load(name, data_dir, cache_bytes)

@@ -37,7 +37,8 @@ ONLY = {  # of flags that any text may be the value of
         "steps=[-1]",
     ),
 }
-MAY_BE_ZERO = ("seed", "trace_every", "fresh_seeds", "split_index")
+MAY_BE_ZERO = ("seed", "trace_every", "fresh_seeds", "split_index", "cache_bytes")
+MAY_BE_ZERO += ("stream_workers",)
 
 
 @pytest.fixture(scope="module")
