@@ -189,9 +189,10 @@ def _measured_group(
     own = own[: lanes.width * ready.in_flight]
     count = min(-(-plan.eval_every // plan.block_steps), lanes.form.capacity)
     times, share = [], 0.0
-    while len(times) < _MOST_TIMES and sum(times) < _ENOUGH_S:
-        seconds, share = _first_blocks(lanes, own, count)
-        times.append(seconds)
+    with lanes_of.reading(lanes):
+        while len(times) < _MOST_TIMES and sum(times) < _ENOUGH_S:
+            seconds, share = _first_blocks(lanes, own, count)
+            times.append(seconds)
     took = min(times[0], float(np.median(times[1:] or times)))  # the first is slower
     run_s = took / share * _turns(lanes, left, num_groups)
     return Cost(run_s, ready.compile_s, ready.bytes * ready.in_flight)

@@ -14,6 +14,7 @@ A source of one's own needs a function that reads examples:
     problem = gradjax.problem(loss, init, train, {"x": x_held_out, "y": y_held_out})
 """
 
+import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ def stream(read: Read, num_examples: int, workers: int = 0) -> Source:
     check_workers(workers)
     with named_errors("the stream: read(indices) fails"):
         first = read(np.zeros(1, np.uint32))
-    sample = in_memory.source(first)
+    sample = in_memory.source(jax.tree.map(_in_memory, first))
     if sample.num_examples != 1:
         raise Refusal(
             f"the stream: read of 1 index gives {sample.num_examples} examples;"
@@ -139,10 +140,13 @@ def examples(source: Source, indices: Any) -> Any:
     Args:
       source: of a split.
       indices: u32[n] or i64[n].
+
+    Raises:
+      Refusal: what `read_steps` refuses.
     """
     chosen = np.asarray(indices, np.uint32)
     if source.read is not None:
-        return jax.tree.map(_in_type, source.read(chosen), source.arrays)
+        return _read(source, chosen)
     return jax.device_get(source.take(source.arrays, jnp.asarray(chosen)))
 
 
@@ -162,27 +166,22 @@ def read_steps(
       A pytree of numpy arrays [capacity * batch_size, ...]; zeros after the last step.
 
     Raises:
-      Refusal: the examples differ in type or shape from the first example, or `read`
-        fails.
+      Refusal: the examples differ in type or shape from the first example, a value is
+        not a finite number in this type, or `read` fails.
     """
-    assert source.read is not None
     size, numbers = source.num_examples, np.arange(steps.start, steps.stop)
     epochs, positions = order_of.places(numbers, batch_size, size)
     indices = order_of.order(seed, epochs.ravel(), positions.ravel(), size)
-    with named_errors("the stream: read(indices) fails"):
-        found = source.read(indices)
-    _check_form(source, found, len(indices))
-    room = capacity * batch_size
+    found, room = _read(source, indices), capacity * batch_size
 
-    def padded(values: Any, sample: Any) -> np.ndarray:
-        values = _in_type(values, sample)
+    def padded(values: np.ndarray) -> np.ndarray:
         if len(values) == room:
             return values
         whole = np.zeros((room, *values.shape[1:]), values.dtype)
         whole[: len(values)] = values
         return whole
 
-    return jax.tree.map(padded, found, source.arrays)
+    return jax.tree.map(padded, found)
 
 
 def empty(source: Source, room: int) -> Any:
@@ -213,6 +212,10 @@ def places(staged: Staged, seed: Any, start: Any, num_steps: int, batch: int) ->
     return (begin + count).reshape(num_steps, batch)
 
 
+def _in_memory(leaf: Any) -> Any:
+    return np.array(leaf) if isinstance(leaf, np.memmap) else leaf
+
+
 def _reader(source: Source) -> Read:
     """Returns a function that reads the examples of a source from its arrays.
 
@@ -227,11 +230,6 @@ def _reader(source: Source) -> Read:
     return TakenRows(source.take, source.arrays)
 
 
-def _in_type(values: Any, sample: Any) -> np.ndarray:
-    """Returns values in the type that they have on a device."""
-    return np.asarray(values).astype(sample.dtype, copy=False)
-
-
 class TakenRows(NamedTuple):
     """Reads examples of arrays in memory by the `take` of their source."""
 
@@ -243,18 +241,58 @@ class TakenRows(NamedTuple):
         return jax.device_get(jax.jit(self.take)(self.arrays, jnp.asarray(indices)))
 
 
-def _check_form(source: Source, found: Any, count: int) -> None:
-    """Refuses examples of another form than the first one."""
+def _read(source: Source, indices: np.ndarray) -> Any:
+    """Reads examples, and returns them in the types that they have on a device."""
+    assert source.read is not None
+    with named_errors("the stream: read(indices) fails"):
+        found = source.read(indices)
     expected, given = jax.tree.structure(source.arrays), jax.tree.structure(found)
     if expected != given:
-        raise Refusal(f"the stream: read gives {given}; expected {expected}")
+        shown = textwrap.shorten(str(given), 200)
+        raise Refusal(f"the stream: read gives {shown}; expected {expected}")
     leaves = jax.tree.leaves_with_path(source.arrays)
-    for (path, sample), values in zip(leaves, jax.tree.leaves(found), strict=True):
-        name, shape = jax.tree_util.keystr(path) or "the array", np.shape(values)
-        if shape != (count, *sample.shape[1:]):
-            raise Refusal(
-                f"the stream: {name} has shape {shape} for {count} indices; expected"
-                f" {(count, *sample.shape[1:])}"
-            )
-        if jnp.issubdtype(sample.dtype, jnp.inexact) and not np.isfinite(values).all():
-            raise Refusal(f"the stream: {name} has a value that is not finite")
+    checked = [
+        _in_type(jax.tree_util.keystr(path) or "the array", sample, values, indices)
+        for (path, sample), values in zip(leaves, jax.tree.leaves(found), strict=True)
+    ]
+    return jax.tree.unflatten(expected, checked)
+
+
+def _in_type(name: str, sample: Any, given: Any, indices: np.ndarray) -> np.ndarray:
+    """Returns values in the type of the first example, or refuses them."""
+    with named_errors(f"the stream: {name} is no array"):
+        values = np.asarray(given)
+    expected = (len(indices), *sample.shape[1:])
+    if values.shape != expected:
+        raise Refusal(
+            f"the stream: {name} has shape {values.shape} for {len(indices)} indices;"
+            f" expected {expected}"
+        )
+    if _kind(values.dtype) > _kind(sample.dtype):
+        raise Refusal(
+            f"the stream: {name} has type {values.dtype}; expected {sample.dtype}, as"
+            " the first example has it"
+        )
+    with np.errstate(over="ignore"):  # an overflow is refused below, with its value
+        narrow = values.astype(sample.dtype, copy=False)
+    if jnp.issubdtype(sample.dtype, jnp.inexact):
+        is_bad = ~np.isfinite(narrow)
+    elif values.dtype == sample.dtype:
+        return values
+    else:
+        is_bad = narrow != values
+    if is_bad.any():
+        first, *rest = (int(i) for i in np.argwhere(is_bad)[0])
+        place = f"{name}{rest or ''} of example {indices[first]}"
+        raise Refusal(
+            f"the stream: {place} is {values[(first, *rest)]}; expected finite values"
+            f" of type {sample.dtype}"
+        )
+    return narrow
+
+
+def _kind(dtype: Any) -> int:
+    """Returns the place of a type among those of which each contains the former."""
+    kinds = np.bool_, jnp.integer, jnp.floating, jnp.complexfloating
+    found = (k for k, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind))
+    return next(found, len(kinds))

@@ -227,12 +227,13 @@ def _trained(
     plan = made.program.plan
     begin = start // plan.block_steps
     end = -(-last // plan.block_steps)  # the block of the last step
-    for blocks in batches.segments(made, (begin, end)):
-        if blocks[0] < begin:
-            continue
-        active = batches.advance(made, active, blocks)
-        if sum(blocks) >= end or not len(active.rows):
-            break
+    with lanes.reading(made):
+        for blocks in batches.segments(made, (begin, end)):
+            if blocks[0] < begin:
+                continue
+            active = batches.advance(made, active, blocks)
+            if sum(blocks) >= end or not len(active.rows):
+                break
     results, trace = active.results, {}
     for k, curves in enumerate(results.measured):
         steps = measured_steps(plan, k)

@@ -21,9 +21,8 @@ from gradjax.sweeps.listing import numbered, rounds
 from gradjax.sweeps.points import Trial
 from gradjax.training.numbers import checked_hparams
 from gradjax.training.trunk import trunk_blocks
-from gradjax.trials import batches
 from gradjax.trials.lane_width import cohort_size
-from gradjax.trials.lanes import Lanes
+from gradjax.trials.lanes import Lanes, reading
 from gradjax.types import Point, Search, Settings, Space, Sweep, Target, Trials
 
 FRESH_SEED = 2**31  # the first of the seeds that no search uses
@@ -192,7 +191,7 @@ def _run(
             if "continues" in event:
                 adopt = extended.adopt
             adopt(context.store, prefix, lanes, part, event)
-            with batches.reading(lanes):
+            with reading(lanes):
                 parts.append(run_cohort(context.store, prefix, lanes, part, hooks))
         found = choose.join(parts)
         done.append(GroupResult(own, found, choose.trial_scores(own, found, target)))

@@ -23,7 +23,7 @@ from gradjax.training.segment import TrialInputs
 from gradjax.trials import memory
 from gradjax.trials import results as results_of
 from gradjax.trials.collect import collect
-from gradjax.trials.lanes import Call, Lanes, stack
+from gradjax.trials.lanes import Call, Lanes, reading, stack
 from gradjax.trials.results import BlockRange, Results
 from gradjax.types import Hparams, Trials
 
@@ -77,16 +77,6 @@ def run(
                 break
     run_s = time.perf_counter() - started
     return collect(active.results, active.own, (ready.compile_s, run_s))
-
-
-@contextlib.contextmanager
-def reading(lanes: Lanes) -> Iterator[None]:
-    """A context at whose end the reading of streamed examples ends, too."""
-    try:
-        yield
-    finally:
-        if lanes.stage is not None:
-            lanes.stage.close()
 
 
 def _is_end(said: Any) -> bool:

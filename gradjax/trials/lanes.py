@@ -8,9 +8,10 @@ devices and in segments of any length. So the width is part of the plan, and the
 of devices is not.
 """
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -98,6 +99,16 @@ def _count(name: str, value: Any, most: int) -> int:
     return count
 
 
+@contextlib.contextmanager
+def reading(lanes: Lanes) -> Iterator[None]:
+    """A context at whose end the reading of streamed examples ends, too."""
+    try:
+        yield
+    finally:
+        if lanes.stage is not None:
+            lanes.stage.close()
+
+
 def num_calls(lanes: Lanes, num_trials: int) -> int:
     """Returns the number of calls for a segment; the last may have spare lanes."""
     return -(-num_trials // lanes.width)
@@ -108,9 +119,10 @@ def estimated_seconds(lanes: Lanes, num_trials: int) -> float:
     ready, program = lanes.ready(), lanes.program
     filled = [program.hparams] * lanes.width
     own = stack(program, filled, list(range(lanes.width)))
-    started = time.perf_counter()
-    ready.calls[0](None, own, 0, 1, False)
-    took = time.perf_counter() - started
+    with reading(lanes):
+        started = time.perf_counter()
+        ready.calls[0](None, own, 0, 1, False)
+        took = time.perf_counter() - started
     turns = -(-num_calls(lanes, num_trials) // ready.in_flight)
     return took * turns * num_blocks(program.plan)
 

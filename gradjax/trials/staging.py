@@ -11,10 +11,9 @@ step without a state of the reader.
 """
 
 import contextlib
-import gc
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -23,8 +22,8 @@ from gradjax.data import streaming
 from gradjax.data.streaming import Staged
 from gradjax.errors import Refusal
 from gradjax.training.blocks import num_blocks
-from gradjax.trials import reading
-from gradjax.trials.reading import Part
+from gradjax.trials import reader as reader_of
+from gradjax.trials.reader import Part, Reader
 from gradjax.types import Program, Source
 
 _CACHED_BYTES = 128 * 2**20  # of the examples of other calls that wait for their turn
@@ -75,12 +74,14 @@ class Stage:
           slots: the number of seeds for which there is room.
         """
         plan, self._source = program.plan, _train(program)
-        self._reader = reading.Reader(
-            self._source,
+        on_host = self._source._replace(arrays=jax.device_get(self._source.arrays))
+        self._reader = Reader(
+            on_host,
             plan.batch_size or 1,
             plan.block_steps,
             plan.num_steps,
             capacity,
+            cast(Any, jax.config).jax_enable_x64,
         )
         self._num_blocks = num_blocks(plan)
         rows = capacity * plan.block_steps * (plan.batch_size or 1)
@@ -167,7 +168,7 @@ class Stage:
             raise
         except Exception as error:
             self._end()
-            raise reading.refused(error) from error
+            raise reader_of.refused(error) from error
 
     def _forget(self, part: Part) -> None:
         """Drops the parts of earlier segments, and those that were used longest ago."""
@@ -181,7 +182,7 @@ class Stage:
         self._end()
         self._coming = [*wanted, *self._following(wanted)]
         reader = self._reader._replace(parts=tuple(self._coming))
-        self._pipeline = reading.pipeline(reader)
+        self._pipeline = reader_of.pipeline(reader)
 
     def _following(self, wanted: list[Part]) -> Iterator[Part]:
         """Yields the parts of the seeds in the following segments up to the end."""
@@ -197,7 +198,7 @@ class Stage:
                 self._pipeline.close()
         self._pipeline, self._coming = None, []
         if self._source.workers:
-            gc.collect()  # frees shared memory to which Grain has circular references
+            reader_of.free_shared_memory()
 
 
 def _has(one: Part, asked: Part) -> bool:

@@ -5,7 +5,6 @@ import time
 from typing import Any, NamedTuple
 
 from gradjax.training import program as programs
-from gradjax.trials import batches
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Call, Lanes
 from gradjax.types import Hparams, Program
@@ -68,7 +67,7 @@ def interleaved_step_seconds(
     timed = [_start(program, hparams, seed) for program, hparams in runs]
     with contextlib.ExitStack() as stack:
         for one in timed:
-            stack.enter_context(batches.reading(one.lanes))
+            stack.enter_context(lanes_of.reading(one.lanes))
         while not all(_is_enough(one.times, at_least_s) for one in timed):
             timed = [
                 one if _is_enough(one.times, at_least_s) else _advance(one)

@@ -76,13 +76,42 @@ def test_a_mapped_file_is_not_copied(tmp_path):
         (lambda i: X[i, 0] if len(i) == 1 else X[i], "has shape .*expected"),
         (lambda _: X[:1], "has shape .*expected"),
         (lambda i: X[i] if len(i) == 1 else [X[i]], "expected PyTreeDef"),
-        (lambda i: np.where(i[:, None] > 3, np.inf, X[i]), "not finite"),
+        (
+            lambda i: np.where(i[:, None] == 3, np.inf, X[i]),
+            r"the array\[0\] of example 3 is inf; expected finite values of type fl",
+        ),
+        (lambda i: np.where(i == 3, 1e300, 1.0), r"of example 3 is 1e\+300; expected"),
+        (
+            lambda i: np.where(i == 3, 2**40, 1),
+            "of example 3 is 1099511627776; .*i",
+        ),
+        # What Python's lists give, if only the first number is whole.
+        (lambda i: np.asarray([k / 2 if k else 0 for k in i.tolist()]), "type float64"),
+        (lambda i: np.asarray([1.0 if len(i) == 1 else "a"] * len(i)), "type <U1"),
+        (lambda i: np.ones(1) if len(i) == 1 else [np.ones(1)], "expected PyTreeDef"),
     ],
 )
 def test_examples_of_another_form_are_refused(wrong, expected):
     source = gradjax.stream(wrong, 37)
     with pytest.raises(Refusal, match=expected):
-        streaming.read_steps(source, 8, 0, range(4), capacity=4)
+        streaming.read_steps(source, 8, 0, range(5), capacity=5)
+    with pytest.raises(Refusal, match=expected):
+        streaming.examples(source, np.arange(37))
+
+
+def test_examples_have_the_type_of_the_first_one(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    source = gradjax.stream(lambda i: np.take(mapped, i, axis=0), 37)
+    assert source.arrays.dtype == np.float32
+    whole = gradjax.stream(lambda i: X[i] if len(i) == 1 else np.ones((len(i), 3)), 37)
+    assert streaming.examples(whole, [1, 2]).dtype == np.float32
+
+
+def test_an_error_of_a_reader_outside_a_run_is_one_line():
+    source = gradjax.stream(lambda i: X[i] if len(i) == 1 else 1 / 0 * i, 37)
+    with pytest.raises(Refusal, match="read.*fails.*division"):
+        streaming.examples(source, [1, 2])
 
 
 def test_what_cannot_be_streamed_is_refused():

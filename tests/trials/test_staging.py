@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ import pytest
 
 import gradjax
 from gradjax.data import arrays, streaming
+from gradjax.data.order import order
 from gradjax.errors import Refusal
-from gradjax.trials import lanes
+from gradjax.trials import lanes, staging
+from gradjax.types import Source
 
 RNG = np.random.default_rng(0)
 DATA = {"x": RNG.normal(size=(50, 4)), "y": RNG.normal(size=50)}
@@ -150,6 +153,40 @@ def test_a_process_that_dies_ends_the_run_in_one_line():
     streamed = problem(gradjax.stream(EndsItsProcess(), 50, workers=1))
     with pytest.raises(Refusal, match=r"a process .* has ended \(exit code -9\)"):
         run(streamed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_take_of_64_bits_reads_64_bits(workers):
+    with jax.enable_x64(True):
+        whole = {"x": jnp.asarray(DATA["x"]), "y": jnp.asarray(DATA["y"])}
+        own = Source(50, whole, lambda values, i: {k: values[k][i] for k in values})
+        streamed = gradjax.streamed(problem(own), workers=workers)
+        made = gradjax.program(streamed, num_steps=4, batch_size=8)
+        stage = staging.Stage(made, 1, 1)
+        found = stage([3], 0, 1).examples
+    stage.close()
+    indices = order(3, 0, np.arange(32, dtype=np.uint32), 50)
+    np.testing.assert_array_equal(found["x"], DATA["x"][indices])
+
+
+@pytest.mark.slow
+def test_shared_memory_is_free_when_the_reading_ends(monkeypatch):
+    from grain._src.python.ipc import shared_memory_array
+
+    freed, as_it_is = [], shared_memory_array._del_shm
+
+    def slow(memory, unlink):
+        time.sleep(0.2)
+        as_it_is(memory, unlink)
+        freed.append(memory)
+
+    monkeypatch.setattr(shared_memory_array, "_del_shm", slow)
+    streamed = gradjax.streamed(problem(), workers=1)
+    stage = staging.Stage(gradjax.program(streamed, num_steps=4, batch_size=8), 1, 1)
+    stage([3], 0, 1)
+    stage.close()
+    assert len(freed) == 2  # x and y
 
 
 def test_what_needs_the_whole_split_is_refused():

@@ -1,14 +1,21 @@
 """Reads the examples of a streamed run by Grain, in a thread or in processes."""
 
+import functools
+import gc
 import itertools
 import multiprocessing
 import os
+import sys
 import threading
 from typing import Any, NamedTuple
+
+import jax
 
 from gradjax.data import streaming
 from gradjax.errors import Refusal
 from gradjax.types import Source
+
+_REFUSAL = f"{Refusal.__module__}.{Refusal.__qualname__}"
 
 
 class Part(NamedTuple):
@@ -27,19 +34,21 @@ class Reader(NamedTuple):
     block_steps: int
     num_steps: int
     capacity: int  # blocks for which there is room
+    has_x64: bool
     parts: tuple[Part, ...] = ()
 
     def __call__(self, number: int) -> Any:
         """Returns the examples of a part by its number."""
         part, steps = self.parts[number], self.block_steps
         stop = min((part.first + part.count) * steps, self.num_steps)
-        return streaming.read_steps(
-            self.source,
-            self.batch_size,
-            part.seed,
-            range(part.first * steps, stop),
-            self.capacity * steps,
-        )
+        with jax.enable_x64(self.has_x64):  # it is another thread
+            return streaming.read_steps(
+                self.source,
+                self.batch_size,
+                part.seed,
+                range(part.first * steps, stop),
+                self.capacity * steps,
+            )
 
 
 def pipeline(reader: Reader) -> Any:
@@ -52,12 +61,15 @@ def pipeline(reader: Reader) -> Any:
     if workers:
         _parse_flags()
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=1)
-        data = data.mp_prefetch(options, worker_init_fn=_end_with_parent)
+        begin = functools.partial(_begin_worker, reader.has_x64)
+        data = data.mp_prefetch(options, worker_init_fn=begin)
     return iter(data)
 
 
-def _end_with_parent(_worker: int, _num_workers: int) -> None:
-    """Ends a process that reads as soon as the run has been killed."""
+def _begin_worker(has_x64: bool, _worker: int, _num_workers: int) -> None:
+    """Begins a process that reads; it ends as soon as the run has been killed."""
+    jax.config.update("jax_platforms", "cpu")  # an accelerator is for the run alone
+    jax.config.update("jax_enable_x64", has_x64)
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
@@ -66,6 +78,19 @@ def _end_with_parent(_worker: int, _num_workers: int) -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def free_shared_memory() -> None:
+    """Frees the shared memory of the examples that Grain still has.
+
+    Grain has circular references to it, and frees it in a thread, for which Python does
+    not wait when it ends; it then warns of leaked memory.
+    """
+    gc.collect()
+    module = sys.modules.get("grain._src.python.ipc.shared_memory_array")
+    freeing = getattr(getattr(module, "SharedMemoryArray", None), "_del_thread_pool", 0)
+    if freeing:
+        freeing.apply(int)  # its only thread does this last
 
 
 def _parse_flags() -> None:
@@ -101,6 +126,3 @@ def refused(error: Exception) -> Refusal:
         )
     said = next(itertools.chain(lines, [""]))[:300]
     return Refusal(f"the stream: {type(error).__name__}: {said}")
-
-
-_REFUSAL = f"{Refusal.__module__}.{Refusal.__qualname__}"
