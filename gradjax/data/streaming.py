@@ -32,7 +32,7 @@ from gradjax.types import Problem, Source
 
 Read = Callable[[np.ndarray], Any]
 MAX_WORKERS = 256
-STAGED_BYTES = 32 * 2**20  # of the examples of a call, of all its seeds together
+STAGED_BYTES = 16 * 2**20  # of the examples of a call, of all its seeds together
 
 
 class Staged(NamedTuple):

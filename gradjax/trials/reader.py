@@ -88,8 +88,9 @@ def free_shared_memory() -> None:
     """
     gc.collect()
     module = sys.modules.get("grain._src.python.ipc.shared_memory_array")
-    freeing = getattr(getattr(module, "SharedMemoryArray", None), "_del_thread_pool", 0)
-    if freeing:
+    arrays = getattr(module, "SharedMemoryArray", None)
+    freeing: Any = getattr(arrays, "_del_thread_pool", None)
+    if freeing is not None:
         freeing.apply(int)  # its only thread does this last
 
 

@@ -162,7 +162,8 @@ class Stage:
     def _next(self) -> Any:
         try:
             # The arrays of a process are in shared memory, which is freed here.
-            return jax.tree.map(np.array, next(self._pipeline))
+            found = next(self._pipeline)
+            return jax.tree.map(np.array, found) if self._source.workers else found
         except Refusal:
             self._end()
             raise
