@@ -14,7 +14,7 @@ from gradjax.data import prepared, shards
 from gradjax.errors import Refusal
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> PIL mode
-_CHUNK, _CHUNK_BYTES = 2_000, 2**24  # records and their pixels in memory at once
+_CHUNK, _CHUNK_BYTES = 2_000, 2**22  # records and their pixels in memory at once
 
 
 class Shard(NamedTuple):
@@ -132,12 +132,12 @@ def decoded(
     for part in checked(declared, split):
         for start in range(first, first + part.num_records, size):
             keys = range(start, min(start + size, first + part.num_records))
-            found = list(_records(declared, split, list(keys)))
-            labels = np.asarray([record["label"] for record, _ in found], np.int64)
-            own = [image(one["image"], declared.shape, at) for one, at in found]
-            if not with_images:
-                own = []
-            yield np.asarray(own, np.uint8).reshape(-1, *declared.shape), labels
+            labels = np.empty(len(keys), np.int64)
+            images = np.empty((len(keys), *declared.shape), np.uint8)
+            for k, (record, at) in enumerate(_records(declared, split, list(keys))):
+                labels[k] = record["label"]
+                images[k] = image(record["image"], declared.shape, at)
+            yield images if with_images else images[:0], labels
         first += part.num_records
 
 
