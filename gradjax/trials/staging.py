@@ -10,9 +10,7 @@ Grain only reads. The order of the examples is `data.order`, so a run goes on at
 step without a state of the reader.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from typing import Any, cast
 
 import jax
@@ -20,10 +18,8 @@ import numpy as np
 
 from gradjax.data import streaming
 from gradjax.data.streaming import Staged
-from gradjax.errors import Refusal
 from gradjax.training.blocks import num_blocks
-from gradjax.trials import reader as reader_of
-from gradjax.trials.reader import Part, Reader
+from gradjax.trials.reader import Part, Parts, Pipeline, Reader
 from gradjax.types import Program, Source
 
 _CACHED_BYTES = 128 * 2**20  # of the examples of other calls that wait for their turn
@@ -89,8 +85,9 @@ class Stage:
         self._most_known = max(2 * slots, _CACHED_BYTES // max(1, own))
         self._unused = streaming.empty(self._source, rows)
         self._known: dict[Part, Any] = {}  # in the order of their last use
-        self._coming: list[Part] = []  # what the pipeline gives next
-        self._pipeline: Any = None
+        self._parts: Parts | None = None  # what the pipeline gives, in this order
+        self._at = 0  # the next of them
+        self._pipeline: Pipeline | None = None
         self._lock = threading.Lock()
 
     def expect(self, seeds: Any, first: int, count: int) -> None:
@@ -104,7 +101,7 @@ class Stage:
         wanted = [Part(seed, first, count) for seed in dict.fromkeys(map(int, seeds))]
         with self._lock:
             wanted = [one for one in wanted if self._found(one) is None]
-            coming = self._coming[: len(wanted)]
+            coming = self._coming(len(wanted))
             if (
                 not count
                 or len(coming) == len(wanted)
@@ -145,11 +142,10 @@ class Stage:
         with self._lock:
             place = self._found(part)
             if place is None:
-                if not any(_has(one, part) for one in self._coming):
+                if not any(_has(one, part) for one in self._coming()):
                     self._begin([part])
                 while place is None:
-                    following = self._coming.pop(0)
-                    self._known[following] = self._next()
+                    self._read_next()
                     place = self._found(part)
             found = self._known[place] = self._known.pop(place)
             self._forget(part)
@@ -159,17 +155,25 @@ class Stage:
         """Returns the part that has been read and begins with what is asked for."""
         return next((one for one in self._known if _has(one, part)), None)
 
-    def _next(self) -> Any:
+    def _coming(self, most: int | None = None) -> list[Part]:
+        """Returns what the pipeline gives next; None: of the next two segments."""
+        parts = self._parts
+        if parts is None:
+            return []
+        most = 2 * len(parts.first) if most is None else most
+        until = min(self._at + most, parts.total())
+        return [parts.part(number) for number in range(self._at, until)]
+
+    def _read_next(self) -> None:
+        """Waits for the next part of the pipeline."""
+        assert self._parts is not None and self._pipeline is not None
         try:
-            # The arrays of a process are in shared memory, which is freed here.
             found = next(self._pipeline)
-            return jax.tree.map(np.array, found) if self._source.workers else found
-        except Refusal:
+        except BaseException:
             self._end()
             raise
-        except Exception as error:
-            self._end()
-            raise reader_of.refused(error) from error
+        self._known[self._parts.part(self._at)] = found
+        self._at += 1
 
     def _forget(self, part: Part) -> None:
         """Drops the parts of earlier segments, and those that were used longest ago."""
@@ -181,25 +185,15 @@ class Stage:
     def _begin(self, wanted: list[Part]) -> None:
         """Starts to read these parts, and then what probably follows them."""
         self._end()
-        self._coming = [*wanted, *self._following(wanted)]
-        reader = self._reader._replace(parts=tuple(self._coming))
-        self._pipeline = reader_of.pipeline(reader)
-
-    def _following(self, wanted: list[Part]) -> Iterator[Part]:
-        """Yields the parts of the seeds in the following segments up to the end."""
-        first = wanted[0].first + wanted[0].count
-        most = self._reader.capacity
-        for at in range(first, self._num_blocks, most):
-            for one in wanted:
-                yield Part(one.seed, at, min(most, self._num_blocks - at))
+        parts = Parts(tuple(wanted), self._reader.capacity, self._num_blocks)
+        self._pipeline = Pipeline(self._reader._replace(parts=parts))
+        self._parts = parts
 
     def _end(self) -> None:
-        if self._pipeline is not None:
-            with contextlib.suppress(Exception):  # of a process that has died
-                self._pipeline.close()
-        self._pipeline, self._coming = None, []
-        if self._source.workers:
-            reader_of.free_shared_memory()
+        pipeline, self._pipeline = self._pipeline, None
+        self._parts, self._at = None, 0
+        if pipeline is not None:
+            pipeline.close()
 
 
 def _has(one: Part, asked: Part) -> bool:

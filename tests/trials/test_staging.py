@@ -1,8 +1,11 @@
 """A streamed run is the run in memory, read part by part."""
 
 import os
+import shutil
 import signal
+import threading
 import time
+from multiprocessing import resource_tracker
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ from gradjax.data import arrays, streaming
 from gradjax.data.order import order
 from gradjax.errors import Refusal
 from gradjax.trials import lanes, staging
+from gradjax.trials.reader import Part, Parts
 from gradjax.types import Source
 
 RNG = np.random.default_rng(0)
@@ -187,6 +191,32 @@ def test_shared_memory_is_free_when_the_reading_ends(monkeypatch):
     stage([3], 0, 1)
     stage.close()
     assert len(freed) == 2  # x and y
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_begin_ends_the_run_in_one_line(monkeypatch):
+    # More bytes than a pipe holds, which the process does not read.
+    own, values = Rows(), np.zeros(200_000)
+    streamed = problem(gradjax.stream(lambda i: (values, own(i))[1], 50, workers=2))
+    resource_tracker.ensure_running()  # which is a process, too
+    ends_at_once = os.fsencode(shutil.which("false"))
+    monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: ends_at_once)
+    with pytest.raises(Refusal, match=r"a process .* has ended \(exit code 1\)"):
+        run(streamed)
+
+
+def test_what_cannot_be_sent_to_a_process_is_refused():
+    own, lock = Rows(), threading.Lock()
+    streamed = problem(gradjax.stream(lambda i: (lock, own(i))[1], 50, workers=1))
+    with pytest.raises(Refusal, match=r"cannot be sent to a process: TypeError.*lock"):
+        run(streamed)
+
+
+def test_the_parts_of_a_run_follow_each_other():
+    parts = Parts((Part(3, 2, 1), Part(5, 2, 1)), 4, 12)
+    found = [parts.part(number) for number in range(parts.total())]
+    blocks = [(2, 1), (3, 4), (7, 4), (11, 1)]
+    assert found == [Part(seed, *one) for one in blocks for seed in (3, 5)]
 
 
 def test_what_needs_the_whole_split_is_refused():
