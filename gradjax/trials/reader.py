@@ -116,7 +116,8 @@ class Pipeline:
         with _inherited_by_workers() if self._workers else contextlib.nullcontext():
             try:
                 # The arrays of a process are in shared memory, which is freed here.
-                return jax.tree.map(np.array, next(self._iterator))
+                found = next(self._iterator)
+                return jax.tree.map(np.array, found) if self._workers else found
             except Refusal:
                 raise
             except Exception as error:
