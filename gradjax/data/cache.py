@@ -1,5 +1,6 @@
 """Stores decoded arrays on disk, so that later loads only read one file."""
 
+import atexit
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
@@ -94,12 +95,16 @@ def map_or_make(key: str, make: Callable[[], Iterable[mapped.Member]]) -> Arrays
 
 
 def _made_for_now(make: Callable[[], Iterable[mapped.Member]]) -> Arrays:
-    """Writes arrays to a temporary file, which disappears with the last use."""
+    """Writes arrays to a temporary file, which this process removes when it ends.
+
+    Until then other processes may open it by its name.
+    """
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "arrays.npz"
-            mapped.write(path, make())
-            return mapped.open_verified(path)  # the map outlives the file's name
+        folder = tempfile.TemporaryDirectory(prefix="gradjax-")
+        atexit.register(folder.cleanup)
+        path = Path(folder.name) / "arrays.npz"
+        mapped.write(path, make())
+        return mapped.open_verified(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Refusal(

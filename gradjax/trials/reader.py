@@ -105,7 +105,7 @@ class Pipeline:
             )
             begin = functools.partial(_begin_worker, reader.has_x64)
             data = data.mp_prefetch(options, worker_init_fn=begin)
-        self._iterator = iter(data)
+        self._iterator, self._count = iter(data), 0
 
     def __next__(self) -> Any:
         """Returns the examples of the next part.
@@ -117,11 +117,15 @@ class Pipeline:
             try:
                 # The arrays of a process are in shared memory, which is freed here.
                 found = next(self._iterator)
-                return jax.tree.map(np.array, found) if self._workers else found
+                found = jax.tree.map(np.array, found) if self._workers else found
             except Refusal:
                 raise
             except Exception as error:
                 raise _refused(error) from error
+        self._count += 1
+        if self._count == self._workers and self._folder is not None:
+            self._folder.cleanup()  # each process, in its turn, has opened the file
+        return found
 
     def close(self) -> None:
         """Ends the reading, and its processes."""

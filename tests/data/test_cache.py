@@ -1,10 +1,13 @@
 import os
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 
-from gradjax.data.cache import read_or_make
+from gradjax.data.arrays import Rows
+from gradjax.data.cache import map_or_make, read_or_make
+from gradjax.data.mapped import Member
 from gradjax.errors import Refusal
 
 ARRAYS = {"image": np.arange(48, dtype=np.uint8).reshape(4, 4, 3), "n": np.asarray(3)}
@@ -79,3 +82,13 @@ def test_a_refusal_passes_through_and_nothing_is_kept(cache_home):
     with pytest.raises(Refusal, match="bad shard"):
         read_or_make("toy", refuse)
     assert not (cache_home / "toy.npz").exists()
+
+
+def test_other_processes_map_what_no_cache_keeps(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    values = np.arange(12.0).reshape(4, 3)
+    member = Member("x", values.shape, values.dtype, lambda: [values])
+    with pytest.warns(UserWarning, match="decoded data is not cached"):
+        found = map_or_make("toy", lambda: [member])
+    again = pickle.loads(pickle.dumps(Rows(found)))
+    np.testing.assert_array_equal(again.arrays["x"], values)
