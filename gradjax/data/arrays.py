@@ -122,7 +122,12 @@ def _mapped_rows(form: Any, leaves: list[Any], read: Any) -> Rows:
 
 
 def placed(leaf: Any) -> Any:
-    """Copies an array to the device; a memory-mapped file stays on the disk."""
+    """Copies an array to the device; a memory-mapped file stays on the disk.
+
+    An array of the other byte order is copied in that of this machine.
+    """
+    if isinstance(leaf, np.ndarray) and not leaf.dtype.isnative:
+        leaf = np.asarray(leaf, leaf.dtype.newbyteorder("="))
     return leaf if isinstance(leaf, np.memmap) else jnp.asarray(leaf)
 
 

@@ -252,9 +252,12 @@ def _refused(error: Exception) -> Refusal:
         return Refusal(reasons[-1].removeprefix(f"{_REFUSAL}: "))
     if "terminated unexpectedly" in str(error):  # Grain's words for a dead process
         code = str(error).partition("exit code ")[2].partition(".")[0]
+        hint = "where memory is short, fewer processes need less"
+        if code == "1":
+            hint = "a script needs `if __name__ == '__main__':` around what it runs"
         return Refusal(
-            f"the stream: a process that reads examples has ended (exit code {code}):"
-            " where memory is short, fewer --stream_workers need less"
+            f"the stream: a process that reads examples has ended (exit code {code});"
+            f" {hint}"
         )
     said = next(itertools.chain(lines, [""]))[:300]
     return Refusal(f"the stream: {type(error).__name__}: {said}")

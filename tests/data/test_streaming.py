@@ -70,6 +70,13 @@ def test_a_mapped_file_is_not_copied(tmp_path):
     np.testing.assert_array_equal(chosen["x"], X[[3, 1]].astype(np.float32))
 
 
+def test_a_mapped_file_of_the_other_byte_order_is_read(tmp_path):
+    np.save(tmp_path / "x.npy", X.astype(">f4"))
+    source = arrays.source(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    found = source.take(source.arrays, jnp.asarray([3, 1]))
+    np.testing.assert_array_equal(found, X[[3, 1]].astype(np.float32))
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
