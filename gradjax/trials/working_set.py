@@ -6,8 +6,6 @@ from gradjax.trials import operations as reading
 from gradjax.trials.operations import Operation, Operations, size_bytes
 from gradjax.trials.work import IN_PLACE, roots_of, stored_values
 
-_SCAN, _WHILE = ("num_consts",), ("cond_nconsts", "body_nconsts")
-
 
 def peak_bytes(jaxpr: Any) -> int:
     """Returns the bytes of the values that are in memory at once, at most.
@@ -42,7 +40,7 @@ def _places(of: Operations) -> dict[int, int]:
     """Returns value -> the value in whose memory it is."""
     places = dict(roots_of(of))
     for one in of.listed:
-        for value, source in zip(one.results, _overwritten(one), strict=False):
+        for value, source in zip(one.results, _overwritten(of, one), strict=False):
             places[value] = source
     return {value: _end(places, value) for value in places}
 
@@ -53,13 +51,27 @@ def _end(places: dict[int, int], value: int) -> int:
     return value
 
 
-def _overwritten(one: Operation) -> tuple[int, ...]:
+def _overwritten(of: Operations, one: Operation) -> tuple[int, ...]:
     """Returns the operands in whose memory the first results are written."""
     if one.name in IN_PLACE:
         return one.operands[:1]
     if one.name not in ("scan", "while"):
         return ()
-    names = _SCAN if one.name == "scan" else _WHILE
-    start = sum(one.params[name] for name in names)
-    count = one.params["num_carry"] if one.name == "scan" else len(one.results)
-    return one.operands[start : start + count]
+    if one.name == "while":
+        return one.operands[len(one.operands) - len(one.results) :]
+    # The operands of a scan are its constants, what it carries, and the inputs of all
+    # turns, and its results what it carries and the outputs of all turns. These have
+    # one axis more than in the body, by which they are told apart: the parameters of
+    # the operation differ between versions of jax.
+    (body,) = reading.inner(one)
+    inside = getattr(body, "jaxpr", body)
+    num_inputs = _num_longer(of, one.operands, inside.invars)
+    num_carried = len(one.results) - _num_longer(of, one.results, inside.outvars)
+    end = len(one.operands) - num_inputs
+    return one.operands[end - num_carried : end]
+
+
+def _num_longer(of: Operations, values: tuple[int, ...], inside: Any) -> int:
+    """Returns how many values have another shape than in the body of a loop."""
+    pairs = zip(values, inside, strict=True)
+    return sum(of.shapes[value].shape != var.aval.shape for value, var in pairs)
