@@ -88,9 +88,11 @@ def deciding(settings: Settings) -> dict[str, Any]:
     """Returns the settings that decide a trial, by name.
 
     Settings that were added later are left out where they are not given. So trials
-    without them have the ids that they had before.
+    without them have the ids that they had before. What only bounds a cache decides
+    nothing.
     """
     found = settings._asdict()
+    found["own"] = tuple(one for one in settings.own if one[0] != "cache_bytes")
     return {
         name: value
         for name, value in found.items()

@@ -29,6 +29,15 @@ def test_the_same_content_has_the_same_id_in_every_sweep():
     assert one.id == again.id != points.trial(BASE, {"learning_rate": 0.1}, 4).id
 
 
+def test_the_bound_of_a_cache_decides_nothing():
+    # Records that were made before there was one have the same ids.
+    ids = {
+        points.trial(BASE._replace(own=(("model", "mlp"), *more)), {}, 0).id
+        for more in ((), (("cache_bytes", None),), (("cache_bytes", 10**9),))
+    }
+    assert len(ids) == 1
+
+
 def test_an_argument_of_an_optimizer_is_written_into_it_and_traced():
     one = points.trial(BASE, {"optimizer.b1": 0.8}, 0)
     other = points.trial(BASE, {"optimizer.b1": 0.7}, 0)
