@@ -5,7 +5,7 @@ Claim:    in the same number of epochs, small batches take more steps and reach 
           but a step on a large batch costs less per example.
 Cost:     seconds, mainly to compile one program for each batch size.
 Command:  python -m experiments.batch_size
-          python -m experiments.batch_size --batch_size=16 --batch_size=full --seeds=5
+          python -m experiments.batch_size --scale_rate=linear --batch_size=16,full
           python -m experiments.batch_size --problem=mnist_mlp --stream --epochs=2
 
 All batch sizes start at the same parameters and use the same examples, with
@@ -123,7 +123,7 @@ def _size(settings: Settings, problem: Problem, count: int, smallest: int) -> Si
         batch_size=count,
         eval_every=epoch_steps,
     )
-    name = f"{'all ' * (count == num_examples)}{count:,}"
+    name = f"all {count:,}" if count == num_examples else f"{count:,}"
     return Size(count, name, _rate(settings, program, count / smallest), program)
 
 

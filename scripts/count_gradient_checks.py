@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax import problems
+from gradjax.data import streaming
 from gradjax.derivatives.check import GradientCheck, Programs, check_with, programs
 from gradjax.errors import Refusal
 from gradjax.report import terminal
@@ -121,7 +122,7 @@ def _batch(problem: Problem, batch_size: int, seed: int) -> Any:
     rng = np.random.default_rng(seed)
     size = min(batch_size, source.num_examples)
     chosen = rng.choice(source.num_examples, size, replace=False)
-    return source.take(source.arrays, jnp.asarray(chosen, jnp.uint32))
+    return jax.tree.map(jnp.asarray, streaming.examples(source, chosen))
 
 
 def main(arguments: list[str]) -> int:

@@ -36,6 +36,7 @@ from gradjax.analysis.width_slopes import (
     slopes,
     worst,
 )
+from gradjax.data import arrays, streaming
 from gradjax.diagnostics.coordinates import LOGITS_END, coordinates
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
@@ -137,8 +138,8 @@ def _on_one_batch(problem: Problem, batch_size: int) -> tuple[Problem, Any]:
         )
     train = problem.data.train
     size = min(batch_size, train.num_examples)
-    batch = train.take(train.arrays, jnp.arange(size, dtype=jnp.uint32))
-    return problem._replace(data=Splits(train._replace(num_examples=size))), batch
+    batch = arrays.source(streaming.examples(train, np.arange(size)))
+    return problem._replace(data=Splits(batch)), batch.arrays
 
 
 def lines(found: list[Slope]) -> list[str]:

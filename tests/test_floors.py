@@ -8,7 +8,6 @@ FLOORS = [
     "errors",
     "own_code",
     "counts",
-    "mixing",
     "types",
     "files",
     "expressions",

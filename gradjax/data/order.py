@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradjax.mixing import mix
+from gradjax.data.mixing import mix
 
 _ROUNDS = 6
 # With 6 rounds the orders of very few examples differ in their frequency: of the 120

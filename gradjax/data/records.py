@@ -57,6 +57,19 @@ def builder(folder: Path) -> Any:
       Refusal: the files have another format, the description cannot be read, or there
         is no train split.
     """
+    found = opened(folder)
+    if "train" not in found.info.splits:
+        listed = ", ".join(found.info.splits) or "none"
+        raise Refusal(f"{folder}: splits {listed}; expected train, not empty")
+    return found
+
+
+def opened(folder: Path) -> Any:
+    """Returns the builder of TFDS for a prepared folder, whatever its splits are.
+
+    Raises:
+      Refusal: the files have another format, or the description cannot be read.
+    """
     import tensorflow_datasets as tfds
 
     prepared.check_format(folder)
@@ -64,11 +77,8 @@ def builder(folder: Path) -> Any:
         found = tfds.builder_from_directory(folder)
         _ = found.info.features, found.info.splits
     except Exception as error:  # TFDS raises many types for a damaged description
-        reason = _first_line(error)
+        reason = first_line(error)
         raise Refusal(f"{folder}: unreadable description ({reason})") from error
-    if "train" not in found.info.splits:
-        listed = ", ".join(found.info.splits) or "none"
-        raise Refusal(f"{folder}: splits {listed}; expected train, not empty")
     return found
 
 
@@ -88,7 +98,7 @@ def read(found: Any, split: str) -> list[tuple[str, Any]]:
         try:
             some = source.__getitems__(list(range(first, first + length)))
         except Exception as error:  # a wrong hash, or a record that cannot be parsed
-            raise Refusal(f"{name}: damaged ({_first_line(error)})") from error
+            raise Refusal(f"{name}: damaged ({first_line(error)})") from error
         records += [(f"{name}: record {k}", one) for k, one in enumerate(some)]
         first += length
     return records
@@ -106,6 +116,7 @@ def text(content: bytes, where: str) -> str:
         raise Refusal(f"{where} is not UTF-8 ({error.reason})") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Returns the type and the first line of an exception of another library."""
     lines = str(error).splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:200]}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradjax.data import prepared, shards
+from gradjax.data import records, shards
 from gradjax.errors import Refusal
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> PIL mode
@@ -185,7 +185,7 @@ def image(content: bytes, shape: tuple[int, ...], place: tuple[Path, int]) -> An
             if found == wanted:
                 return np.frombuffer(opened.tobytes(), np.uint8).reshape(shape)
     except Exception as error:  # PIL raises OSError, SyntaxError, ValueError and others
-        reason = _first_line(error)
+        reason = records.first_line(error)
         raise Refusal(f"{path}: record {record} is no image ({reason})") from error
     expected = "x".join(map(str, wanted))
     actual = "x".join(map(str, found))
@@ -207,7 +207,7 @@ def _records(
         try:
             found = source.__getitems__(own)
         except Exception as error:  # a wrong hash, or a record that cannot be parsed
-            raise Refusal(f"{path}: damaged ({_first_line(error)})") from error
+            raise Refusal(f"{path}: damaged ({records.first_line(error)})") from error
         for key, record in zip(own, found, strict=True):
             yield record, (path, key - first)
 
@@ -215,16 +215,7 @@ def _records(
 @functools.lru_cache(maxsize=8)
 def _builder(folder: Path, fingerprint: str) -> Any:
     del fingerprint  # of other content this function is called again
-    import tensorflow_datasets as tfds
-
-    prepared.check_format(folder)
-    try:
-        builder = tfds.builder_from_directory(folder)
-        _ = builder.info.features, builder.info.splits
-    except Exception as error:  # TFDS raises many types for a damaged description
-        reason = _first_line(error)
-        raise Refusal(f"{folder}: unreadable description ({reason})") from error
-    return builder
+    return records.opened(folder)
 
 
 @functools.lru_cache(maxsize=8)
@@ -254,8 +245,3 @@ def _declared_shape(folder: Path, features: Any) -> tuple[tuple[int, ...], int]:
         expected = "expected uint8 of one fixed shape with 1, 3 or 4 channels"
         raise Refusal(f"{folder}: images are {dtype} of shape {shape}; {expected}")
     return shape, label.num_classes
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"

@@ -14,7 +14,6 @@ A source of one's own needs a function that reads examples:
     problem = gradjax.problem(loss, init, train, {"x": x_held_out, "y": y_held_out})
 """
 
-import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,11 +23,12 @@ import numpy as np
 
 from gradjax.counts import as_whole
 from gradjax.data import arrays as in_memory
+from gradjax.data import host
 from gradjax.data import order as order_of
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.types import Problem, Source
+from gradjax.types import Problem, Source, Splits
 
 Read = Callable[[np.ndarray], Any]
 MAX_WORKERS = 256
@@ -96,17 +96,35 @@ def streamed(problem: Problem, workers: int = 0) -> Problem:
     data = problem.data
     if data is None:
         raise Refusal("stream: the problem has no data")
-    if data.validation is None:
+    check_workers(workers)
+    train = data.train
+    read = train.read or _reader(train)
+    data = data._replace(train=stream(read, train.num_examples, workers))
+    check_splits(data)
+    return problem._replace(data=data)
+
+
+def check_splits(data: Splits | None) -> None:
+    """Refuses splits of which one is streamed and has to be evaluated.
+
+    Raises:
+      Refusal: validation or test is streamed, or the train split is and there is no
+        validation split.
+    """
+    if data is None:
+        return
+    for name in ("validation", "test"):
+        source = getattr(data, name)
+        if source is not None and source.read is not None:
+            raise Refusal(
+                f"stream: the {name} split is streamed; it is evaluated and has to be"
+                " arrays"
+            )
+    if data.train.read is not None and data.validation is None:
         raise Refusal(
             "stream: the problem has no validation split, and a streamed train split is"
             " not evaluated"
         )
-    check_workers(workers)
-    train = data.train
-    read = train.read or _reader(train)
-    return problem._replace(
-        data=data._replace(train=stream(read, train.num_examples, workers))
-    )
 
 
 def check_workers(workers: Any) -> None:
@@ -146,7 +164,7 @@ def examples(source: Source, indices: Any) -> Any:
     """
     chosen = np.asarray(indices, np.uint32)
     if source.read is not None:
-        return _read(source, chosen)
+        return host.read(source, chosen)
     return jax.device_get(source.take(source.arrays, jnp.asarray(chosen)))
 
 
@@ -172,7 +190,7 @@ def read_steps(
     size, numbers = source.num_examples, np.arange(steps.start, steps.stop)
     epochs, positions = order_of.places(numbers, batch_size, size)
     indices = order_of.order(seed, epochs.ravel(), positions.ravel(), size)
-    found, room = _read(source, indices), capacity * batch_size
+    found, room = host.read(source, indices), capacity * batch_size
 
     def padded(values: np.ndarray) -> np.ndarray:
         if len(values) == room:
@@ -239,60 +257,3 @@ class TakenRows(NamedTuple):
     def __call__(self, indices: np.ndarray) -> Any:
         """Returns the examples of u32[n] indices."""
         return jax.device_get(jax.jit(self.take)(self.arrays, jnp.asarray(indices)))
-
-
-def _read(source: Source, indices: np.ndarray) -> Any:
-    """Reads examples, and returns them in the types that they have on a device."""
-    assert source.read is not None
-    with named_errors("the stream: read(indices) fails"):
-        found = source.read(indices)
-    expected, given = jax.tree.structure(source.arrays), jax.tree.structure(found)
-    if expected != given:
-        shown = textwrap.shorten(str(given), 200)
-        raise Refusal(f"the stream: read gives {shown}; expected {expected}")
-    leaves = jax.tree.leaves_with_path(source.arrays)
-    checked = [
-        _in_type(jax.tree_util.keystr(path) or "the array", sample, values, indices)
-        for (path, sample), values in zip(leaves, jax.tree.leaves(found), strict=True)
-    ]
-    return jax.tree.unflatten(expected, checked)
-
-
-def _in_type(name: str, sample: Any, given: Any, indices: np.ndarray) -> np.ndarray:
-    """Returns values in the type of the first example, or refuses them."""
-    with named_errors(f"the stream: {name} is no array"):
-        values = np.asarray(given)
-    expected = (len(indices), *sample.shape[1:])
-    if values.shape != expected:
-        raise Refusal(
-            f"the stream: {name} has shape {values.shape} for {len(indices)} indices;"
-            f" expected {expected}"
-        )
-    if _kind(values.dtype) > _kind(sample.dtype):
-        raise Refusal(
-            f"the stream: {name} has type {values.dtype}; expected {sample.dtype}, as"
-            " the first example has it"
-        )
-    with np.errstate(over="ignore"):  # an overflow is refused below, with its value
-        narrow = values.astype(sample.dtype, copy=False)
-    if jnp.issubdtype(sample.dtype, jnp.inexact):
-        is_bad = ~np.isfinite(narrow)
-    elif values.dtype == sample.dtype:
-        return values
-    else:
-        is_bad = narrow != values
-    if is_bad.any():
-        first, *rest = (int(i) for i in np.argwhere(is_bad)[0])
-        place = f"{name}{rest or ''} of example {indices[first]}"
-        raise Refusal(
-            f"the stream: {place} is {values[(first, *rest)]}; expected finite values"
-            f" of type {sample.dtype}"
-        )
-    return narrow
-
-
-def _kind(dtype: Any) -> int:
-    """Returns the place of a type among those of which each contains the former."""
-    kinds = np.bool_, jnp.integer, jnp.floating, jnp.complexfloating
-    found = (k for k, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind))
-    return next(found, len(kinds))

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gradjax.mixing import mix
+from gradjax.data.mixing import mix
 from gradjax.types import Key
 
 

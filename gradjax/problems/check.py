@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.data import streaming
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
 from gradjax.problems import keys
@@ -29,9 +30,11 @@ def check(problem: Problem, batch_size: int | None) -> None:
       batch_size: examples per step; None: the problem has no data.
 
     Raises:
-        Refusal: the parameters or the loss have another type, and the line gives it; or
-            an exception of `init` or `loss`, with its place in the user's files.
+        Refusal: the parameters or the loss have another type, and the line gives it;
+            an exception of `init` or `loss`, with its place in the user's files; or
+            what `streaming.check_splits` refuses.
     """
+    streaming.check_splits(problem.data)
     key = jax.random.key(0)
     with named_errors("the problem's init fails"):
         params = jax.eval_shape(functools.partial(_initial, problem), key)

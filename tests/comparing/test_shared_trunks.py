@@ -28,6 +28,7 @@ def _results(num_steps, eval_every):
     return batches.start(lanes.lanes(made), [{}, {}], [0, 1], 0).results
 
 
+@pytest.mark.slow
 def test_results_are_taken_over_by_their_steps():
     short, long = _results(12, 2), _results(24, 4)
     for values in (*short.trace.values(), *short.validation.values()):

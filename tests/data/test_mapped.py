@@ -33,18 +33,20 @@ def test_equal_arrays_give_equal_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("place", [35, 200, 300, -30, -5])
-def test_a_flipped_bit_is_refused(tmp_path, place):
+def test_a_flipped_bit_is_refused_or_changes_no_array(tmp_path, place):
     path = tmp_path / "a.npz"
     mapped.write(path, members())
     content = bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
-    with pytest.raises(Refusal, match="damaged"):
+    try:
         found = mapped.open_verified(path)
-        # A bit that is in no array and in no size may be read over.
-        np.testing.assert_array_equal(found["image"], IMAGES)
-        np.testing.assert_array_equal(found["label"], LABELS)
-        raise Refusal("damaged, but not in an array")
+    except Refusal as refusal:
+        assert "damaged" in str(refusal)
+        return
+    # A bit that is in no array and in no size may be read over.
+    np.testing.assert_array_equal(found["image"], IMAGES)
+    np.testing.assert_array_equal(found["label"], LABELS)
 
 
 @pytest.mark.parametrize("length", [0, 10, 200])

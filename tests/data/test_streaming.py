@@ -121,6 +121,28 @@ def test_an_error_of_a_reader_outside_a_run_is_one_line():
         streaming.examples(source, [1, 2])
 
 
+def test_splits_that_are_evaluated_are_not_streamed():
+    """A held-out split would be evaluated on its sample of one example."""
+
+    def program(train, *held_out):
+        problem = gradjax.problem(
+            lambda params, batch, _key: (((batch["x"] @ params) ** 2).mean(), {}),
+            jnp.ones(3),
+            train,
+            *held_out,
+        )
+        gradjax.program(problem, num_steps=2, batch_size=4)
+
+    stream = gradjax.stream(read, 37)
+    program(stream, DATA)
+    with pytest.raises(Refusal, match="the validation split is streamed"):
+        program(stream, stream)
+    with pytest.raises(Refusal, match="the test split is streamed"):
+        program(DATA, DATA, stream)
+    with pytest.raises(Refusal, match="no validation split"):
+        program(stream)
+
+
 def test_what_cannot_be_streamed_is_refused():
     with pytest.raises(Refusal, match=r"expected 1 to"):
         gradjax.stream(read, 0)

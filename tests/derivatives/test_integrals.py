@@ -78,6 +78,7 @@ def test_a_loss_without_a_finite_value_has_nothing_to_compare():
     assert lines(LOSSES["broken"], 0) == (None, 0)
 
 
+@pytest.mark.slow
 def test_more_parts_find_a_small_mistake_behind_kinks_also_at_the_centre():
     """Biases of 0 of units whose input is 0, as that of an image's background."""
     rng = np.random.default_rng(0)

@@ -167,6 +167,7 @@ class Heads(nn.Module):
         return nn.softmax(nn.Dense(3)(x))
 
 
+@pytest.mark.slow
 def test_attention_of_flax_is_found_and_a_softmax_of_the_outputs_is_not():
     model = of_module(Heads(), jnp.zeros((1, TIME, 8)))
     batch = jax.random.normal(KEY, (3, TIME, 8))

@@ -115,6 +115,7 @@ def test_no_step_predicts_nothing():
     assert np.isnan(found["quality"]) and np.isnan(found["curvature"])
 
 
+@pytest.mark.slow
 def test_bfloat16_parameters_do_not_fail():
     batch = known.draw(jax.random.key(0), 4)
     given = [x.astype(jnp.bfloat16) for x in (known.PARAMS, 0.5 * known.PARAMS)]

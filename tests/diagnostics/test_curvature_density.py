@@ -45,6 +45,7 @@ def test_moments_are_those_of_the_dense_hessian(name):
     assert moment(found, 2).half_width < 0.8 * moment(found, 2).value
 
 
+@pytest.mark.slow
 def test_moments_of_one_vector_are_exact_up_to_the_degree_of_the_quadrature():
     """v' H^k v of the first vector, by products with the dense matrix."""
     made = net("mlp")

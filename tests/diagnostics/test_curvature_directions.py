@@ -23,6 +23,7 @@ def along_gradient(params, matrix):
     return grads @ np.asarray(matrix, float) @ grads / (grads @ grads)
 
 
+@pytest.mark.slow
 def test_directional_and_batch_sharpness_of_a_network():
     with jax.enable_x64(True):
         made = net("mlp")

@@ -110,6 +110,7 @@ def test_a_planted_eigenvector_orthogonal_to_the_start_is_found_in_100(is_eigenv
     np.testing.assert_allclose(found.values, 5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_warm_start_near_the_eigenvector_needs_few_products():
     matrix, _, _, key = planted(KEY)
     point = (quadratic, jnp.zeros(50), matrix)
@@ -147,6 +148,7 @@ def adam_case():
     return made, after_three_steps(made.params, made.batch)
 
 
+@pytest.mark.slow
 def test_preconditioned_sharpness_of_adam_is_that_of_the_dense_matrix():
     made, state = adam_case()
     given = adam_preconditioner(state, 0.8, 0.9, 1e-3)

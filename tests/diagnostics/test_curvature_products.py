@@ -73,6 +73,7 @@ def test_products_are_those_of_the_dense_matrices(name):
         assert_close(found, truth)
 
 
+@pytest.mark.slow
 def test_fisher_is_the_covariance_of_gradients_under_the_model():
     made = net("mlp")
     flat, unravel = ravel_pytree(made.params)
@@ -109,6 +110,7 @@ def test_gauss_newton_of_a_linear_model_is_its_hessian():
     np.testing.assert_allclose(found["w"], hessian["w"], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_products_work_under_jit_and_vmap():
     made = net("mlp")
     tangents = jax.vmap(lambda scale: jax.tree.map(lambda x: scale * x, made.params))(

@@ -117,6 +117,7 @@ def test_hutchpp_is_more_exact_where_few_eigenvalues_are_large():
     assert better.half_width < 0.5 * plain.half_width
 
 
+@pytest.mark.slow
 def test_hutchpp_is_exact_if_its_basis_has_the_complete_range():
     matrix = jnp.asarray(rotated([5.0, -2, 1, 0, 0, 0, 0, 0])[0])
     found = jax.jit(hutchpp_trace, static_argnames=("loss", "num_products"))(

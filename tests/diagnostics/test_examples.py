@@ -98,6 +98,7 @@ def test_memory_is_bounded_by_the_chunk():
     assert memory.temp_size_in_bytes < 20 * 4 * size * 4
 
 
+@pytest.mark.slow
 def test_bfloat16_parameters_have_sums_in_float32():
     loss, params, batch = net(6, jnp.bfloat16)
     found = summed(loss, 4)(params, batch)
@@ -106,6 +107,7 @@ def test_bfloat16_parameters_have_sums_in_float32():
     np.testing.assert_allclose(found.trace, summed(loss, 4)(*up).trace, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_float64_stays_float64():
     with jax.enable_x64(True):
         loss, params, batch = net(6, jnp.float64)

@@ -28,6 +28,7 @@ def bowl():
     )
 
 
+@pytest.mark.slow
 def test_in_a_run_headroom_times_the_scheduled_rate_is_the_edge(bowl):
     program = gradjax.program(
         bowl, "sgd", "cosine", num_steps=8, diagnostics="stability_gauge(every=2)"

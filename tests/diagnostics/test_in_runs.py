@@ -76,6 +76,7 @@ def test_a_memory_is_kept_from_one_measurement_to_the_next(bowl):
     assert trace["many"].values.tolist() == list(range(10))
 
 
+@pytest.mark.slow
 def test_the_run_stays_the_same_for_every_kind_of_diagnostic():
     problem = problems.make("digits_logistic")
     made = [Diagnostic(length_of_batch, every=4), FROM_START]

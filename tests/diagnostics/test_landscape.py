@@ -52,6 +52,7 @@ def test_a_line_on_a_quadratic_is_an_exact_parabola(chunk):
         np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_plane_has_the_loss_of_each_point_with_rows_along_the_second(nets):
     params, _, args = nets
     d, e = (random_direction(params, jax.random.key(k)) for k in (1, 2))

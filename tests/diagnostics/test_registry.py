@@ -86,6 +86,7 @@ def test_a_network_that_is_no_linen_module_has_no_activations():
         gradjax.program(problems.make("ridge"), num_steps=60, diagnostics="activations")
 
 
+@pytest.mark.slow
 def test_the_whole_split_gives_the_gradient_of_the_split(network):
     program = gradjax.program(
         network,

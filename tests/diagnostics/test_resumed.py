@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import gradjax
 from gradjax import problems
@@ -58,6 +59,7 @@ def test_an_interrupted_sweep_goes_on_with_its_memories(interrupted, tmp_path):
     assert expected.equals(found)
 
 
+@pytest.mark.slow
 def test_a_longer_run_has_the_curves_of_one_that_was_long(typed, tmp_path):
     long = typed("experiments.minimize", *FLAGS, "--workdir=long")
     assert long.returncode == 0, long.stderr

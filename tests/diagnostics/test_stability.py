@@ -225,6 +225,7 @@ def test_narrow_parameters_are_measured_in_float32():
     np.testing.assert_allclose(found.factor * 0.1, bound.rate, rtol=0.03)
 
 
+@pytest.mark.slow
 def test_a_warm_start_needs_few_products():
     make, _ = RULES["sgd"]
     given = state_of(make, 0.3)

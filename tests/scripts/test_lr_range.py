@@ -78,6 +78,7 @@ def test_seeds_that_diverge_at_once_are_said_plainly(ran):
     )
 
 
+@pytest.mark.slow
 def test_a_loss_that_never_falls_or_diverges_is_said_plainly(ran):
     flags = ("--problem=wine_mlp", "--optimizer=sgd", "--high=1e-5")
     code, lines, _ = ran(*flags, "--seeds=2", "--batch_size=16", "--steps=60")
@@ -95,6 +96,7 @@ def test_a_problem_without_gradients_is_noted_in_one_line(ran):
     assert lines[-3].startswith("no suggestion: the loss never falls")
 
 
+@pytest.mark.slow
 def test_multi_steps_tries_one_rate_in_each_update():
     problem = problems.make("least_squares")
     found = lr_range(problem, "multi_steps(sgd, every=3)", num_steps=40, batch_size=8)
@@ -104,12 +106,14 @@ def test_multi_steps_tries_one_rate_in_each_update():
     np.testing.assert_allclose(found.losses[:, :25], once.losses[:, :25], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_several_learning_rates_keep_their_ratio():
     optimizer = "partition(matrices=sgd(0.2), others=adam(0.02))"
     found = lr_range(problems.make("wine_mlp"), optimizer, num_steps=20, seeds=[0])
     assert list(found.ratios.values()) == pytest.approx([0.1])
 
 
+@pytest.mark.slow
 def test_the_test_split_is_not_read():
     def take(_arrays, _indices):
         raise AssertionError("the test split was read")
@@ -197,6 +201,7 @@ def test_the_picture_marks_the_suggestion_left_of_the_divergence():
     assert not columns_of(bare, GREEN).size and not columns_of(bare, RED).size
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_of_a_seed_that_diverged_at_once():
     gone = Curve(np.full(100, np.nan), np.full(100, np.nan), None, 1e-6)
     huge = Curve(np.geomspace(1.0, 1e30, 100), np.geomspace(1.0, 1e30, 100), 1e-3, 1.0)

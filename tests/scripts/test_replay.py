@@ -70,6 +70,7 @@ def test_the_examples_are_those_that_the_step_took(digits):
     assert found.trial.seed == 0
 
 
+@pytest.mark.slow
 def test_the_named_examples_are_those_that_a_run_logs():
     def example(batch):
         return batch["number"]

@@ -149,6 +149,7 @@ def test_what_is_not_prepared_is_left_out(capsys, monkeypatch, tmp_path):
     assert "1 of 1 met, 1 left out, " in printed.out
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_ones_own_is_run(capsys, monkeypatch):
     monkeypatch.setitem(SUITES, "bowl", (BOWL,))
     given = {"sgd(0.5)": "yes", "sgd(1e-6)": "no", "lbfgs": "yes"}  # without a rate

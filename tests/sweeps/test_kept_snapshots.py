@@ -71,6 +71,7 @@ def test_a_replay_starts_at_the_last_one_before_the_window(tmp_path):
     check_alike(made, replayed(tmp_path / "plain", (149, 171)))
 
 
+@pytest.mark.slow
 def test_a_damaged_one_is_left_out(tmp_path):
     trained(tmp_path / "run", Sweep(keep_snapshots=3), **RUN)
     name = sorted((tmp_path / "run" / "kept_snapshots").iterdir())[1]

@@ -56,6 +56,7 @@ def test_a_window_has_the_losses_of_the_record(tmp_path):
         assert np.isfinite(norms).all()
 
 
+@pytest.mark.slow
 def test_it_starts_at_given_parameters_and_at_a_kept_snapshot(tmp_path):
     start = jnp.asarray([1.0, -1.0])
     tuned(tmp_path, keep_snapshots=2, params=start)

@@ -173,6 +173,7 @@ def test_segments_of_any_length_give_the_same_bits(capacity, four, problem):
     assert_same(run(other), whole)
 
 
+@pytest.mark.slow
 def test_when_all_diverge_it_ends_early(problem):
     seen = []
     made = lanes.lanes(program_of(problem), width=2)

@@ -49,6 +49,7 @@ def test_what_lanes_must_not_map_is_found(network, optimizer, name):
     assert (lane_width.default_width(program) == 1) == (name is not None)
 
 
+@pytest.mark.slow
 def test_lanes_in_turn_have_the_curves_of_single_runs(network):
     given = {"learning_rate": [0.01, 0.03, 0.1]}
     found = gradjax.sweep(
