@@ -22,6 +22,7 @@ FLOORS = [
     "derivatives",
     "search",
     "records",
+    "executors",
     "sweeps",
     "suites",
     "analysis",
@@ -34,7 +35,9 @@ FLOORS = [
     "__init__",
 ]
 HEAVY = {
+    "cloudpickle",
     "grain",
+    "ray",
     "tensorflow_datasets",
     "matplotlib",
     "sklearn",

@@ -237,6 +237,31 @@ _TRAINING = {
             "the number of threads of a CPU for one operation; the last bits of a large"
             " network depend on it. Unset: 1 for a small program, else all cores",
         ),
+        Flag(
+            "executor",
+            "string",
+            "what runs the trials: inline (the threads of this process), processes (of"
+            " this machine, one for each core), or ray (a cluster, with the extra"
+            " [ray])",
+        ),
+        Flag(
+            "num_workers",
+            "integer",
+            "the number of batches of trials that the executor runs at the same time."
+            " Unset: as many as the cores, or the cluster, allow",
+        ),
+        Flag(
+            "ray_address",
+            "string",
+            "HOST:PORT of the head of a Ray cluster. Unset: auto, the cluster of this"
+            " machine",
+        ),
+        Flag(
+            "accept_mixed_bits",
+            "boolean",
+            "let workers with other versions or devices train, too; their rows are"
+            " marked, and batches that two workers have trained are not compared",
+        ),
     ],
 }
 

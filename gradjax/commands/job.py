@@ -11,8 +11,9 @@ from gradjax.commands.experiment import Experiment
 from gradjax.errors import Refusal
 from gradjax.records import sources
 from gradjax.records.initial import Initial, read, split, started
-from gradjax.sweeps import longer, planning, points, space
+from gradjax.sweeps import longer, planning, points, remote, space
 from gradjax.sweeps.longer import Longer
+from gradjax.sweeps.remote import Made
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
@@ -38,6 +39,7 @@ class Job(NamedTuple):
     folder: Path
     notes: list[str]  # what was understood of files, and chosen for the data
     extension: Longer | None = None  # how the run of the folder is extended
+    make: Callable[[], Made] | None = None  # makes the programs on a worker
 
 
 def job_of(
@@ -71,12 +73,8 @@ def job_of(
         settings = experiment.with_schedule(what, settings)
     settings = experiment.with_batch_size(what, problem, settings)
 
-    @functools.cache
-    def program(group: Settings) -> Program:
-        own = group._replace(batch_size=None) if is_fitted else group
-        own = own if "schedule" in swept else experiment.with_schedule(what, own)
-        return started(experiment.program_of(what, make(group), own), initial)
-
+    source = _Source(what, asked, "schedule" in swept, is_fitted, initial)
+    program = _programs(source, make)
     plan = _plan(what, settings, asked, varied, problem)
     if initial is not None:
         plan["init_from"] = initial.source
@@ -94,10 +92,54 @@ def job_of(
         asked, varied, settings.seeds, known, groups, may_restart
     )
     plan |= execution.recorded
-    lanes = planning.lanes_by_group(execution, program, is_run=not varied.dimensions)
+    is_run = not varied.dimensions
+    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
     first = execution.programs[0]
     made = (problem, first, lanes, plan, folder, notes, extension)
-    return Job(what, settings, asked, varied, method, *made)
+    work = functools.partial(_made, source, settings, execution.sent, is_run)
+    return Job(what, settings, asked, varied, method, *made, work)
+
+
+class _Source(NamedTuple):
+    """What makes the programs of a command, here and on a worker."""
+
+    what: Experiment
+    asked: Sweep
+    is_schedule_swept: bool
+    is_fitted: bool  # the size of a batch follows from the data
+    initial: Initial | None
+
+
+def _programs(
+    source: _Source, make: Callable[[Settings], Problem]
+) -> Callable[[Settings], Program]:
+    """Returns a function from the settings of a group to its program, made once."""
+    what = source.what
+
+    @functools.cache
+    def program(group: Settings) -> Program:
+        own = group._replace(batch_size=None) if source.is_fitted else group
+        if not source.is_schedule_swept:
+            own = experiment.with_schedule(what, own)
+        return started(experiment.program_of(what, make(group), own), source.initial)
+
+    return program
+
+
+def _made(
+    source: _Source, settings: Settings, execution: planning.Execution, is_run: bool
+) -> Made:
+    """Makes the programs of a command on a worker."""
+    make = experiment.maker(source.what, source.asked)
+    program = _programs(source, make)
+    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
+    return Made(lanes, make(settings).about)
+
+
+def work_of(job: Job) -> remote.Work:
+    """Returns what the workers of an executor need of a command."""
+    assert job.make is not None
+    return remote.work_of(job.make, job.plan, {}, job.asked)
 
 
 def _check_start(initial: Initial | None, folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from gradjax import records
 from gradjax.commands import drawing, signals
 from gradjax.commands.experiment import Experiment
-from gradjax.commands.job import Job, job_of, name_of
+from gradjax.commands.job import Job, job_of, name_of, work_of
 from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
@@ -30,9 +30,9 @@ from gradjax.report import (
     terminal,
     trained,
 )
-from gradjax.sweeps import choose, extended, longer, rounds
+from gradjax.sweeps import choose, extended, longer, rounds, workers
 from gradjax.sweeps.choose import GroupResult
-from gradjax.sweeps.rounds import Context, Reporter
+from gradjax.sweeps.context import Context, Reporter
 from gradjax.types import Options, Settings, Sweep, Target
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
@@ -110,7 +110,11 @@ def _run(
         announce.run(job.problem, job.settings, job.program, store)
         if job.settings.seeds == 1:  # a round of several seeds says it itself
             announce.diagnostics(job.program, job.lanes(job.settings).width)
-    with _watch(job, epoch_steps) as reporter:
+    work = functools.partial(work_of, job)
+    with (
+        _watch(job, epoch_steps) as reporter,
+        workers.executor(job.asked, work, terminal.say) as executor,
+    ):
         context = Context(
             job.settings,
             job.asked,
@@ -119,6 +123,7 @@ def _run(
             job.lanes,
             reporter,
             stop_requested,
+            executor=executor,
         )
         done = rounds.search(context, job.method)
         fresh = rounds.fresh(context, done)
@@ -215,6 +220,9 @@ class _Later(NamedTuple):
 
     def read(self, *args: Any) -> None:
         """Shows nothing of a segment that was read."""
+
+    def ended(self, *args: Any) -> None:
+        """Shows nothing of a batch: the one of a run is all of it."""
 
 
 def _about(job: Job) -> dict[str, Any]:

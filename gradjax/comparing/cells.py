@@ -14,7 +14,7 @@ from gradjax.comparing.asked import STUDY_SEEDS, Asked, Task
 from gradjax.errors import Refusal
 from gradjax.optimizers.build import nodes
 from gradjax.sweeps import names, points
-from gradjax.sweeps.rounds import FRESH_SEED
+from gradjax.sweeps.context import FRESH_SEED
 from gradjax.sweeps.shared import Shared
 from gradjax.types import Point, Settings, Space, Target
 

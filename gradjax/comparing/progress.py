@@ -10,7 +10,7 @@ from gradjax.comparing.cells import Cell
 from gradjax.report import announce
 from gradjax.report.terminal import number
 from gradjax.sweeps import choose
-from gradjax.sweeps.rounds import Reporter
+from gradjax.sweeps.context import Reporter
 from gradjax.trials.batches import Active
 from gradjax.trials.results import BlockRange
 from gradjax.tuning.searched import Found
@@ -34,6 +34,7 @@ class _Watch(NamedTuple):
 
     computed: Callable[[Active, BlockRange], None]
     read: Callable[[Active, BlockRange], None]
+    ended: Callable[[Any], None] = lambda _: None  # no executor trains a comparison
 
 
 def _watch(name: str, label: str, num_trials: int, say: Say) -> _Watch:

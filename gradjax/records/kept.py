@@ -17,7 +17,7 @@ from gradjax.files import read_npz
 from gradjax.records import extension
 from gradjax.records import store as stored
 
-_KIND = "kept_snapshot"
+KIND = "kept_snapshot"
 
 
 class Kept(NamedTuple):
@@ -48,15 +48,21 @@ def commit(
     Raises:
         Refusal: see `store.commit`.
     """
+    name, arrays, about = file_of(cohort, trials, blocks)
+    stored.commit_states(store, name, arrays, kind=KIND, **about, **metadata)
+
+
+def file_of(
+    cohort: str, trials: tuple[list[str], np.ndarray, Any], blocks: int
+) -> tuple[str, dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the name, the arrays and the fields of a kept snapshot; see `commit`."""
     ids, rows, states = trials
     arrays = {
         f"state/{k}": storable(np.asarray(leaf)[rows])
         for k, leaf in enumerate(jax.tree.leaves(states))
     }
     arrays["trial"] = np.asarray(ids)[rows]
-    about = {"blocks": blocks, **metadata}
-    name = f"{cohort}-kept-{blocks:06d}"
-    stored.commit_states(store, name, arrays, kind=_KIND, **about)
+    return f"{cohort}-kept-{blocks:06d}", arrays, {"blocks": blocks}
 
 
 def of_trial(store: Any, trial: str) -> list[Kept]:
@@ -67,7 +73,7 @@ def of_trial(store: Any, trial: str) -> list[Kept]:
     """
     found = []
     for id, is_own in _ids(stored.events(store), trial):
-        for name, line in stored.committed_states(store, _KIND).items():
+        for name, line in stored.committed_states(store, KIND).items():
             if not is_own and line["blocks"] > _trunk(store, name):
                 continue
             ids = read_npz(store.folder / line["file"], only="trial")["trial"].tolist()

@@ -35,16 +35,28 @@ def commit(
       keep: (cohort, found) -> bool[trials], whose parameters are stored.
       cohort: the trials.
     """
-    rows = np.flatnonzero(keep(cohort, found))
-    arrays = {}
+    arrays = arrays_of(ids, found, keep(cohort, found))
+    stored.commit_params(store, name, arrays)
+
+
+def arrays_of(ids: list[str], found: Any, is_kept: np.ndarray) -> Leaves:
+    """Returns the arrays of a file of parameters.
+
+    Args:
+      ids: the ids of trials.
+      found: the Trials; it may be None if nothing is kept.
+      is_kept: bool[trials].
+    """
+    rows, arrays = np.flatnonzero(is_kept), {}
+    if not len(rows):
+        return {"trial": np.asarray(ids)[rows]}
     for start, tree in ((_LEAF, found.params), (_STATE, found.model_state)):
-        leaves = jax.tree.leaves_with_path(tree) if len(rows) else []
-        for path, values in leaves:
+        for path, values in jax.tree.leaves_with_path(tree):
             leaf = f"{start}{path_name(path)}"
             arrays[leaf] = plain(values[rows])
             if arrays[leaf].dtype != values.dtype:
                 arrays[f"{_TYPE}{leaf}"] = np.full(len(rows), values.dtype.name)
-    stored.commit_params(store, name, {"trial": np.asarray(ids)[rows], **arrays})
+    return {"trial": np.asarray(ids)[rows], **arrays}
 
 
 def leaves_of(store: Any, trial: str) -> tuple[Leaves, Leaves] | None:

@@ -11,6 +11,8 @@ import numpy as np
 
 from gradjax.report import terminal
 from gradjax.report.terminal import number
+from gradjax.sweeps import batch
+from gradjax.sweeps.batch import Counts
 from gradjax.training.traces import window_ends, window_starts
 from gradjax.trials.batches import Active, OnSegment
 from gradjax.trials.results import BlockRange, Results, steps_taken
@@ -26,15 +28,7 @@ class Watch(NamedTuple):
 
     computed: OnSegment
     read: OnSegment = lambda *_: None  # for a segment that an earlier process computed
-
-
-class _Counts(NamedTuple):
-    """Counts of the trials in the finished cohorts of a round."""
-
-    trials: int = 0
-    diverged: int = 0
-    stopped: int = 0
-    best: float | None = None  # the best value of the target's metric
+    ended: Callable[[Counts], None] = lambda _: None  # for a batch of a worker
 
 
 @contextlib.contextmanager
@@ -59,7 +53,8 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
       num_trials: the number of trials in all groups of the round.
       target: the target whose metric ranks the trials.
     """
-    first, before, said_at = [], [_Counts()], [-math.inf]
+    first, before, said_at = [], [Counts()], [-math.inf]
+    of_workers = [Counts()]
 
     def place(active: Active, blocks: BlockRange) -> tuple[int, bool]:
         """Returns the steps taken, and whether the cohort has ended."""
@@ -69,12 +64,15 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
 
     def read(active: Active, blocks: BlockRange) -> None:
         if place(active, blocks)[1]:
-            before[0] = _with(before[0], active.results, target)
+            before[0] = batch.add(before[0], batch.counts(active, target), target)
 
     def computed(active: Active, blocks: BlockRange) -> None:
         plan, now = active.results.plan, time.monotonic()
         taken, is_over = place(active, blocks)
-        size, so_far = len(active.own.seed), _with(before[0], active.results, target)
+        size, so_far = (
+            len(active.own.seed),
+            batch.add(before[0], batch.counts(active, target), target),
+        )
         done = before[0].trials + (size if is_over else size * taken / plan.num_steps)
         first.extend([] if first else [(now, done)])
         started, was = first[0]
@@ -91,7 +89,20 @@ def of_trials(label: str, num_trials: int, target: Target) -> Watch:
             )
             terminal.say(f"{said}{_format_counts(so_far, target)}{left}")
 
-    return Watch(computed, read)
+    def ended(counts: Counts) -> None:
+        now, so_far = time.monotonic(), batch.add(of_workers[0], counts, target)
+        of_workers[0], done = so_far, so_far.trials
+        first.extend([] if first else [(now, done)])
+        if now - said_at[0] < _SAY_EVERY_S and done < num_trials:
+            return
+        started, was = first[0]
+        said_at[0] = now
+        seconds = (now - started) / max(1, done - was) * (num_trials - done)
+        left = f"  {seconds:,.0f} s left" if done > was else ""
+        said = f"{label}: {done:,} of {num_trials:,} trials"
+        terminal.say(f"{said}{_format_counts(so_far, target)}{left}")
+
+    return Watch(computed, read, ended)
 
 
 def _each_evaluation(show: Show) -> OnSegment:
@@ -199,36 +210,12 @@ def _bar(epoch_steps: int | None) -> Iterator[Show]:
         yield show
 
 
-def _with(before: _Counts, results: Results, target: Target) -> _Counts:
-    """Adds the results of a cohort to the counts."""
-    seen = [before.best, _best_so_far(results, target)]
-    known = [value for value in seen if value is not None]
-    best = (max if target.mode == "max" else min)(known) if known else None
-    stopped = (results.stopped_step > 0) | (results.early_step > 0)
-    return _Counts(
-        before.trials + len(results.stopped_step),
-        before.diverged + int((results.diverged_step > 0).sum()),
-        before.stopped + int(stopped.sum()),
-        best,
-    )
-
-
-def _format_counts(so_far: _Counts, target: Target) -> str:
+def _format_counts(so_far: Counts, target: Target) -> str:
     said = f", {so_far.diverged:,} diverged" if so_far.diverged else ""
     said += f", {so_far.stopped:,} stopped" if so_far.stopped else ""
     if so_far.best is None:
         return said
     return f"{said}  best {target.metric} {number(so_far.best)}"
-
-
-def _best_so_far(results: Results, target: Target) -> float | None:
-    rows = results.validation.get(target.metric)
-    if rows is None:
-        return None
-    seen = rows[np.isfinite(rows + results.validation.get("loss", rows))]
-    if not seen.size:
-        return None
-    return float(seen.max() if target.mode == "max" else seen.min())
 
 
 def _brief(means: dict[str, float]) -> str:

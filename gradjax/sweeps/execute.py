@@ -160,7 +160,18 @@ def commit_segment(
       results: of all trials of the cohort.
       segment: the trials and blocks.
     """
-    plan, (rows, blocks, run_s, round_hash, copied) = results.plan, segment
+    arrays, about = segment_file(ids, results, segment)
+    if segment.copied is None:
+        stored.commit(store, name, arrays, **about)
+        return
+    stored.commit_copy(store, name, arrays, segment.copied, **about, is_copy=True)
+
+
+def segment_file(
+    ids: list[str], results: Results, segment: Segment
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the arrays of a segment, and the fields of its line in the journal."""
+    plan, (rows, blocks, run_s, round_hash, _) = results.plan, segment
     arrays = segment_arrays.to_arrays(results, rows, blocks)
     about = {
         "interval": list(blocks),
@@ -170,11 +181,7 @@ def commit_segment(
         "ranked_by": choose.ranking_curve(results),
         "round": round_hash,
     }
-    arrays |= {"trial": np.asarray(ids)[rows]}
-    if copied is None:
-        stored.commit(store, name, arrays, **about)
-        return
-    stored.commit_copy(store, name, arrays, copied, **about, is_copy=True)
+    return arrays | {"trial": np.asarray(ids)[rows]}, about
 
 
 def kept_blocks(plan: Plan, count: int | None) -> tuple[int, ...]:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from gradjax import search
 from gradjax.errors import Refusal
+from gradjax.executors import INLINE
 from gradjax.files import named_disk_errors
 from gradjax.records import extension, inspection
-from gradjax.sweeps import names, points, rounds
+from gradjax.sweeps import names, points, rounds, workers
 from gradjax.sweeps.points import Trial
 from gradjax.training import targets
 from gradjax.training.numbers import checked_hparams
@@ -35,6 +36,11 @@ class Execution(NamedTuple):
     lane_width: Any  # a width, or the rule of `trials.lane_width`
 
     @property
+    def sent(self) -> "Execution":
+        """Returns how a worker executes trials: on one device, which is its own."""
+        return self._replace(programs=[], num_devices=1)
+
+    @property
     def recorded(self) -> dict[str, Any]:
         """Returns the entries of the plan that can change the last bits."""
         return {"num_threads": self.num_threads, "lane_width": self.lane_width}
@@ -43,7 +49,7 @@ class Execution(NamedTuple):
 def searched(
     asked: Sweep, varied: Space, optimizer: str, own: tuple[str, ...] = ()
 ) -> tuple[Space, Search]:
-    """Checks a space and the counts of a search, and makes the search.
+    """Checks a space, the counts of a search and its executor, and makes the search.
 
     Args:
       asked: the settings of the search.
@@ -60,6 +66,7 @@ def searched(
     varied = names.checked(varied, optimizer, own)
     method = search.in_turn(search.make(asked.search), names.of_each(varied))
     _check_counts(asked, varied)
+    workers.check(asked)
     return varied, method
 
 
@@ -196,7 +203,8 @@ def executed(
     )
     threads = threads if is_kept else started
     num_trials = max(len(own) for _, own in groups)
-    width = _width(asked, varied, known, num_trials, num_devices)
+    num_calls = asked.num_workers or num_devices  # that compute at the same time
+    width = _width(asked, varied, known, num_trials, num_calls)
     for one in programs:
         own = width if isinstance(width, int) else lane_width.default_width(one, width)
         overhead.check_memory(one, own, cores.devices(1)[0])
@@ -244,6 +252,8 @@ def _threads(
         return None
     if chosen := asked.num_threads or known.get("num_threads"):
         return chosen
+    if asked.executor != INLINE and all(map(devices.is_small, programs)):
+        return 1  # so that each core has a worker
     if not may_restart:
         return devices.num_threads()
     return max(map(devices.threads_for, programs))

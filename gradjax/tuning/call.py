@@ -50,6 +50,10 @@ def tune(
     keep_snapshots: int | None = None,
     lane_width: int | None = None,
     num_devices: int | None = None,
+    executor: str = "inline",
+    num_workers: int | None = None,
+    ray_address: str | None = None,
+    accept_mixed_bits: bool = False,
     trace_every: int = 0,
     diagnostics: Any = None,
     params: Params = None,
@@ -101,6 +105,14 @@ def tune(
       lane_width: the number of trials that are mapped together on one device; None: a
         width that was measured to be fast. The last bits of a trial depend on it.
       num_devices: the number of devices, on a CPU of cores; None: all.
+      executor: what runs the trials: "inline" (the threads of this process),
+        "processes" (of this machine) or "ray" (a cluster, with the extra `[ray]`). The
+        bits of a trial do not depend on it.
+      num_workers: the batches of trials that the executor runs at the same time; None:
+        as many as the cores, or the cluster, allow.
+      ray_address: "HOST:PORT" of the head of a Ray cluster; None: that of this machine.
+      accept_mixed_bits: let workers with other versions or devices train, too; their
+        rows are marked.
       trace_every: steps per stored point of a curve; 0: at most 1,000 points.
       diagnostics: as `gradjax.program` takes them.
       params: where every trial starts, as `gradjax.run` takes it.
@@ -145,6 +157,10 @@ def tune(
             keep_params=keep_params,
             keep_snapshots=count("keep_snapshots", keep_snapshots, None),
             accept_changes=accept_changes,
+            executor=executor,
+            num_workers=count("num_workers", num_workers, None),
+            ray_address=ray_address,
+            accept_mixed_bits=accept_mixed_bits,
         )
         with expressions.given(objects), planned.folder(workdir) as folder:
             varied = arguments.space_of(space, texts)

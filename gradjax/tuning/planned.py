@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from gradjax import records
 from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
-from gradjax.sweeps import given, longer, planning
+from gradjax.sweeps import given, longer, planning, remote
+from gradjax.sweeps.context import FRESH_SEED
 from gradjax.sweeps.longer import Longer
-from gradjax.sweeps.rounds import FRESH_SEED
+from gradjax.sweeps.remote import Made
 from gradjax.sweeps.shared import Shared
 from gradjax.training.program import program as make_program
 from gradjax.trials.lanes import Lanes
@@ -43,6 +44,7 @@ class Prepared(NamedTuple):
     plan: dict[str, Any]  # of the record
     folder: Path
     extension: Longer | None = None  # how the sweep of the folder is extended
+    make: Callable[[], Made] | None = None  # makes the programs on a worker
 
 
 def prepare(
@@ -84,7 +86,21 @@ def prepare(
     lanes = planning.lanes_by_group(made, program, is_run=not varied.dimensions)
     deciding = plan(work, varied) | made.recorded
     made_of = (work, varied, method, lanes, made.programs, deciding, folder)
-    return Prepared(*made_of, extension)
+    make = functools.partial(_made, work, made.sent, not varied.dimensions)
+    return Prepared(*made_of, extension, make)
+
+
+def _made(work: Work, execution: planning.Execution, is_run: bool) -> Made:
+    """Makes the programs on a worker, to which the problem was sent with its data."""
+    program = functools.cache(functools.partial(program_of, work))
+    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
+    return Made(lanes, work.problem.about)
+
+
+def work_of(made: Prepared) -> remote.Work:
+    """Returns what the workers of an executor need of a call."""
+    assert made.make is not None
+    return remote.work_of(made.make, made.plan, made.work.objects, made.work.asked)
 
 
 def program_of(work: Work, group: Settings) -> Program:

@@ -1,14 +1,16 @@
 """Runs the trials of a plan: the search, then the fresh seeds of the best settings."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gradjax.records import store as stored
 from gradjax.report import summary, trained
-from gradjax.sweeps import extended, longer, rounds
+from gradjax.sweeps import extended, longer, rounds, workers
 from gradjax.sweeps.choose import GroupResult
-from gradjax.sweeps.rounds import Context, Reporter
+from gradjax.sweeps.context import Context, Reporter
+from gradjax.tuning import planned
 from gradjax.tuning.planned import Prepared
 
 
@@ -56,19 +58,22 @@ def run(
     Raises:
         Interrupted: `stop_requested` gave the number of a signal.
     """
-    context = Context(
-        made.work.settings,
-        made.work.asked,
-        made.space,
-        store,
-        made.lanes,
-        reporter,
-        stop_requested,
-        made.work.first_fresh_seed,
-        made.work.shared,
-    )
-    done = rounds.search(context, made.method)
-    fresh = rounds.fresh(context, done)
+    work = functools.partial(planned.work_of, made)
+    with workers.executor(made.work.asked, work, store.say) as executor:
+        context = Context(
+            made.work.settings,
+            made.work.asked,
+            made.space,
+            store,
+            made.lanes,
+            reporter,
+            stop_requested,
+            made.work.first_fresh_seed,
+            made.work.shared,
+            executor,
+        )
+        done = rounds.search(context, made.method)
+        fresh = rounds.fresh(context, done)
     won = summary.winner(done, fresh)
     return Found(done, fresh, won, trained.load(made.lanes, store, won))
 
@@ -81,6 +86,9 @@ class _Silent(NamedTuple):
 
     def read(self, *_: Any) -> None:
         """Shows nothing of a segment that was read."""
+
+    def ended(self, *_: Any) -> None:
+        """Shows nothing of a batch that a worker has trained."""
 
 
 SILENT = Reporter(

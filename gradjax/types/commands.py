@@ -48,6 +48,10 @@ class Sweep(NamedTuple):
     accept_changes: bool = False  # resume although versions, code or device changed
     stream: bool = False  # the training examples are read while a run goes on
     stream_workers: int = 0  # processes that read them; 0: a thread
+    executor: str = "inline"  # a name in `executors.EXECUTORS`, or this process
+    num_workers: int | None = None  # of the executor; None: all that there are
+    ray_address: str | None = None  # None: "auto", the cluster of this machine
+    accept_mixed_bits: bool = False  # workers may differ; their rows are marked
 
 
 class Options(NamedTuple):
