@@ -12,6 +12,7 @@ from gradjax.errors import Refusal
 from gradjax.records import sources
 from gradjax.records.initial import Initial, read, split, started
 from gradjax.sweeps import longer, planning, points, remote, space
+from gradjax.sweeps.execution import Execution, executed, lanes_by_group
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.remote import Made
 from gradjax.trials.lanes import Lanes
@@ -88,12 +89,10 @@ def job_of(
     )
     plan = longer.with_settings(plan, settings)
     groups = planning.first_groups(settings, asked, varied, method, program)
-    execution = planning.executed(
-        asked, varied, settings.seeds, known, groups, may_restart
-    )
+    execution = executed(asked, varied, settings.seeds, known, groups, may_restart)
     plan |= execution.recorded
     is_run = not varied.dimensions
-    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
+    lanes = lanes_by_group(execution, program, is_run=is_run)
     first = execution.programs[0]
     made = (problem, first, lanes, plan, folder, notes, extension)
     work = functools.partial(_made, source, settings, execution.sent, is_run)
@@ -127,12 +126,12 @@ def _programs(
 
 
 def _made(
-    source: _Source, settings: Settings, execution: planning.Execution, is_run: bool
+    source: _Source, settings: Settings, execution: Execution, is_run: bool
 ) -> Made:
     """Makes the programs of a command on a worker."""
     make = experiment.maker(source.what, source.asked)
     program = _programs(source, make)
-    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
+    lanes = lanes_by_group(execution, program, is_run=is_run)
     return Made(lanes, make(settings).about)
 
 

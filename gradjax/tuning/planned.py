@@ -12,6 +12,7 @@ from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, longer, planning, remote
 from gradjax.sweeps.context import FRESH_SEED
+from gradjax.sweeps.execution import Execution, executed, lanes_by_group
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.remote import Made
 from gradjax.sweeps.shared import Shared
@@ -82,18 +83,18 @@ def prepare(
     )
     work = work._replace(settings=settings)
     groups = planning.first_groups(settings, asked, varied, method, program)
-    made = planning.executed(asked, varied, settings.seeds, known, groups, may_restart)
-    lanes = planning.lanes_by_group(made, program, is_run=not varied.dimensions)
+    made = executed(asked, varied, settings.seeds, known, groups, may_restart)
+    lanes = lanes_by_group(made, program, is_run=not varied.dimensions)
     deciding = plan(work, varied) | made.recorded
     made_of = (work, varied, method, lanes, made.programs, deciding, folder)
     make = functools.partial(_made, work, made.sent, not varied.dimensions)
     return Prepared(*made_of, extension, make)
 
 
-def _made(work: Work, execution: planning.Execution, is_run: bool) -> Made:
+def _made(work: Work, execution: Execution, is_run: bool) -> Made:
     """Makes the programs on a worker, to which the problem was sent with its data."""
     program = functools.cache(functools.partial(program_of, work))
-    lanes = planning.lanes_by_group(execution, program, is_run=is_run)
+    lanes = lanes_by_group(execution, program, is_run=is_run)
     return Made(lanes, work.problem.about)
 
 
