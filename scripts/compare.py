@@ -6,6 +6,7 @@ usage: python -m scripts.compare --optimizers='[adamw, sgd(momentum=0.9), mine:r
            [--space='adamw.weight_decay=log(1e-4, 1)'] [--search=random|halton|sobol]
            [--schedule=cosine] [--horizons='[1, 2]'] [--retune=yes|no] [--studies=1]
            [--gradients=N] [--batch_size=N] [--seed=0] [--workdir=FOLDER]
+           [--executor=inline|processes|ray] [--num_workers=N] [--ray_address=auto]
 
 Each optimizer is tuned on validation in its own space, which is printed, with the same
 number of trials and the same number of gradients; a number that is written out is
@@ -31,6 +32,7 @@ from gradjax.comparing.asked import Asked
 from gradjax.errors import Interrupted, Refusal
 from gradjax.report import terminal
 from gradjax.sweeps import given, points, space
+from gradjax.types import Sweep
 from scripts import parsing, report
 
 _FLAGS = {"num_trials": "trials", "num_seeds": "seeds", "num_gradients": "gradients"}
@@ -103,6 +105,11 @@ def _asked(flags: argparse.Namespace, objects: given.Objects) -> Asked:
         horizons=horizons,
         retune=_retune(flags.retune),
         studies=flags.studies,
+        executed=Sweep(
+            executor=flags.executor,
+            num_workers=flags.num_workers,
+            ray_address=flags.ray_address,
+        ),
     )
 
 
@@ -183,6 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--studies", type=int, default=1, help=help_)
     add("--seed", type=int, default=0, help="of the search and its trials; default 0")
     add("--workdir", help="default runs/compare/<suite>")
+    add("--executor", default="inline", help="inline, processes or ray")
+    add("--num_workers", type=int, help="batches that run at the same time")
+    add("--ray_address", help="of a Ray cluster; default that of this machine")
     add("--overwrite", action="store_true", help="train records of another plan again")
     add("--accept_changes", action="store_true", help="go on after a change of code")
     return parser

@@ -8,7 +8,7 @@ from gradjax.errors import Refusal
 from gradjax.suites import SUITES, Workload, problem_of
 from gradjax.sweeps import given
 from gradjax.tuning.arguments import count, listed
-from gradjax.types import Problem, Space
+from gradjax.types import Problem, Space, Sweep
 
 SEARCHES = ("random", "halton", "sobol")  # whose points do not depend on results
 STUDY_SEEDS = 2**20  # fresh seeds of a study, so that no two studies share one
@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     horizons: tuple[float, ...]  # multiples of the budget
     retune: bool = True  # at each horizon; False: at one of them alone
     studies: int = 1  # independent tunings of each optimizer
+    executed: Sweep = Sweep()  # names the executor of the trials of a cell
 
     @property
     def tuned_at(self) -> float:

@@ -11,9 +11,10 @@ from gradjax.comparing import running, spaces
 from gradjax.comparing.asked import Asked
 from gradjax.comparing.result import Comparison
 from gradjax.errors import Refusal
-from gradjax.sweeps import given, points
+from gradjax.sweeps import given, points, workers
 from gradjax.tuning import arguments, planned
 from gradjax.tuning.arguments import count
+from gradjax.types import Sweep
 
 
 def compare(
@@ -36,6 +37,9 @@ def compare(
     workdir: str | Path | None = None,
     overwrite: bool = False,
     accept_changes: bool = False,
+    executor: str = "inline",
+    num_workers: int | None = None,
+    ray_address: str | None = None,
 ) -> Comparison:
     """Tunes each optimizer on each problem, and compares them on fresh seeds.
 
@@ -83,6 +87,10 @@ def compare(
       overwrite: train those cells again whose stored record is of another plan, such as
         that of an optimizer whose source has changed.
       accept_changes: continue although versions, sources or the device have changed.
+      executor: what runs the trials of a cell, as `gradjax.tune` takes it. Longer
+        horizons, which go on from the states of shorter ones, run inline.
+      num_workers: as `gradjax.tune` takes it.
+      ray_address: likewise.
 
     Returns:
       A Comparison, with a table for each problem.
@@ -111,6 +119,11 @@ def compare(
             retune=retune,
             studies=studies,
             seed=seed,
+            executed=Sweep(
+                executor=executor,
+                num_workers=count("num_workers", num_workers, None),
+                ray_address=ray_address,
+            ),
         )
         with planned.folder(workdir, "compare") as folder:
             found = running.run(asked, folder, overwrite, accept_changes)
@@ -143,11 +156,12 @@ def request(
       batch_size: see `compare`.
       baseline: see `compare`.
       more: num_trials, num_seeds, pairs, search, schedule, seed, horizons, retune and
-        studies of `compare`.
+        studies of `compare`; `executed`, a Sweep that names the executor.
 
     Raises:
         Refusal: see `compare`.
     """
+    workers.check(more["executed"])
     texts = asking.optimizers_of(optimizers, objects)
     schedule = given.schedule(more["schedule"], objects)
     with expressions.given(objects):
@@ -170,4 +184,5 @@ def request(
         horizons=horizons,
         retune=asking.retune_of(more["retune"], horizons),
         studies=asking.studies_of(more["studies"], seed, num_seeds),
+        executed=more["executed"],
     )

@@ -17,7 +17,7 @@ from gradjax.sweeps import planning, rounds
 from gradjax.sweeps.shared import Shared
 from gradjax.tuning import planned
 from gradjax.tuning.planned import Prepared, Work
-from gradjax.types import Space, Sweep
+from gradjax.types import Space
 
 
 class Stored(NamedTuple):
@@ -63,7 +63,7 @@ def look(
     objects = {path: one for path, one in asked.objects.items() if _names(cell, path)}
     problem = cell.task.problem
     parts = {} if cell.task.expression else planned.parts_of(problem)
-    wanted = Sweep(
+    wanted = asked.executed._replace(
         search=cell.search if cell.num_trials else "grid",
         trials=cell.num_trials or None,
         fresh_seeds=cell.num_seeds,
