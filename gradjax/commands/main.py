@@ -24,7 +24,8 @@ def main(what: Experiment | Lesson, train: Train = train_and_store) -> NoReturn:
       train: the function that trains; it has the arguments of `commands.train.train`.
 
     Exit codes: 0: finished, also if a run diverged; 2: refused, with one line; 3: some
-    trials were set aside; 130: interrupted by Ctrl-C; 143: stopped by another signal.
+    trials were set aside; 128 and the number of a signal that stopped it, which on
+    Linux is 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 and 129 for SIGHUP.
     """
     if sys.stdout is None:
         terminal.silence()

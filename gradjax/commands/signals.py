@@ -1,4 +1,8 @@
-"""Ctrl-C and similar signals: a run or a sweep finishes its segment, then it stops."""
+"""Ctrl-C and similar signals: a run or a sweep finishes its segment, then it stops.
+
+Before the first segment, and while a program is compiled, there is nothing to store. So
+SIGTERM, SIGUSR1 and SIGHUP then have their usual effect, and end the process at once.
+"""
 
 import contextlib
 import os
@@ -47,6 +51,24 @@ def heard() -> Iterator[StopRequested]:
         yield lambda: first[0] if first else None
 
 
+@contextlib.contextmanager
+def at_once() -> Iterator[None]:
+    """Lets SIGTERM, SIGUSR1 and SIGHUP end the process, as while it compiles.
+
+    Python's own handlers wait until the compiler returns, which can take minutes, and a
+    cluster waits for two. Ctrl-C is heard as before. The first process of a container
+    is left as it is, because Linux ignores signals to it that have no handler.
+    """
+    with contextlib.ExitStack() as before:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and os.getpid() != 1:
+            for number in set(HEARD) - {signal.SIGINT}:
+                if callable(signal.getsignal(number)):
+                    heard_by = signal.signal(number, signal.SIG_DFL)
+                    before.callback(signal.signal, number, heard_by)
+        yield
+
+
 def usual() -> None:
     """Makes Ctrl-C raise KeyboardInterrupt, which it does not during the imports."""
     is_main = threading.current_thread() is threading.main_thread()
@@ -71,8 +93,11 @@ def leave(number: int) -> NoReturn:
 
 
 def exit_code(number: int) -> int:
-    """Returns 130 for Ctrl-C, and 143 for every other signal that requests a stop."""
-    return 130 if number == signal.SIGINT else 143
+    """Returns what a shell shows for a process that the signal ended.
+
+    On Linux that is 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1, 129 for SIGHUP.
+    """
+    return 128 + number
 
 
 def _say(line: str) -> None:

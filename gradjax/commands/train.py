@@ -9,7 +9,7 @@ import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +33,11 @@ from gradjax.report import (
 from gradjax.sweeps import choose, extended, longer, rounds, workers
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.context import Context, Reporter
+from gradjax.trials.lanes import Lanes, Ready
 from gradjax.types import Options, Settings, Sweep, Target
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
+_LanesOf = Callable[[Settings], Lanes]  # the lanes of the settings of a group
 
 
 def train(
@@ -78,6 +80,7 @@ def train(
     try:
         if job.extension is not None:
             store = extended.begin(store, job.plan, job.extension, terminal.say)
+        job = job._replace(lanes=_compiled_at_once(job.lanes))
         with signals.heard() as stop_requested:
             return _run(job, store, options, stop_requested)
     finally:
@@ -143,6 +146,25 @@ def _run(
     table.show(found)
     terminal.say(f"{spoken(job.folder)} keeps this {'run' if is_run else 'sweep'}")
     return found
+
+
+def _compiled_at_once(
+    lanes: Callable[[Settings], Lanes],
+) -> Callable[[Settings], Lanes]:
+    """Returns lanes whose compilation a signal ends, because nothing is lost then."""
+
+    @functools.cache
+    def of(group: Settings) -> Lanes:
+        made = lanes(group)
+
+        @functools.cache
+        def ready() -> Ready:
+            with signals.at_once():
+                return made.ready()
+
+        return made._replace(ready=ready)
+
+    return of
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def _disk_full(point: str) -> None:
 _ACTIONS = {
     "kill": _send(signal.SIGKILL),
     "term": _send(signal.SIGTERM),
+    "usr1": _send(getattr(signal, "SIGUSR1", signal.SIGTERM)),  # Windows lacks it
     "int": _send(signal.SIGINT),
     "raise": _raise,
     "enospc": _disk_full,

@@ -98,7 +98,10 @@ def run_cohort(
         else:
             if k == found.num_known and found.snapshot is not None:
                 _put_states(active, found.snapshot)
-            times[0] = lanes.ready().compile_s
+            if k == found.num_known:  # nothing was computed that could be lost
+                _pause(hooks, "the start")
+                times[0] = lanes.ready().compile_s
+                _pause(hooks, "compiling")
             hooks.on_ready()
             started = time.perf_counter()
             active = attempts.advance(store, name, lanes, active, blocks)
@@ -135,6 +138,12 @@ def run_cohort(
         if not len(active.rows):
             break
     return collect.collect(active.results, active.own, (times[0], times[1]))
+
+
+def _pause(hooks: Hooks, after: str) -> None:
+    """Ends the trials if a signal has requested a stop."""
+    if (number := hooks.stop_requested()) is not None:
+        raise Interrupted(number, after)
 
 
 class Segment(NamedTuple):
@@ -224,10 +233,9 @@ def _find_committed(store: Any, prefix: str) -> _Found:
     while following := [one for one in committed if one[0] == _end(block_ranges)]:
         block_ranges.append(following[0])
     names = [committed[one] for one in block_ranges]
-    if prefix in stored.committed_params(store):  # written at the end of a cohort
-        is_over = bool(names) and _is_last(store, names[-1])
-        if is_over:
-            return _Found(block_ranges, len(block_ranges), None)
+    is_over = prefix in stored.committed_params(store)  # they are written at its end
+    if is_over and names and _is_last(store, names[-1]):
+        return _Found(block_ranges, len(block_ranges), None)
     latest = stored.latest_snapshot(store) if names else None
     if latest is not None and latest[0] in names:
         return _Found(block_ranges, names.index(latest[0]) + 1, latest[1])
@@ -294,7 +302,6 @@ def _keep_snapshot(
     store: Any, prefix: str, ids: list[str], active: Active, steps: int
 ) -> None:
     """Keeps the states of the active trials for replays."""
-    state, plan = active.results.state, active.results.plan
-    trials = (ids, active.rows, (state.train, state.kept))
-    blocks = steps // plan.block_steps  # of a complete block, before the end of a run
+    state, size = active.results.state, active.results.plan.block_steps
+    trials, blocks = (ids, active.rows, (state.train, state.kept)), steps // size
     kept_snapshots.commit(store, prefix, trials, blocks, steps=steps)

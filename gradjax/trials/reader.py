@@ -178,9 +178,10 @@ def _inherited_by_workers() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # it would end the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _heard())
     try:
+        resource_tracker.ensure_running()  # it ends the block of SIGINT and SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, _heard())
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

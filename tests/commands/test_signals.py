@@ -35,7 +35,17 @@ def left(monkeypatch):
 
 
 def code_of(number):
-    return 130 if number == signal.SIGINT else 143
+    """What a shell shows after a process that this signal ended."""
+    command = f"sh -c 'kill -{number:d} $$'; exit $?"
+    return subprocess.run(["sh", "-c", command], stderr=subprocess.DEVNULL).returncode
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals have other numbers")
+@pytest.mark.parametrize(
+    ("name", "code"), [("INT", 130), ("TERM", 143), ("USR1", 138), ("HUP", 129)]
+)
+def test_the_exit_code_of_each_signal(name, code):
+    assert signals.exit_code(getattr(signal, f"SIG{name}")) == code
 
 
 @names
@@ -63,6 +73,26 @@ def test_row_9_the_second_of_any_kind_leaves_at_once(number, capsys):
     assert stopped.value.code == code_of(number)
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("SIGTERM: ") and second.startswith("left at once; ")
+
+
+@names
+def test_while_it_compiles_a_signal_has_its_usual_effect(number):
+    """Python's handlers would wait for the compiler; a cluster does not."""
+    with signals.heard():
+        handler = signal.getsignal(number)
+        with signals.at_once():
+            usual = handler if number == signal.SIGINT else signal.SIG_DFL
+            assert signal.getsignal(number) == usual
+        assert signal.getsignal(number) == handler
+
+
+def test_what_is_ignored_stays_ignored_while_it_compiles(monkeypatch):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with signals.heard(), signals.at_once():
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # of a container
+    with signals.heard(), signals.at_once():
+        assert callable(signal.getsignal(signal.SIGTERM))
 
 
 def test_the_handlers_from_before_are_restored():

@@ -314,7 +314,11 @@ def test_row_22_other_versions_are_refused_or_accepted_and_marked(
 
 @pytest.mark.parametrize(
     ("point", "action", "code"),
-    [("commit:before:2", "int", 130), ("commit:after_journal:3", "term", 143)],
+    [
+        ("commit:before:2", "int", 130),
+        ("commit:after_journal:3", "term", 143),
+        ("segment:begun:2", "usr1", 128 + signal.SIGUSR1),
+    ],
 )
 @pytest.mark.slow
 def test_row_8_a_signal_lets_the_segment_be_stored_and_goes_on_to_the_same_bits(
@@ -339,6 +343,48 @@ def test_row_8_a_signal_lets_the_segment_be_stored_and_goes_on_to_the_same_bits(
     assert {k: v["sha256"] for k, v in both[0].items()} == {
         k: v["sha256"] for k, v in both[1].items()
     }
+
+
+@pytest.mark.slow
+def test_row_8_a_process_that_sigusr1_stops_goes_on_to_the_same_bits(tmp_path):
+    """As Slurm sends it: while the program is compiled, and in a segment."""
+    flags = (*BASE, "--lane_width=1", "--optimizer=sgd", "--steps=4000")
+    command = [sys.executable, "-m", "experiments.mnist", *flags, "--eval_every=200"]
+    kept = {k: v for k, v in os.environ.items() if k != "TFDS_DATA_DIR"}
+    folder, number = tmp_path / "stopped", signal.SIGUSR1
+
+    def run(name, has_begun=None):
+        with subprocess.Popen(
+            [*command, f"--workdir={name}"],
+            cwd=tmp_path,
+            env=kept | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as started:
+            while has_begun and started.poll() is None and not has_begun():
+                time.sleep(0.01)
+            if has_begun:
+                started.send_signal(number)
+            _, said = started.communicate(timeout=120)
+        return started.returncode, said.splitlines()
+
+    def parts(name):
+        files = store.open_to_read(tmp_path / name, say=pytest.fail).files
+        return {k: v["sha256"] for k, v in files.items()}
+
+    assert run("whole") == (0, [])
+    code, _ = run("stopped", (folder / "plan.json").is_file)
+    assert code in (-number, 128 + number), "a shell shows the same for both"
+    assert not _has_segment(folder)
+    code, (heard, stopped) = run("stopped", lambda: _has_segment(folder))
+    assert code == 128 + number
+    assert heard.startswith("SIGUSR1: finishing this segment")
+    assert re.fullmatch("stopped after segment .*; the same command goes on", stopped)
+    assert store.status(folder)["snapshots"] and len(parts("whole")) > 3
+    assert parts("stopped").items() < parts("whole").items()
+    assert run("stopped") == (0, [])
+    assert parts("stopped") == parts("whole")
 
 
 def _has_segment(folder):

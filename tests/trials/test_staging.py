@@ -1,5 +1,6 @@
 """A streamed run is the run in memory, read part by part."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -191,6 +192,29 @@ def test_shared_memory_is_free_when_the_reading_ends(monkeypatch):
     stage([3], 0, 1)
     stage.close()
     assert len(freed) == 2  # x and y
+
+
+@pytest.mark.slow
+def test_the_processes_that_read_do_not_die_of_what_a_cluster_sends(monkeypatch):
+    """A cluster may send the signal to all processes of a job."""
+    tracker = resource_tracker.ResourceTracker()  # one that has not begun yet
+    monkeypatch.setattr(resource_tracker, "ensure_running", tracker.ensure_running)
+    streamed = gradjax.streamed(problem(), workers=2)
+    program = gradjax.program(streamed, num_steps=40, batch_size=8, eval_every=4)
+    stage = staging.Stage(program, 1, 1)
+    stage([3], 0, 1)
+    children = [one.pid for one in multiprocessing.active_children()]
+    assert len(children) == 2 and tracker._pid
+    for pid in (*children, tracker._pid):
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+    time.sleep(0.1)
+    assert [one.pid for one in multiprocessing.active_children()] == children
+    assert os.waitpid(tracker._pid, os.WNOHANG) == (0, 0), "it is alive"
+    for at in range(1, 10):
+        stage([3], at, 1)
+    stage.close()
+    tracker._stop()
 
 
 @pytest.mark.slow
