@@ -3,6 +3,7 @@
 SHELL = /bin/sh
 PYTHON ?= python3
 ARGS ?=
+EXTRA ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # One virtual environment per Python version.
@@ -15,6 +16,19 @@ RUN := $(VENV)/bin/python
 # still contain.
 HEALTHY := $(shell $(RUN) -c 'import pip' 2>/dev/null && \
   grep -sF '$(CURDIR)/$(VENV)' $(VENV)/pyvenv.cfg)
+
+# Further extras of pyproject.toml, as in EXTRA=cuda or EXTRA=cuda,stream. Each has a
+# stamp file of its own, so it is installed once.
+COMMA := ,
+EXTRA_NAMES := $(subst $(COMMA), ,$(EXTRA))
+EXTRA_STAMPS := $(addprefix $(VENV)/.installed-,$(EXTRA_NAMES))
+ifneq ($(EXTRA_NAMES),)
+KNOWN_EXTRAS := $(shell sed -n \
+  '/^\[project.optional-dependencies\]/,/^\[tool/s/^\([a-z0-9-]*\) = \[.*/\1/p' pyproject.toml)
+ifneq ($(filter-out $(KNOWN_EXTRAS),$(EXTRA_NAMES)),)
+$(error EXTRA=$(EXTRA): expected one or more of $(KNOWN_EXTRAS))
+endif
+endif
 
 # Refuses a Python that cannot make the environment, with one line.
 define CHECK_PYTHON
@@ -35,23 +49,25 @@ endef
 .PHONY: help install mnist test test-all lint data benchmark clean FORCE
 
 help: ## List these commands
-	@echo 'usage: make COMMAND [ARGS="--flag=value ..."] [PYTHON=python3.13]'
+	@echo 'usage: make COMMAND [ARGS="--flag=value ..."] [PYTHON=python3.13] [EXTRA=cuda]'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
 	@echo
 	@echo 'The environment is .venv; with PYTHON=python3.13 it is .venv-3.13, beside it.'
+	@echo 'EXTRA=cuda installs for NVIDIA GPUs, EXTRA=tpu for TPUs, both once; other extras'
+	@echo 'of pyproject.toml are installed in the same way, several with commas.'
 
-install: $(VENV)/.installed-core ## Make .venv and install gradjax into it, editable
+install: $(VENV)/.installed-core $(EXTRA_STAMPS) ## Make .venv and install gradjax into it, editable
 	@echo 'gradjax is installed in $(VENV): $(RUN) -m experiments.mnist'
 
-mnist: $(VENV)/.installed-core ## Train on MNIST; ARGS='--help' lists its flags
+mnist: $(VENV)/.installed-core $(EXTRA_STAMPS) ## Train on MNIST; ARGS='--help' lists its flags
 	@$(RUN) -m experiments.mnist $(ARGS)
 
 # A test of more than about a second is slow; one of each kind stays quick.
-test: $(VENV)/.installed-test ## Run the quick tests; ARGS go to pytest
+test: $(VENV)/.installed-test $(EXTRA_STAMPS) ## Run the quick tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile -m 'not slow' $(ARGS)
 
-test-all: $(VENV)/.installed-test ## Run all tests; ARGS go to pytest
+test-all: $(VENV)/.installed-test $(EXTRA_STAMPS) ## Run all tests; ARGS go to pytest
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Run ruff and pyright, each even if another fails
@@ -75,7 +91,7 @@ data: ## Download and prepare MNIST, once; needs 3 GB of temporary space
 	"$$scratch/bin/python" -m pip install -c constraints.txt -e '.[prepare]' && \
 	TF_CPP_MIN_LOG_LEVEL=3 "$$scratch/bin/python" -m scripts.prepare_data mnist
 
-benchmark: $(VENV)/.installed-benchmark ## Time one run against Keras and PyTorch
+benchmark: $(VENV)/.installed-benchmark $(EXTRA_STAMPS) ## Time one run against Keras and PyTorch
 	@$(RUN) -m scripts.benchmark single $(ARGS)
 
 clean: ## Remove the environments and the caches of tools, but no results
