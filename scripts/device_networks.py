@@ -1,5 +1,6 @@
-"""The networks that `python -m scripts.check_device` checks and times."""
+"""The networks that `scripts.check_device` and `scripts.calibrate` time."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -49,6 +50,25 @@ def cases(is_small: bool) -> dict[str, Case]:
             5,
         ),
     }
+
+
+def calibration_cases(is_cpu: bool) -> list[Case]:
+    """Returns networks of which a step touches more and more bytes.
+
+    On a CPU they are MLPs, from 74 kB to 5.4 MB.
+    """
+    if not is_cpu:
+        return list(cases(is_small=False).values())
+    sizes = ((8, 32), (8, 128), (28, 128), (28, 512))
+    return [
+        Case(
+            f"MLP {side * side}-{hidden}-10, batch 32",
+            functools.partial(_images, side, f"mlp(widths=({hidden},))"),
+            32,
+            50,
+        )
+        for side, hidden in sizes
+    ]
 
 
 def program_of(case: Case, num_steps: int = 100_000) -> Program:

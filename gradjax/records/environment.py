@@ -1,22 +1,17 @@
 """The environment in which a result was computed: versions, sources, device."""
 
-import contextlib
 import platform
 import subprocess
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 from gradjax.records import sources
 from gradjax.trials import cores
 
-# Of x86-64 and of ARM, the widest first. XLA compiles for the widest one of a CPU, and
-# the order of its sums depends on the width.
-_INSTRUCTION_SETS = ("avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "asimd")
-_CPU_INFO = Path("/proc/cpuinfo")
 _PACKAGES = ("gradjax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
@@ -33,6 +28,9 @@ def environment(modules: Iterable[str] = ()) -> dict[str, Any]:
       result is up to date.
     """
     device = jax.devices()[0]
+    precision = cast(
+        Any, jax.config
+    ).jax_default_matmul_precision  # None: of the device
     return {
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
@@ -41,29 +39,9 @@ def environment(modules: Iterable[str] = ()) -> dict[str, Any]:
         "platform": platform.platform(),
         "backend": jax.default_backend(),
         "device": device.device_kind,
-        **(cpu() if cores.is_cpu() else {}),
+        **(cores.cpu() if cores.is_cpu() else {}),
+        **({} if precision is None else {"matmul_precision": precision}),
         "num_devices": cores.num_devices(),
-    }
-
-
-def cpu(path: Path = _CPU_INFO) -> dict[str, str]:
-    """Returns the name of the CPU and its widest set of vector instructions.
-
-    Args:
-      path: a file as Linux describes its CPUs; where there is none, the architecture
-        stands for both.
-    """
-    found: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        lines = path.read_text(errors="replace").splitlines()
-        pairs = [line.partition(":") for line in lines]
-        found = {name.strip(): value.strip() for name, _, value in reversed(pairs)}
-    flags = (found.get("flags") or found.get("Features") or "").split()
-    architecture = platform.machine()
-    widest = next((one for one in _INSTRUCTION_SETS if one in flags), None)
-    return {
-        "cpu": found.get("model name") or architecture,
-        "instruction_set": " ".join(filter(None, [architecture, widest])),
     }
 
 

@@ -70,7 +70,7 @@ def executed(
     threads = threads if is_kept else started
     num_trials = max(len(own) for _, own in groups)
     num_calls = asked.num_workers or num_devices  # that compute at the same time
-    width = _width(asked, varied, known, num_trials, num_calls)
+    width = _width(asked, varied, known, programs, (num_trials, num_calls))
     for one in programs:
         own = width if isinstance(width, int) else lane_width.default_width(one, width)
         overhead.check_memory(one, own, cores.devices(1)[0])
@@ -162,8 +162,8 @@ def _width(
     asked: Sweep,
     varied: Space,
     known: dict[str, Any],
-    num_trials: int,
-    num_devices: int,
+    programs: list[Program],
+    counts: tuple[int, int],
 ) -> Any:
     """Returns the lane width or its rule: as asked for, as in the record, or usual."""
     if asked.lane_width is not None:
@@ -172,5 +172,5 @@ def _width(
         return known.get("lane_width", 1)
     if not varied.dimensions:
         return 1
-    rule = lane_width.default_widths()
-    return lane_width.cap(rule, num_trials, num_devices)
+    num_trials, num_devices = counts
+    return lane_width.rule_for(programs, num_trials, num_devices)

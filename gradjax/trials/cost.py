@@ -36,6 +36,12 @@ def state_bytes(program: Program) -> int:
     return sum(x.size * x.dtype.itemsize for x in leaves)
 
 
+def data_bytes(program: Program) -> int:
+    """Returns the size of the arrays of all splits, in bytes."""
+    leaves = jax.tree.leaves(program.plan.problem.data)
+    return sum(x.nbytes for x in leaves if hasattr(x, "nbytes"))
+
+
 def touched_bytes(program: Program) -> int:
     """Returns the bytes that a step of one trial touches: its state and its loss.
 

@@ -1,10 +1,25 @@
-"""Decides how many trials are mapped together, and how many advance together."""
+"""Decides how many trials are mapped together, and how many advance together.
+
+The lane width is a rule of the bytes that a step of a trial touches. The rule is
+measured: that of this module, or that of the user's machine, which `python -m
+scripts.calibrate` measures and keeps. It is limited by the number of trials and by the
+memory of the device. The plan of a record holds the rule that was used.
+"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 
-from gradjax.trials import cores, decompositions
+from gradjax.counts import as_whole
+from gradjax.errors import Refusal
+from gradjax.files import cache_folder
+from gradjax.trials import cores, cost, decompositions, memory
 from gradjax.trials.cost import state_bytes, touched_bytes
-from gradjax.trials.overhead import memory_bytes
+from gradjax.trials.overhead import call_bytes, memory_bytes
 from gradjax.types import Program
 
 Widths = tuple[tuple[int | None, int], ...]
@@ -33,8 +48,56 @@ _COHORT = 64  # trials at least; a segment of a cohort then takes seconds
 
 
 def default_widths() -> Widths:
-    """Returns the measured rule for the current device."""
-    return _WIDTHS["cpu" if jax.default_backend() == "cpu" else "accelerator"]
+    """Returns the measured rule for the current device.
+
+    It is the one that was measured on this kind of device, if there is one.
+
+    Raises:
+        Refusal: the file of the measured rules is damaged.
+    """
+    usual = _WIDTHS["cpu" if cores.is_cpu() else "accelerator"]
+    return kept_widths().get(device_name(), usual)
+
+
+def device_name() -> str:
+    """Returns the kind of the device: the name of an accelerator, or of a CPU."""
+    return cores.cpu()["cpu"] if cores.is_cpu() else jax.devices()[0].device_kind
+
+
+def kept_path() -> Path:
+    """Returns the file of the rules that were measured for this user."""
+    return cache_folder() / "lane_widths.json"
+
+
+def kept_widths() -> dict[str, Widths]:
+    """Returns kind of device -> the rule that was measured on it.
+
+    Raises:
+        Refusal: the file is damaged.
+    """
+    path = kept_path()
+    try:
+        listed = json.loads(path.read_text())
+        rules = {name: tuple(map(tuple, rule)) for name, rule in listed.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        rules = {"": ()}
+    if not all(map(_is_rule, rules.values())):
+        raise Refusal(
+            f"{path} is damaged: remove it, or measure again with python -m"
+            " scripts.calibrate"
+        )
+    return rules
+
+
+def _is_rule(rule: Any) -> bool:
+    """Returns whether these are pairs (bytes, width) in rising order, the last None."""
+    if not rule or any(len(one) != 2 for one in rule) or rule[-1][0] is not None:
+        return False
+    sizes = [as_whole(size) or 0 for size, _ in rule[:-1]]
+    is_rising = all(a < b for a, b in itertools.pairwise([0, *sizes]))
+    return is_rising and all((as_whole(width) or 0) >= 1 for _, width in rule)
 
 
 def default_width(program: Program, widths: Widths | None = None) -> int:
@@ -65,6 +128,56 @@ def cap(widths: Widths, num_trials: int, num_devices: int | None) -> Widths:
     used = cores.num_devices() if num_devices is None else num_devices
     most = max(1, -(-num_trials // used))
     return tuple((size, min(width, most)) for size, width in widths)
+
+
+def rule_for(
+    programs: Sequence[Program], num_trials: int, num_devices: int | None
+) -> Widths:
+    """Returns the rule for some programs, limited by their trials and by the memory.
+
+    Where a call does not fit into the free memory of the device, its width is halved
+    until it does, before anything is compiled, for all programs of this size or above.
+
+    Args:
+      programs: of the trials.
+      num_trials: the number of trials of one program, at most.
+      num_devices: the number of devices; None: all of them.
+
+    Raises:
+        Refusal: what `default_widths` refuses.
+    """
+    rule = cap(default_widths(), num_trials, num_devices)
+    available = memory.available_bytes(cores.devices(1)[0])
+    if available is None:
+        return rule
+    for program in programs:
+        width = usual = default_width(program, rule)
+        while width > 1 and not _fits(program, width, available):
+            width //= 2
+        if width < usual:
+            rule = _limited(rule, touched_bytes(program), width)
+    return rule
+
+
+def _fits(program: Program, width: int, available: int) -> bool:
+    """Returns whether a call surely fits; a step is traced only where it might not.
+
+    For MLPs, CNNs and Transformers the estimate was 0.6 to 1.3 times what the compiler
+    of a CPU needs, so twice the estimate must fit. A step works in at most a few times
+    the bytes that it touches, unless it has a loop, which keeps values of every turn.
+    """
+    most = 8 * width * touched_bytes(program) + cost.data_bytes(program)
+    is_plain = not program.plan.diagnostics and not cost.has_loop(program)
+    if is_plain and most <= available:
+        return True
+    return 2 * call_bytes(program, width) <= available
+
+
+def _limited(rule: Widths, size: int, most: int) -> Widths:
+    """Limits the width of steps that touch at least `size` bytes."""
+    below = [one for one in rule if one[0] is not None and one[0] < size]
+    above = [(end, min(width, most)) for end, width in rule[len(below) :]]
+    return (*below, (size - 1, rule[len(below)][1]), *above)
 
 
 def cohort_size(program: Program, width: int, num_seeds: int = 1) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.training import diagnostic_values, loop, measuring
 from gradjax.training import step as steps
-from gradjax.trials import memory
+from gradjax.trials import cost, memory
 from gradjax.trials.operations import size_bytes
 from gradjax.trials.work import seconds, work
 from gradjax.trials.working_set import peak_bytes
@@ -81,6 +81,26 @@ def memory_bytes(program: Program) -> int:
     if not program.plan.diagnostics:
         return 0
     return sum(map(_bytes, _step(program, 1).memories))
+
+
+def call_bytes(program: Program, width: int) -> int:
+    """Returns about the bytes that a call of the lanes takes, before it is compiled.
+
+    These are the data, the states of all lanes, what their diagnostics keep, and what a
+    step or a measurement works in. A compiler may need somewhat less or more.
+
+    Args:
+      program: from `gradjax.program`.
+      width: the number of trials that are mapped together.
+    """
+    key = ("call_bytes", width, cast(Any, jax.config).jax_enable_x64)
+    if key not in program.executables:
+        of = _step(program, width)
+        work_bytes = peak_bytes(_traced(program, of, width, None))
+        measured = [one.working_bytes for one in overhead(program, width).prices]
+        total = cost.data_bytes(program) + _bytes(of)
+        program.executables[key] = total + max([work_bytes, *measured])
+    return program.executables[key]
 
 
 def check_memory(program: Program, width: int, device: Any) -> None:

@@ -96,7 +96,7 @@ def sweep(
         raise Refusal("seeds is empty: give at least one")
     if lane_width is None:
         num_trials = len(settings) * len(seeds)
-        rule = widths.cap(widths.default_widths(), num_trials, num_devices)
+        rule = widths.rule_for([program], num_trials, num_devices)
         lane_width = widths.default_width(program, rule)
     made, on_segment, stops = lanes.lanes(program, lane_width, num_devices), _ignore, ()
     if on_evaluation is not None:

@@ -2,12 +2,14 @@
 
 import platform
 
+import jax
 import numpy as np
 import pytest
 
 from gradjax.errors import Refusal
 from gradjax.records import faults, journal, store
-from gradjax.records.environment import cpu
+from gradjax.records.environment import environment
+from gradjax.trials.cores import cpu
 
 OLD = {"device": "cpu", "versions": {"jax": "0.10.1"}}
 NEW = {"device": "cpu", "versions": {"jax": "0.10.2"}}
@@ -215,3 +217,9 @@ def test_a_record_without_the_instruction_set_goes_on(folder):
     store.close(opened(folder.parent / "other", new | {"cpu": "B"})[0])
     with pytest.raises(Refusal, match=r'environment.instruction_set "x86_64 avx2"'):
         opened(folder.parent / "other", new | {"instruction_set": "x86_64 avx"})
+
+
+def test_the_precision_of_products_is_recorded_if_it_is_set():
+    assert "matmul_precision" not in environment()
+    with jax.default_matmul_precision("float32"):
+        assert environment()["matmul_precision"] == "float32"
