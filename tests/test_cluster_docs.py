@@ -1,4 +1,4 @@
-"""The scripts of docs/cluster.md are right, as far as one machine can say."""
+"""The scripts of docs/cluster.md and docs/hardware.md are right as written."""
 
 import importlib
 import os
@@ -15,6 +15,7 @@ import yaml
 
 from gradjax.commands import parsing, signals
 from gradjax.commands.experiment import groups_of
+from gradjax.trials import lane_width
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
@@ -93,6 +94,30 @@ def test_the_exit_codes_are_those_of_the_signals():
     for name, code in rows:
         assert int(code) == signals.exit_code(getattr(signal, name))
     assert f'"$code" -eq {signals.exit_code(signal.SIGUSR1)}' in SLURM
+
+
+HARDWARE = (ROOT / "docs" / "hardware.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^(?:\w+=\w+ )?python -m .*", HARDWARE, re.M)
+)
+def test_commands_of_the_page_on_hardware_exist(line):
+    words = line.partition("python -m ")[2].split()
+    module = importlib.import_module(words[0])
+    if words[0] == "scripts.calibrate":
+        assert vars(module._parser().parse_args(words[1:]))
+    else:
+        assert len(words) == 1
+
+
+def test_the_widths_of_the_page_on_hardware_are_those_of_the_rule():
+    cpu, accelerator = lane_width._WIDTHS["cpu"], lane_width._WIDTHS["accelerator"]
+    assert cpu[0] == (100_000, 64) and cpu[-2:] == ((2_000_000, 2), (None, 1))
+    assert accelerator == ((2_000_000, 256), (None, 64))
+    page = " ".join(HARDWARE.split())
+    assert "64 for a step that touches up to 100 kB, down to 1 above 2 MB" in page
+    assert "on an accelerator 256 up to 2 MB, and 64 above" in page
 
 
 @pytest.mark.slow
