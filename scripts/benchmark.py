@@ -1,4 +1,8 @@
-"""Times gradjax: `python -m scripts.benchmark single|sweep|stream|...`.
+"""Times gradjax: `python -m scripts.benchmark all|single|sweep|stream|...`.
+
+`all`: every part below with few rounds and cases, on one page with the share of the
+measured peak of matrix products. It takes about 15 minutes on two idle cores, and
+leaves out the rivals that are not installed.
 
 `single`: every rival trains the same network on the same data in its own process. In a
 round the rivals train the same number of steps one after another, in an order that
@@ -18,6 +22,8 @@ the CPU and need none of the rivals.
 images; and the memory of a streamed run as the data grows from 20 MB to 2 GB, for which
 5 GB on the disk and 15 minutes are needed.
 
+`scale`: a sweep of small trials on one core, and on all of them in several ways.
+
 `single` and `sweep` need the extra `[benchmark]`. Each writes a page under
 runs/results, and with `--write` the committed page of docs/results in its place.
 """
@@ -35,9 +41,10 @@ from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from scripts import pages, parsing
-from scripts.baselines import added, worker
+from scripts.baselines import added, every, worker
 from scripts.baselines.cases import CASES, Case, ours
 from scripts.baselines.inputs import INPUTS, Inputs, check_loss
+from scripts.baselines.scale import run as scaled
 from scripts.baselines.streams import run as streams
 from scripts.baselines.sweeps.cases import CASES as SWEEPS
 from scripts.baselines.sweeps.cases import Sizes
@@ -152,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="benchmark",
         description="python -m scripts.benchmark"
-        " single|sweep|precision|diagnostics|stream [flags]: times"
+        " all|single|sweep|precision|diagnostics|stream|scale [flags]: times"
         " gradjax, flax, Keras and PyTorch. `single --help` lists the flags of single.",
         **quiet,
     )
@@ -171,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
         parser_.add_argument(
             "--rounds", type=parsing.count(1, 1000), default=7, help="timed; 7"
         )
+    for name, rounds, help_ in (
+        ("all", 3, "every part, on one page"),
+        ("scale", 7, "one core and all cores"),
+    ):
+        own = what.add_parser(name, help=help_, **quiet)
+        read = parsing.count(1, 1000)
+        own.add_argument("--rounds", type=read, default=rounds, help=f"timed; {rounds}")
     _add_sweep_flags(sweep)
     streams.add_flags(what.add_parser("stream", help="streamed data", **quiet))
     for name, parser_ in what.choices.items():
@@ -201,6 +215,16 @@ def _add_sweep_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{flag}", type=type_, default=number, help=help_)
 
 
+def _text(flags: argparse.Namespace) -> str:
+    """Measures, prints and returns a page."""
+    if flags.what == "all":
+        return every.report(flags.rounds, measure)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    return (
+        streams.report(flags) if flags.what == "stream" else scaled.report(flags.rounds)
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Runs the command; returns its exit code: 2 after one line on stderr."""
     flags = _parser().parse_args(arguments)
@@ -212,10 +236,9 @@ def main(arguments: list[str]) -> int:
         if flags.what == "sweep":
             sizes = Sizes(flags.rounds, flags.rates, flags.steps, flags.trials)
             run_sweep(flags.case, sizes, out)
-        elif flags.what == "stream":
-            os.environ["JAX_PLATFORMS"] = "cpu"
+        elif flags.what in ("all", "stream", "scale"):
             _check_place(out)
-            text = streams.report(flags)
+            text = _text(flags)
             with named_disk_errors(out.parent):
                 write_bytes(out, text.encode())
         else:

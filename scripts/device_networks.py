@@ -60,15 +60,17 @@ def calibration_cases(is_cpu: bool) -> list[Case]:
     if not is_cpu:
         return list(cases(is_small=False).values())
     sizes = ((8, 32), (8, 128), (28, 128), (28, 512))
-    return [
-        Case(
-            f"MLP {side * side}-{hidden}-10, batch 32",
-            functools.partial(_images, side, f"mlp(widths=({hidden},))"),
-            32,
-            50,
-        )
-        for side, hidden in sizes
-    ]
+    return [mlp_case(side, hidden) for side, hidden in sizes]
+
+
+def mlp_case(side: int, hidden: int) -> Case:
+    """Returns an MLP with one hidden layer on square images."""
+    return Case(
+        f"MLP {side * side}-{hidden}-10, batch 32",
+        functools.partial(_images, side, f"mlp(widths=({hidden},))"),
+        32,
+        50,
+    )
 
 
 def program_of(case: Case, num_steps: int = 100_000) -> Program:

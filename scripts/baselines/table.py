@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,15 @@ class Timing(NamedTuple):
     first_s: float
     run_s: np.ndarray  # f64[rounds]
     loss: float  # of the last round
+
+
+def about_machine(num_cores: int, packages: Sequence[str] = _PACKAGES) -> str:
+    """Returns the lines on the machine and the versions of a page."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    return (
+        f"- Machine: {num_cores} cores ({platform.machine()}).\n"
+        f"- Python {platform.python_version()}, {', '.join(versions)}."
+    )
 
 
 def header(flags: str, num_rounds: int, inputs: list[str], what: str = "single") -> str:
