@@ -9,7 +9,8 @@ CNN and a Transformer. It prints their memory and their share of the measured pe
 matrix products, and says which rule to set as `_WIDTHS` in
 gradjax/trials/lane_width.py. The page is printed and written to
 runs/results/device-<name>.md; --write writes the committed page of docs/results. On a
-CPU the networks and the widths are small.
+CPU the networks and the widths are small. `python -m scripts.calibrate` keeps a rule
+for your own sweeps.
 """
 
 import importlib.metadata

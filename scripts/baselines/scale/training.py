@@ -31,7 +31,8 @@ def make(
     case = device_networks.mlp_case(8, task.hidden)
     program = device_networks.program_of(case, task.num_steps)
     if has_devices:  # `lanes.lanes` takes one device for all cores of a CPU
-        own = tuple(jax.devices()[:num_cores])
+        own = tuple(jax.devices())
+        assert len(own) == num_cores, "XLA_FLAGS were read too late"
         made = lanes._lanes(program, task.width, own, False)
     else:
         made = lanes.lanes(program, task.width, num_cores)
