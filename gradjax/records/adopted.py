@@ -15,7 +15,7 @@ from gradjax.errors import Refusal
 from gradjax.files import npz_bytes, sync_folder
 from gradjax.records import archive, faults, journal
 from gradjax.records.durable import PARTIAL, disk_errors, write_all, write_file
-from gradjax.records.inspection import JOURNAL
+from gradjax.records.inspection import JOURNAL, environments
 
 
 class File(NamedTuple):
@@ -83,8 +83,13 @@ def commit(store: Any, files: list[File], mark: Mapping[str, Any]) -> bool:
         discard(store, files)
         _check_same(store, files)
         return False
+    count = len(environments(store.events))
+    changes = {"environment": count} if count else {}  # see `store.commit`
     for one in files:
-        line, path = {**one.record, **mark}, store.folder / one.record["file"]
+        line, path = (
+            {**one.record, **changes, **mark},
+            store.folder / one.record["file"],
+        )
         with disk_errors(path):
             if one.content is not None:
                 write_file(path, one.content, "commit")

@@ -53,7 +53,9 @@ def frames(found: str | Path | Trials | Result | Tuned) -> Frames:
       when the kept parameters were reached), `num_gradients`, `<split>_<metric>` of the
       kept parameters (NaN where it was not measured, as `train_` in a sweep),
       `environment` (0: that of the plan; k: the k-th environment that was accepted
-      later). A lesson has no trials.
+      later). Where `--accept_mixed_bits` let workers with other versions or devices
+      train, `worker_environment` is 0 for a trial of a worker as the plan says, and k
+      for one of the k-th other environment that the journal lists. A lesson has no trials.
       `curves`: the stored points of every curve; a point of a training curve is the
       mean over the steps since the previous point.
 

@@ -30,7 +30,10 @@ def rows(store: Any) -> dict[str, Row]:
             f"{store.folder}: the journal has lost the list of the trials of {label},"
             " which are left out; the same command restores it"
         )
+    has_others = any("worker" in one for one in stored.events(store))
     for row in found.values():
+        if not has_others:  # all workers were as the plan says
+            row.pop("worker_environment", None)
         row["status"] = _status(row, ended)
         if row["status"] not in ("finished", "stopped early"):
             measured = [name for name in row if name.startswith(_MEASURED)]
@@ -161,6 +164,7 @@ def _end(arrays: dict[str, np.ndarray], k: int, record: Row) -> Row:
         "num_gradients": int(arrays["num_gradients"][k]),
         "is_set_aside": bool(arrays["is_set_aside"][k]),
         "environment": record.get("environment", 0),
+        "worker_environment": record.get("worker", 0),
     }
     end = row["diverged_step"] or row["early_step"]
     return row | ({"steps": end} if end else {})

@@ -22,6 +22,7 @@ from gradjax.sweeps.batch import Counts, Task
 from gradjax.sweeps.remote import Answer
 
 _TRIES = 3
+_REASON = 300  # characters of the line that says why there is no answer
 _WAIT_S = 0.5  # for an answer, before signals and times are looked at again
 _PROBE_S = 300.0  # in which the worker of a machine must say how it is
 _MANY, _RECENT = 3, 101  # ended batches that tell how long one takes; those counted
@@ -66,12 +67,13 @@ def run(store: Any, executor: Executor, tasks: list[Task], hooks: Hooks) -> None
             batches are trained again from their start.
     """
     state = _State(deque(range(len(tasks))), {}, Counter(), Counter(), set(), {}, set())
+    has_waited = False
     try:
         while len(state.done) < len(tasks):
             number = hooks.stop_requested()
             if number is not None:
                 raise Interrupted(number, f"{len(state.done)} of {len(tasks)} batches")
-            _fill(executor, tasks, state, hooks)
+            has_waited = _fill(executor, tasks, state, hooks, has_waited)
             for handle in executor.wait(list(state.running), _WAIT_S):
                 if handle in state.running:
                     _take(store, executor, tasks, state, hooks, handle)
@@ -103,7 +105,10 @@ def probe(executor: Executor, say: Callable[[str], None]) -> None:
             if answer.environment is not None:
                 say(f"{answer.where} has another environment; its rows are marked")
     if left:
-        raise Refusal(f"{len(left)} workers did not answer in {_PROBE_S:g} s")
+        raise Refusal(
+            f"{len(left)} of {len(asked)} workers did not answer in {_PROBE_S:g} s; are"
+            " they busy with other tasks?"
+        )
 
 
 def mark_of(store: Any, environment: dict[str, Any] | None) -> dict[str, int]:
@@ -128,14 +133,24 @@ def left_of(store: Any, prefixes: Iterable[str]) -> list[str]:
     return [one for one in prefixes if one not in begun]
 
 
-def _fill(executor: Executor, tasks: list[Task], state: _State, hooks: Hooks) -> None:
-    """Gives tasks to free workers."""
-    free = executor.slots() - len(state.running)
+def _fill(
+    executor: Executor, tasks: list[Task], state: _State, hooks: Hooks, has_said: bool
+) -> bool:
+    """Gives tasks to free workers; returns whether there is none, which it says once.
+
+    All machines of a cluster may be lost, and others may join it later.
+    """
+    slots = executor.slots()
+    free = slots - len(state.running)
+    if not (slots or state.running):
+        if not has_said:
+            hooks.say("no worker is left: waiting until one joins")
+        return True
     while free > 0 and state.waiting:
         _submit(executor, tasks, state, hooks, state.waiting.popleft())
         free -= 1
     if free <= 0 or state.waiting:
-        return
+        return False
     now = hooks.clock()
     for place, begun in sorted(state.running.values(), key=lambda one: one[1])[:free]:
         usual = _usual(tasks[place], state)
@@ -147,6 +162,7 @@ def _fill(executor: Executor, tasks: list[Task], state: _State, hooks: Hooks) ->
                 f" {usual:,.0f}: a second worker begins it, too"
             )
             _submit(executor, tasks, state, hooks, place)
+    return False
 
 
 def _submit(
@@ -171,7 +187,8 @@ def _take(
     try:
         answer = remote.load(executor.result(handle))
     except WorkerLost as lost:
-        _missed(store, tasks, state, hooks, place, str(lost))
+        reason = " ".join(str(lost).split())[:_REASON]
+        _missed(store, tasks, state, hooks, place, reason)
         return
     _check(answer)
     if adopted.commit(store, answer.files, mark_of(store, answer.environment)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradjax import executors
 from gradjax.errors import Refusal
-from gradjax.executors import Asked, Executor
+from gradjax.executors import Asked, Executor, ray_address
 from gradjax.records import lock
 from gradjax.records.adopted import File
 from gradjax.sweeps import batch, dispatch, remote
@@ -43,6 +43,8 @@ def check(asked: Sweep) -> None:
         return
     if asked.ray_address is not None and asked.executor != "ray":
         raise Refusal(f"--ray_address={asked.ray_address}: give --executor=ray, too")
+    if asked.executor == "ray":
+        ray_address.check(asked.ray_address or Asked().address)
     if asked.halving is not None:
         raise Refusal(
             f"--halving={asked.halving} compares all trials of a program at each rung:"
