@@ -28,6 +28,9 @@ _FETCH_S = 300.0  # in which an answer must arrive that a worker has given
 # OMP_NUM_THREADS.
 _DECIDING = ("XLA_FLAGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PLACES = ("TFDS_DATA_DIR",)  # variables for a worker that has none of its own
+# Lines of Ray that match are not printed. It is read by the import. Of a lost node Ray
+# prints forty lines of its log, where `WorkerLost` says what happened.
+_QUIET = "RAY_DEDUP_LOGS_SKIP_REGEX"
 _HEARD = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
@@ -106,6 +109,8 @@ def start(function: Function, work: bytes, asked: Asked) -> Executor:
 def _connected(address: str) -> tuple[Any, bool]:
     """Returns the module `ray`, connected, and whether this function connected it."""
     with _own_signals():
+        quiet = {_QUIET: ".*"} if _QUIET not in os.environ else {}
+        os.environ.update(quiet)
         try:
             import ray
         except ImportError as error:
@@ -113,6 +118,9 @@ def _connected(address: str) -> tuple[Any, bool]:
                 "--executor=ray needs Ray, which is not installed: pip install"
                 " 'gradjax[ray]'"
             ) from error
+        finally:
+            for name in quiet:
+                del os.environ[name]
         if ray.is_initialized():
             return ray, False
         ray_address.check(address)

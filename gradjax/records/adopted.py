@@ -86,10 +86,8 @@ def commit(store: Any, files: list[File], mark: Mapping[str, Any]) -> bool:
     count = len(environments(store.events))
     changes = {"environment": count} if count else {}  # see `store.commit`
     for one in files:
-        line, path = (
-            {**one.record, **changes, **mark},
-            store.folder / one.record["file"],
-        )
+        line = {**one.record, **changes, **mark}
+        path = store.folder / line["file"]
         with disk_errors(path):
             if one.content is not None:
                 write_file(path, one.content, "commit")

@@ -55,7 +55,8 @@ def frames(found: str | Path | Trials | Result | Tuned) -> Frames:
       `environment` (0: that of the plan; k: the k-th environment that was accepted
       later). Where `--accept_mixed_bits` let workers with other versions or devices
       train, `worker_environment` is 0 for a trial of a worker as the plan says, and k
-      for one of the k-th other environment that the journal lists. A lesson has no trials.
+      for one of the k-th other environment that the journal lists. A lesson has no
+      trials.
       `curves`: the stored points of every curve; a point of a training curve is the
       mean over the steps since the previous point.
 

@@ -49,7 +49,7 @@ __all__ = [
     "verify",
 ]
 _FILE = ("kind", "check", "name", "file", "sha256", "bytes", "digest")
-_OURS = {*_FILE, "keeps", "environment"}
+_OURS = {*_FILE, "keeps", "environment", "worker"}
 
 
 def committed_segments(store: Store) -> dict[str, dict[str, Any]]:
@@ -105,7 +105,7 @@ def commit_copy(
     Raises:
         Refusal: see `commit`.
     """
-    mark = {key: of[key] for key in ("environment",) if key in of}
+    mark = {key: of[key] for key in ("environment", "worker") if key in of}
     _commit(store, "segment", name, arrays, metadata, mark)
 
 

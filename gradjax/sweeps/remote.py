@@ -181,7 +181,7 @@ def _made(work: bytes) -> tuple[Made, dict[str, Any] | None]:
         made = of.make()
     wrong = plan.differences({"data": of.data}, {"data": made.data})
     if wrong:
-        raise Refusal(f"it has other data than this machine: {', '.join(wrong)} differ")
+        raise Refusal(f"it has other data than this machine ({', '.join(wrong)})")
     return made, found if differences(of.environment, found) else None
 
 

@@ -1,0 +1,83 @@
+"""Sweeps of the digits as commands in processes of their own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RATES = "[0.01, 0.02, 0.03, 0.05, 0.1, 0.2]"
+
+
+def sweep(steps):
+    """The flags of a sweep of six batches of one trial."""
+    return (
+        "--dataset=digits",
+        "--model=mlp",
+        "--optimizer=sgd",
+        f"--sweep=learning_rate={RATES}",
+        f"--steps={steps}",
+        "--fresh_seeds=0",
+        "--lane_width=1",
+        "--num_threads=1",
+        "--noplot",
+    )
+
+
+class Command:
+    """`python -m experiments.mnist`, which writes what it says into a file."""
+
+    def __init__(self, folder, *flags, **variables):
+        self.folder, self.log = folder, folder.with_suffix(".log")
+        command = [sys.executable, "-m", "experiments.mnist", *flags]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [*command, f"--workdir={folder}"],
+                cwd=folder.parent,
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self):
+        return self.log.read_text(errors="replace")
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def wait(self, seconds):
+        """The exit code; the process is killed after a time."""
+        try:
+            return self.process.wait(seconds)
+        finally:
+            self.kill()
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def segments(self):
+        return journal_names(self.folder, "segment")
+
+
+def journal_names(folder, kind):
+    """The names of the committed files of a kind, as often as the journal has them."""
+    path = folder / "journal.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # the last one may be half written
+            record = json.loads(line)
+            found += [record["name"]] if record.get("kind") == kind else []
+    return found
+
+
+def ordered(curves):
+    """Curves in an order that does not depend on how many segments hold them."""
+    by = ["trial", "name", "step"]
+    return curves.sort_values(by, kind="stable").reset_index(drop=True)
