@@ -70,6 +70,14 @@ def start(function: Function, work: bytes, asked: Asked) -> Executor:
         room = {one["NodeID"]: _room(one["Resources"], needs) for one in alive}
         return {node: count for node, count in room.items() if count}
 
+    if not places():
+        _disconnect(ray, is_own)
+        wanted = " and ".join(f"{count:g} {name}" for name, count in needs.items())
+        raise Refusal(
+            f"--executor=ray: no node of the cluster has {wanted}, which a task takes:"
+            " a CPU for each thread of an operation (--num_threads)"
+        )
+
     def slots() -> int:
         count = sum(places().values())
         return min(count, asked.num_workers or count)
@@ -102,7 +110,7 @@ def start(function: Function, work: bytes, asked: Asked) -> Executor:
         wait=wait,
         result=functools.partial(_result, ray),
         cancel=cancel,
-        close=ray.shutdown if is_own else given.clear,
+        close=functools.partial(_disconnect, ray, is_own),
     )
 
 
@@ -152,6 +160,12 @@ def _own_signals() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+
+
+def _disconnect(ray: Any, is_own: bool) -> None:
+    """Ends the connection, unless the user's code made it."""
+    if is_own:
+        ray.shutdown()
 
 
 def _room(resources: dict[str, float], needs: dict[str, float]) -> int:

@@ -63,10 +63,10 @@ def executed(
     threads = _threads(asked, known, programs, may_restart)
     num_devices = _num_used(asked, num_devices, threads, programs)
     started = _start_backend(threads, num_devices, may_restart)
-    # A record of small programs keeps its number, with which the bits are the same.
-    is_kept = threads == known.get("num_threads") and all(
-        map(devices.is_small, programs)
-    )
+    # Small programs have the same bits with every number. So their record keeps its
+    # own, and workers take the one that was chosen for them.
+    is_free = threads == known.get("num_threads") or asked.executor != INLINE
+    is_kept = is_free and all(map(devices.is_small, programs))
     threads = threads if is_kept else started
     num_trials = max(len(own) for _, own in groups)
     num_calls = asked.num_workers or num_devices  # that compute at the same time
