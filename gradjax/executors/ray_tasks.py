@@ -37,8 +37,8 @@ _HEARD = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 def start(function: Function, work: bytes, asked: Asked) -> Executor:
     """Connects to a Ray cluster, or uses the connection that this process has.
 
-    A task takes as many CPUs as an operation has threads, and a GPU where JAX of this
-    process computes on one.
+    A task takes as many CPUs as an operation has threads, and an accelerator where JAX
+    of this process computes on one.
 
     Args:
       function: as `protocol.Executor` describes it.
@@ -53,22 +53,24 @@ def start(function: Function, work: bytes, asked: Asked) -> Executor:
     ray, is_own = _connected(asked.address)
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    needs = {"CPU": float(asked.threads or 1)}
-    needs |= {"GPU": 1.0} if jax.default_backend() == "gpu" else {}
+    needs = needs_of(asked, jax.default_backend())
     options = {
         "num_cpus": needs["CPU"],
         "num_gpus": needs.get("GPU", 0),
+        "resources": {name: needs[name] for name in ("TPU",) if name in needs},
         "max_retries": 0,
     }
-    remote = ray.remote(_function())
+    # JAX keeps the accelerator with which a process has begun, and Ray may give the
+    # next task another one. So a process with an accelerator runs one task.
+    remote = ray.remote(max_calls=0 if len(needs) == 1 else 1)(_function())
     given = [ray.put(work)]  # in a list, so that a worker fetches it once
     here = (_paths(), _variables(), str(Path.cwd()), pickle.dumps(function))
 
     def places() -> dict[str, int]:
         """Returns node -> the tasks for which it has room when nothing runs."""
         alive = [one for one in ray.nodes() if one["Alive"]]
-        room = {one["NodeID"]: _room(one["Resources"], needs) for one in alive}
-        return {node: count for node, count in room.items() if count}
+        found = {one["NodeID"]: room(one["Resources"], needs) for one in alive}
+        return {node: count for node, count in found.items() if count}
 
     if not places():
         _disconnect(ray, is_own)
@@ -168,7 +170,19 @@ def _disconnect(ray: Any, is_own: bool) -> None:
         ray.shutdown()
 
 
-def _room(resources: dict[str, float], needs: dict[str, float]) -> int:
+def needs_of(asked: Asked, backend: str) -> dict[str, float]:
+    """Returns what a task takes of a node: resource -> count.
+
+    Args:
+      asked: has the number of threads of an operation.
+      backend: that JAX has here: "cpu", "gpu" or "tpu".
+    """
+    accelerator = {"gpu": "GPU", "tpu": "TPU"}.get(backend)
+    more = {accelerator: 1.0} if accelerator else {}
+    return {"CPU": float(asked.threads or 1)} | more
+
+
+def room(resources: dict[str, float], needs: dict[str, float]) -> int:
     """Returns the number of tasks that a node can run at the same time."""
     return int(min(resources.get(name, 0) // need for name, need in needs.items()))
 
