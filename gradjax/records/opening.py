@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, sync_folder
-from gradjax.records import archive, extension, faults, inspection, journal, lock
+from gradjax.records import (
+    archive,
+    committed,
+    extension,
+    faults,
+    inspection,
+    journal,
+    lock,
+)
 from gradjax.records.durable import open_to_append
 from gradjax.records.folder import checked_path
 from gradjax.records.inspection import JOURNAL
@@ -33,6 +41,7 @@ class Store(NamedTuple):
     say: Callable[[str], None]
     lock: lock.Lock | None  # None: open to read
     journal: Any  # the file, open to append; None: open to read
+    cohorts: dict[str, list[str]]  # cohort -> its segments, see `records.committed`
 
 
 def create_or_open(
@@ -87,7 +96,8 @@ def open_to_read(folder: Path, *, say: Callable[[str], None]) -> Store:
     for line in found.problems:
         say(line)
     plan = extension.extended(plan, found.events)
-    return Store(path, plan, *found[:4], say, None, None)
+    cohorts = committed.by_cohort(found.files)
+    return Store(path, plan, *found[:4], say, None, None, cohorts)
 
 
 def kind_of(folder: Path) -> str:
@@ -154,7 +164,8 @@ def _open_locked(
             write_plan(path, plan)
         if not found.has_plan:
             journal.append(file, line_of(plan), "plan")
-        store = Store(path, now, *found[:4], say, held, file)
+        cohorts = committed.by_cohort(found.files)
+        store = Store(path, now, *found[:4], say, held, file, cohorts)
         if is_new:
             _accept(store, wanted["environment"])
     except BaseException:

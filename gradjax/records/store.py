@@ -23,7 +23,13 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.expressions import unknown
 from gradjax.files import npz_bytes, read_npz
-from gradjax.records import archive, faults, journal
+from gradjax.records import archive, committed, faults, journal
+from gradjax.records.committed import (
+    committed_params,
+    committed_segments,
+    committed_states,
+    is_committed,
+)
 from gradjax.records.durable import disk_errors, write_file
 from gradjax.records.inspection import JOURNAL, environments, status, verify
 from gradjax.records.opening import Store, close, create_or_open, open_to_read, remove
@@ -41,6 +47,7 @@ __all__ = [
     "committed_states",
     "create_or_open",
     "events",
+    "is_committed",
     "latest_snapshot",
     "open_to_read",
     "read",
@@ -50,16 +57,6 @@ __all__ = [
 ]
 _FILE = ("kind", "check", "name", "file", "sha256", "bytes", "digest")
 _OURS = {*_FILE, "keeps", "environment", "worker"}
-
-
-def committed_segments(store: Store) -> dict[str, dict[str, Any]]:
-    """Returns the committed segments: name -> the fields of its line in the journal.
-
-    The fields are file, sha256, bytes, digest and the metadata given to `commit`. If
-    `environment` is present, it is the number of changes of the environment that were
-    accepted before the segment was committed.
-    """
-    return _of_kind(store, "segment")
 
 
 def events(store: Store) -> list[dict[str, Any]]:
@@ -129,16 +126,6 @@ def commit_states(
         Refusal: see `commit`.
     """
     _commit(store, kind, name, arrays, metadata)
-
-
-def committed_states(store: Store, kind: str = "states") -> dict[str, dict[str, Any]]:
-    """Returns the committed states of a kind, by name."""
-    return _of_kind(store, kind)
-
-
-def committed_params(store: Store) -> dict[str, dict[str, Any]]:
-    """Returns the committed files of parameters, by name."""
-    return _of_kind(store, "params")
 
 
 def read(store: Store, name: str) -> dict[str, np.ndarray]:
@@ -224,16 +211,7 @@ def _commit(
         )
     more = {"digest": digest, **more}
     mark = _mark(store) if mark is None else mark
-    store.files[name] = _keep(store, "commit", kind, name, values, mark | more)
-    store.lost.pop(name, None)
-
-
-def _of_kind(store: Store, kind: str) -> dict[str, dict[str, Any]]:
-    return {
-        name: {key: value for key, value in record.items() if key != "kind"}
-        for name, record in store.files.items()
-        if record["kind"] == kind
-    }
+    committed.add(store, _keep(store, "commit", kind, name, values, mark | more))
 
 
 def _check(

@@ -41,7 +41,7 @@ def advance(
     """
     lanes.ready()  # first, because a kill while it compiles must not be counted
     deaths = _deaths(store)
-    if name not in stored.committed_segments(store):
+    if not stored.is_committed(store, "segment", name):
         stored.append(store, {"begun": name})
     faults.reach("segment:begun")
     is_alone = len(active.own.seed) == 1  # one trial cannot be separated
@@ -68,8 +68,8 @@ def _deaths(store: Any) -> Counter[str]:
     events = stored.events(store)
     begun = Counter(event["begun"] for event in events if "begun" in event)
     begun.subtract(event["ended"] for event in events if "ended" in event)
-    for name in stored.committed_segments(store):
-        begun.pop(name, None)
+    for name in [one for one in begun if stored.is_committed(store, "segment", one)]:
+        del begun[name]
     return begun
 
 

@@ -93,7 +93,7 @@ def run_cohort(
         rows, name = active.rows, f"{prefix}-{blocks[0]:06d}"
         if k < found.num_known:
             segment_arrays.from_arrays(active.results, blocks, stored.read(store, name))
-            times[1] += stored.committed_segments(store)[name]["run_s"]
+            times[1] += stored.committed_segments(store, prefix)[name]["run_s"]
             active = batches.survivors(active)
         else:
             if k == found.num_known and found.snapshot is not None:
@@ -206,10 +206,11 @@ def can_go_on(store: Any, prefix: str) -> bool:
       store: open to write.
       prefix: the start of the names of the cohort's segments.
     """
-    names = [one for one in stored.committed_segments(store) if one.startswith(prefix)]
+    names = stored.committed_segments(store, prefix)
     if any(one["name"] in names for one in store.snapshots[-1:]):
         return True
-    return prefix in stored.committed_params(store) and _is_last(store, max(names))
+    is_stored = stored.is_committed(store, "params", prefix)
+    return is_stored and _is_last(store, prefix, max(names))
 
 
 def _collect(active: Active) -> Trials:
@@ -226,15 +227,14 @@ def _find_committed(store: Any, prefix: str) -> _Found:
     """
     committed = {
         tuple(record["interval"]): name
-        for name, record in stored.committed_segments(store).items()
-        if name.startswith(f"{prefix}-")
+        for name, record in stored.committed_segments(store, prefix).items()
     }
     block_ranges: list[BlockRange] = []
     while following := [one for one in committed if one[0] == _end(block_ranges)]:
         block_ranges.append(following[0])
     names = [committed[one] for one in block_ranges]
-    is_over = prefix in stored.committed_params(store)  # they are written at its end
-    if is_over and names and _is_last(store, names[-1]):
+    is_over = stored.is_committed(store, "params", prefix)  # written at its end
+    if is_over and names and _is_last(store, prefix, names[-1]):
         return _Found(block_ranges, len(block_ranges), None)
     latest = stored.latest_snapshot(store) if names else None
     if latest is not None and latest[0] in names:
@@ -242,9 +242,9 @@ def _find_committed(store: Any, prefix: str) -> _Found:
     return _Found(block_ranges, 0, None)
 
 
-def _is_last(store: Any, name: str) -> bool:
+def _is_last(store: Any, prefix: str, name: str) -> bool:
     """Returns whether a segment is the last one of its cohort."""
-    record = stored.committed_segments(store)[name]
+    record = stored.committed_segments(store, prefix)[name]
     if record["steps"] == record["num_steps"]:
         return True
     arrays = stored.read(store, name)

@@ -96,9 +96,8 @@ def _end_of(store: Any, name: str) -> int:
     return next(
         (
             record["steps"]
-            for segment, record in stored.committed_segments(store).items()
-            if segment.rpartition("-")[0] == cohort
-            and sum(record["interval"]) == blocks
+            for record in stored.committed_segments(store, cohort).values()
+            if sum(record["interval"]) == blocks
         ),
         0,
     )
@@ -168,7 +167,7 @@ def adopt(
         Refusal: the cohort has the trunk, and all states after it are lost.
     """
     name = f"{prefix}-{0:06d}"
-    there = stored.committed_segments(store).get(name)
+    there = stored.committed_segments(store, prefix).get(name)
     if there is not None:
         is_trained = not there.get("is_copy", False)
         if not is_trained and not execute.can_go_on(store, prefix):

@@ -68,7 +68,7 @@ def adopt(
     if not shared.shorter:
         return
     name = f"{prefix}-{0:06d}"
-    there = stored.committed_segments(store).get(name)
+    there = stored.committed_segments(store, prefix).get(name)
     if there is not None:
         is_trained = not there.get("is_copy", False)
         if is_trained or execute.can_go_on(store, prefix):
@@ -111,9 +111,9 @@ def trunk_of(store: Any, cohort: str, states: dict[str, Any]) -> Trunk | None:
     """Returns the trunk of a cohort with its states; None: segments are damaged."""
     num = stored.committed_states(store)[f"{cohort}-states"]["blocks"]
     end, steps, segments = 0, 0, []
-    for name, line in sorted(stored.committed_segments(store).items()):
+    for name, line in sorted(stored.committed_segments(store, cohort).items()):
         first, count = line["interval"]
-        if name.rpartition("-")[0] == cohort and first == end < num:
+        if first == end < num:
             segments.append((line, stored.read(store, name)))
             end, steps = first + count, line["steps"]
     return Trunk(steps, states, segments) if end == num else None
