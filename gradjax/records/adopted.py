@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gradjax.errors import Refusal
 from gradjax.files import npz_bytes, sync_folder
-from gradjax.records import archive, faults, journal
+from gradjax.records import archive, committed, faults, journal
 from gradjax.records.durable import PARTIAL, disk_errors, write_all, write_file
 from gradjax.records.inspection import JOURNAL, environments
 
@@ -65,6 +65,10 @@ def staged(
 def commit(store: Any, files: list[File], mark: Mapping[str, Any]) -> bool:
     """Commits files of one batch; the first commit of a batch wins.
 
+    All files have their names before the first line is written, and the lines are
+    written together. So a batch of any number of files costs one fsync of each folder
+    and one of the journal.
+
     Args:
       store: open to write.
       files: of the batch, the one that says that it has ended last.
@@ -83,23 +87,29 @@ def commit(store: Any, files: list[File], mark: Mapping[str, Any]) -> bool:
         discard(store, files)
         _check_same(store, files)
         return False
+    folders = [_put(store.folder / one.record["file"], one) for one in files]
+    for folder in dict.fromkeys(folders):
+        with disk_errors(folder):
+            sync_folder(folder)
     count = len(environments(store.events))
     changes = {"environment": count} if count else {}  # see `store.commit`
-    for one in files:
-        line = {**one.record, **changes, **mark}
-        path = store.folder / line["file"]
-        with disk_errors(path):
-            if one.content is not None:
-                write_file(path, one.content, "commit")
-            else:
-                os.replace(path.with_name(str(one.staged)), path)
-                faults.reach("commit:after_rename")
-                sync_folder(path.parent)
-        with disk_errors(store.folder / JOURNAL):
-            journal.append(store.journal, line, "commit")
-        store.files[line["name"]] = line
-        store.lost.pop(line["name"], None)
+    lines = [{**one.record, **changes, **mark} for one in files]
+    with disk_errors(store.folder / JOURNAL):
+        journal.append(store.journal, lines, "commit")
+    for line in lines:
+        committed.add(store, line)
     return True
+
+
+def _put(path: Path, file: File) -> Path:
+    """Gives a file its name; returns the folder, which must be synced."""
+    with disk_errors(path):
+        if file.content is not None:
+            write_file(path, file.content, "commit")
+        else:
+            os.replace(path.with_name(str(file.staged)), path)
+            faults.reach("commit:after_rename")
+    return path.parent
 
 
 def discard(store: Any, files: list[File]) -> None:

@@ -77,14 +77,16 @@ def read(path: Path) -> Journal:
     return Journal(whole, damaged, None, len(content), len(content))
 
 
-def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
-    """Appends a line to the journal and fsyncs it.
+def append(
+    file: io.FileIO, record: dict[str, Any] | list[dict[str, Any]], stage: str
+) -> None:
+    """Appends a line, or several lines, to the journal and fsyncs it.
 
     If this fails, the part of the line that was written is removed again.
 
     Args:
       file: from `durable.open_to_append`.
-      record: the content of the line, as `plain` returns it.
+      record: the content of the line, as `plain` returns it; or those of the lines.
       stage: the first part of the names of the fault points in `records.faults`, such
         as "commit".
 
@@ -93,7 +95,7 @@ def append(file: io.FileIO, record: dict[str, Any], stage: str) -> None:
         OSError: the line cannot be written, for example because the disk is full.
     """
     faults.reach(f"{stage}:before_journal")
-    line = encode(record)
+    line = b"".join(map(encode, record if isinstance(record, list) else [record]))
     end = file.seek(0, os.SEEK_END)
     if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
         raise Refusal(f"{file.name}: its last line is torn; open it again to cut it")
