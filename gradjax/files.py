@@ -6,6 +6,7 @@ the new one, never a part of either.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -133,20 +134,34 @@ def cache_folder() -> Path:
     return base / "gradjax"
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    content = archive.read(member)  # verifies the member's CRC
+@functools.lru_cache(maxsize=1_024)
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Reads the header of an array: (shape, is_fortran, dtype).
+
+    NumPy parses it as an expression of Python, which takes longer than all the rest of
+    a small array. The files of a sweep have the same few headers.
+
+    Raises:
+        ValueError: it is incomplete, or of another version.
+    """
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
         raise ValueError(f"array format {version}, expected (1, 0)")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_1_0(file)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    content = archive.read(member)  # verifies the member's CRC
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, is_fortran, dtype = _header(content[:start])
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds pickled objects")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    actual = len(content) - file.tell()
+    actual = len(content) - start
     if expected != actual:
         raise ValueError(f"{member.filename}: {actual} bytes, expected {expected}")
-    values = np.frombuffer(content, dtype, offset=file.tell())
+    values = np.frombuffer(content, dtype, offset=start)
     return values.reshape(shape, order="F" if is_fortran else "C")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gradjax.records import extension
 from gradjax.records import store as stored
 from gradjax.training.leaf_names import path_name
 from gradjax.types import Trials
@@ -75,7 +76,7 @@ def leaves_of(store: Any, trial: str) -> tuple[Leaves, Leaves] | None:
 
 def _arrays_of(store: Any, trial: str) -> Leaves | None:
     """Reads the stored leaves of a trial in their types; None if there are none."""
-    for name in stored.committed_params(store):
+    for name in _likely_first(store, trial):
         arrays = stored.read(store, name)
         rows = np.flatnonzero(arrays["trial"] == trial)
         if rows.size:
@@ -83,6 +84,29 @@ def _arrays_of(store: Any, trial: str) -> Leaves | None:
             kinds = _under(_TYPE, one)
             return one | {path: one[path].astype(kinds[path]) for path in kinds}
     return None
+
+
+def _likely_first(store: Any, trial: str) -> list[str]:
+    """Returns the names of the files that can hold the parameters of a trial.
+
+    The first one is the most likely. The files of a round and a group hold its trials
+    in order, so the place of the trial in its group says about which file it is. If the
+    journal does not list the trial, these are all files.
+    """
+    names = list(stored.committed_params(store))
+    for event in stored.events(store):
+        if "round" not in event or trial not in event["ids"]:
+            continue
+        group = event["trials"][event["ids"].index(trial)]["group"]
+        pairs = zip(event["ids"], event["trials"], strict=True)
+        of = [id for id, one in pairs if one["group"] == group]
+        start = f"{extension.label(event)}-{group}-"
+        own = [name for name in names if name.startswith(start)]
+        own = sorted(own, key=lambda name: (len(name), name))  # -9999 before -10000
+        at = of.index(trial) * len(own) // len(of)
+        order = sorted(range(len(own)), key=lambda k: abs(k - at))
+        return [own[k] for k in order]
+    return names
 
 
 def _under(start: str, arrays: Leaves) -> Leaves:
