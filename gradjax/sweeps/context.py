@@ -1,5 +1,6 @@
 """The arguments of a sweep, which are the same in all of its rounds."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ class Context(NamedTuple):
     first_fresh_seed: int = FRESH_SEED
     shared: sharing.Shared = sharing.Shared()
     executor: StartExecutor | None = None  # None: this process trains
+    clock: Callable[[], float] = time.monotonic  # of the executor, in seconds
 
 
 def num_fresh_seeds(context: Context) -> int:

@@ -6,6 +6,7 @@ three tries it is set aside, and the others go on. Where no batch is waiting, on
 takes much longer than the others gets a second worker.
 """
 
+import itertools
 import statistics
 import time
 from collections import Counter, deque
@@ -44,11 +45,13 @@ class _State(NamedTuple):
     """The batches of a round, which `run` changes."""
 
     waiting: deque[int]  # places of tasks that no worker has
-    running: dict[Any, tuple[int, float]]  # handle -> (place of its task, begun)
+    running: dict[Any, tuple[int, float]]  # handle -> (place of its task, begun), in
+    # the order in which they began, so that a look at the oldest ones is short
     copies: Counter[int]  # workers that have a task now
     tries: Counter[int]  # of which no answer came
     done: set[int]
     took: dict[str, deque[float]]  # of a group -> seconds of its last batches
+    usual: dict[str, float]  # of a group -> the median of these, if there are enough
     doubled: set[int]  # tasks that a second worker has got
 
 
@@ -66,7 +69,8 @@ def run(store: Any, executor: Executor, tasks: list[Task], hooks: Hooks) -> None
         Interrupted: a signal asked for a stop. What is committed stays; the running
             batches are trained again from their start.
     """
-    state = _State(deque(range(len(tasks))), {}, Counter(), Counter(), set(), {}, set())
+    waiting = deque(range(len(tasks)))
+    state = _State(waiting, {}, Counter(), Counter(), set(), {}, {}, set())
     has_waited = False
     try:
         while len(state.done) < len(tasks):
@@ -128,9 +132,7 @@ def mark_of(store: Any, environment: dict[str, Any] | None) -> dict[str, int]:
 
 def left_of(store: Any, prefixes: Iterable[str]) -> list[str]:
     """Returns the batches of which nothing is committed, in order."""
-    segments = stored.committed_segments(store)
-    begun = {name.rpartition("-")[0] for name in segments}
-    return [one for one in prefixes if one not in begun]
+    return [one for one in prefixes if not stored.committed_segments(store, one)]
 
 
 def _fill(
@@ -152,8 +154,11 @@ def _fill(
     if free <= 0 or state.waiting:
         return False
     now = hooks.clock()
-    for place, begun in sorted(state.running.values(), key=lambda one: one[1])[:free]:
-        usual = _usual(tasks[place], state)
+    least = max(_SLOW * min(state.usual.values(), default=0.0), _SLOW_S)
+    for _, (place, begun) in _begun_before(now - least, state):
+        if free <= 0:
+            return False
+        usual = state.usual.get(_group(tasks[place]))
         is_slow = usual is not None and now - begun > max(_SLOW * usual, _SLOW_S)
         if is_slow and place not in state.doubled:
             state.doubled.add(place)
@@ -162,6 +167,7 @@ def _fill(
                 f" {usual:,.0f}: a second worker begins it, too"
             )
             _submit(executor, tasks, state, hooks, place)
+            free -= 1
     return False
 
 
@@ -193,10 +199,13 @@ def _take(
     _check(answer)
     if adopted.commit(store, answer.files, mark_of(store, answer.environment)):
         state.done.add(place)
-        own = state.took.setdefault(_group(tasks[place]), deque(maxlen=_RECENT))
+        group = _group(tasks[place])
+        own = state.took.setdefault(group, deque(maxlen=_RECENT))
         own.append(hooks.clock() - begun)
+        if len(own) >= _MANY:
+            state.usual[group] = statistics.median(own)
         hooks.finished(answer.counts)
-    if place not in state.done:
+    if place not in state.done or not state.copies[place]:
         return
     for other in [one for one, of in state.running.items() if of[0] == place]:
         executor.cancel(other)
@@ -233,8 +242,8 @@ def _give_up(
 ) -> None:
     """Ends tasks that take so long that their workers must be lost or stuck."""
     now = hooks.clock()
-    for handle, (place, begun) in list(state.running.items()):
-        usual = _usual(tasks[place], state)
+    for handle, (place, begun) in _begun_before(now - _LATE_S, state):
+        usual = state.usual.get(_group(tasks[place]))
         if usual is None or now - begun < max(_LATE * usual, _LATE_S):
             continue
         executor.cancel(handle)
@@ -244,10 +253,10 @@ def _give_up(
         _missed(store, tasks, state, hooks, place, reason)
 
 
-def _usual(task: Task, state: _State) -> float | None:
-    """Returns the median time of the batches of a group; None if few have ended."""
-    own = state.took.get(_group(task), ())
-    return statistics.median(own) if len(own) >= _MANY else None
+def _begun_before(moment: float, state: _State) -> list[tuple[Any, tuple[int, float]]]:
+    """Returns the items of `running` that began at a moment or earlier."""
+    items = state.running.items()
+    return list(itertools.takewhile(lambda one: one[1][1] <= moment, items))
 
 
 def _group(task: Task) -> str:

@@ -133,6 +133,7 @@ def _dispatch(
         finished=ended,
         say=context.store.say,
         stop_requested=context.stop_requested,
+        clock=context.clock,
     )
     workers.train(context.store, context.executor, tasks, context.lanes, hooks)
 

@@ -95,23 +95,25 @@ def dump(work: Work) -> bytes:
     Raises:
         Refusal: it holds something that cannot be sent, such as an open file.
     """
-    return _dumped(work)
+    import cloudpickle
+
+    return _dumped(work, cloudpickle.dumps)
 
 
 def dump_task(task: Task | None) -> bytes:
     """Returns a task as bytes; None asks a worker only whether it is as it should be.
 
+    A task holds names and numbers alone, for which `pickle` takes a third of the time.
+
     Raises:
         Refusal: see `dump`.
     """
-    return _dumped(task)
+    return _dumped(task, pickle.dumps)
 
 
-def _dumped(value: Any) -> bytes:
-    import cloudpickle
-
+def _dumped(value: Any, dumps: Callable[[Any], bytes]) -> bytes:
     try:
-        return cloudpickle.dumps(value)
+        return dumps(value)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise Refusal(
