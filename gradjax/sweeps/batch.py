@@ -15,7 +15,7 @@ from gradjax.records import adopted
 from gradjax.records import kept as kept_snapshots
 from gradjax.records import params as params_of
 from gradjax.records.adopted import File
-from gradjax.sweeps import execute, keeping
+from gradjax.sweeps import execute, keeping, segments
 from gradjax.sweeps.points import Trial
 from gradjax.trials import batches, collect
 from gradjax.trials.batches import Active
@@ -100,8 +100,8 @@ def train(lanes: Lanes, task: Task, folder: Path | None) -> tuple[list[File], Co
             if not len(active.rows):
                 break
     run_s, results = time.perf_counter() - started, active.results
-    at_end = execute.Segment(rows, (0, end), run_s, task.round_hash)
-    segment = execute.segment_file(ids, results, at_end)  # before `collect` changes it
+    at_end = segments.Segment(rows, (0, end), run_s, task.round_hash)
+    segment = segments.segment_file(ids, results, at_end)  # before `collect` changes it
     found = collect.collect(results, active.own, (0.0, 0.0))
     target = plan.problem.target
     is_kept = keeping.keeper(task.keep)(target, task.trials, found)
@@ -118,8 +118,8 @@ def set_aside(lanes: Lanes, task: Task) -> list[File]:
     numbers = [one.numbers for one in task.trials]
     active = batches.start(lanes, numbers, [one.seed for one in task.trials], every)
     active.results.is_set_aside[:] = True
-    at_end = execute.Segment(active.rows, (0, 1), 0.0, task.round_hash)
-    arrays, about = execute.segment_file(ids, active.results, at_end)
+    at_end = segments.Segment(active.rows, (0, 1), 0.0, task.round_hash)
+    arrays, about = segments.segment_file(ids, active.results, at_end)
     none = params_of.arrays_of(ids, None, np.zeros(len(ids), bool))
     name = f"{task.prefix}-{0:06d}"
     return [

@@ -79,8 +79,8 @@ def run(store: Any, executor: Executor, tasks: list[Task], hooks: Hooks) -> None
                 raise Interrupted(number, f"{len(state.done)} of {len(tasks)} batches")
             has_waited = _fill(executor, tasks, state, hooks, has_waited)
             for handle in executor.wait(list(state.running), _WAIT_S):
-                if handle in state.running:
-                    _take(store, executor, tasks, state, hooks, handle)
+                _take(store, executor, tasks, state, hooks, handle)
+            _cancel_doubles(executor, state)
             _give_up(store, executor, tasks, state, hooks)
     finally:
         for handle in state.running:
@@ -205,12 +205,16 @@ def _take(
         if len(own) >= _MANY:
             state.usual[group] = statistics.median(own)
         hooks.finished(answer.counts)
-    if place not in state.done or not state.copies[place]:
+
+
+def _cancel_doubles(executor: Executor, state: _State) -> None:
+    """Ends the tasks of batches that are done; the answers so far were compared."""
+    if not state.doubled & state.done:
         return
-    for other in [one for one, of in state.running.items() if of[0] == place]:
+    for other in [one for one, of in state.running.items() if of[0] in state.done]:
         executor.cancel(other)
-        del state.running[other]
-        state.copies[place] -= 1
+        state.copies[state.running.pop(other)[0]] -= 1
+    state.doubled.difference_update(state.done)
 
 
 def _missed(

@@ -14,7 +14,7 @@ from gradjax.errors import Refusal
 from gradjax.files import read_npz
 from gradjax.records import inspection, opening
 from gradjax.records import store as stored
-from gradjax.sweeps import execute, points
+from gradjax.sweeps import execute, points, segments
 from gradjax.sweeps.points import Trial
 from gradjax.training.blocks import num_blocks
 from gradjax.training.traces import window_ends
@@ -110,13 +110,13 @@ def states_of(store: Any, ids: list[str]) -> tuple[str, dict[str, Any]] | None:
 def trunk_of(store: Any, cohort: str, states: dict[str, Any]) -> Trunk | None:
     """Returns the trunk of a cohort with its states; None: segments are damaged."""
     num = stored.committed_states(store)[f"{cohort}-states"]["blocks"]
-    end, steps, segments = 0, 0, []
+    end, steps, parts = 0, 0, []
     for name, line in sorted(stored.committed_segments(store, cohort).items()):
         first, count = line["interval"]
         if first == end < num:
-            segments.append((line, stored.read(store, name)))
+            parts.append((line, stored.read(store, name)))
             end, steps = first + count, line["steps"]
-    return Trunk(steps, states, segments) if end == num else None
+    return Trunk(steps, states, parts) if end == num else None
 
 
 def take_over(
@@ -160,8 +160,8 @@ def take_over(
     stored.snapshot(store, name, found.states)
     run_s = sum(line["run_s"] for line, _ in found.segments)
     blocks, (last, _) = (0, found.steps // size), found.segments[-1]
-    segment = execute.Segment(active.rows, blocks, run_s, event["hash"], last)
-    execute.commit_segment(store, name, [one.id for one in cohort], results, segment)
+    segment = segments.Segment(active.rows, blocks, run_s, event["hash"], last)
+    segments.commit_segment(store, name, [one.id for one in cohort], results, segment)
     return True
 
 
