@@ -161,7 +161,8 @@ def request(
     Raises:
         Refusal: see `compare`.
     """
-    workers.check(more["executed"])
+    executed = more.get("executed", Sweep())
+    workers.check(executed)
     texts = asking.optimizers_of(optimizers, objects)
     schedule = given.schedule(more["schedule"], objects)
     with expressions.given(objects):
@@ -184,5 +185,5 @@ def request(
         horizons=horizons,
         retune=asking.retune_of(more["retune"], horizons),
         studies=asking.studies_of(more["studies"], seed, num_seeds),
-        executed=more["executed"],
+        executed=executed,
     )
