@@ -138,7 +138,8 @@ def check(settings: Settings) -> None:
     """
     if settings.epochs is not None and settings.steps is not None:
         raise Refusal("--epochs and --steps are both given; give one")
-    for name in ("epochs", "steps", "batch_size", "eval_every", "seeds", "patience"):
+    counts = ("epochs", "steps", "batch_size", "eval_every", "seeds", "patience")
+    for name in (*counts, "accumulate"):
         count = getattr(settings, name)
         if count is not None and not 1 <= count < 2**31:
             raise Refusal(f"--{name}={count}: must be a positive whole number, < 2**31")
@@ -255,6 +256,8 @@ def program_of(experiment: Experiment, problem: Problem, settings: Settings) -> 
         keep=settings.keep,
         patience=settings.patience,
         diagnostics=settings.diagnostics,
+        accumulate=settings.accumulate,
+        remat=settings.remat,
     )
     rate = settings.learning_rate
     if rate is None and settings.optimizer == _default(experiment, "optimizer"):

@@ -77,6 +77,18 @@ _TRAINING = {
         LEARNING_RATE,
         SCHEDULE,
         Flag("batch_size", "integer", "{examples} in a batch. Unset: {batch}"),
+        Flag(
+            "accumulate",
+            "integer",
+            "compute the gradient of a batch as the mean over so many equal parts of"
+            " it, one after the other, in the memory of one part",
+        ),
+        Flag(
+            "remat",
+            "boolean",
+            "compute the values inside each layer of a Transformer or a residual"
+            " network again for the gradient: less memory, more time",
+        ),
         Flag("epochs", "integer", "passes over the train split. Unset: {duration}"),
         Flag(
             "steps",

@@ -12,9 +12,16 @@ from gradjax.errors import Refusal
 from gradjax.records import sources
 from gradjax.records.initial import Initial, read, split, started
 from gradjax.sweeps import longer, planning, points, remote, space
-from gradjax.sweeps.execution import Execution, executed, lanes_by_group
+from gradjax.sweeps.execution import (
+    Execution,
+    check_devices,
+    executed,
+    lanes_by_group,
+    of_mesh,
+)
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.remote import Made
+from gradjax.training.program import with_mesh
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Options, Problem, Program, Search, Settings, Space, Sweep
 
@@ -60,7 +67,7 @@ def job_of(
     own = tuple(name for name, _ in settings.own)
     varied, method = planning.searched(asked, varied, settings.optimizer, own)
     experiment.check(settings)
-    planning.check_devices(asked, varied, settings.seeds)
+    check_devices(asked, varied, settings.seeds)
     initial = None if settings.init_from is None else read(settings.init_from)
     if initial is not None:
         settings = settings._replace(init_from=initial.digest)
@@ -80,6 +87,9 @@ def job_of(
     if initial is not None:
         plan["init_from"] = initial.source
         notes = [*notes, f"starts at the parameters of {initial.words}"]
+    if asked.mesh is not None:
+        words = ", ".join(f"{k}={v}" for k, v in of_mesh(asked).items())
+        notes = [*notes, f"many devices compute each trial: {words}"]
     folder = _folder(what, settings, options, varied, plan)
     _check_start(initial, folder)
     known = {} if options.overwrite else planning.known_plan(folder)
@@ -120,7 +130,8 @@ def _programs(
         own = group._replace(batch_size=None) if source.is_fitted else group
         if not source.is_schedule_swept:
             own = experiment.with_schedule(what, own)
-        return started(experiment.program_of(what, make(group), own), source.initial)
+        made = experiment.program_of(what, make(group), own)
+        return with_mesh(started(made, source.initial), source.asked.mesh)
 
     return program
 
@@ -166,6 +177,7 @@ def _plan(
     named = sources.named_modules([base._asdict(), varied])
     environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing
+    environment |= of_mesh(asked)
     own = {name: value for name, value in base.own if name not in _PLACES}
     return planning.plan_of(base, own, asked, varied, problem.about, environment)
 

@@ -69,6 +69,23 @@ DEVICE: Groups = {
             " network depend on it. Unset: 1 for a small program, else all cores",
         ),
         Flag(
+            "mesh",
+            "string",
+            "devices that compute each trial together, such as 'data=4,fsdp=2': a batch"
+            " is divided over all of them, and each parameter over those of fsdp. The"
+            " batch stays the same, and the curve up to rounding. Unset: one device",
+        ),
+        Flag(
+            "coordinator",
+            "string",
+            "HOST:PORT of process 0, if several processes compute a --mesh of all their"
+            " devices; or auto, where the cluster says it, as Slurm does. Each process"
+            " is the same command with its own --process_id, and the first one writes"
+            " the record",
+        ),
+        Flag("num_processes", "integer", "the number of processes, with --coordinator"),
+        Flag("process_id", "integer", "the number of this process, from 0"),
+        Flag(
             "executor",
             "string",
             "what runs the trials: inline (the threads of this process), processes (of"

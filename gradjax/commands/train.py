@@ -20,6 +20,7 @@ from gradjax.commands.job import Job, job_of, name_of, work_of
 from gradjax.data import sizes
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes, write_json
+from gradjax.records import following
 from gradjax.records import store as stored
 from gradjax.records.inspection import environments
 from gradjax.report import (
@@ -33,6 +34,7 @@ from gradjax.report import (
 from gradjax.sweeps import choose, extended, longer, rounds, workers
 from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.context import Context, Reporter
+from gradjax.trials import processes
 from gradjax.trials.lanes import Lanes, Ready
 from gradjax.types import Options, Settings, Sweep, Target
 
@@ -66,25 +68,52 @@ def train(
         Refusal: bad input; another plan in the folder; a full disk.
         Interrupted: a signal requested a stop; the segment is finished and stored.
     """
+    processes.start(asked.coordinator, asked.num_processes, asked.process_id)
     drawing.check(options.plot)
-    job = job_of(what, settings, asked, options, may_restart)
-    if options.workdir is None:
-        job.folder.parent.mkdir(parents=True, exist_ok=True)
-    store = stored.create_or_open(
-        job.folder,
-        longer.plan_before(job.plan, job.extension),
-        say=terminal.say,
-        accept_changes=asked.accept_changes,
-        overwrite=options.overwrite,
-    )
+    if not processes.is_first():
+        terminal.silence()
+    make = functools.partial(job_of, what, settings, asked, options, may_restart)
+    job = processes.together(make)
+    store = _opened(job, options)
     try:
         if job.extension is not None:
             store = extended.begin(store, job.plan, job.extension, terminal.say)
         job = job._replace(lanes=_compiled_at_once(job.lanes))
         with signals.heard() as stop_requested:
-            return _run(job, store, options, stop_requested)
+            found = _run(job, store, options, _agreed(stop_requested))
+            processes.wait()  # for the first one, which writes the summary
+            return found
     finally:
         stored.close(store)
+
+
+def _opened(job: Job, options: Options) -> Any:
+    """Opens the store; of several processes only the first one writes in it."""
+    plan = longer.plan_before(job.plan, job.extension)
+
+    def opened() -> Any:
+        if not processes.is_first():
+            return None
+        if options.workdir is None:
+            job.folder.parent.mkdir(parents=True, exist_ok=True)
+        return stored.create_or_open(
+            job.folder,
+            plan,
+            say=terminal.say,
+            accept_changes=job.asked.accept_changes,
+            overwrite=options.overwrite,
+        )
+
+    def followed() -> Any:
+        return following.open_to_follow(job.folder, plan, terminal.say)
+
+    store = processes.together(opened)
+    return processes.together(lambda: store if processes.is_first() else followed())
+
+
+def _agreed(stop_requested: signals.StopRequested) -> signals.StopRequested:
+    """Returns a function that tells every process of a signal that one has heard."""
+    return lambda: processes.largest(stop_requested() or 0) or None
 
 
 def command_line(name: str) -> str:
@@ -131,6 +160,8 @@ def _run(
         done = rounds.search(context, job.method)
         fresh = rounds.fresh(context, done)
     groups = [*done, *fresh]
+    if not processes.is_first():
+        return {}
     if has_summary and len(store.files) == before:
         kept = _read_summary(job.folder)
         if _is_of(kept, store, groups):

@@ -168,8 +168,20 @@ def examples(source: Source, indices: Any) -> Any:
     return jax.device_get(source.take(source.arrays, jnp.asarray(chosen)))
 
 
+class Parts(NamedTuple):
+    """The equal parts of every batch that are read here, for a mesh of devices."""
+
+    count: int  # of all parts
+    own: tuple[int, ...]  # those of the devices of this process, in rising order
+
+
 def read_steps(
-    source: Source, batch_size: int, seed: int, steps: range, capacity: int
+    source: Source,
+    batch_size: int,
+    seed: int,
+    steps: range,
+    capacity: int,
+    parts: Parts | None = None,
 ) -> Any:
     """Reads the examples of successive steps in the order in which they are taken.
 
@@ -179,9 +191,12 @@ def read_steps(
       seed: of the run.
       steps: the steps.
       capacity: steps for which the result has room.
+      parts: of each batch; None: the complete batch.
 
     Returns:
       A pytree of numpy arrays [capacity * batch_size, ...]; zeros after the last step.
+      With parts, [own parts * capacity * batch_size / parts, ...]: the steps of one
+      part after those of another.
 
     Raises:
       Refusal: the examples differ in type or shape from the first example, a value is
@@ -190,14 +205,17 @@ def read_steps(
     size, numbers = source.num_examples, np.arange(steps.start, steps.stop)
     epochs, positions = order_of.places(numbers, batch_size, size)
     indices = order_of.order(seed, epochs.ravel(), positions.ravel(), size)
-    found, room = host.read(source, indices), capacity * batch_size
+    count, own = parts or Parts(1, (0,))
+    by_part = indices.reshape(len(numbers), count, -1).swapaxes(0, 1)[list(own)]
+    found, room = host.read(source, by_part.reshape(-1)), capacity * batch_size // count
 
     def padded(values: np.ndarray) -> np.ndarray:
-        if len(values) == room:
+        if len(values) == room * len(own):
             return values
-        whole = np.zeros((room, *values.shape[1:]), values.dtype)
-        whole[: len(values)] = values
-        return whole
+        whole = np.zeros((len(own), room, *values.shape[1:]), values.dtype)
+        num_read = len(values) // len(own)
+        whole[:, :num_read] = values.reshape(len(own), num_read, *values.shape[1:])
+        return whole.reshape(-1, *values.shape[1:])
 
     return jax.tree.map(padded, found)
 

@@ -34,7 +34,7 @@ def scan(
     Returns:
       The state after the last step, and the reports of the steps, f32[steps] each.
     """
-    hparams, seed = own
+    (hparams, seed), plan = own, plan._replace(mesh=None)  # on one device
     take = loop.body_of_loop(plan, hparams, seed, arrays)
 
     def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.errors import Refusal
 from gradjax.models.dropout import dropout
 from gradjax.models.sequences import is_real, part_of, rows
 
@@ -187,3 +188,13 @@ class Attention(nn.Module):
     def _heads(self, values: jax.Array, num_parts: int) -> jax.Array:
         """Splits f32[batch, time, parts * width] to [batch, time, parts, heads, d]."""
         return values.reshape(*values.shape[:2], num_parts, self.heads, -1)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Refuses a width that cannot be divided into heads of an even size.
+
+    Raises:
+      Refusal: width is not a multiple of 2 * heads; the line has both numbers.
+    """
+    if width % (2 * heads):
+        raise Refusal(f"width={width}: expected a multiple of 2 * heads={2 * heads}")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradjax.errors import Refusal
+from gradjax.models import remat
 from gradjax.models.convolution import Convolution
 from gradjax.models.module import from_module, from_module_with_state
 from gradjax.types import Model
@@ -45,7 +46,9 @@ class _ResNet(nn.Module):
             for block in range(self.depth):
                 stride = 2 if stage > 0 and block == 0 else 1
                 features = self.width * 2**stage
-                made = _Block(features, stride, self.norm, self.groups)
+                name = f"_Block_{stage * self.depth + block}"
+                layer = remat.layer(_Block, name, 2)
+                made = layer(features, stride, self.norm, self.groups)
                 hidden = made(hidden, is_training)
         return nn.Dense(self.num_outputs)(hidden.mean(axis=(1, 2)))
 

@@ -11,8 +11,14 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from gradjax.errors import Refusal
-from gradjax.models.attention import Attention, no_mask, padding_mask, same_part
+from gradjax.models import remat
+from gradjax.models.attention import (
+    Attention,
+    check_heads,
+    no_mask,
+    padding_mask,
+    same_part,
+)
 from gradjax.models.dropout import dropout
 from gradjax.models.sequences import (
     embedding,
@@ -77,9 +83,9 @@ class Stack(nn.Module):
         """Maps f32[batch, time, width] to the same shape, as `Block` does."""
         stream = dropout(self, stream, self.dropout)
         sizes = (self.heads, self.hidden, self.dropout, self.is_causal)
-        for _ in range(self.depth):
-            block = Block(*sizes, self.query_scale)
-            stream = block(stream, mask, memory, memory_mask)
+        for k in range(self.depth):
+            block = remat.layer(Block, f"Block_{k}")
+            stream = block(*sizes, self.query_scale)(stream, mask, memory, memory_mask)
         return nn.LayerNorm()(stream)
 
 
@@ -193,16 +199,6 @@ class _Classifier(nn.Module):
         stream = self.stack(table[tokens] * self.width**0.5, mask)
         features = dropout(self, mean_of_real(stream, lengths), self.stack.dropout)
         return nn.Dense(self.num_classes)(features)
-
-
-def check_heads(width: int, heads: int) -> None:
-    """Refuses a width that cannot be divided into heads of an even size.
-
-    Raises:
-      Refusal: width is not a multiple of 2 * heads; the line has both numbers.
-    """
-    if width % (2 * heads):
-        raise Refusal(f"width={width}: expected a multiple of 2 * heads={2 * heads}")
 
 
 def decoder(

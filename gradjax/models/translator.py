@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gradjax.models.attention import attend, padding_mask, rotate
+from gradjax.models.attention import attend, check_heads, padding_mask, rotate
 from gradjax.models.sequences import example_lengths, example_tokens
-from gradjax.models.transformer import EncoderDecoder, check_heads
+from gradjax.models.transformer import EncoderDecoder
 from gradjax.types import Key, Params
 
 

@@ -4,10 +4,10 @@ import flax.linen as nn
 import jax
 
 from gradjax.errors import Refusal
-from gradjax.models.attention import no_mask
+from gradjax.models.attention import check_heads, no_mask
 from gradjax.models.module import from_module
 from gradjax.models.sequences import rows
-from gradjax.models.transformer import Stack, check_heads
+from gradjax.models.transformer import Stack
 from gradjax.types import Model
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from gradjax.errors import Refusal
 from gradjax.expressions import unknown
 from gradjax.files import npz_bytes, read_npz
-from gradjax.records import archive, committed, faults, journal
+from gradjax.records import archive, committed, faults, following, journal
 from gradjax.records.committed import (
     committed_params,
     committed_segments,
@@ -150,8 +150,9 @@ def append(store: Store, record: dict[str, Any]) -> None:
     """Adds an event to the journal; it is on the disk when this returns."""
     _check_open(store)
     event = journal.plain(record, "an event")
-    with disk_errors(store.folder / JOURNAL):
-        journal.append(store.journal, {"kind": "event", "event": event}, "event")
+    if not following.is_followed(store):
+        with disk_errors(store.folder / JOURNAL):
+            journal.append(store.journal, {"kind": "event", "event": event}, "event")
     store.events.append(event)
 
 
@@ -171,6 +172,8 @@ def snapshot(store: Store, name: str, arrays: Mapping[str, Any]) -> None:
     more = _mark(store) | keeps
     added = _keep(store, "snapshot", "snapshot", name, values, more)
     store.snapshots[:] = [*before, added]
+    if following.is_followed(store):
+        return
     with disk_errors(store.folder / "snapshots"):
         faults.reach("snapshot:before_prune")
         remove(store.folder, outdated)
@@ -180,6 +183,8 @@ def latest_snapshot(store: Store) -> tuple[str, dict[str, np.ndarray]] | None:
     """Reads name and arrays of the latest undamaged snapshot; None if there is none."""
     while store.snapshots:
         record = store.snapshots[-1]
+        if record["file"] == following.NOT_WRITTEN:
+            return record["name"], {}
         path = store.folder / record["file"]
         wrong = archive.damage(store.folder, record)
         if wrong is None:
@@ -268,6 +273,8 @@ def _keep(
     more: dict[str, Any],
 ) -> dict[str, Any]:
     """Writes a file, then its line in the journal; returns the line."""
+    if following.is_followed(store):
+        return following.line_of(kind, name, more)
     content = npz_bytes(arrays)
     record = {**archive.describe(kind, name, content), **more}
     path = store.folder / record["file"]

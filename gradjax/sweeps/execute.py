@@ -23,7 +23,7 @@ from gradjax.sweeps import attempts
 from gradjax.sweeps.points import Trial
 from gradjax.sweeps.segments import Segment, commit_segment
 from gradjax.training.blocks import num_blocks
-from gradjax.trials import batches, collect, segment_arrays
+from gradjax.trials import batches, collect, processes, segment_arrays
 from gradjax.trials.batches import Active
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.results import BlockRange
@@ -127,6 +127,7 @@ def run_cohort(
         is_over = sum(blocks) * plan.block_steps >= plan.num_steps
         number = hooks.stop_requested()
         is_due = number is not None or time.monotonic() > due
+        is_due = bool(processes.largest(is_due))  # all of them, or none
         if k >= found.num_known and len(active.rows) and not is_over and is_due:
             started = time.monotonic()
             stored.snapshot(store, name, states_of(active))

@@ -1,14 +1,16 @@
-"""Decides how trials are executed: devices, threads, lane width; and their lanes."""
+"""Decides how trials are executed: devices, threads, lane width, mesh."""
 
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from gradjax.errors import Refusal
 from gradjax.executors import INLINE
 from gradjax.sweeps.points import Trial
-from gradjax.training import targets
-from gradjax.trials import cores, devices, lane_width, overhead
+from gradjax.training import mesh, targets
+from gradjax.trials import cores, devices, lane_width, overhead, processes
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Program, Settings, Space, Sweep
@@ -35,6 +37,46 @@ class Execution(NamedTuple):
         return {"num_threads": self.num_threads, "lane_width": self.lane_width}
 
 
+def of_mesh(asked: Sweep) -> dict[str, Any]:
+    """Returns what the environment of a record has of a mesh; nothing without one.
+
+    The last bits depend on it, and a run may go on with another one.
+    """
+    found = mesh.read(asked.mesh)
+    if found is None:
+        return {}
+    several = {"num_processes": jax.process_count()} if processes.are_several() else {}
+    return {"mesh": mesh.text_of(found), **several}
+
+
+def check_devices(asked: Sweep, varied: Space, num_seeds: int) -> None:
+    """Refuses devices that have nothing to compute.
+
+    Raises:
+        Refusal: several devices for a run of one seed, which one device computes; or a
+            mesh beside another number of devices, threads or lanes; or several
+            processes without a mesh.
+    """
+    if asked.coordinator is not None and mesh.read(asked.mesh) is None:
+        raise Refusal(
+            "--coordinator: give the devices of all processes as a --mesh, such as"
+            f" --mesh=data={jax.device_count()}"
+        )
+    if mesh.read(asked.mesh) is not None:
+        for name in ("num_devices", "num_threads", "lane_width"):
+            if (value := getattr(asked, name)) not in (None, 1):
+                raise Refusal(
+                    f"--{name}={value}: with --mesh, all its devices compute one trial"
+                    " at a time; leave the flag out"
+                )
+    count = asked.num_devices
+    if count is not None and count > 1 and not varied.dimensions and num_seeds == 1:
+        raise Refusal(
+            f"--num_devices={count}: one device computes a run of one seed; several"
+            " compute the trials of a --sweep or of --seeds=N"
+        )
+
+
 def executed(
     asked: Sweep,
     varied: Space,
@@ -59,6 +101,11 @@ def executed(
             diagnostics that need more memory than there is.
     """
     programs = [program for program, _ in groups]
+    if asked.mesh is not None:  # its devices are one, and their backend stays
+        _check_memory(programs, 1)
+        return Execution(
+            programs, 1, known.get("num_threads", devices.num_threads()), 1
+        )
     num_devices = _num_devices(asked, varied, num_seeds)
     threads = _threads(asked, known, programs, may_restart)
     num_devices = _num_used(asked, num_devices, threads, programs)
@@ -71,10 +118,15 @@ def executed(
     num_trials = max(len(own) for _, own in groups)
     num_calls = asked.num_workers or num_devices  # that compute at the same time
     width = _width(asked, varied, known, programs, (num_trials, num_calls))
+    _check_memory(programs, width)
+    return Execution(programs, num_devices, threads, width)
+
+
+def _check_memory(programs: list[Program], width: Any) -> None:
+    """Refuses diagnostics that need more memory than there is."""
     for one in programs:
         own = width if isinstance(width, int) else lane_width.default_width(one, width)
         overhead.check_memory(one, own, cores.devices(1)[0])
-    return Execution(programs, num_devices, threads, width)
 
 
 def lanes_by_group(

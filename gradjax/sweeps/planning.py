@@ -67,16 +67,6 @@ def _check_counts(asked: Sweep, varied: Space) -> None:
             raise Refusal(f"--{name}={value}: must be at least {low}")
 
 
-def check_devices(asked: Sweep, varied: Space, num_seeds: int) -> None:
-    """Refuses several devices for a run of one seed, which one device computes."""
-    count = asked.num_devices
-    if count is not None and count > 1 and not varied.dimensions and num_seeds == 1:
-        raise Refusal(
-            f"--num_devices={count}: one device computes a run of one seed; several"
-            " compute the trials of a --sweep or of --seeds=N"
-        )
-
-
 def first_trials(
     asked: Sweep, varied: Space, method: Search, base: Settings
 ) -> list[Trial]:

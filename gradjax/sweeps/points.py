@@ -17,7 +17,7 @@ from gradjax.errors import Refusal
 from gradjax.sweeps import names
 from gradjax.types import Hparams, Point, Program, Settings
 
-_LATER = ("diagnostics", "init_from")
+_LATER = ("diagnostics", "init_from", "accumulate", "remat")
 
 
 class Trial(NamedTuple):
@@ -96,7 +96,7 @@ def deciding(settings: Settings) -> dict[str, Any]:
     return {
         name: value
         for name, value in found.items()
-        if value is not None or name not in _LATER
+        if name not in _LATER or value != Settings._field_defaults[name]
     }
 
 

@@ -275,7 +275,7 @@ def _changes(found: Recorded, now: dict[str, Any], program: Program) -> list[str
     An older record does not know its instruction set, which is then not compared.
     """
     before = found.plan["environment"]
-    names = ("python", "backend", "device", "instruction_set")
+    names = ("python", "backend", "device", "instruction_set", "mesh", "num_processes")
     pairs = [(name, before.get(name), now.get(name)) for name in names]
     pairs = [pair for pair in pairs if pair[0] in before]
     old, new = before.get("versions", {}), now.get("versions", {})

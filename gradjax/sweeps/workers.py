@@ -50,6 +50,11 @@ def check(asked: Sweep) -> None:
             f"--halving={asked.halving} compares all trials of a program at each rung:"
             " train with --executor=inline"
         )
+    if asked.mesh is not None:
+        raise Refusal(
+            f"--mesh={asked.mesh}: a worker computes on one device; train with"
+            " --executor=inline"
+        )
     if asked.num_devices is not None:
         raise Refusal(
             f"--num_devices={asked.num_devices} is of --executor=inline; give"

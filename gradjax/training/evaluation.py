@@ -6,6 +6,7 @@ handle padding.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from gradjax.own_code import named_errors
 from gradjax.problems import splits
 from gradjax.problems import state as model_states
 from gradjax.types import (
+    Batch,
     MetricSums,
     ModelState,
     Params,
@@ -97,6 +99,7 @@ def evaluate(
     source: Source | None,
     arrays: Any,
     model_state: ModelState = None,
+    split: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> dict[str, jax.Array]:
     """Computes the problem's metrics over every example of a source.
 
@@ -106,6 +109,7 @@ def evaluate(
       source: the examples; None for a problem without data.
       arrays: the arrays that `source.take` reads.
       model_state: the state of the network, which does not change.
+      split: divides a batch over the devices of a mesh.
 
     Returns:
       Metric name -> the sum divided by the count, f32[], or f64[] where x64 is enabled.
@@ -118,7 +122,7 @@ def evaluate(
 
     def measured(start: jax.Array, count: int) -> MetricSums:
         indices = start + jnp.arange(count, dtype=jnp.uint32)
-        batch = source.take(arrays, indices)
+        batch = split(source.take(arrays, indices))
         own_key = jax.random.fold_in(key, start)
         return model_states.metrics(problem, params, batch, own_key, model_state)
 

@@ -1,13 +1,49 @@
 """What a step gives an optimizer: extra arguments, and the gradient of each example."""
 
+import contextlib
+import functools
 from typing import Any
 
 import jax
 
+from gradjax.errors import Refusal
 from gradjax.problems import state as model_states
 from gradjax.types import Batch, Key, Params, Plan
 
 OPTIMIZER = 0x6F7074  # "opt"; it is folded into a key to get the optimizer's own key
+
+
+def rematerialised(plan: Plan) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which the layers of the network of a plan are traced."""
+    if not plan.remat:
+        return contextlib.nullcontext()
+    from gradjax.models import remat
+
+    return remat.rematerialised()
+
+
+def check_remat(plan: Plan, state: Any, batch: Batch) -> None:
+    """Refuses rematerialisation of a network that has no layers for it.
+
+    Args:
+      plan: the static part of the run.
+      state: the shapes of a TrainState.
+      batch: the shapes of a batch.
+
+    Raises:
+        Refusal: the network is neither a Transformer nor a residual network of gradjax.
+    """
+    if not plan.remat:
+        return
+    loss = functools.partial(model_states.loss, plan.problem)
+    with rematerialised(plan) as names:
+        jax.eval_shape(loss, state.params, batch, jax.random.key(0), state.model_state)
+    if not names:
+        raise Refusal(
+            "remat: the network has no layers that can be rematerialised; the"
+            " Transformers and the residual networks of gradjax have them, and a"
+            " network of your own uses flax.linen.remat"
+        )
 
 
 def extras(

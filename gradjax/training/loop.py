@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradjax.data import streaming
 from gradjax.data.order import order, places
+from gradjax.training import mesh
 from gradjax.training import step as steps
 from gradjax.types import Batch, Hparams, Key, Plan, StepInfo, TrainState
 
@@ -53,11 +54,16 @@ def inputs(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> Inputs
     """
     _, step_key = jax.random.split(jax.random.key(seed))
     data = plan.problem.data
-    if isinstance(arrays, streaming.Staged):
-        arrays = arrays.examples
+    is_staged = isinstance(arrays, streaming.Staged)
+    arrays, size = arrays.examples if is_staged else arrays, plan.batch_size or 1
 
     def given(i: jax.Array, indices: Any) -> Any:
-        batch = None if data is None else data.train.take(arrays, indices)
+        batch = None
+        if plan.mesh is not None and is_staged:
+            batch = mesh.staged_batch(plan.mesh, arrays, indices[0] // size, size)
+        elif data is not None:
+            batch = data.train.take(arrays, indices)
+        batch = mesh.split_batch(plan.mesh, batch)
         return batch, hparams, jax.random.fold_in(step_key, i)
 
     return given

@@ -12,11 +12,13 @@ from gradjax.errors import Refusal
 from gradjax.optimizers.build import name_of
 from gradjax.own_code import named_errors
 from gradjax.schedules import shapes
-from gradjax.training import limit, measuring, selection, targets
+from gradjax.training import accumulation, limit, measuring, selection, targets
+from gradjax.training import mesh as meshes
 from gradjax.training import step as steps
 from gradjax.training.blocks import block_length
 from gradjax.types import (
     Hparams,
+    Mesh,
     OptimizerSpec,
     Plan,
     Problem,
@@ -37,6 +39,9 @@ def program(
     patience: int | None = None,
     max_gradients: int | None = None,
     diagnostics: Any = None,
+    mesh: str | Mesh | None = None,
+    accumulate: int = 1,
+    remat: bool = False,
 ) -> Program:
     """Makes the program of a run: all but its hyperparameters and its seed.
 
@@ -65,6 +70,15 @@ def program(
         `"[sharpness(every=50), layer_norms]"`, or a list of these, of functions that
         take parts of a step by name, and of `gradjax.diagnostics.Diagnostic`. Each
         value is a curve of the results. The steps of the run stay the same.
+      mesh: the devices that compute one run together, such as `"data=4,fsdp=2"`. A
+        batch is divided over all of them, and each parameter over those of the axis
+        `fsdp`. The batch is the same, and so is the curve up to rounding. None: one
+        device.
+      accumulate: the gradient of a batch is the mean over so many equal parts of it,
+        computed one after the other, which takes the memory of one part. Unlike in
+        `multi_steps`, this is one step with one batch (`training.accumulation`).
+      remat: compute the values inside each layer of a Transformer or of a residual
+        network again for the gradient, instead of keeping them: less memory, more time.
 
     Returns:
       A Program. Its `hparams` are the numbers that `run` may replace.
@@ -75,7 +89,9 @@ def program(
             not have the required form, a target that is none or that is not measured,
             held-out examples of which the metrics fail, a selection without validation
             data, a schedule that is not constant beside an optimizer without a learning
-            rate, or what `optimizers.split` and `schedules.split` refuse.
+            rate, a mesh that does not divide the batch or the devices, what
+            `accumulation.check` and `gradients.check_remat` refuse, or what
+            `optimizers.split` and `schedules.split` refuse.
     """
     num_steps = _count("num_steps", num_steps)
     eval_every = None if eval_every is None else _count("eval_every", eval_every)
@@ -106,8 +122,13 @@ def program(
         patience,
         None if max_gradients is None else _count("max_gradients", max_gradients),
         read_diagnostics(diagnostics, num_steps),
+        meshes.read(mesh),
+        _count("accumulate", accumulate),
+        bool(remat),
     )
     limit.check(plan)
+    meshes.check(plan)
+    accumulation.check(plan)
     hparams = {**numbers, **schedule_numbers}
     info = steps.check(plan, hparams)
     _check_measures(plan, hparams, list(info.aux))
@@ -128,6 +149,20 @@ def with_diagnostics(program: Program, given: Any) -> Program:
     )
     info = steps.check(plan, program.hparams)
     measuring.check(plan, program.hparams, list(info.aux))
+    return of_plan(plan, program.hparams)._replace(start=program.start)
+
+
+def with_mesh(program: Program, given: str | Mesh | None) -> Program:
+    """Returns the program on the devices of a mesh; None: on one device.
+
+    Raises:
+        Refusal: a mesh that is none, or that does not divide the batch or the devices.
+    """
+    plan = program.plan._replace(mesh=meshes.read(given))
+    if plan.mesh == program.plan.mesh:
+        return program
+    meshes.check(plan)
+    accumulation.check(plan)
     return of_plan(plan, program.hparams)._replace(start=program.start)
 
 

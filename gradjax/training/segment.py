@@ -6,13 +6,14 @@ trials over which the function is mapped share these arguments, so that a `cond`
 remains a branch.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.training import evaluation, loop, measuring, selection
+from gradjax.training import evaluation, loop, measuring, mesh, selection
 from gradjax.training import step as steps
 from gradjax.types import Hparams, Kept, Plan, StepInfo, TrainState
 
@@ -171,6 +172,7 @@ def _block(
         state, infos = carry
         row = None if indices is None else indices[k]
         state, info = taken(state, start + jnp.asarray(k, jnp.uint32), row)
+        state = mesh.split_state(plan.mesh, state)
         return state, jax.tree.map(measuring.put(k), infos, info)
 
     def plain(state: TrainState, infos: Any, k: Any, stop: Any) -> Any:
@@ -189,7 +191,8 @@ def _evaluate(
     plan: Plan, params: Any, model_state: Any, split: str, arrays: dict[str, Any]
 ) -> Means:
     source, own = getattr(plan.problem.data, split, None), arrays[split]
-    return evaluation.evaluate(plan.problem, params, source, own, model_state)
+    problem, split_batch = plan.problem, functools.partial(mesh.split_batch, plan.mesh)
+    return evaluation.evaluate(problem, params, source, own, model_state, split_batch)
 
 
 def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:

@@ -18,7 +18,7 @@ import optax
 from gradjax import optimizers, schedules
 from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
-from gradjax.training import form, gradients, limit
+from gradjax.training import accumulation, form, gradients, limit
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
 
@@ -125,12 +125,19 @@ def step_with_parts(
     """Takes a step as `step` does, and returns also what it computes on its way."""
     numbers = at(plan, hparams, i, state.num_gradients)
 
-    def loss(params: Params) -> tuple[jax.Array, Any]:
-        old = state.model_state
-        value, *rest = model_states.loss(plan.problem, params, batch, key, old)
+    def loss_of(params: Params, *given: Any) -> tuple[jax.Array, Any]:
+        with gradients.rematerialised(plan):
+            value, *rest = model_states.loss(plan.problem, params, *given)
         return value, tuple(rest)
 
-    if optimizers.gradient(plan.optimizer) == "per_example":
+    def loss(params: Params) -> tuple[jax.Array, Any]:
+        return loss_of(params, batch, key, state.model_state)
+
+    if plan.accumulate > 1:
+        (value, (aux, model_state)), grads = accumulation.value_and_grad(
+            plan, loss_of, state.params, (batch, key), state.model_state
+        )
+    elif optimizers.gradient(plan.optimizer) == "per_example":
         (value, (aux, model_state)), grads = gradients.per_example(
             plan, state.params, batch, key
         )
@@ -232,6 +239,7 @@ def check(plan: Plan, hparams: Hparams) -> StepInfo:
     said = f"the optimizer cannot take a step {where or 'here'}"
     with named_errors(said, optimizers.STATIC_HINT):
         state = jax.eval_shape(partial(init, plan), numbers, i)
+        gradients.check_remat(plan, state, _batch_shapes(plan))
         args = (state, _batch_shapes(plan), numbers, key, i)
         after, info = jax.eval_shape(partial(step, plan), *args)
         jax.tree.map(partial(form.check_leaf, where), state, after)

@@ -28,12 +28,12 @@ def is_cpu() -> bool:
 
 def num_devices() -> int:
     """Returns how many calls can run at once: one per core or per accelerator."""
-    return num_cores() if is_cpu() else jax.device_count()
+    return num_cores() if is_cpu() else jax.local_device_count()
 
 
 def devices(count: int) -> tuple[Any, ...]:
     """Returns the device of each of `count` calls; a CPU is one device for all."""
-    known = jax.devices()
+    known = jax.local_devices()
     return (known[0],) * count if is_cpu() else tuple(known[:count])
 
 

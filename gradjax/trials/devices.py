@@ -40,7 +40,7 @@ def num_threads() -> int | None:
         return None
     said = os.environ.get(_VARIABLE, "")
     chosen = int(said) if said.isdecimal() and int(said) else cores.num_cores()
-    return max(chosen, jax.device_count())
+    return max(chosen, jax.local_device_count())
 
 
 def is_small(program: Program) -> bool:

@@ -24,8 +24,16 @@ from gradjax.training import compilation, diagnostic_values, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
 from gradjax.training.segment import Form, SegmentInputs, TrialInputs
-from gradjax.trials import cores, cost, decompositions, memory, overhead, staging
-from gradjax.types import Hparams, Program
+from gradjax.trials import (
+    cores,
+    cost,
+    decompositions,
+    memory,
+    on_mesh,
+    overhead,
+    staging,
+)
+from gradjax.types import Hparams, Plan, Program
 
 _MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
 _MIN_SEGMENTS = 4  # of a run, so that diverged trials leave their lanes early
@@ -75,8 +83,9 @@ def lanes(
         validation split. For a run of one epoch this takes a fifth of its time.
 
     Raises:
-        Refusal: a width or a number of devices that is not positive, or more devices
-            than there are. `ready` refuses lanes that do not fit into memory.
+        Refusal: a width or a number of devices that is not positive, more devices than
+            there are, or a width other than 1 beside a mesh. `ready` refuses lanes that
+            do not fit into memory.
     """
     available = cores.num_devices()
     width = _count("lane_width", width, 2**20)
@@ -84,6 +93,8 @@ def lanes(
     if num_devices is not None:
         used = _count("num_devices", num_devices, available)
     own, config = cores.devices(used), cast(Any, jax.config)
+    if program.plan.mesh is not None:
+        own = on_mesh.devices(program.plan.mesh, width)
     is_started = program.start is None, (program.start or (0, None))[1] is None
     kind = (config.jax_enable_x64, config.jax_disable_jit, is_started)
     key = (width, own, with_train, kind)
@@ -170,35 +181,37 @@ def _lanes(
 
     def ready() -> Ready:
         overhead.check_memory(program, width, devices[0])
-        return _ready(parts, data, stage, devices, traced_s)
+        given, plan = (data, stage), program.plan
+        if plan.mesh is not None:
+            return Ready(*on_mesh.ready((plan, shapes), parts, given, traced_s), 1)
+        return _ready(plan, parts, given, devices, traced_s)
 
     ready = functools.cache(ready)
     return Lanes(program, width, form, shapes, devices, ready, stage)
 
 
 def _ready(
+    plan: Plan,
     parts: tuple[Call, TrialInputs, Call, tuple[Any, ...]],
-    arrays: dict[str, Any],
-    stage: staging.Stage | None,
+    given: tuple[dict[str, Any], staging.Stage | None],
     devices: tuple[Any, ...],
     traced_s: float,
 ) -> Ready:
     """Compiles both programs for each device and copies the data to it.
 
     `parts` are the program that starts trials with its argument, and that of a segment
-    with its arguments.
+    with its arguments; `given` are the arrays, and what reads those of a stream.
     """
     begun = time.perf_counter() - traced_s
-    init, own, run, arguments = parts
+    (init, own, run, arguments), (arrays, stage) = parts, given
+    options = compilation.options_of(plan)
     quick = compilation.quick_options()
     # A debugger works in the main thread, which makes the only call.
     devices = devices[:1] if compilation.is_eager() else devices
     inits, runs, data = {}, {}, {}
     for device in dict.fromkeys(devices):
         inits[device] = compilation.compile_for(init, (own,), device, options=quick)
-        runs[device] = compilation.compile_for(
-            run, arguments, device, donate_argnums=(0,)
-        )
+        runs[device] = compilation.compile_for(run, arguments, device, (0,), options)
         data[device] = jax.device_put(arrays, device)
     call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)

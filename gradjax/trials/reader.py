@@ -69,6 +69,7 @@ class Reader(NamedTuple):
     capacity: int  # blocks for which there is room
     has_x64: bool
     parts: Parts | None = None
+    of_batch: streaming.Parts | None = None  # that are read of each batch
 
     def __call__(self, number: int) -> Any:
         """Returns the examples of a part by its number."""
@@ -82,6 +83,7 @@ class Reader(NamedTuple):
                 part.seed,
                 range(part.first * steps, stop),
                 self.capacity * steps,
+                self.of_batch,
             )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradjax.data import streaming
 from gradjax.data.streaming import Staged
+from gradjax.training import mesh
 from gradjax.training.blocks import num_blocks
 from gradjax.trials.reader import Part, Parts, Pipeline, Reader
 from gradjax.types import Program, Source
@@ -78,9 +79,12 @@ class Stage:
             plan.num_steps,
             capacity,
             cast(Any, jax.config).jax_enable_x64,
+            of_batch=mesh.own_parts(plan.mesh),
         )
         self._num_blocks = num_blocks(plan)
         rows = capacity * plan.block_steps * (plan.batch_size or 1)
+        if (parts := self._reader.of_batch) is not None:
+            rows = rows // parts.count * len(parts.own)
         self._slots, own = slots, rows * streaming.example_bytes(self._source)
         self._most_known = max(2 * slots, _CACHED_BYTES // max(1, own))
         self._unused = streaming.empty(self._source, rows)

@@ -57,7 +57,8 @@ def steps(
 def _states(
     program: Program, hparams: Hparams, seed: Any, every: int
 ) -> Iterator[tuple[int, TrainState]]:
-    plan, data = program.plan, program.plan.problem.data
+    plan = program.plan._replace(mesh=None)  # the states are on one device
+    data = plan.problem.data
     source = None if data is None else data.train
     arrays = None if source is None else jax.device_put(source.arrays)
     init = jax.jit(partial(training_step.init, plan))

@@ -28,6 +28,8 @@ class Settings(NamedTuple):
     diagnostics: str | None = None  # expressions in a list; None: nothing is measured
     init_from: str | None = None  # a folder or a file with initial parameters; once it
     # is read, the digest of these, because they decide and not their place
+    accumulate: int = 1  # parts of a batch whose gradients are computed in turn
+    remat: bool = False  # values inside layers are computed again for the gradient
 
 
 class Sweep(NamedTuple):
@@ -43,6 +45,10 @@ class Sweep(NamedTuple):
     # trials that one call computes together; None: the rule of `trials.lane_width`
     num_devices: int | None = None  # None: all devices
     num_threads: int | None = None  # CPU threads; None: the rule of `trials.devices`
+    mesh: str | None = None  # devices that compute each trial together; None: one
+    coordinator: str | None = None  # HOST:PORT of several processes, or "auto"
+    num_processes: int | None = None  # that compute each trial together
+    process_id: int | None = None  # of this one, from 0
     keep_params: str = "best"  # or "all" or "none": trials whose parameters are stored
     keep_snapshots: int | None = None  # N of each trial, for replays; None: none
     accept_changes: bool = False  # resume although versions, code or device changed

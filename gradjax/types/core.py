@@ -129,6 +129,13 @@ class ScheduleSpec(NamedTuple):
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
+class Mesh(NamedTuple):
+    """The sizes of the axes of a mesh of devices, which compute one run together."""
+
+    data: int = 1  # parts of a batch, whose devices hold the same parameters
+    fsdp: int = 1  # parts of a batch, and of each parameter (fully sharded)
+
+
 class Plan(NamedTuple):
     """The static part of a run."""
 
@@ -145,6 +152,9 @@ class Plan(NamedTuple):
     max_gradients: int | None = None
     # gradients after which a run and its schedule end; None: there is no limit
     diagnostics: tuple[Diagnostic, ...] = ()  # measured between the steps
+    mesh: Mesh | None = None  # the devices of a run; None: one device
+    accumulate: int = 1  # parts of a batch whose gradients are computed in turn
+    remat: bool = False  # values inside layers are computed again for the gradient
 
 
 class Program(NamedTuple):
