@@ -1,5 +1,7 @@
 """Gradient accumulation and rematerialisation: the same step in less memory."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,7 @@ def problem():
 
 
 def program(optimizer="sgd(0.1)", **more):
-    sizes = {"num_steps": 6, "batch_size": BATCH}
+    sizes: dict[str, Any] = {"num_steps": 6, "batch_size": BATCH}
     return gradjax.program(problem(), optimizer, **(sizes | more))
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import gradjax
-from gradjax import Refusal
+from gradjax import Refusal, problems
 from gradjax.training import mesh
 from gradjax.training.program import with_mesh
 from gradjax.trials import lanes
@@ -53,8 +54,12 @@ def program_of(optimizer="adam", network=None, **more):
         return jnp.square(outputs - batch["y"])
 
     network = Network() if network is None else network
-    problem = gradjax.problems.from_linen(network, loss, data, data)
-    sizes = {"num_steps": NUM_STEPS, "batch_size": BATCH, "eval_every": 6}
+    problem = problems.from_linen(network, loss, data, data)
+    sizes: dict[str, Any] = {
+        "num_steps": NUM_STEPS,
+        "batch_size": BATCH,
+        "eval_every": 6,
+    }
     return gradjax.program(problem, optimizer, **(sizes | more))
 
 
@@ -168,7 +173,7 @@ def main():
     """Prints what the tests compare."""
     shapes = (1, 4, 12), (1, 6, 9)
     specs = [mesh.sharding_of(Mesh(2, 4), shape, 1).spec for shape in shapes]
-    surface = gradjax.problems.make("booth")
+    surface = problems.make("booth")
     said = {
         "compared": {name: compared(name) for name in CASES},
         "bytes": [bytes_of_a_device("data=1"), bytes_of_a_device("fsdp=8")],
