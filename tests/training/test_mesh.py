@@ -60,7 +60,7 @@ def program_of(optimizer="adam", network=None, **more):
         "batch_size": BATCH,
         "eval_every": 6,
     }
-    return gradjax.program(problem, optimizer, **(sizes | more))
+    return gradjax.program(problem, optimizer, **({"eval_every": 6} | sizes | more))
 
 
 def _distance(a, b):
