@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -64,17 +65,41 @@ class Command:
     def segments(self):
         return journal_names(self.folder, "segment")
 
+    def until(self, count, seconds):
+        """Waits until this many segments are committed; returns when it was seen."""
+        end = time.monotonic() + seconds
+        while len(self.segments()) < count:
+            assert self.is_running(), self.said()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return time.monotonic()
+
+    def until_mid_batch(self, seconds):
+        """Waits until two workers have begun their next batches, and end none soon.
+
+        The first worker ends its next batch about one duration after its last one. So
+        this function waits for the middle of the longer time before or after that.
+        """
+        first = self.until(1, seconds)
+        second = self.until(2, seconds)
+        took = min(line["run_s"] for line in journal(self.folder, "segment"))
+        due = max(first + took - second, 0.0)
+        time.sleep(due / 2 if due > took / 2 else (due + took) / 2)
+        assert len(self.segments()) < 5
+
+
+def journal(folder, kind):
+    """The lines of the committed files of a kind."""
+    path, found = folder / "journal.jsonl", []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):  # the last one may be half written
+            found.append(json.loads(line))
+    return [one for one in found if one.get("kind") == kind]
+
 
 def journal_names(folder, kind):
     """The names of the committed files of a kind, as often as the journal has them."""
-    path = folder / "journal.jsonl"
-    lines = path.read_text().splitlines() if path.is_file() else []
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError):  # the last one may be half written
-            record = json.loads(line)
-            found += [record["name"]] if record.get("kind") == kind else []
-    return found
+    return [one["name"] for one in journal(folder, kind)]
 
 
 def ordered(curves):

@@ -65,14 +65,6 @@ def workers_of(pid):
     return sorted(found)
 
 
-def until(done, command):
-    end = time.monotonic() + LIMIT_S
-    while not done():
-        assert command.is_running(), command.said()
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def same(folder, other):
     found, wanted = frames(folder), frames(other)
     assert found.trials.equals(wanted.trials)
@@ -92,7 +84,7 @@ def inline(tmp_path_factory):
 def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(inline, tmp_path):
     command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
     try:
-        until(command.segments, command)
+        command.until_mid_batch(LIMIT_S)
         pids = workers_of(command.process.pid)
         assert len(pids) == 2
         os.kill(pids[0], signal.SIGKILL)
@@ -110,7 +102,7 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(inline, tm
 def test_workers_end_with_a_killed_command_and_inline_goes_on(inline, tmp_path):
     command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
     try:
-        until(command.segments, command)
+        command.until(1, LIMIT_S)
         pids = workers_of(command.process.pid)
         assert len(pids) == 2 and all(map(alive, pids))
     finally:
@@ -142,7 +134,7 @@ def test_processes_go_on_with_a_sweep_that_began_inline(inline, tmp_path):
 def test_ctrl_c_ends_the_workers_and_says_so(tmp_path):
     command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
     try:
-        until(command.segments, command)
+        command.until(1, LIMIT_S)
         pids = workers_of(command.process.pid)
         command.process.send_signal(signal.SIGINT)
         assert command.wait(LIMIT_S) == 130, command.said()
