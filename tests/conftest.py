@@ -29,9 +29,14 @@ for number, handler in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Lines of source code in each compiled operation are a tenth of the time of a test.
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 # The cache of one session of tests, which begins empty and is shared by its workers and
-# by the commands that they start. The user's cache stays as it is.
+# by the commands that they start. `.ci/run` names one for both of its sessions, and
+# removes it. The user's cache stays as it is.
+_IS_OWN_CACHE = "GRADJAX_TESTS_SESSION" not in os.environ
 _SESSION = os.environ.setdefault("GRADJAX_TESTS_SESSION", str(os.getpid()))
 CACHE = Path(tempfile.gettempdir()) / f"gradjax-tests-{_SESSION}"
 CACHE.mkdir(exist_ok=True)
@@ -40,27 +45,13 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 ROOT = Path(__file__).resolve().parents[1]
-_FASTER_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
+# With the first, XLA reads its flags again before each compilation, so that they can be
+# changed between tests. Without the fusion emitters compiling takes half of the time.
+_FLAGS_OF_TESTS = "--xla_flags_reset=true --xla_cpu_use_fusion_emitters="
+_NOT_SET = "unknown to this version of XLA"
 _WORKER_BYTES = 2 * 2**30  # that one worker may take: 1.5 GB, and a command it starts
 _PROGRAMS_BYTES = 1.1e9  # from which compiled programs are forgotten between tests
 _most_resident = [_PROGRAMS_BYTES]
-
-
-def pytest_configure(config):
-    """Compiles in less time, because programs of tests run for milliseconds.
-
-    Without most of XLA's optimizations a program is compiled in less than half of the
-    time. The settings are environment variables, which the commands that a test starts
-    inherit. Tests with the mark `optimized` are compiled as users do, unless the slow
-    tests are left out.
-    """
-    _optimize(False)
-    if not _is_quick(config):
-        return
-    if not hasattr(config, "workerinput"):  # workers inherit the variables
-        flags = f"{os.environ.get('XLA_FLAGS', '')} {_FASTER_TO_COMPILE}".strip()
-        if _starts_with(XLA_FLAGS=flags):
-            os.environ["XLA_FLAGS"] = flags
 
 
 def _is_quick(config):
@@ -75,20 +66,51 @@ def _is_optimized(request):
 
 
 def _optimize(is_on):
-    """Compiles with or without XLA's optimizations from now on, in commands as well."""
+    """Compiles with or without XLA's optimizations from now on, in commands as well.
+
+    Programs of tests run for milliseconds. Without most of XLA's optimizations and
+    without its fusion emitters, they are compiled in a quarter of the time. The
+    settings are environment variables, which the commands that a test starts inherit.
+    Tests with the mark `optimized` are compiled as users do, unless the slow tests are
+    left out.
+    """
     jax.config.update("jax_disable_most_optimizations", not is_on)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "false" if is_on else "true"
+    if _BEFORE != _NOT_SET:
+        os.environ["XLA_FLAGS"] = f"{_BEFORE} {_FLAGS_OF_TESTS}{str(is_on).lower()}"
 
 
-def _starts_with(**environment):
-    """Whether JAX starts so; an XLA without one of the flags ends the process."""
+def _flags_before():
+    """Returns the user's flags of XLA, or _NOT_SET where XLA does not know those above.
+
+    An XLA without one of the flags ends the process, so another process tries them.
+    """
+    before = os.environ.get("XLA_FLAGS", "")
     command = [sys.executable, "-c", "import jax; jax.devices()"]
-    variables = os.environ | environment
-    return not subprocess.run(command, env=variables, capture_output=True).returncode
+    variables = os.environ | {"XLA_FLAGS": f"{before} {_FLAGS_OF_TESTS}false"}
+    ended = subprocess.run(command, env=variables, capture_output=True)
+    return _NOT_SET if ended.returncode else before
+
+
+# Before the other files of tests are imported, because they compute, and then XLA has
+# read its flags. The workers of a session inherit the first variable.
+_BEFORE = os.environ.get("GRADJAX_TESTS_XLA_FLAGS") or _flags_before() or " "
+os.environ["GRADJAX_TESTS_XLA_FLAGS"] = _BEFORE
+_optimize(False)
+
+
+def pytest_collection_finish():
+    """Spends a tenth less time on collecting garbage.
+
+    What has been imported stays, and tracing makes many objects that soon are freed.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def pytest_sessionfinish(session):
-    if not hasattr(session.config, "workerinput"):  # not a worker: all are done
+    if _IS_OWN_CACHE and not hasattr(session.config, "workerinput"):  # all are done
         shutil.rmtree(CACHE, ignore_errors=True)
 
 
