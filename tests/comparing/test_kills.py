@@ -47,11 +47,13 @@ def whole(tmp_path_factory, process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", KILLS)
-def test_a_kill_at_any_instant_and_the_same_command(point, whole, process, tmp_path):
+def test_a_kill_at_any_instant_and_the_same_command(
+    point, whole, process, typed, tmp_path
+):
     killed = process(
         tmp_path, "scripts.compare", *FLAGS, **{faults.VARIABLE: f"{point}:kill"}
     )
     assert killed.returncode == -9, killed.stdout + killed.stderr
-    again = process(tmp_path, "scripts.compare", *FLAGS)
+    again = typed("scripts.compare", *FLAGS)
     assert again.returncode == 0, again.stderr
     assert tables(tmp_path) == whole and len(whole) == 4

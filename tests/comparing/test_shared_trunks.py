@@ -1,7 +1,8 @@
 """Trials that take over the trunk of a shorter horizon, to the same bits."""
 
 import shutil
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -81,23 +82,36 @@ def _steps(arrays):
     return len(steps) * len(arrays["rows"])
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Trains comparisons without measuring times."""
-    times = lambda runs: [1e-6] * len(runs)  # noqa: E731
-    monkeypatch.setattr(timing, "interleaved_step_seconds", times)
-    monkeypatch.setattr(forecast, "measured", lambda *_: forecast.Cost(1.0, 0.0, 0))
-
-    def compare(folder, **more):
-        own: dict[str, Any] = {"schedule": WSD, "horizons": [1, 2], **ASKED, **more}
-        optimizers = own.pop("optimizers", [*TWO, FIXED])
-        problems = own.pop("problems", [PROBLEM])
+def quick(folder, **more):
+    """Trains a comparison without measuring times."""
+    own: dict[str, Any] = {"schedule": WSD, "horizons": [1, 2], **ASKED, **more}
+    optimizers = own.pop("optimizers", [*TWO, FIXED])
+    problems = own.pop("problems", [PROBLEM])
+    with pytest.MonkeyPatch.context() as patch:
+        times = lambda runs: [1e-6] * len(runs)  # noqa: E731
+        patch.setattr(timing, "interleaved_step_seconds", times)
+        patch.setattr(forecast, "measured", lambda *_: forecast.Cost(1.0, 0.0, 0))
         return gradjax.compare(optimizers, problems, workdir=folder, **own)
 
-    return compare
+
+PAIR = {"optimizers": [TWO[0], FIXED]}
 
 
-def unshared(quick, monkeypatch, folder, **more):
+class Whole(NamedTuple):
+    """A comparison of PAIR that nothing stopped."""
+
+    folder: Path
+    found: Any
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A comparison of PAIR at two horizons; tests do not write into its folder."""
+    folder = tmp_path_factory.mktemp("pair") / "whole"
+    return Whole(folder, quick(folder, **PAIR))
+
+
+def unshared(monkeypatch, folder, **more):
     """A comparison of the same cells, of which each is trained from its start."""
     with monkeypatch.context() as patch:
         patch.setattr(running, "shared_of", lambda *_: Shared())
@@ -106,7 +120,7 @@ def unshared(quick, monkeypatch, folder, **more):
 
 @pytest.mark.slow
 def test_shared_trunks_give_the_bits_of_trials_that_are_trained_alone(
-    quick, monkeypatch, tmp_path
+    monkeypatch, tmp_path
 ):
     found = quick(tmp_path / "both")
     alone = quick(tmp_path / "alone", horizons=[2])
@@ -115,7 +129,7 @@ def test_shared_trunks_give_the_bits_of_trials_that_are_trained_alone(
     assert repr(found.tables[1]._replace(outcomes=())) == repr(
         long._replace(outcomes=())
     )
-    whole = unshared(quick, monkeypatch, tmp_path / "whole")
+    whole = unshared(monkeypatch, tmp_path / "whole")
     assert outcomes(found) == outcomes(whole) and tables(found) == tables(whole)
     (new, copied), (every, none) = map(trained, (tmp_path / "both", tmp_path / "whole"))
     assert new + copied == every and not none
@@ -140,12 +154,10 @@ def test_shared_trunks_give_the_bits_of_trials_that_are_trained_alone(
         },
     ],
 )
-def test_it_is_so_with_evaluations_and_with_long_curves(
-    own, quick, monkeypatch, tmp_path
-):
+def test_it_is_so_with_evaluations_and_with_long_curves(own, monkeypatch, tmp_path):
     own = {"horizons": [1, 2, 4], "optimizers": [TWO[0], FIXED]} | own
     found = quick(tmp_path / "both", **own)
-    whole = unshared(quick, monkeypatch, tmp_path / "whole", **own)
+    whole = unshared(monkeypatch, tmp_path / "whole", **own)
     assert outcomes(found) == outcomes(whole) and tables(found) == tables(whole)
     assert trained(tmp_path / "both")[1] > 0
 
@@ -159,7 +171,7 @@ POINTS = (
 )
 
 
-def stop(quick, monkeypatch, folder, point, nth, **own):
+def stop(monkeypatch, folder, point, nth, **own):
     """Stops a comparison at a point while the nth trunk is taken over, or after it."""
     take, begun = shared.take_over, []
 
@@ -184,66 +196,63 @@ def stop(quick, monkeypatch, folder, point, nth, **own):
 @pytest.mark.parametrize(
     ("point", "nth"), [*((one, 1) for one in POINTS), (POINTS[1], 3)]
 )
-def test_a_kill_while_a_trunk_is_taken_over(point, nth, quick, monkeypatch, tmp_path):
-    own = {"optimizers": [TWO[0], FIXED]}
-    expected = quick(tmp_path / "whole", **own)
-    stop(quick, monkeypatch, tmp_path / "it", point, nth, **own)
-    found = quick(tmp_path / "it", **own)
+def test_a_kill_while_a_trunk_is_taken_over(point, nth, pair, monkeypatch, tmp_path):
+    stop(monkeypatch, tmp_path / "it", point, nth, **PAIR)
+    found, expected = quick(tmp_path / "it", **PAIR), pair.found
     assert outcomes(found) == outcomes(expected) and tables(found) == tables(expected)
-    assert trained(tmp_path / "it") == trained(tmp_path / "whole")
+    assert trained(tmp_path / "it") == trained(pair.folder)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not committed any more", "ignore:.*going on from")
-def test_states_that_are_lost_after_a_kill(quick, monkeypatch, tmp_path):
-    own = {"optimizers": [TWO[0], FIXED]}
-    stop(quick, monkeypatch, tmp_path / "it", POINTS[-1], 1, **own)
+def test_states_that_are_lost_after_a_kill(pair, monkeypatch, tmp_path):
+    stop(monkeypatch, tmp_path / "it", POINTS[-1], 1, **PAIR)
     short, _, long, _ = (
-        tmp_path / "it" / one.folder for one in cells_of(asked_for([TWO[0], FIXED]))
+        tmp_path / "it" / one.folder for one in cells_of(asked_for(**PAIR))
     )
     for one in (long / "snapshots").iterdir():
         one.unlink()
     shutil.copytree(tmp_path / "it", tmp_path / "worse")
-    found = quick(tmp_path / "it", **own)
-    assert outcomes(found) == outcomes(quick(tmp_path / "whole", **own))
-    assert trained(tmp_path / "it") == trained(tmp_path / "whole")
+    found = quick(tmp_path / "it", **PAIR)
+    assert outcomes(found) == outcomes(pair.found)
+    assert trained(tmp_path / "it") == trained(pair.folder)
     for one in (tmp_path / "worse" / short.relative_to(tmp_path / "it")).glob(
         "states/*"
     ):
         one.write_bytes(b"damaged")
     with pytest.raises(gradjax.Refusal, match="began with the states of shorter trial"):
-        quick(tmp_path / "worse", **own)
+        quick(tmp_path / "worse", **PAIR)
 
 
 @pytest.mark.slow
 def test_horizons_that_are_added_later_begin_with_what_is_stored(
-    quick, monkeypatch, tmp_path
+    pair, monkeypatch, tmp_path
 ):
-    own = {"optimizers": [TWO[0], FIXED]}
-    at_once = quick(tmp_path / "whole", horizons=[1, 2, 4], **own)
-    quick(tmp_path / "it", horizons=[1], **own)
-    said, asked = [], asked_for(own["optimizers"])
+    at_once = quick(tmp_path / "whole", horizons=[1, 2, 4], **PAIR)
+    quick(tmp_path / "it", horizons=[1], **PAIR)
+    said, asked = [], asked_for(**PAIR)
     monkeypatch.setattr(forecast, "announce", lambda _, left, *__: [1.0] * len(left))
+    times = lambda runs: [1e-6] * len(runs)  # noqa: E731
+    monkeypatch.setattr(timing, "interleaved_step_seconds", times)
     running.run(asked, tmp_path / "it", hooks=running.Hooks(say=said.append))
     assert trained(tmp_path / "it")[1] == 0  # the first call stored no states
     (alone,) = [one for one in said if "of them compute their trunk" in one]
     assert alone.startswith("2 of them") and alone.count(", 24 gradients") == 2
-    later = quick(tmp_path / "it", horizons=[1, 2, 4], **own)
+    later = quick(tmp_path / "it", horizons=[1, 2, 4], **PAIR)
     assert trained(tmp_path / "it")[1] == 0
     assert outcomes(later) == outcomes(at_once)
-    quick(tmp_path / "other", horizons=[1, 2], **own)
+    shutil.copytree(pair.folder, tmp_path / "other")
     _, before = trained(tmp_path / "other")
-    later = quick(tmp_path / "other", horizons=[1, 2, 4], **own)
+    later = quick(tmp_path / "other", horizons=[1, 2, 4], **PAIR)
     assert outcomes(later) == outcomes(at_once)
     assert trained(tmp_path / "other")[1] > before > 0  # those of horizon 1
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not committed any more")
-def test_states_that_are_lost_are_not_needed(quick, tmp_path):
-    own = {"optimizers": [TWO[0], FIXED]}
-    quick(tmp_path / "it", horizons=[1, 2], **own)
-    asked = asked_for(own["optimizers"])
+def test_states_that_are_lost_are_not_needed(pair, tmp_path):
+    shutil.copytree(pair.folder, tmp_path / "it")
+    asked = asked_for(**PAIR)
     found = cells_of(asked)
     long = tmp_path / "it" / found[2].folder
     shutil.rmtree(long)
@@ -252,8 +261,8 @@ def test_states_that_are_lost_are_not_needed(quick, tmp_path):
         one.write_bytes(b"damaged")
     look = stored.look(found[0], asked, tmp_path / "it")
     assert look.summary is not None, "no trial is lost"
-    again = quick(tmp_path / "it", **own)
+    again = quick(tmp_path / "it", **PAIR)
     store = opening.open_to_read(long, say=pytest.fail)
     assert not any("is_copy" in x for x in records.committed_segments(store).values())
-    assert outcomes(again) == outcomes(quick(tmp_path / "whole", **own))
+    assert outcomes(again) == outcomes(pair.found)
     assert len(states) == 2  # of the search and of the fresh seeds
