@@ -7,7 +7,7 @@ import pytest
 
 import gradjax
 from gradjax import Splits, problems
-from gradjax.problems import PROBLEMS, SURFACES
+from gradjax.problems import PROBLEMS, SURFACES, images, language, text, translation
 
 BEGINNINGS = ("clinc_", "mnist_", "movielens", "shakespeare_", "tatoeba_")
 PREPARED = {name for name in PROBLEMS if name.startswith(BEGINNINGS)}
@@ -20,8 +20,23 @@ NOISY = {"noisy_quadratic", "sparse_gradients"}  # the loss of a step is drawn
 DROPPED = {name for name in PROBLEMS if name.startswith(("clinc_", "tatoeba_"))}
 SHIFTED = {name for name in PROBLEMS if name.startswith("shakespeare_")}
 DRAWN = NOISY | DROPPED | SHIFTED | {"digits_vae", "mnist_vae"}
-# One check of them takes a minute; `scripts.count_gradient_checks` counts many.
-CHECKED_LONG = {"shakespeare_lstm", "shakespeare_transformer", "tatoeba_transformer"}
+# The gradient of these is checked with smaller networks, in seconds instead of up to a
+# minute. `scripts.count_gradient_checks` checks those of the registry.
+_TINY = "transformer(width=8, depth=1, heads=2)"
+SMALLER = {
+    "clinc_bag": lambda: text.load("clinc_oos", "bag(width=8)"),
+    "clinc_gru": lambda: text.load("clinc_oos", "gru(width=8)"),
+    "clinc_transformer": lambda: text.load("clinc_oos", _TINY),
+    "digits_cnn": lambda: images.load("digits", "cnn(channels=(4, 8))"),
+    "digits_vae": lambda: images.load("digits", "vae(widths=(16,), latent=4)"),
+    "mnist_cnn": lambda: images.load("mnist", "cnn(channels=(2, 4))"),
+    "mnist_vae": lambda: images.load("mnist", "vae(widths=(16,), latent=4)"),
+    "shakespeare_lstm": lambda: language.load("tiny_shakespeare", "lstm(width=8)", 8),
+    "shakespeare_transformer": lambda: language.load("tiny_shakespeare", _TINY, 8),
+    "tatoeba_transformer": lambda: translation.load(
+        "tatoeba/tatoeba_de", _TINY, vocab_size=100
+    ),
+}
 SEEDED = {"noisy_quadratic", "quadratic"} | NETWORKS  # where a run starts is drawn
 SEEDED -= {"digits_logistic", "mnist_logistic"}
 
@@ -71,7 +86,8 @@ def mean_loss(name):
 
 
 def in_float64(params):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+    """As arrays of NumPy: operations of JAX would be compiled one by one."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
 
 
 def moved(params, direction, length):
@@ -96,7 +112,8 @@ def dot(one, other):
 
 def test_the_lists_above_name_problems():
     assert PREPARED
-    assert set(PROBLEMS) >= PREPARED | DRAWN | SEEDED | NETWORKS | COMPUTED | RUN
+    named = PREPARED | DRAWN | SEEDED | NETWORKS | COMPUTED | RUN | SMALLER.keys()
+    assert set(PROBLEMS) >= named
 
 
 @pytest.mark.parametrize("name", but_slow(BUNDLED), scope="module")
@@ -176,9 +193,8 @@ def test_the_gradient_equals_central_differences(name):
             )
 
 
-@pytest.mark.parametrize("name", sorted(PROBLEMS.keys() - CHECKED_LONG), scope="module")
+@pytest.mark.parametrize("name", sorted(PROBLEMS), scope="module")
 @pytest.mark.slow
-@pytest.mark.optimized  # it runs for longer than it is compiled
 def test_the_checker_finds_the_gradient_right(name, problem):
     """A network's in float64 and off the start: there background meets relu's kink.
 
@@ -186,8 +202,9 @@ def test_the_checker_finds_the_gradient_right(name, problem):
     always are at a kink within the difference's step.
     """
     is_network = name in NETWORKS
+    problem = SMALLER[name]() if name in SMALLER else problem
     with jax.enable_x64(is_network):
-        params = problem.init(jax.random.key(0))
+        params = jax.jit(problem.init)(jax.random.key(0))
         if is_network:
             params = in_float64(params)
             params = moved(params, next(directions(params, 1)), 0.5)
