@@ -33,10 +33,13 @@ FAMILIES = {
     "TRANSLATORS": ((9,), ("apply", ROWS)),
 }
 EXPRESSIONS = {
+    "all_cnn": "all_cnn(width=4)",
     "cnn": "cnn(channels=(4,))",
     "lstm": "lstm(width=8)",
-    "resnet": "resnet(depth=1)",
+    "resnet": "resnet(width=8, depth=1)",
+    "transformer": "transformer(width=16, depth=1, heads=2)",
     "vae": "vae(widths=(8,), latent=2)",
+    "vit": "vit(width=16, depth=1, heads=2)",
 }
 NAMES = [(family, name) for family in FAMILIES for name in getattr(models, family)]
 # Their products are of single vectors, or they only look vectors up.
@@ -98,7 +101,7 @@ def test_it_computes_in_bfloat16_and_its_parameters_are_float32(family, name):
 
 def descent(family, name, precision):
     init, outputs = parts_of(family, name, precision)
-    params, loss = init(jax.random.key(0)), loss_of(outputs)
+    params, loss = jax.jit(init)(jax.random.key(0)), loss_of(outputs)
     rule = optax.adam(3e-4)
     state, losses = rule.init(params), []
 
