@@ -13,8 +13,6 @@ from scripts import check_device
 from scripts.check_device import Timing
 from scripts.device_networks import cases, program_of
 
-pytestmark = pytest.mark.optimized
-
 SMALL = cases(is_small=True)
 MLP = SMALL["mlp"]
 
