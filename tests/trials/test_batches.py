@@ -231,10 +231,17 @@ print(json.dumps([digest, found.trace["loss"].values.tolist(),
 
 
 def on_cores(num_devices, width, rates):
-    """What a process of its own says of a sweep with two seeds."""
+    """What a process of its own says of a sweep with two seeds.
+
+    Processes of the same program compile it once, as commands do.
+    """
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", ON_CORES, num_devices, width, json.dumps(rates)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | cache,
         capture_output=True,
         text=True,
         timeout=300,
