@@ -16,6 +16,8 @@ from scripts import check_replay
 from scripts import replay as script
 from scripts.sweep import experiment_of
 
+pytestmark = pytest.mark.optimized
+
 WINDOW = (11, 17)
 
 
