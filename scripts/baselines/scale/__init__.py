@@ -29,12 +29,14 @@ class Way(NamedTuple):
       num_cores: of each process; 0: all.
       is_pinned: each process has cores of its own and shares the trials equally.
       has_devices: each core is a device of JAX, and not one of several worker threads.
+      has_executor: `executors.processes` trains a call of lanes as one task.
     """
 
     label: str
     num_cores: int = 0
     is_pinned: bool = False
     has_devices: bool = False
+    has_executor: bool = False
 
 
 TASKS = (
@@ -47,5 +49,8 @@ WAYS = {
     "threads": Way("a worker thread a core, which is the default"),
     "devices": Way("a device of JAX a core", has_devices=True),
     "pinned": Way("a pinned process a core, each a part of the trials", 1, True),
+    "executor": Way(
+        "`--executor=processes`, a call of lanes a task", has_executor=True
+    ),
 }
 TARGET = 0.9  # of the throughput of one core, times the number of cores

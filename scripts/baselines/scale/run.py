@@ -16,6 +16,7 @@ from scripts.baselines.sweeps.processes import Worker, start
 from scripts.baselines.table import about_machine, format_interval
 
 _TRAINING = "scripts.baselines.scale.training"
+_EXECUTOR = "scripts.baselines.scale.by_executor"
 _HEAD = "| | trials/s | of one core |\n|---|---:|---:|"
 
 
@@ -49,6 +50,8 @@ def _processes(task: Task, way: Way) -> list[Any]:
     """Returns the contexts of the processes of a way."""
     there = cores()
     total = task.num_trials(len(there))
+    if way.has_executor:
+        return [start(_EXECUTOR, (task, total), has_children=True)]
     if not way.is_pinned:
         count = way.num_cores or len(there)
         return [start(_TRAINING, (task, total, count, way.has_devices))]
