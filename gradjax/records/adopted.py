@@ -62,43 +62,61 @@ def staged(
     return File(line, place, None)
 
 
-def commit(store: Any, files: list[File], mark: Mapping[str, Any]) -> bool:
-    """Commits files of one batch; the first commit of a batch wins.
+class Batch(NamedTuple):
+    """The files of one batch."""
+
+    files: list[File]  # the one that says that the batch has ended last
+    mark: Mapping[str, Any]  # more fields of their lines
+
+
+def commit(store: Any, batches: list[Batch]) -> list[bool]:
+    """Commits batches together; the first commit of a batch wins.
 
     All files have their names before the first line is written, and the lines are
-    written together. So a batch of any number of files costs one fsync of each folder
-    and one of the journal.
+    written together. So any number of files costs one fsync of each folder and one of
+    the journal.
 
     Args:
       store: open to write.
-      files: of the batch, the one that says that it has ended last.
-      mark: more fields of their lines.
+      batches: in the order in which they ended.
 
     Returns:
-      False, if the batch was committed before; its files are removed, and equal those
-      that stay.
+      For each, False if the batch was committed before; then its files are removed, and
+      equal those that stay.
 
     Raises:
-        Refusal: the batch was committed before with other contents, or the disk is
-            full.
+        Refusal: a batch was committed before with other contents, or the disk is full.
     """
-    last = files[-1].record["name"]
-    if last in store.files:
-        discard(store, files)
-        _check_same(store, files)
-        return False
-    folders = [_put(store.folder / one.record["file"], one) for one in files]
+    is_new, names = [], set[str]()
+    for files, _ in batches:
+        name = files[-1].record["name"]
+        is_new.append(name not in names and name not in store.files)
+        names.add(name)
+    new = [one for one, is_first in zip(batches, is_new, strict=True) if is_first]
+    _commit(store, new)
+    for (files, _), is_first in zip(batches, is_new, strict=True):
+        if not is_first:
+            discard(store, files)
+            _check_same(store, files)
+    return is_new
+
+
+def _commit(store: Any, batches: list[Batch]) -> None:
+    """Commits batches that are not committed yet."""
+    count = len(environments(store.events))
+    changes = {"environment": count} if count else {}  # see `store.commit`
+    folders, lines = [], []
+    for files, mark in batches:
+        folders += [_put(store.folder / one.record["file"], one) for one in files]
+        lines += [{**one.record, **changes, **mark} for one in files]
     for folder in dict.fromkeys(folders):
         with disk_errors(folder):
             sync_folder(folder)
-    count = len(environments(store.events))
-    changes = {"environment": count} if count else {}  # see `store.commit`
-    lines = [{**one.record, **changes, **mark} for one in files]
-    with disk_errors(store.folder / JOURNAL):
-        journal.append(store.journal, lines, "commit")
+    if lines:
+        with disk_errors(store.folder / JOURNAL):
+            journal.append(store.journal, lines, "commit")
     for line in lines:
         committed.add(store, line)
-    return True
 
 
 def _put(path: Path, file: File) -> Path:

@@ -7,6 +7,7 @@ takes much longer than the others gets a second worker.
 """
 
 import itertools
+import math
 import statistics
 import time
 from collections import Counter, deque
@@ -25,6 +26,7 @@ from gradjax.sweeps.remote import Answer
 _TRIES = 3
 _REASON = 300  # characters of the line that says why there is no answer
 _WAIT_S = 0.5  # for an answer, before signals and times are looked at again
+_GATHER_S = 0.5  # answers within it are committed together, which saves calls of fsync
 _PROBE_S = 300.0  # in which the worker of a machine must say how it is
 _MANY, _RECENT = 3, 101  # ended batches that tell how long one takes; those counted
 _SLOW, _SLOW_S = 3.0, 30.0  # times the usual time, and seconds, until a second worker
@@ -49,7 +51,9 @@ class _State(NamedTuple):
     # the order in which they began, so that a look at the oldest ones is short
     copies: Counter[int]  # workers that have a task now
     tries: Counter[int]  # of which no answer came
-    done: set[int]
+    ended: list[tuple[int, float, Answer]]  # (place, moment, answer), not committed yet
+    answered: set[int]  # tasks with an answer, committed or not
+    done: set[int]  # tasks that are committed
     took: dict[str, deque[float]]  # of a group -> seconds of its last batches
     usual: dict[str, float]  # of a group -> the median of these, if there are enough
     doubled: set[int]  # tasks that a second worker has got
@@ -69,19 +73,23 @@ def run(store: Any, executor: Executor, tasks: list[Task], hooks: Hooks) -> None
         Interrupted: a signal asked for a stop. What is committed stays; the running
             batches are trained again from their start.
     """
-    waiting = deque(range(len(tasks)))
-    state = _State(waiting, {}, Counter(), Counter(), set(), {}, {}, set())
+    waiting, tries = deque(range(len(tasks))), Counter[int]()
+    state = _State(waiting, {}, Counter(), tries, [], set(), set(), {}, {}, set())
     has_waited = False
     try:
         while len(state.done) < len(tasks):
             number = hooks.stop_requested()
             if number is not None:
+                _commit(store, state, hooks)
                 raise Interrupted(number, f"{len(state.done)} of {len(tasks)} batches")
             has_waited = _fill(executor, tasks, state, hooks, has_waited)
             for handle in executor.wait(list(state.running), _WAIT_S):
                 _take(store, executor, tasks, state, hooks, handle)
             _cancel_doubles(executor, state)
             _give_up(store, executor, tasks, state, hooks)
+            oldest = state.ended[0][1] if state.ended else math.inf
+            if hooks.clock() - oldest >= _GATHER_S or not state.running:
+                _commit(store, state, hooks)
     finally:
         for handle in state.running:
             executor.cancel(handle)
@@ -187,7 +195,7 @@ def _take(
     hooks: Hooks,
     handle: Any,
 ) -> None:
-    """Commits the answer of a worker, or notes that there is none."""
+    """Takes the answer of a worker, or notes that there is none."""
     place, begun = state.running.pop(handle)
     state.copies[place] -= 1
     try:
@@ -196,25 +204,42 @@ def _take(
         reason = " ".join(str(lost).split())[:_REASON]
         _missed(store, tasks, state, hooks, place, reason)
         return
+    if answer.refusal is not None:
+        _commit(store, state, hooks)
     _check(answer)
-    if adopted.commit(store, answer.files, mark_of(store, answer.environment)):
-        state.done.add(place)
-        group = _group(tasks[place])
-        own = state.took.setdefault(group, deque(maxlen=_RECENT))
-        own.append(hooks.clock() - begun)
-        if len(own) >= _MANY:
-            state.usual[group] = statistics.median(own)
-        hooks.finished(answer.counts)
+    now, group = hooks.clock(), _group(tasks[place])
+    state.ended.append((place, now, answer))
+    if place in state.answered:
+        return
+    state.answered.add(place)
+    own = state.took.setdefault(group, deque(maxlen=_RECENT))
+    own.append(now - begun)
+    if len(own) >= _MANY:
+        state.usual[group] = statistics.median(own)
+
+
+def _commit(store: Any, state: _State, hooks: Hooks) -> None:
+    """Commits the answers that have been taken, together."""
+    batches = [
+        adopted.Batch(answer.files, mark_of(store, answer.environment))
+        for _, _, answer in state.ended
+    ]
+    is_new = adopted.commit(store, batches)
+    for (place, _, answer), is_first in zip(state.ended, is_new, strict=True):
+        if is_first:
+            state.done.add(place)
+            hooks.finished(answer.counts)
+    state.ended.clear()
 
 
 def _cancel_doubles(executor: Executor, state: _State) -> None:
-    """Ends the tasks of batches that are done; the answers so far were compared."""
-    if not state.doubled & state.done:
+    """Ends the tasks of batches that have an answer from another worker."""
+    if not state.doubled & state.answered:
         return
-    for other in [one for one, of in state.running.items() if of[0] in state.done]:
+    for other in [k for k, of in state.running.items() if of[0] in state.answered]:
         executor.cancel(other)
         state.copies[state.running.pop(other)[0]] -= 1
-    state.doubled.difference_update(state.done)
+    state.doubled.difference_update(state.answered)
 
 
 def _missed(
@@ -226,7 +251,7 @@ def _missed(
     reason: str,
 ) -> None:
     """Lets another worker try a batch, or sets it aside."""
-    if place in state.done:
+    if place in state.answered:
         return
     state.tries[place] += 1
     task, count = tasks[place], state.tries[place]
@@ -237,7 +262,8 @@ def _missed(
         state.waiting.append(place)
         return
     hooks.say(f"{task.prefix}: {len(task.trials)} trials are set aside")
-    adopted.commit(store, hooks.set_aside(task), {})
+    adopted.commit(store, [adopted.Batch(hooks.set_aside(task), {})])
+    state.answered.add(place)
     state.done.add(place)
 
 

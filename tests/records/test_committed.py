@@ -53,7 +53,7 @@ def test_a_batch_of_a_worker_is_in_the_index(opened):
         adopted.staged(opened.folder, "params", name, own),
         adopted.staged(opened.folder, "segment", f"{name}-000000", own, **about),
     ]
-    assert adopted.commit(opened, files, {})
+    assert adopted.commit(opened, [adopted.Batch(files, {})])[0]
     assert opened.cohorts == {name: [f"{name}-000000"]}
     assert store.is_committed(opened, "params", name)
     assert not store.is_committed(opened, "segment", name)

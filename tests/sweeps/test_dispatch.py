@@ -82,7 +82,7 @@ class Watched:
     def __init__(self):
         self.said, self.ended, self.now, self.stop = [], [], 0.0, None
 
-    def hooks(self, tick_s=0.0):
+    def hooks(self, tick_s=0.6):
         def clock():
             self.now += tick_s
             return self.now
@@ -229,13 +229,15 @@ def test_without_a_worker_it_waits_and_says_so_once(store):
 
 def test_two_workers_that_compute_the_same_batch_are_compared(store):
     first = pickle.loads(answer("b")).files
-    assert adopted.commit(store, first, {})
-    assert not adopted.commit(store, first, {})
+    assert adopted.commit(store, [adopted.Batch(first, {})])[0]
+    assert not adopted.commit(store, [adopted.Batch(first, {})])[0]
     other = pickle.loads(answer("b", 2.0)).files
     with pytest.raises(Refusal, match="is not deterministic: two workers computed it"):
-        adopted.commit(store, other, {})
+        adopted.commit(store, [adopted.Batch(other, {})])[0]
     marked = [one._replace(record=one.record | {"worker": 1}) for one in other]
-    assert not adopted.commit(store, marked, {})  # of another environment
+    assert not adopted.commit(store, [adopted.Batch(marked, {})])[
+        0
+    ]  # of another environment
     assert stored.read(store, "b")["w"] == 1.0
 
 
@@ -246,8 +248,8 @@ def test_a_file_that_a_worker_has_staged_is_renamed_or_removed(store):
 
     files = staged()
     assert files[0].content is None
-    assert adopted.commit(store, files, {})
-    assert not adopted.commit(store, staged(), {})
+    assert adopted.commit(store, [adopted.Batch(files, {})])[0]
+    assert not adopted.commit(store, [adopted.Batch(staged(), {})])[0]
     assert [one.name for one in (store.folder / "segments").iterdir()] == [
         "b-000000.npz"
     ]
@@ -259,7 +261,7 @@ def test_lines_have_the_marks_of_accepted_changes_and_of_other_workers(store):
     assert dispatch.mark_of(store, {"device": "c"}) == {"worker": 2}
     assert dispatch.mark_of(store, {"device": "b"}) == mark == {"worker": 1}
     assert dispatch.mark_of(store, None) == {}
-    adopted.commit(store, pickle.loads(answer("b")).files, mark)
+    adopted.commit(store, [adopted.Batch(pickle.loads(answer("b")).files, mark)])[0]
     line = stored.committed_segments(store)["b-000000"]
     assert (line["environment"], line["worker"]) == (1, 1)
 
