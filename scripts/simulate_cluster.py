@@ -38,8 +38,14 @@ the simulation are not counted. A task takes {task_s:g} s in the median.
 [scaling.md](../scaling.md) explains the columns.
 """
 _NOTES = """\
-A time of a batch is a mean over {window} answers of workers, and `CPU` is that of the
-driver's thread. `wall` has its fsyncs.
+A time is that of the driver for a batch, as a mean over {window} answers of workers:
+the first ones, those in the middle, and the last ones that came before the sweep had
+fewer batches left than workers. `CPU` is that of its thread, and `wall` has its fsyncs.
+
+The next table has the times of the parts of the command, and the most memory that the
+process had until their end. `plan` checks the trials, `list` lists them in the journal,
+`dispatch` has the driver's part of all batches, `read` reads their files at the end of
+the round, `open` verifies the folder as a reader does, and `frames` opens it in pandas.
 """
 
 

@@ -19,7 +19,7 @@ from gradjax.sweeps.context import Context
 from gradjax.tuning.searched import SILENT
 from gradjax.types import Options, Sweep
 from scripts import simulated_cluster as simulated
-from scripts.simulated_cluster import Cluster, Log
+from scripts.simulated_cluster import Cluster
 
 _WINDOW = 1_000  # answers over which the time of the driver is a mean
 PARTS = ("plan", "list", "dispatch", "read", "open", "frames")
@@ -108,7 +108,9 @@ def measure(
     statuses = found.trials.set_index("trial")["status"].to_dict()
     aside = [one for one in lines if one.endswith("trials are set aside")]
     about = _about(folder)
-    window = min(_WINDOW, len(log.answers) // 3)
+    # In the last answers the driver mostly waits for stragglers, and looks around.
+    num_answers = max(len(log.answers) - cluster.num_workers, len(log.answers) // 2)
+    window = min(_WINDOW, num_answers // 3)
     return Measured(
         *(cluster, num_trials, lane_width, len(opened.cohorts), log.counts),
         sum("a second worker begins it" in one for one in lines),
@@ -116,7 +118,7 @@ def measure(
         sum(one.partition(":")[0] in log.poisoned for one in aside),
         log.clock() / 3600,
         window,
-        *_times(log, window),
+        *_times(log.answers[:num_answers], window),
         *about[:2],
         seconds,
         memory,
@@ -146,11 +148,18 @@ def _writer(job: Job, asked: Sweep, width: int) -> simulated.Write:
     return simulated.writer(files, [one.id for one in first])
 
 
-def _times(log: Log, window: int) -> tuple[list[float], list[float]]:
-    """Returns the milliseconds of the driver for an answer, CPU and wall."""
-    last = len(log.answers) - 1
+def _times(
+    answers: list[tuple[float, float]], window: int
+) -> tuple[list[float], list[float]]:
+    """Returns the milliseconds of the driver for an answer, CPU and wall.
+
+    Args:
+      answers: of the log, those that are looked at.
+      window: over how many of them a mean is taken.
+    """
+    last = len(answers) - 1
     ends = (window, (last + window) // 2, last)
-    pairs = [(log.answers[k - window], log.answers[k]) for k in ends]
+    pairs = [(answers[k - window], answers[k]) for k in ends]
     cpu, wall = (
         [(after[k] - before[k]) / window * 1e3 for before, after in pairs]
         for k in range(2)

@@ -107,7 +107,7 @@ def _commit(store: Any, batches: list[Batch]) -> None:
     changes = {"environment": count} if count else {}  # see `store.commit`
     folders, lines = [], []
     for files, mark in batches:
-        folders += [_put(store.folder / one.record["file"], one) for one in files]
+        folders += [_put(store.folder, one) for one in files]
         lines += [{**one.record, **changes, **mark} for one in files]
     for folder in dict.fromkeys(folders):
         with disk_errors(folder):
@@ -119,15 +119,17 @@ def _commit(store: Any, batches: list[Batch]) -> None:
         committed.add(store, line)
 
 
-def _put(path: Path, file: File) -> Path:
-    """Gives a file its name; returns the folder, which must be synced."""
+def _put(folder: Path, file: File) -> Path:
+    """Gives a file its name; returns the folder inside, which must be synced."""
+    path = folder / file.record["file"]
+    inside = path.parent
     with disk_errors(path):
         if file.content is not None:
             write_file(path, file.content, "commit")
         else:
-            os.replace(path.with_name(str(file.staged)), path)
+            os.replace(f"{inside}/{file.staged}", path)
             faults.reach("commit:after_rename")
-    return path.parent
+    return inside
 
 
 def discard(store: Any, files: list[File]) -> None:

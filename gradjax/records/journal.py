@@ -24,6 +24,7 @@ from gradjax.records import faults
 from gradjax.records.durable import write_all
 
 FILE = "journal.jsonl"
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))  # made once
 _LINE = re.compile(rb'\{"check":"([0-9a-f]{64})",(.*)', re.DOTALL)
 _NAME = re.compile(
     rb'"kind":"(segment|params|snapshot|states)","name":"([A-Za-z0-9._-]+)"'
@@ -151,7 +152,7 @@ def plain(value: Any, what: str) -> Any:
 
 def compact(value: Any) -> bytes:
     """Returns a plain value as JSON in one line of ASCII."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _of_array(value: Any) -> Any:
