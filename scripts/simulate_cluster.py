@@ -32,9 +32,10 @@ from scripts.simulated_sweep import PARTS, Measured, measure
 _INTRO = """\
 # A simulated cluster
 
-`{command}` makes this page. The planner, the journal and the files are real, on
-{system}. The workers are simulated, with a clock of their own; their time and that of
-the simulation are not counted. A task takes {task_s:g} s in the median.
+`{command}` makes this page.
+The planner, the journal and the files are real, on {system}. The workers are simulated,
+with a clock of their own; their time and that of the simulation are not counted. A task
+takes {task_s:g} s in the median.
 [scaling.md](../scaling.md) explains the columns.
 """
 _NOTES = """\
