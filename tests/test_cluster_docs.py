@@ -23,9 +23,6 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 SCRIPTS = [text for kind, text in BLOCKS if kind in ("bash", "console")]
 SLURM = SCRIPTS[0]
 (CLUSTER,) = [yaml.safe_load(text) for kind, text in BLOCKS if kind == "yaml"]
-# Flags of running one sweep or one run on several machines.
-PLACED = {"executor", "ray_address", "mesh", "coordinator"}
-PLACED |= {"num_processes", "process_id"}
 # Fields of a cluster file that the reference of Ray's cluster launcher lists, and those
 # of its provider "local".
 FIELDS = {"cluster_name", "max_workers", "min_workers", "provider", "auth"}
@@ -58,10 +55,8 @@ def test_a_script_is_correct_shell(script):
 @pytest.mark.parametrize(("module", "flags"), COMMANDS)
 def test_the_flags_of_a_command_are_read(module, flags):
     groups = groups_of(importlib.import_module(module).EXPERIMENT)
-    known = {flag.name for group in groups.values() for flag in group}
     assert len(flags) >= 4 and "--workdir" in {one.split("=")[0] for one in flags}
-    own = [one for one in flags if one[2:].split("=")[0] not in PLACED - known]
-    values = parsing.parse([module, *own], groups)
+    values = parsing.parse([module, *flags], groups)
     assert values["workdir"]
 
 

@@ -1,5 +1,6 @@
 """What the commands of make would do, by dry runs; nothing is installed."""
 
+import os
 import shutil
 import subprocess
 import tomllib
@@ -21,9 +22,15 @@ def make(tmp_path):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
 
+    # A make that runs these tests passes its own variables on in the environment.
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS", "EXTRA", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if name not in outer}
+
     def run(*words):
         command = ["make", "--no-print-directory", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=tmp_path, env=kept, capture_output=True, text=True
+        )
 
     return run
 

@@ -10,10 +10,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Steps and examples of each, so that a batch of trials takes about two seconds. An
+# answer is committed at most one second after the batch has ended. So then the worker
+# is in the middle of its next batch.
+LONG = (5_000, 384)
 RATES = "[0.01, 0.02, 0.03, 0.05, 0.1, 0.2]"
 
 
-def sweep(steps):
+def sweep(steps, batch_size=32):
     """The flags of a sweep of six batches of one trial."""
     return (
         "--dataset=digits",
@@ -21,6 +25,7 @@ def sweep(steps):
         "--optimizer=sgd",
         f"--sweep=learning_rate={RATES}",
         f"--steps={steps}",
+        f"--batch_size={batch_size}",
         "--fresh_seeds=0",
         "--lane_width=1",
         "--num_threads=1",
@@ -66,26 +71,12 @@ class Command:
         return journal_names(self.folder, "segment")
 
     def until(self, count, seconds):
-        """Waits until this many segments are committed; returns when it was seen."""
+        """Waits until this many segments are committed."""
         end = time.monotonic() + seconds
         while len(self.segments()) < count:
             assert self.is_running(), self.said()
             assert time.monotonic() < end
             time.sleep(0.02)
-        return time.monotonic()
-
-    def until_mid_batch(self, seconds):
-        """Waits until two workers have begun their next batches, and end none soon.
-
-        The first worker ends its next batch about one duration after its last one. So
-        this function waits for the middle of the longer time before or after that.
-        """
-        first = self.until(1, seconds)
-        second = self.until(2, seconds)
-        took = min(line["run_s"] for line in journal(self.folder, "segment"))
-        due = max(first + took - second, 0.0)
-        time.sleep(due / 2 if due > took / 2 else (due + took) / 2)
-        assert len(self.segments()) < 5
 
 
 def journal(folder, kind):

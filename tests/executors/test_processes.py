@@ -12,7 +12,7 @@ import pytest
 from gradjax.errors import Refusal
 from gradjax.executors import Asked, WorkerLost, processes
 from gradjax.records import frames
-from tests.executors.commands import ROOT, Command, journal_names, ordered, sweep
+from tests.executors.commands import LONG, ROOT, Command, journal_names, ordered, sweep
 
 STEPS, LIMIT_S = 3_000, 200.0
 PROCESSES = ("--executor=processes", "--num_workers=2", "--accept_changes")
@@ -81,10 +81,10 @@ def inline(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(inline, tmp_path):
-    command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
+def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(tmp_path):
+    command = Command(tmp_path / "a", *sweep(*LONG), *PROCESSES)
     try:
-        command.until_mid_batch(LIMIT_S)
+        command.until(1, LIMIT_S)
         pids = workers_of(command.process.pid)
         assert len(pids) == 2
         os.kill(pids[0], signal.SIGKILL)
@@ -92,7 +92,9 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(inline, tm
     finally:
         command.kill()
     assert command.said().count("try 1 of 3 gave no result: its process ended") == 1
-    same(tmp_path / "a", inline)
+    other = Command(tmp_path / "inline", *sweep(*LONG))
+    assert other.wait(LIMIT_S) == 0, other.said()
+    same(tmp_path / "a", other.folder)
     names = journal_names(tmp_path / "a", "segment")
     assert len(names) == len(set(names)) == 6
     assert not list((tmp_path / "a").rglob("*.partial"))

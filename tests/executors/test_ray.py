@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 
 from gradjax.records import frames
-from tests.executors.commands import Command, journal_names, ordered, sweep
+from tests.executors.commands import LONG, Command, journal_names, ordered, sweep
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 CLUSTER = Path(__file__).with_name("ray_cluster.py")
 MARK = "GRADJAX_TESTS_RAY"  # a variable of all processes of one cluster
-STEPS = 5_000  # so that a batch takes about a second
 LIMIT_S = 150.0  # for everything
 
 
@@ -86,10 +85,10 @@ def running():
 
 def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir):
     address, kill = cluster
-    flags = (*sweep(STEPS), "--executor=ray", f"--ray_address={address}")
+    flags = (*sweep(*LONG), "--executor=ray", f"--ray_address={address}")
     command = Command(tmp_path / "ray", *flags, TFDS_DATA_DIR=str(data_dir))
     try:
-        command.until_mid_batch(LIMIT_S)
+        command.until(1, LIMIT_S)
         kill()
         assert command.wait(LIMIT_S) == 0, command.said()
     finally:
@@ -100,7 +99,7 @@ def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir)
     assert "set aside" not in said
     assert "(raylet)" not in said
 
-    inline = Command(tmp_path / "inline", *sweep(STEPS), TFDS_DATA_DIR=str(data_dir))
+    inline = Command(tmp_path / "inline", *sweep(*LONG), TFDS_DATA_DIR=str(data_dir))
     assert inline.wait(LIMIT_S) == 0, inline.said()
     found, wanted = frames(tmp_path / "ray"), frames(tmp_path / "inline")
     assert found.trials.equals(wanted.trials)
@@ -115,7 +114,7 @@ def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir)
 def test_a_cluster_that_is_not_there_is_refused(tmp_path, data_dir):
     if any(b"gcs_server" in name for name in running()):
         pytest.skip("another Ray cluster runs on this machine")
-    flags = (*sweep(STEPS), "--executor=ray")
+    flags = (*sweep(*LONG), "--executor=ray")
     given = {"TFDS_DATA_DIR": str(data_dir), "RAY_TMPDIR": str(tmp_path)}
     command = Command(tmp_path / "a", *flags, **given)
     assert command.wait(LIMIT_S) == 2

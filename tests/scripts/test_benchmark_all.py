@@ -57,6 +57,9 @@ def test_every_way_trains_the_same_trials_and_keeps_its_cores_busy(monkeypatch):
             assert len(scaled._processes(task, way)) == len(started)
             arguments = [given[1] for given, _ in started]
             assert sum(one[1] for one in arguments) == task.num_trials(2)
+            if way.has_executor:  # which takes all cores and itself shares the trials
+                assert started[0][1] == {"has_children": True}
+                continue
             for _, trials, num_cores, _ in arguments:
                 assert trials % (task.width * num_cores) == 0
             pinned = [more.get("pinned_to") for _, more in started]
