@@ -13,7 +13,7 @@ from gradjax.training.start import started_if_given
 from gradjax.trials import batches, evaluations, lanes, learning
 from gradjax.trials import lane_width as widths
 from gradjax.trials.evaluations import OnEvaluation
-from gradjax.types import ModelState, Params, Problem, Program, Trials
+from gradjax.types import Mesh, ModelState, Params, Problem, Program, Trials
 
 
 def sweep(
@@ -32,6 +32,9 @@ def sweep(
     num_devices: int | None = None,
     trace_every: int = 0,
     diagnostics: Any = None,
+    mesh: str | Mesh | None = None,
+    accumulate: int = 1,
+    remat: bool = False,
     params: Params = None,
     model_state: ModelState = None,
     on_evaluation: OnEvaluation | None = None,
@@ -60,6 +63,10 @@ def sweep(
       trace_every: each point of a training curve is the mean over so many steps; with
         0 a curve has at most 1,000 points.
       diagnostics: as `gradjax.program` takes them.
+      mesh: as `gradjax.program` takes it; its devices compute one trial after the
+        other, so the lane width is 1.
+      accumulate: as `gradjax.program` takes it.
+      remat: likewise.
       params: where every trial starts, as `gradjax.run` takes it.
       model_state: likewise.
       on_evaluation: as `gradjax.run` takes it, for each trial that has not diverged;
@@ -89,11 +96,16 @@ def sweep(
         keep=keep,
         patience=patience,
         diagnostics=diagnostics,
+        mesh=mesh,
+        accumulate=accumulate,
+        remat=remat,
     )
     program = started_if_given(program, params, model_state)
     settings = _settings(hparams, program)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
+    if lane_width is None and program.plan.mesh is not None:
+        lane_width = 1
     if lane_width is None:
         num_trials = len(settings) * len(seeds)
         rule = widths.rule_for([program], num_trials, num_devices)

@@ -10,10 +10,12 @@ from gradjax import expressions
 from gradjax.errors import Refusal
 from gradjax.records import reading
 from gradjax.sweeps import choose, given, planning, points
+from gradjax.training import mesh as meshes
 from gradjax.tuning import arguments, outcome, planned, searched
 from gradjax.tuning.arguments import count
 from gradjax.tuning.planned import Work
 from gradjax.types import (
+    Mesh,
     ModelState,
     Params,
     Problem,
@@ -56,6 +58,9 @@ def tune(
     accept_mixed_bits: bool = False,
     trace_every: int = 0,
     diagnostics: Any = None,
+    mesh: str | Mesh | None = None,
+    accumulate: int = 1,
+    remat: bool = False,
     params: Params = None,
     model_state: ModelState = None,
 ) -> Tuned:
@@ -115,6 +120,11 @@ def tune(
         rows are marked.
       trace_every: steps per stored point of a curve; 0: at most 1,000 points.
       diagnostics: as `gradjax.program` takes them.
+      mesh: as `gradjax.program` takes it; its devices compute one trial after the
+        other. A sweep in a folder goes on with another mesh if `accept_changes` is
+        given.
+      accumulate: as `gradjax.program` takes it.
+      remat: likewise.
       params: where every trial starts, as `gradjax.run` takes it.
       model_state: likewise.
 
@@ -145,6 +155,8 @@ def tune(
             seeds=count("num_seeds", num_seeds),
             trace_every=count("trace_every", trace_every, low=0),
             diagnostics=given.diagnostics(diagnostics, objects),
+            accumulate=count("accumulate", accumulate),
+            remat=bool(remat),
             init_from=None if start is None else start.digest,
         )
         asked = Sweep(
@@ -161,6 +173,7 @@ def tune(
             num_workers=count("num_workers", num_workers, None),
             ray_address=ray_address,
             accept_mixed_bits=accept_mixed_bits,
+            mesh=None if mesh is None else meshes.text_of(meshes.read(mesh)),
         )
         with expressions.given(objects), planned.folder(workdir) as folder:
             varied = arguments.space_of(space, texts)

@@ -12,11 +12,18 @@ from gradjax.records import contents, sources
 from gradjax.records.initial import Initial, started
 from gradjax.sweeps import given, longer, planning, remote
 from gradjax.sweeps.context import FRESH_SEED
-from gradjax.sweeps.execution import Execution, executed, lanes_by_group
+from gradjax.sweeps.execution import (
+    Execution,
+    check_devices,
+    executed,
+    lanes_by_group,
+    of_mesh,
+)
 from gradjax.sweeps.longer import Longer
 from gradjax.sweeps.remote import Made
 from gradjax.sweeps.shared import Shared
 from gradjax.training.program import program as make_program
+from gradjax.training.program import with_mesh
 from gradjax.trials.lanes import Lanes
 from gradjax.types import Problem, Program, Search, Settings, Space, Sweep
 
@@ -73,6 +80,7 @@ def prepare(
     """
     _, varied, settings, asked = work[:4]
     varied, method = planning.searched(asked, varied, settings.optimizer)
+    check_devices(asked, varied, settings.seeds)
     program = functools.cache(functools.partial(program_of, work))
     settings, extension = longer.settled(
         settings,
@@ -117,8 +125,10 @@ def program_of(work: Work, group: Settings) -> Program:
         patience=group.patience,
         diagnostics=group.diagnostics,
         max_gradients=dict(group.own).get("max_gradients"),
+        accumulate=group.accumulate,
+        remat=group.remat,
     )
-    return started(made, work.initial)
+    return with_mesh(started(made, work.initial), work.asked.mesh)
 
 
 def interval_of(group: Settings) -> int:
@@ -149,6 +159,7 @@ def plan_of(parts: dict[str, Any], work: Work, varied: Space) -> dict[str, Any]:
     named = sources.named_modules([work.settings._asdict(), varied])
     environment = records.environment(modules | named)
     del environment["num_devices"]  # decides nothing
+    environment |= of_mesh(work.asked)
     environment["functions"] = {name: one.code for name, one in found.items()}
     about, own = work.problem.about, dict(work.settings.own)
     plan = planning.plan_of(work.settings, own, work.asked, varied, about, environment)

@@ -143,6 +143,14 @@ def test_a_run_on_a_mesh_is_the_run_of_one_device(found, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["sweep", "tune"])
+def test_the_trials_of_a_sweep_on_a_mesh_are_those_of_one_device(found, how):
+    alone, divided = (np.asarray(one) for one in found[how])
+    assert alone.shape == (2,) and abs(alone[0] - alone[1]) > 1e-2
+    np.testing.assert_allclose(divided, alone, atol=2e-4)
+
+
+@pytest.mark.slow
 def test_devices_of_fsdp_hold_a_part_of_the_state(found):
     alone, divided = found["bytes"]
     assert divided < 0.5 * alone
@@ -161,6 +169,24 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(found):
     assert found["specs"] == [[None, None, "fsdp"], [None, None, None]]
 
 
+def swept(given):
+    """The final losses of a sweep of two rates with and without a mesh."""
+    plan = program_of().plan
+    more = {"num_steps": NUM_STEPS, "batch_size": BATCH, "mesh": given, "accumulate": 2}
+    rates = {"learning_rate": [1e-3, 3e-2]}
+    trials = gradjax.sweep(plan.problem, "adam", rates, **more)
+    return trials.evaluation["validation"]["loss"].tolist()
+
+
+def tuned(given):
+    """The losses by which `gradjax.tune` chooses, with and without a mesh."""
+    plan = program_of().plan
+    more = {"num_steps": NUM_STEPS, "batch_size": BATCH, "mesh": given, "accumulate": 2}
+    space = {"learning_rate": [1e-3, 3e-2]}
+    found = gradjax.tune(plan.problem, "adam", space, num_fresh_seeds=0, **more)
+    return gradjax.frames(found).trials["validation_loss"].tolist()
+
+
 def refused(function, *args, **kwargs):
     try:
         function(*args, **kwargs)
@@ -177,6 +203,8 @@ def main():
     said = {
         "compared": {name: compared(name) for name in CASES},
         "bytes": [bytes_of_a_device("data=1"), bytes_of_a_device("fsdp=8")],
+        "sweep": [swept(None), swept("data=2")],
+        "tune": [tuned(None), tuned("fsdp=2")],
         "refused": refused(program_of, batch_size=20, mesh="data=8"),
         "without data": refused(gradjax.program, surface, num_steps=1, mesh="data=2"),
         "specs": list(map(list, specs)),
