@@ -141,7 +141,7 @@ def tune(
     points.forget()
     try:
         texts = [given.optimizer(one, objects) for one in arguments.listed(optimizers)]
-        start = arguments.initial(params, model_state)
+        start, divided = arguments.initial(params, model_state), meshes.read(mesh)
         settings = Settings(
             "tune",
             optimizer=texts[0],
@@ -173,7 +173,7 @@ def tune(
             num_workers=count("num_workers", num_workers, None),
             ray_address=ray_address,
             accept_mixed_bits=accept_mixed_bits,
-            mesh=None if mesh is None else meshes.text_of(meshes.read(mesh)),
+            mesh=None if divided is None else meshes.text_of(divided),
         )
         with expressions.given(objects), planned.folder(workdir) as folder:
             varied = arguments.space_of(space, texts)
