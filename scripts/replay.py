@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(given: Any) -> int:
-    found = recorded(given.folder, _trial(given.trial), given.data_dir)
+    found = recorded(given.folder, trial_of(given.trial), given.data_dir)
     replays.use_threads(found)
     what = experiment_of(found.trial.settings.experiment)
     asked = given.diagnostics.strip() or "[]"
@@ -104,7 +104,7 @@ def recorded(
     return replays.recorded(folder, trial, complete)
 
 
-def _trial(text: str | None) -> int | str | None:
+def trial_of(text: str | None) -> int | str | None:
     """Returns a row as a number, and an id as text."""
     is_row = text is not None and text.isdecimal() and len(text) < 10
     return int(text) if is_row and text else text

@@ -53,22 +53,26 @@ def replay(
         Refusal: what `sweeps.replay.replay` refuses, or initial parameters that are no
             longer there.
     """
-    program = _program(what, found)
+    made = program(what, found)
     named = named_modules([found.plan["settings"], found.trial.point])
     now = records.environment(named)
-    return replays.replay(program, found, steps, diagnostics, now, say)
+    return replays.replay(made, found, steps, diagnostics, now, say)
 
 
-def _program(what: Experiment, found: Recorded) -> Program:
-    """Makes the program of a trial, as the command made it."""
+def program(what: Experiment, found: Recorded) -> Program:
+    """Makes the program of a trial, as the command made it, without its diagnostics.
+
+    Raises:
+        Refusal: initial parameters that are no longer there.
+    """
     settings = experiments.with_schedule(what, found.trial.settings)
     settings = settings._replace(diagnostics=None)
     problem = experiments.maker(what)(settings)
-    program = experiments.program_of(what, problem, settings)
+    made = experiments.program_of(what, problem, settings)
     if settings.init_from is None:
-        return program
+        return made
     initial = read_initial(found.plan["init_from"])
     if initial.digest != settings.init_from:
         source = found.plan["init_from"]
         raise Refusal(f"{source}: holds other parameters than when the run started")
-    return started(program, initial)
+    return started(made, initial)

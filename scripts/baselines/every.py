@@ -79,7 +79,8 @@ def report(num_rounds: int, measure: Measure, parts: Parts | None = None) -> str
     }
     head = _head(num_rounds, peak, rows)
     terminal.say(head)
-    return "\n".join([head, *(f"## {k}\n\n{v}" for k, v in sections.items())])
+    written = [f"## {name}\n\n{text.strip()}" for name, text in sections.items()]
+    return "\n\n".join([head.strip(), *written]) + "\n"
 
 
 def matrix_peak() -> float:

@@ -1,8 +1,8 @@
 """The benchmark of streamed data: its speed, and its memory as the data grows.
 
-The first table compares a run in memory with streamed runs, with and without the file
-of decoded images. The second one has the memory and the speed of streamed runs on
-synthetic images of several sizes.
+A table of each network compares a run in memory with streamed runs; those of images are
+with and without the file of decoded images. The last table has the memory and the speed
+of streamed runs on synthetic images of several sizes.
 """
 
 from typing import NamedTuple
@@ -21,18 +21,29 @@ class Network(NamedTuple):
     batch_size: int
     num_steps: int  # of a run
     uncached_steps: int  # the same without the file of decoded images, which is slow
+    ways: tuple[str, ...] = WAYS
+    is_text: bool = False  # its examples are windows of tokens
 
 
 NETWORKS = {
     "mlp": Network("MLP 784-128-10, batch 32", "mlp", 32, 20_000, 2_000),
     "cnn": Network("CNN 32-64-10, batch 128", "cnn", 128, 200, 100),
+    "transformer": Network(
+        "Transformer 3 x 128 over windows of 128 tokens, batch 32",
+        "transformer(depth=3, width=128)",
+        32,
+        40,
+        0,
+        (IN_MEMORY, STREAMED),
+        is_text=True,
+    ),
 }
 
 
 class Place(NamedTuple):
     """A data set on the disk."""
 
-    name: str
+    name: str  # or the path of a text
     data_dir: str
 
 

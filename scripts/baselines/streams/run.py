@@ -10,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gradjax import data
 from gradjax.data import record_writer, synthetic
 from gradjax.data.record_journal import Place as Written
 from gradjax.data.splitting import Shares
 from gradjax.data.synthetic import Synthetic
-from gradjax.files import named_disk_errors
+from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from scripts import parsing
-from scripts.baselines.streams import NETWORKS, WAYS, Memory, Network, Place, table
+from scripts.baselines.streams import NETWORKS, UNCACHED, Memory, Network, Place, table
 from scripts.baselines.sweeps.contest import rounds
 from scripts.baselines.sweeps.processes import Worker, start
 
@@ -26,6 +28,7 @@ _STREAMS = "scripts.baselines.streams"
 _WORKERS = (0, 2)
 _HELD_OUT = 0.01  # the shares of validation and test
 _NUM_IMAGES = 55_000  # synthetic ones, if MNIST is not prepared
+_NUM_WORDS, _TEXT_WORDS = 2_000, 200_000  # different ones, and those of the text
 
 
 class Sizes(NamedTuple):
@@ -95,7 +98,8 @@ def report(asked: argparse.Namespace) -> str:
 def _sized(network: Network, sizes: Sizes) -> Network:
     if sizes.steps is None:
         return network
-    return network._replace(num_steps=sizes.steps, uncached_steps=sizes.steps)
+    uncached = sizes.steps if UNCACHED in network.ways else 0
+    return network._replace(num_steps=sizes.steps, uncached_steps=uncached)
 
 
 def _images(folder: Path) -> tuple[Place, str]:
@@ -114,11 +118,24 @@ def _write(folder: Path, name: str, asked: Synthetic) -> None:
     record_writer.write(synthetic.content(asked), Written(folder, name), shares)
 
 
+def _text(folder: Path) -> Place:
+    """Writes random words, of which few are frequent, as in a language."""
+    rng, path = np.random.default_rng(0), folder / "words.txt"
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(rng.choice(letters, n)) for n in rng.integers(2, 9, _NUM_WORDS)]
+    drawn = np.minimum(rng.zipf(1.3, _TEXT_WORDS), _NUM_WORDS) - 1
+    write_bytes(path, " ".join(words[k] for k in drawn).encode())
+    return Place(str(path), str(folder))
+
+
 def _speeds(network: Network, num_rounds: int, place: Place, folder: Path) -> str:
+    if network.is_text:
+        place = _text(folder)
     with contextlib.ExitStack() as stack:
         runs: dict[str, Callable[[], Any]] = {}
-        for way in WAYS:
-            cache = folder / f"cache-{WAYS.index(way)}"  # each way has its own one
+        for way in network.ways:
+            # Each way has a cache of its own.
+            cache = folder / f"cache-{network.ways.index(way)}"
             arguments = (network, way, place, str(cache))
             worker = start(f"{_STREAMS}.training", arguments)
             runs[way] = functools.partial(_answer, stack.enter_context(worker))

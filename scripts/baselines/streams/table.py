@@ -8,7 +8,7 @@ import numpy as np
 
 from gradjax.analysis.statistics import median_interval
 from scripts.baselines import LEARNING_RATE
-from scripts.baselines.streams import IN_MEMORY, WAYS, Memory, Network, Speed
+from scripts.baselines.streams import IN_MEMORY, UNCACHED, Memory, Network, Speed
 from scripts.baselines.table import format_interval
 
 _PACKAGES = ("jax", "jaxlib", "flax", "grain", "array-record", "numpy")
@@ -35,7 +35,7 @@ def header(flags: str, num_rounds: int, about: str) -> str:
 
 `python -m scripts.benchmark stream {flags}`
 
-- Data: {about}; in the last table, synthetic images of `scripts.make_stream`.
+- Data of images: {about}; in the last table, synthetic images of `scripts.make_stream`.
 - Adam, learning rate {LEARNING_RATE}; float32.
 - Machine: {os.cpu_count()} cores ({platform.machine()}), no accelerator.
 - Python {platform.python_version()}, {", ".join(versions)}.
@@ -50,17 +50,22 @@ def header(flags: str, num_rounds: int, about: str) -> str:
 def speed_table(network: Network, found: dict[str, list[Speed]]) -> str:
     """Returns the table of one network; `found` has the rounds of each way."""
     rates = {
-        way: np.asarray([speed.examples_per_s for speed in found[way]]) for way in WAYS
+        way: np.asarray([speed.examples_per_s for speed in rounds])
+        for way, rounds in found.items()
     }
     rows = []
-    for way in WAYS:
+    for way in found:
         share = ""
         if way != IN_MEMORY:
             share = format_interval(median_interval(rates[way] / rates[IN_MEMORY]), 3)
         rate = format_interval(median_interval(rates[way]), 0)
         rows.append(f"| {way} | {rate} | {share} | {found[way][-1].loss:.3f} |")
-    steps = f"{network.num_steps:,} steps a run, {network.uncached_steps:,} without"
-    caption = f"{steps} the file of decoded images."
+    caption = f"{network.num_steps:,} steps a run"
+    if UNCACHED in found:
+        caption += f", {network.uncached_steps:,} without the file of decoded images"
+    if network.is_text:
+        caption += "; random words, 512 tokens learned by BPE; an example is a window"
+    caption += "."
     return "\n".join([f"## {network.title}", "", caption, "", _SPEED_HEAD, *rows, ""])
 
 
@@ -78,7 +83,8 @@ def memory_table(
     spread = max(1 - min(some) / max(some) for some in rates.values())
     caption = f"""\
 Images of {shape} pixels; {network.model}, batch {network.batch_size}, \
-{network.num_steps:,} steps. Sizes are in MB of 10^6 bytes: of the
+{network.num_steps:,} steps; the
+speed is the median of three runs. Sizes are in MB of 10^6 bytes: of the
 decoded images; of the anonymous memory of the main process at its start, at its peak
 while the images were decoded into the cache and loaded, after the program was compiled,
 and at its peak while it trained. "Growth" is from the start to the peak, with libraries

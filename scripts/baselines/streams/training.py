@@ -1,4 +1,4 @@
-"""A run of gradjax on a data set of images, in memory or streamed."""
+"""A run of gradjax on images or on a text, in memory or streamed."""
 
 import os
 from collections.abc import Callable
@@ -6,9 +6,10 @@ from collections.abc import Callable
 import gradjax
 from gradjax import data
 from gradjax.data.tfds import CACHE_BYTES
+from gradjax.problems import language
 from gradjax.problems.classification import classification, model_for
 from gradjax.trials import batches, devices, lanes
-from gradjax.types import Problem
+from gradjax.types import Problem, Splits
 from scripts.baselines import LEARNING_RATE
 from scripts.baselines.streams import IN_MEMORY, UNCACHED, Network, Place, Speed
 
@@ -36,6 +37,12 @@ def make(network: Network, way: str, place: Place, cache: str) -> Callable[[], S
 
 def load(network: Network, place: Place, cache_bytes: int) -> Problem:
     """Returns the problem on a data set, of which only the train split is whole."""
+    if network.is_text:
+        made = language.load(place.name, network.model, tokenizer="bpe", vocab_size=512)
+        assert made.data is not None
+        few = made.data.validation
+        few = few and few._replace(num_examples=min(_HELD_OUT, few.num_examples))
+        return made._replace(data=Splits(made.data.train, few), report=None)
     found = data.load(place.name, place.data_dir, cache_bytes)
     held_out = {name: values[:_HELD_OUT] for name, values in found.validation.items()}
     found = found._replace(validation=held_out, test=held_out)
