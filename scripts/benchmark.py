@@ -52,7 +52,13 @@ from scripts.baselines.sweeps.run import report
 from scripts.baselines.table import LABELS, Timing, header, rotate, table
 
 PRECISIONS = ours("gradjax_bfloat16")
-DIAGNOSTICS = ours("gradjax_layer_norms", "gradjax_sharpness", "gradjax_noise_scale")
+_LEAST_STEPS = 100  # of a round, in which each diagnostic is measured twice or more
+DIAGNOSTICS = {
+    name: tuple(one._replace(num_steps=max(one.num_steps, _LEAST_STEPS)) for one in own)
+    for name, own in ours(
+        "gradjax_layer_norms", "gradjax_sharpness", "gradjax_noise_scale"
+    ).items()
+}
 
 
 def measure(case: Case, num_rounds: int, of: Inputs) -> list[Timing]:
