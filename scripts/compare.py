@@ -7,6 +7,7 @@ usage: python -m scripts.compare --optimizers='[adamw, sgd(momentum=0.9), mine:r
            [--schedule=cosine] [--horizons='[1, 2]'] [--retune=yes|no] [--studies=1]
            [--gradients=N] [--batch_size=N] [--seed=0] [--workdir=FOLDER]
            [--executor=inline|processes|ray] [--num_workers=N] [--ray_address=auto]
+           [--diagnostics='[sharpness(every=50)]']
 
 Each optimizer is tuned on validation in its own space, which is printed, with the same
 number of trials and the same number of gradients; a number that is written out is
@@ -110,6 +111,7 @@ def _asked(flags: argparse.Namespace, objects: given.Objects) -> Asked:
             num_workers=flags.num_workers,
             ray_address=flags.ray_address,
         ),
+        diagnostics=flags.diagnostics,
     )
 
 
@@ -193,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--executor", default="inline", help="inline, processes or ray")
     add("--num_workers", type=int, help="batches that run at the same time")
     add("--ray_address", help="of a Ray cluster; default that of this machine")
+    add("--diagnostics", help="measured in every trial; scripts.list diagnostics")
     add("--overwrite", action="store_true", help="train records of another plan again")
     add("--accept_changes", action="store_true", help="go on after a change of code")
     return parser

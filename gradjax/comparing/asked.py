@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     retune: bool = True  # at each horizon; False: at one of them alone
     studies: int = 1  # independent tunings of each optimizer
     executed: Sweep = Sweep()  # names the executor of the trials of a cell
+    diagnostics: str | None = None  # an expression; what is measured in every trial
 
     @property
     def tuned_at(self) -> float:

@@ -40,6 +40,7 @@ def compare(
     executor: str = "inline",
     num_workers: int | None = None,
     ray_address: str | None = None,
+    diagnostics: Any = None,
 ) -> Comparison:
     """Tunes each optimizer on each problem, and compares them on fresh seeds.
 
@@ -91,6 +92,8 @@ def compare(
         horizons, which go on from the states of shorter ones, run inline.
       num_workers: as `gradjax.tune` takes it.
       ray_address: likewise.
+      diagnostics: what is measured in every trial, as `gradjax.program` takes it; the
+        curves are in the record of each cell. Longer horizons then begin anew.
 
     Returns:
       A Comparison, with a table for each problem.
@@ -124,6 +127,7 @@ def compare(
                 num_workers=count("num_workers", num_workers, None),
                 ray_address=ray_address,
             ),
+            diagnostics=diagnostics,
         )
         with planned.folder(workdir, "compare") as folder:
             found = running.run(asked, folder, overwrite, accept_changes)
@@ -155,8 +159,8 @@ def request(
       num_gradients: see `compare`.
       batch_size: see `compare`.
       baseline: see `compare`.
-      more: num_trials, num_seeds, pairs, search, schedule, seed, horizons, retune and
-        studies of `compare`; `executed`, a Sweep that names the executor.
+      more: num_trials, num_seeds, pairs, search, schedule, seed, horizons, retune,
+        studies and diagnostics of `compare`; `executed`, a Sweep with the executor.
 
     Raises:
         Refusal: see `compare`.
@@ -186,4 +190,5 @@ def request(
         retune=asking.retune_of(more["retune"], horizons),
         studies=asking.studies_of(more["studies"], seed, num_seeds),
         executed=executed,
+        diagnostics=given.diagnostics(more.get("diagnostics"), objects),
     )

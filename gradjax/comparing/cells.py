@@ -197,6 +197,7 @@ def _cell(asked: Asked, task: Task, horizon: float, study: int, optimizer: str) 
         seed=first_fresh_seed(study) if is_fixed else asked.seed + study,
         seeds=asked.num_seeds if is_fixed else 1,
         eval_every=eval_every,
+        diagnostics=asked.diagnostics,
         own=own,
     )
     return placed(

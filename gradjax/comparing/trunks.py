@@ -58,6 +58,8 @@ def _between(short: Settings, long: Settings, space: Space, memo: Memo) -> Trunk
     plan, numbers = _made(short, space)
     if not trunk.trunk_blocks(plan, numbers):
         return Trunk(long, 0)
+    if long.diagnostics is not None:
+        return Trunk(long, 0, "diagnostics are measured from the first step on")
     if reason := _varies(short, space, plan):
         return Trunk(long, 0, reason)
     other, more = _made(long, space)

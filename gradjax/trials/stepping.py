@@ -62,18 +62,23 @@ def _states(
     source = None if data is None else data.train
     arrays = None if source is None else jax.device_put(source.arrays)
     init = jax.jit(partial(training_step.init, plan))
-    key = ("steps", every, bool(jax.config.read("jax_enable_x64")))
+    # No more steps of a stream are read at once than a run reads.
+    room = min(every, streaming.staged_steps(plan.problem, plan.batch_size) or every)
+    key = ("steps", room, bool(jax.config.read("jax_enable_x64")))
     if key not in program.executables:
-        program.executables[key] = jax.jit(partial(_advance, plan, every))
+        program.executables[key] = jax.jit(partial(_advance, plan, room))
     advance = program.executables[key]
     state = init(hparams, seed, program.start)
     yield 0, state
     for start in range(0, plan.num_steps, every):
-        count = min(every, plan.num_steps - start)
-        if source is not None and source.read is not None:
-            arrays = _staged(plan, source, seed, (start, count, every))
-        state = advance(state, hparams, seed, np.uint32(start), np.int32(count), arrays)
-        yield start + count, state
+        end = min(start + every, plan.num_steps)
+        for own in range(start, end, room):
+            count = min(room, end - own)
+            if source is not None and source.read is not None:
+                arrays = _staged(plan, source, seed, (own, count, room))
+            which = np.uint32(own), np.int32(count)
+            state = advance(state, hparams, seed, *which, arrays)
+        yield end, state
 
 
 def _staged(plan: Plan, source: Source, seed: Any, which: tuple[int, int, int]) -> Any:
@@ -87,7 +92,7 @@ def _staged(plan: Plan, source: Source, seed: Any, which: tuple[int, int, int]) 
 
 def _advance(
     plan: Plan,
-    every: int,
+    room: int,
     state: TrainState,
     hparams: Hparams,
     seed: jax.Array,
@@ -95,8 +100,8 @@ def _advance(
     count: jax.Array,
     arrays: Any,
 ) -> TrainState:
-    """Takes `count` steps from `start` on, at most `every`."""
-    indices = loop.batch_indices(plan, seed, start, every, arrays)
+    """Takes `count` steps from `start` on, at most `room`."""
+    indices = loop.batch_indices(plan, seed, start, room, arrays)
     take = loop.body_of_loop(plan, hparams, seed, arrays)
 
     def body(k: jax.Array, state: TrainState) -> TrainState:

@@ -55,6 +55,12 @@ def test_a_longer_horizon_shares_the_trunk_of_the_next_shorter_one(tmp_path):
     ]
 
 
+def test_trials_with_diagnostics_share_none():
+    asked = asked_for(diagnostics="[layer_norms]")
+    assert [one.trunk for one in cells_of(asked)] == [0, 0, 0, 0]
+    assert "diagnostics are measured from the first step on" in " ".join(said(asked))
+
+
 def test_one_horizon_and_horizons_without_a_trunk_have_the_folders_as_before():
     alone = [_cells(horizons=[one], num_gradients=20) for one in (1, 2)]
     both = _cells(num_gradients=20)

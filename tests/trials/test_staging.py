@@ -137,14 +137,22 @@ def test_diagnostics_see_the_same_examples():
 
 @pytest.mark.slow
 @pytest.mark.optimized
-def test_steps_by_hand_are_those_of_memory():
-    streamed = gradjax.streamed(problem())
+def test_steps_by_hand_are_those_of_memory(monkeypatch):
+    monkeypatch.setattr(streaming, "STAGED_BYTES", 7 * 8 * 5 * 4)  # seven steps
+    streamed, read, counts = gradjax.streamed(problem()), streaming.read_steps, []
+
+    def spied(source, size, seed, steps, room):
+        counts.append((len(steps), room))
+        return read(source, size, seed, steps, room)
+
+    monkeypatch.setattr(streaming, "read_steps", spied)
     pairs = [
         list(gradjax.steps(gradjax.program(one, num_steps=50, batch_size=8), every=20))
         for one in (problem(), streamed)
     ]
     for (step, a), (_, b) in zip(*pairs, strict=True):
         assert all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b))), step
+    assert counts == [(7, 7), (7, 7), (6, 7)] * 2 + [(7, 7), (3, 7)]
 
 
 def test_a_reader_that_fails_ends_the_run_in_one_line():
