@@ -31,7 +31,7 @@ def test_every_trial_of_a_comparison_is_measured(tmp_path):
         assert set(curves[curves.name == "num_updates.leaves"].value) == {2.0}
         (before,) = (tmp_path / "plain" / "ridge").glob(f"{cell.name[:3]}*")
         plain = gradjax.frames(before).trials
-        np.testing.assert_allclose(trials.loss, plain.loss, rtol=1e-5)
+        np.testing.assert_allclose(trials.train_loss, plain.train_loss, rtol=1e-5)
         assert before.name != cell.name, "a record of its own"
 
 
