@@ -51,8 +51,15 @@ def space_of(params: Params) -> Space:
     dtype = jnp.result_type(jnp.float32, *types)
 
     def ravel(tree: Any) -> jax.Array:
-        flat = [jnp.ravel(leaf).astype(dtype) for leaf in jax.tree.leaves(tree)]
-        return jnp.concatenate(flat)
+        # Not by jnp.concatenate. With it, XLA on a CPU of several cores fuses the sums
+        # of gradients over the batch into one loop over the whole vector, with masked
+        # reads behind the end of small leaves: such a step took 9 ms in place of 0.2.
+        vector, end = jnp.zeros(sum(sizes), dtype), 0
+        for leaf in jax.tree.leaves(tree):
+            flat = jnp.ravel(leaf).astype(dtype)
+            vector = jax.lax.dynamic_update_slice(vector, flat, (end,))
+            end += flat.size
+        return vector
 
     def unravel(vector: jax.Array) -> Any:
         lead, parts = vector.shape[:-1], _parts(vector, sizes)
