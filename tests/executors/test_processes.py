@@ -96,7 +96,7 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(tmp_path):
     assert other.wait(LIMIT_S) == 0, other.said()
     same(tmp_path / "a", other.folder)
     names = journal_names(tmp_path / "a", "segment")
-    assert len(names) == len(set(names)) == 6
+    assert len(names) == len(set(names)) == 4
     assert not list((tmp_path / "a").rglob("*.partial"))
 
 

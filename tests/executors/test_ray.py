@@ -105,7 +105,7 @@ def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir)
     assert found.trials.equals(wanted.trials)
     assert ordered(found.curves).equals(ordered(wanted.curves))
     names = journal_names(tmp_path / "ray", "segment")
-    assert len(names) == 6
+    assert len(names) == 4
     assert sorted(set(names)) == sorted(names)
     summary = json.loads((tmp_path / "ray" / "summary.json").read_text())
     assert not summary.get("num_set_aside")

@@ -102,6 +102,7 @@ def test_the_preconditioned_sharpness_is_that_of_dense_matrices(tiny, start):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_the_sharpness_settles_at_the_edge(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = edge_of_stability.run(

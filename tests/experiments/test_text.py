@@ -111,6 +111,7 @@ def test_refuses_in_one_line(command, flags, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_requests_of_clinc_are_told_apart(command, tmp_path, data_dir):
     flags = ("--epochs=4", "--noplot", "--workdir=here")
     done = command(*flags, TFDS_DATA_DIR=str(data_dir))
