@@ -20,7 +20,7 @@ the CPU and need none of the rivals.
 
 `stream`: the same networks in memory and streamed, with and without the file of decoded
 images; and the memory of a streamed run as the data grows from 20 MB to 2 GB, for which
-5 GB on the disk and 15 minutes are needed.
+9 GB on the disk and 15 minutes are needed.
 
 `scale`: a sweep of small trials on one core, and on all of them in several ways.
 

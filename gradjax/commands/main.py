@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from gradjax.commands import compilation_cache, parsing, signals
+from gradjax.commands import allocation, compilation_cache, parsing, signals
 from gradjax.commands.experiment import Experiment, Lesson, groups_of, settings_of
 from gradjax.commands.train import train as train_and_store
 from gradjax.errors import Interrupted, Refusal
@@ -70,6 +70,8 @@ def _run(what: Experiment | Lesson, train: Train) -> dict[str, Any]:
         terminal.say(parsing.help_text(doc, what.name, groups))
         sys.exit(0)
     options = Options(**_pick(values, Options))
+    if values.get("stream"):
+        allocation.use_one_arena()
     compilation_cache.keep(complain)
     if isinstance(what, Lesson):
         settings = what.settings(what.name, **_pick(values, what.settings))

@@ -20,12 +20,13 @@ from gradjax.data.synthetic import Synthetic
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.report import terminal
 from scripts import parsing
-from scripts.baselines.streams import NETWORKS, UNCACHED, Memory, Network, Place, table
+from scripts.baselines.streams import NETWORKS, UNCACHED, Network, Place, table
 from scripts.baselines.sweeps.contest import rounds
 from scripts.baselines.sweeps.processes import Worker, start
 
 _STREAMS = "scripts.baselines.streams"
 _WORKERS = (0, 2)
+_MEMORY_ROUNDS = 5  # at most, beside the first one
 _HELD_OUT = 0.01  # the shares of validation and test
 _NUM_IMAGES = 55_000  # synthetic ones, if MNIST is not prepared
 _NUM_WORDS, _TEXT_WORDS = 2_000, 200_000  # different ones, and those of the text
@@ -150,23 +151,27 @@ def _answer(worker: Worker) -> Any:
 
 def _memories(sizes: Sizes, folder: Path) -> str:
     network = _sized(NETWORKS["mlp"]._replace(num_steps=4_000), sizes)
-    found: dict[tuple[int, int], Memory] = {}
-    for size_mb in filter(None, sizes.sizes):
-        count = max(30, size_mb * 10**6 // math.prod(sizes.shape))
-        place = Place(f"images_{size_mb}", str(folder))
-        _write(folder, place.name, Synthetic(count, sizes.shape))
-        for workers in _WORKERS:
-            # An empty cache, so that decoding the images is a part of what is measured.
-            cache = tempfile.TemporaryDirectory(dir=folder)
-            with (
-                cache as cached,
-                start(
-                    f"{_STREAMS}.memory",
-                    (network, place, workers, cached),
-                    has_children=True,
-                ) as worker,
-            ):
-                print(f"{size_mb} MB, {workers} workers", file=sys.stderr, flush=True)
-                found[size_mb, workers] = _answer(worker)
+    runs: dict[str, Callable[[], Any]] = {}
+    cases: list[tuple[int, int]] = []
+    with contextlib.ExitStack() as stack:
+        for size_mb in filter(None, sizes.sizes):
+            count = max(30, size_mb * 10**6 // math.prod(sizes.shape))
+            place = Place(f"images_{size_mb}", str(folder))
+            _write(folder, place.name, Synthetic(count, sizes.shape))
+            for workers in _WORKERS:
+                # An empty cache, so that decoding the images is measured, too.
+                cache = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
+                arguments = (network, place, workers, cache)
+                worker = start(f"{_STREAMS}.memory", arguments, has_children=True)
+                worker = stack.enter_context(worker)
+                cases.append((size_mb, workers))
+                name = f"{size_mb} MB, {workers} processes that read"
+                runs[name] = functools.partial(_answer, worker)
+        # The first run of each has the memory, and its speed is not counted.
+        found = rounds("memory", runs, 1 + min(sizes.rounds, _MEMORY_ROUNDS))
+    measured = {
+        case: own[-1]._replace(speed=table.median_speed([one.speed for one in own[1:]]))
+        for case, own in zip(cases, found.values(), strict=True)
+    }
     shape = "x".join(map(str, sizes.shape))
-    return table.memory_table(network, shape, found)
+    return table.memory_table(network, shape, measured)

@@ -69,6 +69,11 @@ def speed_table(network: Network, found: dict[str, list[Speed]]) -> str:
     return "\n".join([f"## {network.title}", "", caption, "", _SPEED_HEAD, *rows, ""])
 
 
+def median_speed(speeds: list[Speed]) -> Speed:
+    """Returns the run in the middle of runs that are ordered by their speed."""
+    return sorted(speeds)[len(speeds) // 2]
+
+
 def memory_table(
     network: Network, shape: str, found: dict[tuple[int, int], Memory]
 ) -> str:
@@ -83,8 +88,9 @@ def memory_table(
     spread = max(1 - min(some) / max(some) for some in rates.values())
     caption = f"""\
 Images of {shape} pixels; {network.model}, batch {network.batch_size}, \
-{network.num_steps:,} steps; the
-speed is the median of three runs. Sizes are in MB of 10^6 bytes: of the
+{network.num_steps:,} steps. The
+memory is that of the first run of a process; the speed is the median of later ones, one
+in each round, in which all cases take turns. Sizes are in MB of 10^6 bytes: of the
 decoded images; of the anonymous memory of the main process at its start, at its peak
 while the images were decoded into the cache and loaded, after the program was compiled,
 and at its peak while it trained. "Growth" is from the start to the peak, with libraries
