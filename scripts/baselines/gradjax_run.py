@@ -1,5 +1,6 @@
 """gradjax: the compiled segments of a run, with the threads that a command uses."""
 
+import os
 import time
 
 import numpy as np
@@ -16,6 +17,7 @@ from scripts.baselines import (
     DROPOUT,
     LEARNING_RATE,
     NUM_TOKENS,
+    THREADS,
     WINDOW,
     Rival,
     Round,
@@ -50,7 +52,8 @@ def make(
         eval_every=size,
         diagnostics=diagnostics,
     )
-    devices.use(devices.threads_for(program))  # as a command does
+    fixed = os.environ.get(THREADS)
+    devices.use(int(fixed) if fixed else devices.threads_for(program))  # as a command
     made = lanes.lanes(program, num_devices=1)
     own = lanes.stack(program, [{"learning_rate": LEARNING_RATE}], [0])
     (call,) = made.ready().calls

@@ -1,8 +1,9 @@
 """Runs each rival in its own process, so that no two share threads or memory.
 
 The parent calls one worker at a time; the others wait on their pipe and use no core.
-gradjax chooses its number of threads by its own rule. Every other rival trains with one
-thread or with a thread per core, whichever was faster in a few rounds before.
+gradjax chooses its number of threads by its own rule, and further forms of it have the
+same number. Every other rival trains with one thread or with a thread per core,
+whichever was faster in a few rounds before.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradjax.trials import cores, devices
-from scripts.baselines import Round, Settings
+from scripts.baselines import THREADS, Round, Settings
 
 _DIAGNOSTICS = ("gradjax_layer_norms", "gradjax_noise_scale", "gradjax_sharpness")
 _OURS = ("gradjax_run", "gradjax_bfloat16", *_DIAGNOSTICS)
@@ -57,10 +58,13 @@ def start_workers(
     arguments = (settings, inputs, targets)
     threads = {rival: _num_threads(rival, arguments, num_steps) for rival in rivals}
     with contextlib.ExitStack() as stack:
-        yield [
-            stack.enter_context(_start(rival, arguments, threads[rival]))
-            for rival in rivals
-        ]
+        found, ours = [], None
+        for rival in rivals:
+            number = ours if rival in _OURS else threads[rival]
+            found.append(stack.enter_context(_start(rival, arguments, number)))
+            if rival in _OURS:
+                ours = found[-1].num_threads
+        yield found
 
 
 def _num_threads(rival: str, arguments: tuple[Any, ...], num_steps: int) -> int | None:
@@ -110,7 +114,7 @@ def _serve(
     pipe: Connection, rival: str, num_threads: int | None, *arguments: Any
 ) -> None:
     if num_threads is not None:
-        os.environ.update(dict.fromkeys(_VARIABLES, str(num_threads)))
+        os.environ.update(dict.fromkeys((*_VARIABLES, THREADS), str(num_threads)))
     module = importlib.import_module(f"scripts.baselines.{rival}")
     made = module.make(*arguments)
     used = devices.num_threads() if num_threads is None else num_threads
