@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--executor", default="inline", help="inline, processes or ray")
     add("--num_workers", type=int, help="batches that run at the same time")
     add("--ray_address", help="of a Ray cluster; default that of this machine")
-    add("--diagnostics", help="measured in every trial; scripts.list diagnostics")
+    add("--diagnostics", help="what is measured in every trial, a list")
     add("--overwrite", action="store_true", help="train records of another plan again")
     add("--accept_changes", action="store_true", help="go on after a change of code")
     return parser

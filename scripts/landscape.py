@@ -8,39 +8,37 @@ With one folder it draws the loss on a plane. `--around=path`, the default, trai
 trial again for its path, takes the plane in which --states of its points differ most
 (their two principal components), and draws the path on it. `--around=point` takes two
 random directions at the trained parameters; each filter of a direction has the norm of
-the same filter of the parameters, so a distance of 1 is the length of the parameters.
+the same filter of the parameters, so at a distance of 1 it has moved by its own norm.
 
 With OTHER, or with --other_trial of the same folder, it draws the loss on the line
 between the trained parameters of both, and prints the barrier: the largest height of
 the loss above the straight line between its ends. Two runs are linearly connected if it
 is about 0.
 
-The loss is that of evaluations, on the first --examples of the train split.
+The loss is that of evaluations, on the first --examples of the train split; with OTHER
+it is that of FOLDER.
 """
 
-import functools
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gradjax import load, steps
 from gradjax.commands.replay import program as program_of
-from gradjax.data import streaming
+from gradjax.data import arrays, streaming
 from gradjax.diagnostics import landscape
 from gradjax.diagnostics.directions import random_direction
 from gradjax.diagnostics.trajectory import axes_around, principal_plane
 from gradjax.errors import Refusal
 from gradjax.files import named_disk_errors, write_bytes
 from gradjax.plots import landscape as pictures
-from gradjax.problems import state as model_states
 from gradjax.report import terminal
 from gradjax.sweeps.replay import Recorded
-from gradjax.training.evaluation import eval_params
-from gradjax.types import Batch, ModelState, Params, Problem, Program
+from gradjax.training.evaluation import eval_params, evaluate
+from gradjax.types import ModelState, Params, Problem, Program
 from scripts import parsing
 from scripts.replay import recorded, trial_of
 from scripts.sweep import experiment_of
@@ -53,6 +51,18 @@ class _Point(NamedTuple):
 
     params: Params
     state: ModelState
+
+
+class _Loss(NamedTuple):
+    """The loss of a problem on examples, as evaluations compute it.
+
+    Attributes:
+      of: (params, arrays, state) -> f[].
+      arrays: the examples on the device; None for a problem without data.
+    """
+
+    of: Any
+    arrays: Any
 
 
 def main(arguments: list[str]) -> int:
@@ -70,10 +80,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data_dir")
     parser.add_argument("--out", default="landscape.png")
     given = parser.parse_args(arguments)
+    path = Path(given.out)
     try:
-        path = Path(given.out)
+        picture = _drawn(given)
         with named_disk_errors(path):
-            write_bytes(path, _drawn(given))
+            write_bytes(path, picture)
     except Refusal as error:
         print(f"landscape: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -86,46 +97,50 @@ def _drawn(given: Any) -> bytes:
     found = recorded(given.folder, trial_of(given.trial), given.data_dir)
     what = experiment_of(found.trial.settings.experiment)
     program = program_of(what, found)
-    batch = _batch(program.plan.problem, given.examples)
+    loss = _loss(program.plan.problem, given.examples)
     if given.other is None and given.other_trial is None:
         if given.around == "point":
-            return _around_point(given, found, program, batch)
-        return _around_path(given, found, program, batch)
+            return _around_point(given, found, loss)
+        return _around_path(given, found, program, loss)
     if given.around is not None:
         raise Refusal(
             f"--around={given.around} is for one trial: leave out OTHER and"
             " --other_trial"
         )
-    return _between(given, found, program, batch)
+    return _between(given, found, loss)
 
 
-def _around_path(given: Any, found: Recorded, program: Program, batch: Batch) -> bytes:
+def _around_path(given: Any, found: Recorded, program: Program, loss: _Loss) -> bytes:
     """Draws the path of a trial on its principal plane."""
-    trial, num_steps = found.trial, program.plan.num_steps
-    every = -(-num_steps // min(given.states, num_steps))
-    terminal.say(f"takes the {num_steps:,} steps of the trial again")
-    states = [
-        state for _, state in steps(program, trial.numbers, trial.seed, every=every)
-    ]
-    points = [jax.device_get(eval_params(program.plan, one)) for one in states]
-    plane = principal_plane(points)
+    trial, recorded_steps = found.trial, found.loss.steps
+    ended = int(recorded_steps[-1]) if len(recorded_steps) else program.plan.num_steps
+    every = -(-ended // min(given.states, ended))
+    terminal.say(f"takes the {ended:,} steps of the trial again")
+    points: list[_Point] = []
+    step = 0
+    for step, state in steps(program, trial.numbers, trial.seed, every=every):
+        params = jax.device_get(eval_params(program.plan, state))
+        points.append(_Point(params, state.model_state))
+        if step >= ended:  # a run that stopped early takes no further steps
+            break
+    plane = principal_plane([one.params for one in points])
     axes = axes_around(plane.path, given.grid)
-    of = functools.partial(_loss, program.plan.problem)
-    state = states[-1].model_state
+    last = points[-1]
     losses = np.asarray(
-        landscape.plane(of, plane.origin, plane.directions, axes, batch, state)
+        landscape.plane(
+            loss.of, last.params, plane.directions, axes, loss.arrays, last.state
+        )
     )
-    first, last = (
-        float(of(one, batch, own.model_state))
-        for one, own in ((points[0], states[0]), (points[-1], states[-1]))
-    )
+    ends = [
+        float(loss.of(one.params, loss.arrays, one.state)) for one in (points[0], last)
+    ]
     shares = [*plane.shares.tolist(), 0.0][:2]
     terminal.table(
-        f"the path of {num_steps:,} steps, {len(points)} points",
+        f"the path of {step:,} steps, {len(points)} points",
         [
             ("in the plane", f"{sum(shares):.1%} of the squared distances"),
-            ("first loss", terminal.number(first)),
-            ("last loss", terminal.number(last)),
+            ("first loss", terminal.number(ends[0])),
+            ("last loss", terminal.number(ends[1])),
             ("losses drawn", _range(losses)),
         ],
     )
@@ -133,7 +148,7 @@ def _around_path(given: Any, found: Recorded, program: Program, batch: Batch) ->
     return pictures.plane(_title(found), axes, losses, plane.path, labels)
 
 
-def _around_point(given: Any, found: Recorded, program: Program, batch: Batch) -> bytes:
+def _around_point(given: Any, found: Recorded, loss: _Loss) -> bytes:
     """Draws the loss along two random directions at the trained parameters."""
     point = _trained(given.folder, found)
     keys = jax.random.split(jax.random.key(given.seed), 2)
@@ -143,11 +158,12 @@ def _around_point(given: Any, found: Recorded, program: Program, batch: Batch) -
     )
     side = np.linspace(-1.0, 1.0, given.grid)
     axes = (side, side)
-    of = functools.partial(_loss, program.plan.problem)
     losses = np.asarray(
-        landscape.plane(of, point.params, directions, axes, batch, point.state)
+        landscape.plane(
+            loss.of, point.params, directions, axes, loss.arrays, point.state
+        )
     )
-    here = float(of(point.params, batch, point.state))
+    here = float(loss.of(point.params, loss.arrays, point.state))
     terminal.table(
         "around the trained parameters",
         [("loss there", terminal.number(here)), ("losses drawn", _range(losses))],
@@ -156,17 +172,20 @@ def _around_point(given: Any, found: Recorded, program: Program, batch: Batch) -
     return pictures.plane(_title(found), axes, losses, [[0.0, 0.0]], labels)
 
 
-def _between(given: Any, found: Recorded, program: Program, batch: Batch) -> bytes:
+def _between(given: Any, found: Recorded, loss: _Loss) -> bytes:
     """Draws the loss on the line between the parameters of two trials."""
     folder = given.folder if given.other is None else given.other
     other = recorded(folder, trial_of(given.other_trial), given.data_dir)
     start, end = _trained(given.folder, found), _trained(folder, other)
-    of = functools.partial(_loss, program.plan.problem)
-    both = jax.tree.structure(start), jax.tree.structure(end)
-    if both[0] != both[1]:
+    if jax.tree.structure(start) != jax.tree.structure(end):
         raise Refusal(f"{folder}: its parameters are not those of {given.folder}")
-    pair = functools.partial(_loss_of_point, of)
-    barrier = landscape.barrier(pair, start, end, batch, num_points=_LINE_POINTS)
+
+    def of_point(point: _Point, examples: Any) -> jax.Array:
+        return loss.of(point.params, examples, point.state)
+
+    barrier = landscape.barrier(
+        of_point, start, end, loss.arrays, num_points=_LINE_POINTS
+    )
     height, position = float(barrier.height), float(barrier.position)
     losses = np.asarray(barrier.losses)
     terminal.table(
@@ -191,27 +210,21 @@ def _trained(folder: Any, found: Recorded) -> _Point:
     return _Point(run.params, run.model_state)
 
 
-def _batch(problem: Problem, count: int) -> Batch:
-    """Returns the first examples of the train split; None without data."""
-    if problem.data is None:
-        return None
-    source = problem.data.train
-    return streaming.examples(source, np.arange(min(count, source.num_examples)))
+def _loss(problem: Problem, count: int) -> _Loss:
+    """Returns the loss on the first examples of the train split."""
+    source = None
+    if problem.data is not None:
+        train = problem.data.train
+        chosen = np.arange(min(count, train.num_examples))
+        source = arrays.source(streaming.examples(train, chosen))
 
+    def of(params: Params, examples: Any, state: ModelState) -> jax.Array:
+        found = evaluate(problem, params, source, examples, state)
+        if "loss" not in found:
+            raise Refusal(f"the metrics are {', '.join(found)}: there is no loss")
+        return found["loss"]
 
-def _loss(
-    problem: Problem, params: Params, batch: Batch, state: ModelState
-) -> jax.Array:
-    """Computes the loss as evaluations do: without dropout, or with one fixed key."""
-    found = model_states.metrics(problem, params, batch, jax.random.key(0), state)
-    if "loss" not in found:
-        raise Refusal(f"the metrics are {', '.join(found)}: there is no loss")
-    total, count = found["loss"]
-    return jnp.asarray(total / count)
-
-
-def _loss_of_point(of: Any, point: _Point, batch: Batch) -> jax.Array:
-    return of(point.params, batch, point.state)
+    return _Loss(of, source and source.arrays)
 
 
 def _range(losses: np.ndarray) -> str:

@@ -10,10 +10,10 @@ _M_ARENA_MAX = -8  # of mallopt(3) in glibc
 def use_one_arena() -> None:
     """Lets all threads allocate from one arena, where the C library is glibc.
 
-    Otherwise each thread has its own arena, which keeps much of what has been freed. A
+    By default each thread has its own arena, which keeps much of what has been freed. A
     streamed run allocates and frees the examples of each segment in several threads,
-    and so it grew by 140 MB more. This has no effect on threads that have begun, so it
-    comes before JAX starts. A number in MALLOC_ARENA_MAX stays as it is.
+    and took 140 MB more with these arenas. A thread that has begun keeps its arena, so
+    call this before JAX starts. A number in MALLOC_ARENA_MAX is respected.
     """
     if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:
         return

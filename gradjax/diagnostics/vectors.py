@@ -51,9 +51,9 @@ def space_of(params: Params) -> Space:
     dtype = jnp.result_type(jnp.float32, *types)
 
     def ravel(tree: Any) -> jax.Array:
-        # Not by jnp.concatenate. With it, XLA on a CPU of several cores fuses the sums
-        # of gradients over the batch into one loop over the whole vector, with masked
-        # reads behind the end of small leaves: such a step took 9 ms in place of 0.2.
+        # The leaves are written one by one. With jnp.concatenate, XLA on a CPU with
+        # several cores fuses the sums of the gradients over the batch into one loop
+        # over the whole vector, and a step took 9 ms in place of 0.2.
         vector, end = jnp.zeros(sum(sizes), dtype), 0
         for leaf in jax.tree.leaves(tree):
             flat = jnp.ravel(leaf).astype(dtype)

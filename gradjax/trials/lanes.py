@@ -84,8 +84,8 @@ def lanes(
 
     Raises:
         Refusal: a width or a number of devices that is not positive, more devices than
-            there are, or a width other than 1 beside a mesh. `ready` refuses lanes that
-            do not fit into memory.
+            there are, or one of them other than 1 beside a mesh. `ready` refuses lanes
+            that do not fit into memory.
     """
     available = cores.num_devices()
     width = _count("lane_width", width, 2**20)
@@ -94,7 +94,7 @@ def lanes(
         used = _count("num_devices", num_devices, available)
     own, config = cores.devices(used), cast(Any, jax.config)
     if program.plan.mesh is not None:
-        own = on_mesh.devices(program.plan.mesh, width)
+        own = on_mesh.devices(program.plan.mesh, width, num_devices)
     is_started = program.start is None, (program.start or (0, None))[1] is None
     kind = (config.jax_enable_x64, config.jax_disable_jit, is_started)
     key = (width, own, with_train, kind)

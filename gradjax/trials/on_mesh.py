@@ -29,17 +29,18 @@ class _Compiled(NamedTuple):
     states: Any  # the sharding of each leaf of the state
 
 
-def devices(of: Mesh, width: int) -> tuple[Any, ...]:
+def devices(of: Mesh, width: int, num_devices: int | None) -> tuple[Any, ...]:
     """Returns the devices of a mesh, which make one call of one lane together.
 
     Raises:
-        Refusal: a width other than 1.
+        Refusal: a width or a number of devices other than 1.
     """
-    if width > 1:
-        raise Refusal(
-            f"lane_width={width}: all devices of mesh={mesh.text_of(of)} compute one"
-            " trial, so the width is 1"
-        )
+    for name, value in (("lane_width", width), ("num_devices", num_devices)):
+        if value not in (None, 1):
+            raise Refusal(
+                f"{name}={value}: all devices of mesh={mesh.text_of(of)} compute one"
+                f" trial, so leave {name} out"
+            )
     return tuple(mesh.of_devices(of).devices.flat)
 
 

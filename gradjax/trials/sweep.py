@@ -104,12 +104,8 @@ def sweep(
     settings = _settings(hparams, program)
     if not len(seeds):
         raise Refusal("seeds is empty: give at least one")
-    if lane_width is None and program.plan.mesh is not None:
-        lane_width = 1
     if lane_width is None:
-        num_trials = len(settings) * len(seeds)
-        rule = widths.rule_for([program], num_trials, num_devices)
-        lane_width = widths.default_width(program, rule)
+        lane_width = _usual_width(program, len(settings) * len(seeds), num_devices)
     made, on_segment, stops = lanes.lanes(program, lane_width, num_devices), _ignore, ()
     if on_evaluation is not None:
         evaluations.check(on_evaluation)
@@ -125,6 +121,14 @@ def sweep(
     )
     learning.warn(found)
     return found
+
+
+def _usual_width(program: Program, num_trials: int, num_devices: int | None) -> int:
+    """Returns the measured lane width; 1 on a mesh, which computes one trial."""
+    if program.plan.mesh is not None:
+        return 1
+    rule = widths.rule_for([program], num_trials, num_devices)
+    return widths.default_width(program, rule)
 
 
 def _ignore(*_: Any) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 LEARNING_RATE = 1e-3
-# A variable with the threads of gradjax, if not its rule chooses them.
+# The environment variable with the threads of gradjax; unset: its rule chooses them.
 THREADS = "GRADJAX_BENCHMARK_THREADS"
 WINDOW = 128  # characters that a network reads at once
 NUM_TOKENS, TIME = 8_000, 128  # of the vocabulary, and of the longest text

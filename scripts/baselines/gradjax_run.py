@@ -52,8 +52,8 @@ def make(
         eval_every=size,
         diagnostics=diagnostics,
     )
-    fixed = os.environ.get(THREADS)
-    devices.use(int(fixed) if fixed else devices.threads_for(program))  # as a command
+    fixed = os.environ.get(THREADS)  # those of the run with which this is compared
+    devices.use(int(fixed) if fixed else devices.threads_for(program))
     made = lanes.lanes(program, num_devices=1)
     own = lanes.stack(program, [{"learning_rate": LEARNING_RATE}], [0])
     (call,) = made.ready().calls

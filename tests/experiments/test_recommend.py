@@ -135,7 +135,7 @@ def test_plain_adam_has_its_usual_rate_and_nothing_else(table):
 @pytest.mark.slow
 @pytest.mark.optimized
 def test_movielens_reaches_its_targets(data_dir, tmp_path):
-    """About a minute: the two claims of the experiment's header."""
+    """The two claims of the experiment's header."""
     known = {"data_dir": str(data_dir)}
     options = Options(workdir=str(tmp_path / "random"))
     recommend.train_or_replay(

@@ -97,7 +97,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(drawn, trained):
         (["nope"], "no run or sweep"),
         (["a", "b", "--around=point"], "leave out OTHER"),
         (["c", "--trial=0", "--around=point"], "are not stored; --keep_params=all"),
-        (["a", "--trial=7"], "7"),
+        (["a", "--trial=7"], "trial=7, but it has 1 trials"),
     ):
         said = drawn(*flags, code=2)
         assert words in said and said.count("\n") == 1, said

@@ -115,6 +115,10 @@ def test_a_mesh_that_divides_nothing_is_refused_before_anything_is_compiled():
         program_of(mesh=f"data={count}")
     with pytest.raises(Refusal, match="lane_width=2: all devices of mesh=data=1"):
         lanes.lanes(program_of(mesh="data=1"), 2)
+    for number in ("lane_width", "num_devices"):
+        asked = {"num_steps": 2, "batch_size": 8, "mesh": "data=1", number: 2}
+        with pytest.raises(Refusal, match=f"{number}=2: "):
+            gradjax.tune(program_of().plan.problem, "adam", RATES, **asked)
 
 
 @pytest.fixture(scope="module")
@@ -169,21 +173,21 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(found):
     assert found["specs"] == [[None, None, "fsdp"], [None, None, None]]
 
 
+RATES = {"learning_rate": [1e-3, 3e-2]}
+SWEPT = {"num_steps": NUM_STEPS, "batch_size": BATCH, "accumulate": 2}
+
+
 def swept(given):
-    """The final losses of a sweep of two rates with and without a mesh."""
-    plan = program_of().plan
-    more = {"num_steps": NUM_STEPS, "batch_size": BATCH, "mesh": given, "accumulate": 2}
-    rates = {"learning_rate": [1e-3, 3e-2]}
-    trials = gradjax.sweep(plan.problem, "adam", rates, **more)
+    """The final losses of a sweep of two rates on a mesh; None: on one device."""
+    problem = program_of().plan.problem
+    trials = gradjax.sweep(problem, "adam", RATES, mesh=given, **SWEPT)
     return trials.evaluation["validation"]["loss"].tolist()
 
 
 def tuned(given):
-    """The losses by which `gradjax.tune` chooses, with and without a mesh."""
-    plan = program_of().plan
-    more = {"num_steps": NUM_STEPS, "batch_size": BATCH, "mesh": given, "accumulate": 2}
-    space = {"learning_rate": [1e-3, 3e-2]}
-    found = gradjax.tune(plan.problem, "adam", space, num_fresh_seeds=0, **more)
+    """The losses by which `gradjax.tune` chooses, on a mesh or on one device."""
+    problem, more = program_of().plan.problem, {"mesh": given, "num_fresh_seeds": 0}
+    found = gradjax.tune(problem, "adam", RATES, **more, **SWEPT)
     return gradjax.frames(found).trials["validation_loss"].tolist()
 
 

@@ -42,12 +42,12 @@ def make(
     allocation.use_one_arena()  # as a command does
     jax.block_until_ready(jnp.zeros(1))  # starts the backend
 
-    train: Callable[[], Speed] | None = None
-    first: Memory | None = None
+    known: tuple[Memory, Callable[[], Speed]] | None = None
 
     def measure() -> Memory:
-        nonlocal train, first
-        if train is not None and first is not None:
+        nonlocal known
+        if known is not None:
+            first, train = known
             return first._replace(speed=train())
         start = of_process("self")["RssAnon"]
         with _watched() as loading:
@@ -68,6 +68,7 @@ def make(
             running["worker"],
             speed,
         )
+        known = first, train
         return first
 
     return measure
