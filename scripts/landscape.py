@@ -218,6 +218,7 @@ def _loss(problem: Problem, count: int) -> _Loss:
         chosen = np.arange(min(count, train.num_examples))
         source = arrays.source(streaming.examples(train, chosen))
 
+    @jax.jit
     def of(params: Params, examples: Any, state: ModelState) -> jax.Array:
         found = evaluate(problem, params, source, examples, state)
         if "loss" not in found:
