@@ -41,8 +41,7 @@ FLAGS = flags.of(
     f" {tokens.USUAL_WORDS:,}, or more where the texts have more characters",
     max_length="the number of tokens after which a text is cut",
     packed="whether a row contains several texts, one after another, instead of one"
-    f" and padding: {' and '.join(models.PACKED_TEXT_MODELS)} then compute little"
-    " padding. The batch size counts rows",
+    " and padding, so that less padding is computed. The batch size counts rows",
     precision=precision.HELP,
     data_dir=flags.DATA_DIR.help,
 )

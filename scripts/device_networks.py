@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradjax
+from gradjax.data import pieces
 from gradjax.data.strings import PlainText
 from gradjax.problems.classification import classification, model_for
-from gradjax.problems.language import alphabet, language, language_model
+from gradjax.problems.language import language, language_model
 from gradjax.types import Dataset, Problem, Program, Target
 
 
@@ -99,7 +100,9 @@ def _characters(window: int, model: str) -> Problem:
     rng = np.random.default_rng(0)
     said = rng.integers(32, 97, 200_000, np.uint8).tobytes().decode("latin-1")
     text = PlainText("random", said, said[:window], said[:window], "", "")
-    return language(text, language_model(model, len(alphabet(text)) + 1), window)
+    return language(
+        text, language_model(model, len(pieces.alphabet(text.train)) + 1), window
+    )
 
 
 def _no_metrics(_params: Any, _batch: Any, _key: Any) -> dict[str, Any]:

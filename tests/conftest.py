@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import jax
 import pytest
 
@@ -29,6 +30,9 @@ for number, handler in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# The time of an example says how busy the machine is.
+hypothesis.settings.register_profile("gradjax", deadline=None)
+hypothesis.settings.load_profile("gradjax")
 # Lines of source code in each compiled operation are a tenth of the time of a test.
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"
 jax.config.update("jax_traceback_in_locations_limit", 0)

@@ -10,12 +10,14 @@ Token 0 is START, which is not in any text. The tokens of the library `tokenizer
 extra [text]) are numbered from 1 on.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradjax.data import vocabulary
+from gradjax.data.pieces import Text, pieces
 from gradjax.errors import Refusal
 
 START = 0
@@ -23,11 +25,10 @@ USUAL = 4_096  # tokens
 LEAST, MOST = 257, 2**20  # tokens: START and the 256 bytes; the upper bound is ours
 _MOST_BYTES = 64  # of a token, so that a line of dashes is not one token
 _LEAST_PAIRS = 2  # a pair that occurs once is not merged
-_PIECE = 2**16  # characters that are encoded at once, up to the end of a line
 _TOGETHER = 16  # pieces in one call, which the library encodes in threads
 
 
-def train(text: str, vocab_size: int) -> str:
+def train(text: Text, vocab_size: int) -> str:
     """Trains a tokenizer on a text.
 
     Args:
@@ -72,36 +73,28 @@ def restored(state: str) -> Any:
         raise Refusal(f"a damaged tokenizer ({error})") from error
 
 
-def encode(tokenizer: Any, text: str) -> np.ndarray:
-    """Converts a text to the numbers of its tokens, without START: i32[tokens].
+def encode(tokenizer: Any, parts: Iterable[str]) -> Iterator[np.ndarray]:
+    """Converts the pieces of a text to the numbers of their tokens, without START.
 
     No token crosses the end of a piece.
+
+    Args:
+      tokenizer: from `restored`.
+      parts: the pieces of the text.
+
+    Yields:
+      i32[tokens] of each piece.
 
     Raises:
       Refusal: the text has half of a surrogate pair, which is not in UTF-8.
     """
-    found = [np.zeros(0, np.int32)]
-    parts = list(pieces(text))
-    for first in range(0, len(parts), _TOGETHER):
+    remaining = iter(parts)
+    while some := list(itertools.islice(remaining, _TOGETHER)):
         try:
-            made = tokenizer.encode_batch_fast(parts[first : first + _TOGETHER])
+            made = tokenizer.encode_batch_fast(some)
         except (TypeError, UnicodeEncodeError) as error:
             raise Refusal("a text that cannot be written in UTF-8") from error
-        found += [np.asarray(one.ids, np.int32) + 1 for one in made]
-    return np.concatenate(found)
-
-
-def pieces(text: str, size: int = _PIECE) -> Iterator[str]:
-    """Cuts a text after the first end of a line from `size` characters on.
-
-    Where there is none within four times as many, it is cut there.
-    """
-    start = 0
-    while start < len(text):
-        most = min(start + 4 * size, len(text))
-        end = text.find("\n", start + size - 1, most) + 1 or most
-        yield text[start:end]
-        start = end
+        yield from (np.asarray(one.ids, np.int32) + 1 for one in made)
 
 
 def contents(tokenizer: Any) -> list[bytes]:

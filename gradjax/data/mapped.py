@@ -4,11 +4,13 @@ The file is an uncompressed `.npz`. Neither writing nor reading it takes memory 
 whole array: the pages of a mapped file belong to the system, which may drop them.
 """
 
+import contextlib
+import math
 import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +27,7 @@ class Member(NamedTuple):
     """An array that is written in parts."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]  # None on the first axis: the sum of the parts
     dtype: Any
     parts: Callable[[], Iterable[np.ndarray]]  # of the first axis, in order
 
@@ -53,8 +55,11 @@ def write(path: Path, members: Iterable[Member]) -> None:
                 for member in members:
                     # The date of a member is fixed, so equal arrays give equal bytes.
                     info = zipfile.ZipInfo(f"{member.name}.npy")
-                    with archive.open(info, "w", force_zip64=True) as target:
-                        _write_array(target, member)
+                    with (
+                        _sized(member, path.parent) as known,
+                        archive.open(info, "w", force_zip64=True) as target,
+                    ):
+                        _write_array(target, known)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -88,6 +93,39 @@ def open_verified(path: Path) -> dict[str, np.ndarray]:
         raise Refusal(f"{path}: damaged ({error})") from error
 
 
+@contextlib.contextmanager
+def _sized(member: Member, folder: Path) -> Iterator[Member]:
+    """Gives the member with its size, for which its parts are in a temporary file.
+
+    The header of an array has its size and stands before the values.
+    """
+    if member.shape[0] is not None:
+        yield member
+        return
+    with tempfile.TemporaryFile(dir=folder) as file:
+        num_rows = 0
+        for part in member.parts():
+            _check_part(member, part)
+            file.write(np.ascontiguousarray(part).data)
+            num_rows += len(part)
+        file.flush()
+        own = tuple(size or 0 for size in member.shape[1:])  # only the first is None
+        shape, size = (num_rows, *own), math.prod(own)
+        rows = max(1, _READ // max(1, size * np.dtype(member.dtype).itemsize))
+
+        def parts() -> Iterator[np.ndarray]:
+            file.seek(0)
+            while len(found := np.fromfile(file, member.dtype, rows * size)):
+                yield found.reshape(-1, *own)
+
+        yield member._replace(shape=shape, parts=parts)
+
+
+def _check_part(member: Member, part: np.ndarray) -> None:
+    if part.shape[1:] != member.shape[1:] or part.dtype != member.dtype:
+        raise ValueError(f"{member.name}: {part.dtype}{part.shape} in {member}")
+
+
 def _write_array(target: Any, member: Member) -> None:
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype(member.dtype)),
@@ -97,8 +135,7 @@ def _write_array(target: Any, member: Member) -> None:
     np.lib.format.write_array_header_1_0(target, header)
     rows = 0
     for part in member.parts():
-        if part.shape[1:] != member.shape[1:] or part.dtype != member.dtype:
-            raise ValueError(f"{member.name}: {part.dtype}{part.shape} in {member}")
+        _check_part(member, part)
         target.write(np.ascontiguousarray(part).data)
         rows += len(part)
     if rows != member.shape[0]:

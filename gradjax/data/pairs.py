@@ -141,7 +141,7 @@ def _decode(folder: Path) -> Arrays:
     arrays: Arrays = {}
     languages: tuple[str, ...] = ()
     for split in [split for split in SPLITS if split in builder.info.splits]:
-        found = records.read(builder, split)
+        found = list(records.read(builder, split))
         if not languages:  # train comes first
             languages, is_ordered = _languages(folder, builder.info.features, found)
             arrays["is_ordered"] = np.asarray(is_ordered)

@@ -5,7 +5,7 @@ first.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ from gradjax.data.cache import Arrays, read_or_make
 from gradjax.errors import Refusal
 from gradjax.files import sha256
 
-MAX_BYTES = 2**29  # of one shard, because it is read into memory completely
+MAX_BYTES = 2**29  # of one shard, whose declared size can be wrong
+_TOGETHER = 64  # records in memory at once
 
 
 def read_or_decode(
     kind: str,
     name: str,
     data_dir: str | Path | None,
-    decode: Callable[[Path], Arrays],
+    decode: Callable[[Path], Any],
+    load: Callable[[str, Callable[[], Any]], Arrays] = read_or_make,
 ) -> tuple[Path, str, Arrays]:
     """Finds a prepared data set and decodes it to arrays, which are cached.
 
@@ -29,7 +31,9 @@ def read_or_decode(
       kind: the kind of the data, with which the name in the cache begins.
       name: `ag_news_subset`, `glue/sst2`, either with `:version`.
       data_dir: TFDS's folder; None means `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-      decode: function from the folder to arrays; called if they are not cached.
+      decode: function from the folder to what `load` stores; called if nothing is
+        cached.
+      load: `cache.read_or_make` or `cache.map_or_make`.
 
     Returns:
       (the folder, the sha256 of its files, the arrays).
@@ -47,7 +51,7 @@ def read_or_decode(
         raise Refusal(f"{error.filename or folder}: {error.strerror}") from error
     plain_name, _ = prepared.parse(name)
     key = f"{kind}-{plain_name.replace('/', '-')}-{fingerprint[:16]}"
-    return folder, fingerprint, read_or_make(key, functools.partial(decode, folder))
+    return folder, fingerprint, load(key, functools.partial(decode, folder))
 
 
 def builder(folder: Path) -> Any:
@@ -82,8 +86,8 @@ def opened(folder: Path) -> Any:
     return found
 
 
-def read(found: Any, split: str) -> list[tuple[str, Any]]:
-    """Reads all records of a split of a `builder`, as pairs (location, record).
+def read(found: Any, split: str) -> Iterator[tuple[str, Any]]:
+    """Yields the records of a split of a `builder`, as pairs (location, record).
 
     Raises:
       Refusal: the split has no examples, or a shard is damaged; the line names it.
@@ -92,16 +96,18 @@ def read(found: Any, split: str) -> list[tuple[str, Any]]:
     if not info.num_examples:
         raise Refusal(f"{found.data_dir}: split {split} declares no examples")
     source = found.as_data_source(split)
-    records, first = [], 0
+    first = 0
     for name, length in zip(info.filepaths, info.shard_lengths, strict=True):
         shards.check(Path(name), length, MAX_BYTES)
-        try:
-            some = source.__getitems__(list(range(first, first + length)))
-        except Exception as error:  # a wrong hash, or a record that cannot be parsed
-            raise Refusal(f"{name}: damaged ({first_line(error)})") from error
-        records += [(f"{name}: record {k}", one) for k, one in enumerate(some)]
+        for start in range(0, length, _TOGETHER):
+            chosen = range(start, min(start + _TOGETHER, length))
+            try:
+                some = source.__getitems__([first + k for k in chosen])
+            except Exception as error:  # a wrong hash, or one that cannot be parsed
+                raise Refusal(f"{name}: damaged ({first_line(error)})") from error
+            for k, one in zip(chosen, some, strict=True):
+                yield f"{name}: record {k}", one
         first += length
-    return records
 
 
 def text(content: bytes, where: str) -> str:

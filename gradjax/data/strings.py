@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradjax.data.cache import Arrays
+from gradjax.data.pieces import Text
 
 
 class Part(NamedTuple):
@@ -33,12 +34,12 @@ class LabelledTexts(NamedTuple):
 
 
 class PlainText(NamedTuple):
-    """A long text for character-level language models, with a fixed split."""
+    """A long text for language models, with a fixed split."""
 
     name: str  # the TFDS name, or that of the file
-    train: str
-    validation: str
-    test: str
+    train: Text
+    validation: Text
+    test: Text
     fingerprint: str  # sha256 of the source
     origin: str  # one readable line: the folder or the file
 

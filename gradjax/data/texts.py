@@ -8,6 +8,8 @@ splits train_oos, validation_oos and test_oos. They are not read, so accuracy is
 the in-scope problem.
 """
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,9 @@ import numpy as np
 
 from gradjax.data import content, prepared, records, text_files
 from gradjax.data.arrays import check_labels
-from gradjax.data.cache import Arrays
+from gradjax.data.cache import Arrays, map_or_make
+from gradjax.data.mapped import Member
+from gradjax.data.pieces import Utf8
 from gradjax.data.strings import LabelledTexts, Part, PlainText, pack, unpack
 from gradjax.errors import Refusal
 
@@ -87,6 +91,9 @@ def load_labelled(
 def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
     """Loads one long text by name.
 
+    The records of a data set are joined in a mapped file of the cache, so that their
+    text may be larger than the memory.
+
     Args:
       name: a TFDS data set with one Text (`tiny_shakespeare`), whose records are
         joined; or the path of a text file, see `text_files.read_text`.
@@ -99,11 +106,11 @@ def load_plain(name: str, data_dir: str | Path | None = None) -> PlainText:
     if content.is_path(name):
         return text_files.read_text(name)
     folder, fingerprint, arrays = records.read_or_decode(
-        "text", name, data_dir, _decode_plain
+        "plain-text", name, data_dir, _decode_plain, map_or_make
     )
-    texts = {split: "".join(unpack(split, arrays)) for split in _SPLITS}
+    texts = {split: Utf8(arrays[split]) for split in _SPLITS}
     for split, text in texts.items():
-        if not text:
+        if not len(text.content):
             raise Refusal(f"{folder}: split {split} is empty; expected text")
     plain_name, _ = prepared.parse(name)
     return PlainText(
@@ -134,7 +141,7 @@ def _decode_labelled(folder: Path) -> Arrays:
     fields, class_names = _declared_fields(folder, builder.info.features)
     arrays: Arrays = {}
     for split in [split for split in _SPLITS if split in builder.info.splits]:
-        found = records.read(builder, split)
+        found = list(records.read(builder, split))
         texts = [
             " ".join(records.text(record[name], where) for name in fields.texts)
             for where, record in found
@@ -149,7 +156,7 @@ def _decode_labelled(folder: Path) -> Arrays:
     return arrays | pack("class", class_names or ())
 
 
-def _decode_plain(folder: Path) -> Arrays:
+def _decode_plain(folder: Path) -> Iterator[Member]:
     builder = records.builder(folder)
     features = builder.info.features
     names = _text_features(features)
@@ -158,14 +165,15 @@ def _decode_plain(folder: Path) -> Arrays:
         raise Refusal(f"{folder}: features {found}; expected one Text")
     if missing := [split for split in _SPLITS if split not in builder.info.splits]:
         raise Refusal(f"{folder}: no split {missing[0]}; expected {', '.join(_SPLITS)}")
-    arrays: Arrays = {}
     for split in _SPLITS:
-        texts = [
-            records.text(record[names[0]], where)
-            for where, record in records.read(builder, split)
-        ]
-        arrays |= pack(split, texts)
-    return arrays
+        parts = functools.partial(_utf8, builder, split, names[0])
+        yield Member(split, (None,), np.uint8, parts)
+
+
+def _utf8(builder: Any, split: str, name: str) -> Iterator[np.ndarray]:
+    for where, record in records.read(builder, split):
+        records.text(record[name], where)
+        yield np.frombuffer(record[name], np.uint8)
 
 
 def _text_features(features: Any) -> list[str]:

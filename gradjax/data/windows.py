@@ -9,6 +9,7 @@ import numpy as np
 
 from gradjax.data import arrays
 from gradjax.data.plain_tokens import Tokens
+from gradjax.errors import Refusal
 from gradjax.types import Batch, Source
 
 
@@ -45,7 +46,15 @@ def source(part: Tokens, window: int) -> Source:
     Args:
       part: the tokens of the split.
       window: length of a window, in tokens.
+
+    Raises:
+      Refusal: a window could begin at a place that is no int32.
     """
+    if part.num_tokens > (most := 2**31 - 1 - 2 * window):
+        raise Refusal(
+            f"a split of {part.num_tokens:,} tokens; expected at most {most:,}: give"
+            " longer tokens (tokenizer='bpe' and vocab_size)"
+        )
     take = Windows(window, part.num_tokens, part.unknown_bytes)
     tokens = {"tokens": arrays.placed(part.tokens)}
     return Source(-(-part.num_tokens // window), tokens, take)

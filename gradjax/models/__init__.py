@@ -34,15 +34,13 @@ MODELS: dict[str, Callable[..., Model]] = {
 # Autoencoders of images: (input_shape, ...) -> Autoencoder
 AUTOENCODERS: dict[str, Callable[..., Autoencoder]] = {"vae": vae}
 
-# Classifiers of texts: (num_tokens, num_classes, ...) -> Model of (tokens, lengths)
+# Classifiers of texts: (num_tokens, num_classes, ...) -> Model of (tokens, lengths);
+# they also read several texts in one row: lengths i32[batch, parts]
 TEXT_MODELS: dict[str, Callable[..., Model]] = {
     "bag": bag,
     "gru": bidirectional_gru,
     "transformer": encoder,
 }
-
-# Those of TEXT_MODELS that read several texts in one row: lengths i32[batch, parts]
-PACKED_TEXT_MODELS = ("bag", "transformer")
 
 # Language models: (num_tokens, ...) -> Model of tokens
 LANGUAGE_MODELS: dict[str, Callable[..., Model]] = {

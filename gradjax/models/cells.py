@@ -80,7 +80,12 @@ def _lstm_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
 
 
 @jax.custom_jvp
-def gru_states(projected: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+def gru_states(
+    projected: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    continues: jax.Array | None = None,
+) -> jax.Array:
     """Computes the hidden states of a GRU with initial state zero.
 
     r, z = sigmoid(x + h W); n = tanh(x + r (h W + b)); h <- (1 - z) n + z h.
@@ -89,6 +94,8 @@ def gru_states(projected: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.
       projected: f32[time, batch, 3 * width], x for r, z, n.
       kernel: f32[width, 3 * width], W.
       bias: f32[width], b.
+      continues: f32[time, batch, 1], 0 where the state before is replaced by zero,
+        because another text begins, and 1 elsewhere; None: 1 everywhere.
 
     Returns:
       f32[time, batch, width].
@@ -98,15 +105,20 @@ def gru_states(projected: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.
       the product, as in cuDNN and PyTorch, which needs one product per time step
       instead of two.
     """
-    return _gru(projected, kernel, bias)[0]
+    return _gru(projected, kernel, bias, continues)[0]
 
 
 def _gru(
-    projected: jax.Array, kernel: jax.Array, bias: jax.Array
+    projected: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    continues: jax.Array | None,
 ) -> tuple[jax.Array, ...]:
     """Computes the states h, the gates r and z, n, and h W + b of n."""
 
-    def step(hidden: jax.Array, x: jax.Array) -> Any:
+    def step(hidden: jax.Array, at: Any) -> Any:
+        x, goes_on = at
+        hidden = _continued(hidden, goes_on)
         state = hidden @ kernel
         gates = jax.nn.sigmoid(x[:, : 2 * width] + state[:, : 2 * width])
         reset, keep = jnp.split(gates, 2, axis=1)
@@ -117,36 +129,44 @@ def _gru(
 
     width = kernel.shape[0]
     zeros = jnp.zeros((projected.shape[1], width), projected.dtype)
-    return jax.lax.scan(step, zeros, projected)[1]
+    return jax.lax.scan(step, zeros, (projected, continues))[1]
 
 
 @gru_states.defjvp
 def _gru_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    projected, kernel, bias = primals
-    projected_dot, kernel_dot, bias_dot = tangents
-    hidden, reset, keep, new, own = _gru(projected, kernel, bias)
+    projected, kernel, bias, continues = primals
+    projected_dot, kernel_dot, bias_dot, _ = tangents
+    hidden, reset, keep, new, own = _gru(projected, kernel, bias, continues)
+    before = _continued(_before(hidden), continues)
     width = kernel.shape[0]
     # Derivatives of the state in the inputs of n, r and z, and in h W + b of n.
     by_new = (1 - keep) * (1 - new * new)
     by_reset = by_new * own * reset * (1 - reset)
-    by_keep = (_before(hidden) - new) * keep * (1 - keep)
+    by_keep = (before - new) * keep * (1 - keep)
     by_own = by_new * reset
 
     def step(hidden_dot: jax.Array, at: Any) -> Any:
-        outside, keep, by_state = at
+        outside, keep, by_state, goes_on = at
+        hidden_dot = _continued(hidden_dot, goes_on)
         change = by_state * (hidden_dot @ kernel)
         r, z, n = jnp.split(change, 3, axis=1)
         hidden_dot = keep * hidden_dot + outside + r + z + n
         return hidden_dot, hidden_dot
 
-    of_kernel = _product(_before(hidden), kernel_dot)
+    of_kernel = _product(before, kernel_dot)
     by_sum = jnp.concatenate([by_reset, by_keep, by_new], axis=-1)
     by_state = jnp.concatenate([by_reset, by_keep, by_own], axis=-1)
     change = by_sum * projected_dot + by_state * of_kernel
     outside = change.reshape(*hidden.shape[:2], 3, width).sum(axis=2)
     outside = outside + by_own * bias_dot[None, None]
     zeros = jnp.zeros_like(hidden[0])
-    return hidden, jax.lax.scan(step, zeros, (outside, keep, by_state))[1]
+    at = outside, keep, by_state, continues
+    return hidden, jax.lax.scan(step, zeros, at)[1]
+
+
+def _continued(states: jax.Array, continues: jax.Array | None) -> jax.Array:
+    """Replaces states by zero where another text begins."""
+    return states if continues is None else states * continues
 
 
 def _before(states: jax.Array) -> jax.Array:

@@ -22,6 +22,7 @@ from gradjax.models.sequences import (
     from_tokens,
     is_real,
     mean_of_real,
+    part_of,
 )
 from gradjax.types import Model
 
@@ -30,16 +31,38 @@ def reversal(lengths: jax.Array, time: int) -> jax.Array:
     """Returns the indices that reverse each text and leave its padding in place.
 
     Args:
-      lengths: i32[batch], in tokens.
+      lengths: i32[batch], in tokens, or i32[batch, parts], of consecutive texts.
       time: number of positions, with padding.
 
     Returns:
-      i32[batch, time]: lengths - 1 - t for tokens, t for padding. This permutation is
-      its own inverse.
+      i32[batch, time]: first + last - t for tokens of a text from `first` to `last`, t
+      for padding. This permutation is its own inverse.
     """
     places = jnp.arange(time, dtype=lengths.dtype)[None]
-    mirrored = lengths[:, None] - 1 - places
-    return jnp.where(is_real(lengths, time), mirrored, places)
+    if lengths.ndim == 1:
+        mirrored = lengths[:, None] - 1 - places
+        return jnp.where(is_real(lengths, time), mirrored, places)
+    part, ends = part_of(lengths, time), jnp.cumsum(lengths, axis=1)
+    text = jnp.minimum(part, lengths.shape[1] - 1)  # of padding, any text
+    sums = jnp.take_along_axis(2 * ends - lengths - 1, text, axis=1)
+    return jnp.where(part < lengths.shape[1], sums - places, places)
+
+
+def continues(lengths: jax.Array, time: int) -> jax.Array | None:
+    """Returns 0 where a text begins after another one in a row, and 1 elsewhere.
+
+    Args:
+      lengths: i32[batch], or i32[batch, parts], of consecutive texts.
+      time: number of positions, with padding.
+
+    Returns:
+      f32[batch, time]; None if each row is one text.
+    """
+    if lengths.ndim == 1:
+        return None
+    part = part_of(lengths, time)
+    is_same = part[:, 1:] == part[:, :-1]
+    return jnp.pad(is_same.astype(jnp.float32), ((0, 0), (1, 0)), constant_values=1.0)
 
 
 class Recurrent(nn.Module):
@@ -49,12 +72,19 @@ class Recurrent(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, tokens: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        inputs: jax.Array,
+        tokens: jax.Array | None = None,
+        continues: jax.Array | None = None,
+    ) -> jax.Array:
         """Computes the states at all positions.
 
         Args:
           inputs: f32[batch, time, features]; with `tokens`, f32[tokens, features].
           tokens: i32[batch, time], indices of rows of `inputs`.
+          continues: f32[batch, time], for a GRU: 0 where the state begins anew, and 1
+            elsewhere; None: it does so nowhere.
         """
         num_gates = 4 if self.cell == "lstm" else 3
         uniform = nn.initializers.uniform(2 * self.width**-0.5)
@@ -70,7 +100,9 @@ class Recurrent(nn.Module):
             states = lstm_states(projected, kernel)
         else:
             bias = self.param("bias", nn.initializers.zeros, (self.width,))
-            states = gru_states(projected, kernel, bias)
+            if continues is not None:
+                continues = continues.T[:, :, None].astype(projected.dtype)
+            states = gru_states(projected, kernel, bias, continues)
         return states.transpose(1, 0, 2)
 
 
@@ -116,9 +148,10 @@ class _Classifier(nn.Module):
         table = embedding(self, self.num_tokens, self.width)
         inputs = dropout(self, table[tokens], self.dropout)
         turned = reversal(lengths, tokens.shape[1])[:, :, None]
-        forward = Recurrent("gru", self.width, name="forward")(inputs)
+        same = continues(lengths, tokens.shape[1])
+        forward = Recurrent("gru", self.width, name="forward")(inputs, None, same)
         backward = Recurrent("gru", self.width, name="backward")(
-            jnp.take_along_axis(inputs, turned, axis=1)
+            jnp.take_along_axis(inputs, turned, axis=1), None, same
         )
         # The backward states stay reversed, because a mean does not depend on order.
         both = jnp.concatenate([forward, backward], axis=-1)
@@ -172,7 +205,8 @@ def bidirectional_gru(
 ) -> Model:
     """Makes a classifier: a GRU in each direction, the mean of their states, Dense.
 
-    The backward GRU reads the tokens in reverse order; padding stays after them.
+    The backward GRU reads the tokens in reverse order; padding stays after them. In a
+    row of several texts the state begins anew at each text.
 
     Args:
       num_tokens: number of tokens of the tokenizer.
@@ -182,7 +216,8 @@ def bidirectional_gru(
 
     Returns:
       A Model: apply(params, (tokens i32[batch, time], lengths i32[batch])) ->
-      f32[batch, num_classes].
+      f32[batch, num_classes]; lengths i32[batch, parts] give f32[batch, parts,
+      num_classes].
     """
     module = _Classifier(num_tokens, num_classes, width, dropout)
     return from_tokens(module, example_tokens(), example_lengths())

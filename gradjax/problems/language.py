@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gradjax.data import plain_tokens, texts, windows
+from gradjax.data import pieces, plain_tokens, texts, windows
 from gradjax.data.byte_pairs import START
 from gradjax.data.plain_tokens import BPE, CHARACTERS, SPLITS, TokenizedText
 from gradjax.data.strings import PlainText
@@ -48,11 +48,6 @@ class _Sums(NamedTuple):
     count: jax.Array  # tokens
     num_characters: jax.Array
     num_bytes: jax.Array
-
-
-def alphabet(text: PlainText) -> str:
-    """Returns the sorted characters of the train split; character i is token i + 1."""
-    return "".join(sorted(set(text.train)))
 
 
 def load(
@@ -235,7 +230,9 @@ def about_language(
         "name": text.name,
         "origin": text.origin,
         "fingerprint": text.fingerprint,
-        "num_examples": {split: len(getattr(text, split)) for split in SPLITS},
+        "num_examples": {
+            split: pieces.num_characters(getattr(text, split)) for split in SPLITS
+        },
         "num_bytes": {split: part.num_bytes for split, part in parts.items()},
         "window": window,
     }

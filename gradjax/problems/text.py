@@ -249,15 +249,11 @@ def predictor(
 
 
 def _check_packed(model: str) -> None:
-    """Refuses networks that read one text in each row.
+    """Refuses a network of one's own, which reads one text in each row."""
+    from gradjax.models import TEXT_MODELS
 
-    Raises:
-      Refusal: the network is no bag and no Transformer.
-    """
-    from gradjax.models import PACKED_TEXT_MODELS
-
-    if (name := expressions.parse(model).name) not in PACKED_TEXT_MODELS:
-        expected = " or ".join(PACKED_TEXT_MODELS)
+    if (name := expressions.parse(model).name) not in TEXT_MODELS:
+        expected = " or ".join(TEXT_MODELS)
         raise Refusal(f"packed: {name} reads one text in each row; expected {expected}")
 
 

@@ -6,10 +6,11 @@ import time
 import numpy as np
 
 import gradjax
+from gradjax.data import pieces
 from gradjax.data.strings import LabelledTexts, Part, PlainText
 from gradjax.data.tokens import TokenizedTexts, Tokenizer, Tokens
 from gradjax.problems.classification import classification, model_for
-from gradjax.problems.language import alphabet, language, language_model
+from gradjax.problems.language import language, language_model
 from gradjax.problems.text import text, text_model
 from gradjax.trials import devices, lanes
 from gradjax.types import Dataset, Problem
@@ -100,7 +101,7 @@ def problem_of(
         said = inputs.tobytes().decode("latin-1")
         text = PlainText("benchmark", said, said[:1], said[:1], "", "scripts.benchmark")
         expression = _EXPRESSIONS[settings.model]
-        num_tokens = len(alphabet(text)) + 1
+        num_tokens = len(pieces.alphabet(text.train)) + 1
         model = language_model(expression, num_tokens, precision=precision)
         return language(text, model, WINDOW)
     if settings.model == "bag":

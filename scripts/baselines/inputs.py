@@ -52,7 +52,7 @@ def characters() -> Inputs:
       Refusal: it is prepared and damaged.
     """
     if data.is_prepared("tiny_shakespeare"):
-        said = texts.load_plain("tiny_shakespeare").train
+        said = str(texts.load_plain("tiny_shakespeare").train)
         codes = np.frombuffer(said.encode("ascii", "replace"), np.uint8)
         about, is_random = f"tiny_shakespeare; {len(codes):,} characters", False
     else:

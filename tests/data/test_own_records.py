@@ -155,7 +155,7 @@ def test_a_table_without_labels_is_a_text(tmp_path, data_dir):
     path.write_text(JSON)
     write(table_records.content(path, has_labels=False), data_dir)
     read = texts.load_plain("own", data_dir)
-    lines = "".join(getattr(read, split) for split in SPLITS).splitlines()
+    lines = "".join(str(getattr(read, split)) for split in SPLITS).splitlines()
     assert sorted(lines) == sorted(f"tëxt {k}" for k in range(20))
 
 
@@ -207,7 +207,7 @@ def test_texts_are_cut_and_joined_again(tmp_path, data_dir, monkeypatch, is_fold
         path.write_bytes("".join(whole).encode())
     write(text_records.content(path, SHARES), data_dir)
     read = texts.load_plain("own", data_dir)
-    parts = [getattr(read, split).splitlines(keepends=True) for split in SPLITS]
+    parts = [str(getattr(read, split)).splitlines(keepends=True) for split in SPLITS]
     expected = "".join(whole).replace("\r\n", "\n").splitlines(keepends=True)
     assert sorted(sum(parts, [])) == sorted(expected)
     if is_folder:  # a file is in one split

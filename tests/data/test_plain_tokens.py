@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradjax.data import byte_pairs, plain_tokens
+from gradjax.data import byte_pairs, pieces, plain_tokens
+from gradjax.data.pieces import Utf8
 from gradjax.data.strings import PlainText
 from gradjax.errors import Refusal
 
@@ -51,13 +52,50 @@ def test_half_of_a_surrogate_pair_is_refused(encoding):
         encoding.encode("a\ud800")
 
 
-def test_a_text_is_cut_at_the_end_of_lines():
+def utf8(said):
+    return Utf8(np.frombuffer(said.encode(), np.uint8))
+
+
+@pytest.mark.parametrize("form", [str, utf8])
+def test_a_text_is_cut_at_the_end_of_lines(form):
     said = "ab\n" * 5 + "c" * 40 + "\nd"
-    found = list(byte_pairs.pieces(said, 4))
+    found = list(pieces.pieces(form(said), 4))
     assert "".join(found) == said
     assert found[:2] == ["ab\nab\n", "ab\nab\n"]
     assert max(map(len, found)) == 16, "a long line is cut"
-    assert list(byte_pairs.pieces("")) == []
+    assert list(pieces.pieces(form(""))) == []
+
+
+@given(st.text(st.characters(codec="utf-8")), st.integers(1, 20), st.integers(1, 20))
+def test_the_bytes_of_a_text_have_the_pieces_of_the_text(said, size, block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_BLOCK", block)
+        found = list(pieces.pieces(utf8(said), size))
+        counts = pieces.num_characters(utf8(said)), pieces.sha256(utf8(said))
+    assert found == list(pieces.pieces(said, size))
+    assert "".join(found) == said == str(utf8(said))
+    assert counts == (len(said), pieces.sha256(said))
+    assert pieces.num_bytes(said) == pieces.num_bytes(utf8(said)) == len(said.encode())
+    assert pieces.alphabet(utf8(said)) == "".join(sorted(set(said)))
+
+
+@pytest.mark.parametrize("kind", plain_tokens.KINDS)
+def test_a_mapped_text_has_the_tokens_of_the_text(kind, tmp_path, monkeypatch):
+    size = 300 if kind == "bpe" else None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    in_memory = text()
+    mapped = in_memory._replace(
+        **{split: utf8(getattr(in_memory, split)) for split in plain_tokens.SPLITS}
+    )
+    expected = plain_tokens.tokenize(in_memory, kind, size)
+    found = plain_tokens.tokenize(mapped, kind, size)
+    for split in plain_tokens.SPLITS:
+        own, other = getattr(found, split), getattr(expected, split)
+        assert isinstance(own.tokens, np.memmap)
+        assert own.tokens.dtype == other.tokens.dtype
+        np.testing.assert_array_equal(own.tokens, other.tokens)
+        assert own[1:] == other[1:]
+    assert plain_tokens.digest(found.encoding) == plain_tokens.digest(expected.encoding)
 
 
 @pytest.mark.slow

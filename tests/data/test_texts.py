@@ -158,7 +158,7 @@ def test_plain_text_is_joined(write):
     parts = {"train": ["ab", "c"], "validation": ["d"], "test": ["é"]}
     records = {split: [{"text": t} for t in said] for split, said in parts.items()}
     write("novel", {"text": TEXT}, **records)
-    assert texts.load_plain("novel")[1:4] == ("abc", "d", "é")
+    assert tuple(map(str, texts.load_plain("novel")[1:4])) == ("abc", "d", "é")
 
 
 def test_nothing_prepared_is_refused_in_one_line(data_dir):

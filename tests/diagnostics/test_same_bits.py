@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradjax
+from gradjax.data import pieces
 from gradjax.data.strings import PlainText
 from gradjax.problems import images
 from gradjax.problems import language as languages
@@ -69,7 +70,7 @@ def network(name):
         "gru": "gru(width=16)",
         "transformer": "transformer(width=16, depth=1, heads=2)",
     }[name]
-    num_tokens = len(languages.alphabet(text)) + 1
+    num_tokens = len(pieces.alphabet(text.train)) + 1
     model = languages.language_model(expression, num_tokens)
     return languages.language(text, model, 16)
 

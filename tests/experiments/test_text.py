@@ -67,9 +67,9 @@ def test_several_texts_share_a_row(command, tmp_path):
     done = command(*QUICK, *flags[:2], "--steps=2")
     assert done.returncode == 0, done.stderr
     assert "padding: " in done.stdout and "texts in 63 rows" not in done.stdout
-    done = command(*QUICK, "--packed", "--model=gru")
+    done = command(*QUICK, "--packed", "--model=mine:net")
     assert done.returncode == 2
-    assert "packed: gru reads one text in each row" in done.stderr
+    assert "packed: mine:net reads one text in each row" in done.stderr
 
 
 @pytest.mark.slow

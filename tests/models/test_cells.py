@@ -8,15 +8,21 @@ import pytest
 from gradjax.models import cells
 
 CELLS = {  # the function, the scan without its rule, the shapes of what it takes
-    "lstm": (cells.lstm_states, cells._lstm, ((5, 2, 12), (3, 12))),
-    "gru": (cells.gru_states, cells._gru, ((5, 2, 9), (3, 9), (3,))),
+    "lstm": (cells.lstm_states, cells._lstm, ((5, 2, 12), (3, 12)), ()),
+    "gru": (cells.gru_states, cells._gru, ((5, 2, 9), (3, 9), (3,)), (None,)),
+    "restarted gru": (
+        cells.gru_states,
+        cells._gru,
+        ((5, 2, 9), (3, 9), (3,)),
+        (np.asarray([[1, 1], [1, 0], [0, 1], [0, 1], [1, 1]], np.float64)[:, :, None],),
+    ),
 }
 
 
 @pytest.fixture(params=CELLS)
 def case(request):
     """(with the rule, without it, the arguments, a direction), each a scalar's."""
-    ruled, scan, shapes = CELLS[request.param]
+    ruled, scan, shapes, fixed = CELLS[request.param]
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         args, direction, (weights,) = (
@@ -25,7 +31,7 @@ def case(request):
         )
 
         def loss_of(function):
-            return lambda args: (weights * jnp.sin(function(*args))).sum()
+            return lambda args: (weights * jnp.sin(function(*args, *fixed))).sum()
 
         yield (
             loss_of(ruled),
@@ -50,7 +56,7 @@ def test_values_and_gradients_are_the_scans(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["lstm", "gru"], indirect=True)
+@pytest.mark.parametrize("case", CELLS, indirect=True)
 def test_forward_mode_and_curvature_are_the_scans(case):
     ruled, scan, args, direction = case
 

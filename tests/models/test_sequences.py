@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradjax.errors import Refusal
-from gradjax.models import LANGUAGE_MODELS, PACKED_TEXT_MODELS, TEXT_MODELS
+from gradjax.models import LANGUAGE_MODELS, TEXT_MODELS
 from gradjax.models.attention import (
     attend,
     attend_back,
@@ -17,7 +17,7 @@ from gradjax.models.attention import (
     rotate,
 )
 from gradjax.models.cells import gru_states, lstm_states
-from gradjax.models.recurrent import reversal
+from gradjax.models.recurrent import continues, reversal
 from gradjax.models.sequences import mean_of_real
 from gradjax.models.transformer import EncoderDecoder
 
@@ -41,7 +41,7 @@ def text_model(name):
     return compiled(TEXT_MODELS[name](11, 4, **SMALL, **_shallow(name)))
 
 
-@pytest.mark.parametrize("name", PACKED_TEXT_MODELS)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 @pytest.mark.slow
 def test_a_text_has_the_same_logits_among_others_in_a_row(name):
     """Texts of 3, 1 and 7 tokens, alone, and in rows of 11 and of 8 positions."""
@@ -182,6 +182,17 @@ def test_only_real_tokens_are_reversed():
     np.testing.assert_array_equal(
         jnp.take_along_axis(places, places, axis=1), np.tile(np.arange(4), (3, 1))
     )
+
+
+def test_each_text_of_a_row_is_reversed_and_begins_anew():
+    lengths = jnp.asarray([[2, 3, 0], [1, 0, 0]], jnp.int32)
+    np.testing.assert_array_equal(
+        reversal(lengths, 6), [[1, 0, 4, 3, 2, 5], [0, 1, 2, 3, 4, 5]]
+    )
+    np.testing.assert_array_equal(
+        continues(lengths, 6), [[1, 1, 0, 1, 1, 0], [1, 0, 1, 1, 1, 1]]
+    )
+    assert continues(lengths[:, 0], 6) is None
 
 
 @pytest.mark.slow

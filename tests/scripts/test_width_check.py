@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from gradjax.data import pieces
 from gradjax.data.strings import PlainText
 from gradjax.models import transformer
 from gradjax.models.parametrization import Leaf, maximal_update, rule
@@ -33,7 +34,7 @@ def perceptron(rule):
 
 def language_model(rule, query_scale=None):
     text = PlainText("letters", TEXT, TEXT[:100], TEXT[:100], "drawn", "")
-    num_tokens = len(language.alphabet(text)) + 1
+    num_tokens = len(pieces.alphabet(text.train)) + 1
 
     def at(width):
         scale = (BASE / width) ** 0.5 if query_scale is None else query_scale
