@@ -2,7 +2,7 @@
 
 usage: python -m scripts.replay FOLDER --steps=FIRST:LAST [--trial=ID_OR_ROW]
            [--diagnostics='[sharpness, layer_norms]'] [--examples=N] [--out=replay.csv]
-           [--data_dir=FOLDER]
+           [--data_dir=FOLDER] [--stream] [--stream_workers=N]
 
 The order of the examples and all randomness depend on the seed and the step alone, so
 the trial is trained again up to the window, and each step of the window is measured.
@@ -12,7 +12,8 @@ versions, the device or the sources have changed since then. `--examples=3` list
 examples with the largest losses in the three steps where the loss rose most, with their
 places in the train split and their texts, and draws them if they are images. `python -m
 scripts.list diagnostics` lists what can be measured. A record that was made with
-`--data_dir` is computed again with the same one.
+`--data_dir` is computed again with the same one. With `--stream` the training examples
+are read from the disk, as in the command; the bits are the same.
 """
 
 import csv
@@ -24,6 +25,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.commands import allocation
 from gradjax.commands.replay import replay, with_data_dir
 from gradjax.data import streaming
 from gradjax.errors import Refusal
@@ -34,7 +36,7 @@ from gradjax.report import terminal
 from gradjax.sweeps import replay as replays
 from gradjax.sweeps.replay import Recorded, Replay, Steps
 from gradjax.training import loop
-from gradjax.types import Program, Settings
+from gradjax.types import Program, Settings, Sweep
 from scripts import parsing
 from scripts.sweep import experiment_of
 
@@ -54,6 +56,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--examples", type=parsing.count(1, 100))
     parser.add_argument("--out")
     parser.add_argument("--data_dir")
+    parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--stream_workers", type=parsing.count(0, 256), default=0)
     given = parser.parse_args(arguments)
     try:
         return _run(given)
@@ -63,6 +67,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(given: Any) -> int:
+    if given.stream:
+        allocation.use_one_arena()
     found = recorded(given.folder, trial_of(given.trial), given.data_dir)
     replays.use_threads(found)
     what = experiment_of(found.trial.settings.experiment)
@@ -71,7 +77,8 @@ def _run(given: Any) -> int:
         inside = asked.removeprefix("[").removesuffix("]").strip()
         own = f"per_example_loss(every=1, name={_LOSSES})"
         asked = f"[{', '.join(filter(None, [inside, own]))}]"
-    made = replay(what, found, _window(given.steps), asked, terminal.say)
+    how = Sweep(stream=given.stream, stream_workers=given.stream_workers)
+    made = replay(what, found, _window(given.steps), asked, terminal.say, how)
     _show(made)
     if given.examples:
         _show_examples(made, found.trial.seed, given.examples)

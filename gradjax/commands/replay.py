@@ -12,7 +12,9 @@ from gradjax.records.initial import started
 from gradjax.records.sources import named_modules
 from gradjax.sweeps import replay as replays
 from gradjax.sweeps.replay import Recorded, Replay, Steps
-from gradjax.types import Program, Settings
+from gradjax.types import Program, Settings, Sweep
+
+_NO_SWEEP = Sweep()
 
 
 def with_data_dir(
@@ -39,6 +41,7 @@ def replay(
     steps: Steps,
     diagnostics: Any,
     say: Callable[[str], None] = lambda _: None,
+    asked: Sweep = _NO_SWEEP,
 ) -> Replay:
     """Trains a trial of an experiment again up to a window, and measures its steps.
 
@@ -48,18 +51,23 @@ def replay(
       steps: see `sweeps.replay.replay`.
       diagnostics: likewise.
       say: likewise.
+      asked: says whether the training examples are streamed, as in a command.
 
     Raises:
         Refusal: what `sweeps.replay.replay` refuses, or initial parameters that are no
             longer there.
     """
-    made = program(what, found)
+    made = program(what, found, asked)
     named = named_modules([found.plan["settings"], found.trial.point])
     now = records.environment(named)
     return replays.replay(made, found, steps, diagnostics, now, say)
 
 
-def program(what: Experiment, found: Recorded) -> Program:
+def program(
+    what: Experiment,
+    found: Recorded,
+    asked: Sweep = _NO_SWEEP,
+) -> Program:
     """Makes the program of a trial, as the command made it, without its diagnostics.
 
     Raises:
@@ -67,7 +75,7 @@ def program(what: Experiment, found: Recorded) -> Program:
     """
     settings = experiments.with_schedule(what, found.trial.settings)
     settings = settings._replace(diagnostics=None)
-    problem = experiments.maker(what)(settings)
+    problem = experiments.maker(what, asked)(settings)
     made = experiments.program_of(what, problem, settings)
     if settings.init_from is None:
         return made

@@ -61,6 +61,23 @@ def test_a_window_of_a_run_has_its_losses_bit_for_bit(digits):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_streamed_replay_has_the_same_bits(digits, typed, workers):
+    del digits
+    flags = ("--stream", f"--stream_workers={workers}", "--examples=1")
+    ended = typed("scripts.replay", "r", "--steps=11:17", *flags)
+    assert ended.returncode == 0, ended.stderr
+    assert "points of the recorded loss are equal in every bit" in ended.stdout
+
+
+def test_workers_without_a_stream_are_refused(digits, typed):
+    del digits
+    ended = typed("scripts.replay", "r", "--steps=11:17", "--stream_workers=1")
+    assert ended.returncode == 2
+    assert "nothing is streamed without --stream" in ended.stderr
+
+
+@pytest.mark.slow
 def test_the_examples_are_those_that_the_step_took(digits):
     found, made = replayed(digits, diagnostics="per_example_loss")
     curves = [made.trace[f"per_example_loss.{k}"].values for k in range(16)]
