@@ -1,13 +1,12 @@
 """Sources that take batches from arrays on the device."""
 
-import mmap
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradjax.data.mapped_rows import Rows
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Dataset, Source, Splits
 
@@ -54,71 +53,9 @@ def source(arrays: Any) -> Source:
     return Source(num_examples, jax.tree.map(placed, arrays), take)
 
 
-def rows_of(arrays: Any, indices: np.ndarray) -> Any:
-    """Returns the rows of the indices on the host: leaves [n, ...]."""
-    return jax.tree.map(lambda leaf: leaf[indices], arrays)
-
-
-class Rows(NamedTuple):
-    """Reads examples from arrays on the host: (indices u32[n]) -> leaves [n, ...].
-
-    A memory-mapped file is sent to another process as its name, and mapped again there.
-    """
-
-    arrays: Any
-    read: Callable[[Any, np.ndarray], Any] = rows_of
-
-    def __call__(self, indices: np.ndarray) -> Any:
-        """Returns the examples of the indices."""
-        return self.read(self.arrays, indices)
-
-    def __reduce__(self) -> Any:
-        """Returns how the arrays are made again in another process."""
-        leaves, form = jax.tree.flatten(self.arrays)
-        return _mapped_rows, (form, [_file_of(leaf) for leaf in leaves], self.read)
-
-
 def take(arrays: Any, indices: jax.Array) -> Batch:
     """Returns the rows of the indices: leaves [batch, ...]."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[indices], arrays)
-
-
-def on_host(leaf: Any) -> Any:
-    """Returns an array on the host; a memory-mapped file stays one."""
-    return leaf if isinstance(leaf, np.memmap) else np.asarray(leaf)
-
-
-class _File(NamedTuple):
-    """Where the values of a memory-mapped array are."""
-
-    path: str
-    dtype: Any
-    offset: int
-    shape: tuple[int, ...]
-
-
-def _file_of(leaf: Any) -> Any:
-    """Returns the place of a memory-mapped array in C order, which may be a slice."""
-    if not (isinstance(leaf, np.memmap) and leaf.filename and leaf.flags.c_contiguous):
-        return leaf
-    whole = leaf
-    while isinstance(whole.base, np.memmap):
-        whole = whole.base
-    if not isinstance(whole.base, mmap.mmap):
-        return leaf
-    offset = whole.offset + leaf.ctypes.data - whole.ctypes.data
-    return _File(str(leaf.filename), leaf.dtype, offset, leaf.shape)
-
-
-def _mapped_rows(form: Any, leaves: list[Any], read: Any) -> Rows:
-    """Makes the rows again from what `_file_of` returned."""
-    mapped = [
-        np.memmap(one.path, one.dtype, "r", one.offset, one.shape)
-        if isinstance(one, _File)
-        else one
-        for one in leaves
-    ]
-    return Rows(jax.tree.unflatten(form, mapped), read)
 
 
 def placed(leaf: Any) -> Any:

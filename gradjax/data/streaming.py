@@ -23,7 +23,7 @@ import numpy as np
 
 from gradjax.counts import as_whole
 from gradjax.data import arrays as in_memory
-from gradjax.data import host
+from gradjax.data import host, mapped_rows
 from gradjax.data import order as order_of
 from gradjax.data.order import MAX_EXAMPLES
 from gradjax.errors import Refusal
@@ -259,10 +259,10 @@ def _reader(source: Source) -> Read:
     numpy) -> examples, which reads memory-mapped arrays in parts.
     """
     if source.take is in_memory.take:
-        return in_memory.Rows(jax.tree.map(in_memory.on_host, source.arrays))
+        return mapped_rows.Rows(jax.tree.map(mapped_rows.on_host, source.arrays))
     if (on_host := getattr(source.take, "on_host", None)) is not None:
-        host = jax.tree.map(in_memory.on_host, source.arrays)
-        return in_memory.Rows(host, on_host)
+        host = jax.tree.map(mapped_rows.on_host, source.arrays)
+        return mapped_rows.Rows(host, on_host)
     return TakenRows(source.take, source.arrays)
 
 

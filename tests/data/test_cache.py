@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from gradjax.data.arrays import Rows
 from gradjax.data.cache import map_or_make, read_or_make
 from gradjax.data.mapped import Member
+from gradjax.data.mapped_rows import Rows
 from gradjax.errors import Refusal
 
 ARRAYS = {"image": np.arange(48, dtype=np.uint8).reshape(4, 4, 3), "n": np.asarray(3)}

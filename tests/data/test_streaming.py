@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import jax
@@ -7,6 +8,7 @@ import pytest
 
 import gradjax
 from gradjax.data import arrays, streaming
+from gradjax.data.mapped_rows import Rows
 from gradjax.data.order import order
 from gradjax.data.streaming import Staged
 from gradjax.errors import Refusal
@@ -46,11 +48,39 @@ def test_rows_of_a_mapped_file_are_sent_as_its_name(tmp_path):
     np.save(tmp_path / "x.npy", X)
     whole = np.load(tmp_path / "x.npy", mmap_mode="r")
     for part in (whole, whole[5:30], whole[10:][2:]):
-        sent = pickle.dumps(arrays.Rows({"x": part, "y": np.ones(3)}))
+        sent = pickle.dumps(Rows({"x": part, "y": np.ones(3)}))
         assert len(sent) < X.nbytes
         again = pickle.loads(sent)
         assert isinstance(again.arrays["x"], np.memmap)
         np.testing.assert_array_equal(again.arrays["x"], part)
+
+
+@pytest.mark.parametrize("how", ["truncated", "written", "sent"])
+def test_a_mapped_file_that_changes_while_it_is_read_is_refused(tmp_path, how):
+    path = tmp_path / "x.npy"
+    np.save(path, X)
+    rows = Rows({"x": np.load(path, mmap_mode="r")[2:]})
+    np.testing.assert_array_equal(rows(np.uint32([1]))["x"], X[[3]])
+    os.utime(path, ns=(0, 0))
+    rows = Rows(rows.arrays)
+    if how == "truncated":
+        os.truncate(path, 200)
+    else:
+        np.lib.format.open_memmap(path, "r+")[:] = 0
+        os.utime(path)
+    with pytest.raises(Refusal, match=r"x\.npy: has changed while it is read"):
+        (pickle.loads(pickle.dumps(rows)) if how == "sent" else rows)(np.uint32([1]))
+
+
+def test_a_mapped_file_may_be_replaced_or_deleted_while_it_is_read(tmp_path):
+    path, other = tmp_path / "x.npy", tmp_path / "y.npy"
+    np.save(path, X)
+    np.save(other, X[:2] + 1)
+    rows = Rows({"x": np.load(path, mmap_mode="r")})
+    os.replace(other, path)
+    np.testing.assert_array_equal(rows(np.uint32([9]))["x"], X[[9]])
+    path.unlink()
+    np.testing.assert_array_equal(rows(np.uint32([8]))["x"], X[[8]])
 
 
 def test_a_mapped_file_is_not_copied(tmp_path):
