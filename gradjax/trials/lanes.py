@@ -213,6 +213,7 @@ def _ready(
         inits[device] = compilation.compile_for(init, (own,), device, options=quick)
         runs[device] = compilation.compile_for(run, arguments, device, (0,), options)
         data[device] = jax.device_put(arrays, device)
+    memory.release_freed()
     call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)
     calls = tuple(

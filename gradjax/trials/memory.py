@@ -1,5 +1,7 @@
 """The memory that one call of the lanes takes, and how many calls fit into memory."""
 
+import ctypes
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,19 @@ def needed_bytes(executable: Any) -> int:
         + stats.temp_size_in_bytes
         - stats.alias_size_in_bytes  # donated: argument and result at once
     )
+
+
+def release_freed() -> None:
+    """Gives the memory that was freed back to the system, where glibc keeps it.
+
+    Compiling allocates and frees 50 to 100 MB in small parts, which would stay with the
+    process.
+    """
+    if sys.platform != "linux":
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # another library has none
+    if trim is not None:
+        trim(0)
 
 
 def available_bytes(device: Any) -> int | None:

@@ -68,6 +68,7 @@ def ready(
     bytes_of_each, own = memory.needed_bytes(made.run), jax.local_devices()[0]
     num_sharing = min(jax.local_device_count(), mesh.size(made.mesh))
     shared = num_sharing if own.platform == "cpu" else 1  # the memory of the host
+    memory.release_freed()
     memory.in_flight(bytes_of_each * shared, (own,))
     call = _call(made, *data)
     return (call,), time.perf_counter() - begun, bytes_of_each

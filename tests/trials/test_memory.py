@@ -1,5 +1,10 @@
 """What a batch takes is known before it runs, and running out costs no trial."""
 
+import ctypes
+import re
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,3 +91,24 @@ def test_what_fails_for_another_reason_is_not_tried_again(made):
     broken = made._replace(ready=lambda: ready._replace(calls=(call,)))
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         batches.run(broken, RATES, [0] * 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_freed_memory_goes_back_to_the_system():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+    def resident():
+        content = Path("/proc/self/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+)", content)[1]) * 1024
+
+    size, count = 100_000, 500  # under the size from which a block is mapped
+    blocks = [libc.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # the last one keeps the heap from becoming shorter
+        libc.free(block)
+    before = resident()
+    memory.release_freed()
+    assert before - resident() > size * count / 2
+    libc.free(blocks[-1])
