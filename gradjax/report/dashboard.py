@@ -1,12 +1,12 @@
 """The panels of a dashboard, from the results of a run or a sweep."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from gradjax import expressions, optimizers
 from gradjax.plots.dashboard import MAX_PANELS, Column, Line, Panel, dashboard
+from gradjax.report.edges import edge
 from gradjax.report.summary import Winner
 from gradjax.sweeps import choose, names
 from gradjax.sweeps.choose import GroupResult, SettingScore
@@ -21,14 +21,15 @@ _NORMS = (  # title, curves of the layers, curve of all parameters
     ("update norm / parameter norm", "update_to_weight", "total_update_to_weight"),
 )
 _OF_NORMS = tuple(title for title, _, _ in _NORMS)
-_USUAL = (
-    "layer_norms",
-    "sharpness",
-    "noise_scale",
-    "alpha",
-)  # have panels of their own
+_SHARPNESSES = (  # title, diagnostic
+    ("sharpness", "sharpness"),
+    ("sharpness in the metric of Adam", "adam_sharpness"),
+)
+# Have panels of their own.
+_USUAL = ("layer_norms", "sharpness", "adam_sharpness", "noise_scale", "alpha")
 # The order of the rows of a sweep, which has room for four to six of them.
-_FIRST = ("loss", "sharpness", "gradient norm", "noise scale", "alpha")
+_OF_SHARPNESS = tuple(title for title, _ in _SHARPNESSES)
+_FIRST = ("loss", *_OF_SHARPNESS, "gradient norm", "noise scale", "alpha")
 _LAST = ("learning rate", *_OF_NORMS[1:])
 
 Rows = list[tuple[GroupResult, int]]  # a trial each: a group, and a row of the group
@@ -40,7 +41,7 @@ class _Curves(NamedTuple):
     trace: dict[str, Series]  # values f[trials, points]
     trial: Trial  # the first of them
     batch_size: int | None  # None: the problem has no data
-    examples: str  # those of which the sharpness is
+    examples: dict[str, str]  # diagnostic -> those of which a sharpness is
 
 
 def of_run(title: str, won: Winner, plan: Plan) -> bytes:
@@ -100,9 +101,10 @@ def of_sweep(title: str, done: list[GroupResult], plan: Plan) -> bytes:
 def panels(of: _Curves, measured: Sequence[str]) -> list[Panel]:
     """Returns the panels of the trials of one setting, the usual ones first.
 
-    They are the loss, the learning rate, the norms of `layer_norms`, the sharpness, the
-    noise scale and alpha; then each quantity of every other diagnostic, the first one
-    of each diagnostic before the second ones. What was not measured has no panel.
+    They are the loss, the learning rate, the norms of `layer_norms`, the sharpness,
+    that in the metric of Adam, the noise scale and alpha; then each quantity of every
+    other diagnostic, the first one of each diagnostic before the second ones. What was
+    not measured has no panel.
 
     Args:
       of: the curves.
@@ -113,24 +115,12 @@ def panels(of: _Curves, measured: Sequence[str]) -> list[Panel]:
     if "learning_rate" in trace:
         found.append(Panel("learning rate", (_line("", trace["learning_rate"]),)))
     found += [_norms(trace, *names) for names in _NORMS]
-    found += [_sharpness(of), _noise_scale(of), _alpha(trace)]
+    found += [_sharpness(of, *names) for names in _SHARPNESSES]
+    found += [_noise_scale(of), _alpha(trace)]
     others = [_quantities(trace, one) for one in measured if one not in _USUAL]
     longest = max(map(len, others), default=0)
     found += [own[k] for k in range(longest) for own in others if k < len(own)]
     return [one for one in found if one is not None and one.lines]
-
-
-def is_plain_sgd(optimizer: str, numbers: dict[str, Any]) -> bool:
-    """Returns whether a step is the gradient times the rate, so the edge is 2 / rate.
-
-    Args:
-      optimizer: an expression.
-      numbers: path -> value of the trial, which replaces that of the expression.
-    """
-    if expressions.parse(optimizer).name != "sgd":
-        return False
-    known = optimizers.split(optimizer)[1] | numbers
-    return not np.any(np.asarray(known.get("optimizer.momentum", 0.0)))
 
 
 def _curves(rows: Rows, plan: Plan) -> _Curves:
@@ -147,14 +137,15 @@ def _curves(rows: Rows, plan: Plan) -> _Curves:
     size = None
     if plan.batch_size is not None:
         size = trial.settings.batch_size or plan.batch_size
-    return _Curves(trace, trial, size, _examples(plan))
+    examples = {name: _examples(plan, name) for _, name in _SHARPNESSES}
+    return _Curves(trace, trial, size, examples)
 
 
-def _examples(plan: Plan) -> str:
-    """Returns the words for the examples of which the sharpness is measured."""
+def _examples(plan: Plan, name: str) -> str:
+    """Returns the words for the examples of which a sharpness is measured."""
     if plan.problem.data is None:
         return "sharpness"
-    found = [one.on for one in plan.diagnostics if one.name == "sharpness"]
+    found = [one.on for one in plan.diagnostics if one.name == name]
     if not found or found[0] == "batch":
         return "of the batch of the step"
     is_split = isinstance(found[0], str)
@@ -209,17 +200,18 @@ def _layers(trace: dict[str, Series], quantity: str) -> tuple[Line, ...]:
     return tuple(_line(name, series, "layer") for name, series in own.items())
 
 
-def _sharpness(of: _Curves) -> Panel | None:
-    """Returns the sharpness with the edge of gradient descent, where it is the edge."""
-    if "sharpness" not in of.trace:
+def _sharpness(of: _Curves, title: str, name: str) -> Panel | None:
+    """Returns a sharpness with the edge of stability, if its closed form is known."""
+    if name not in of.trace:
         return None
-    lines = [_line(of.examples, of.trace["sharpness"])]
-    has_rate = "learning_rate" in of.trace
-    if has_rate and is_plain_sgd(of.trial.optimizer, of.trial.numbers):
+    lines = [_line(of.examples[name], of.trace[name])]
+    known = edge(of.trial.optimizer, of.trial.numbers)
+    if "learning_rate" in of.trace and known is not None and known[0] == name:
         steps, rates = of.trace["learning_rate"]
-        edge = 2.0 / np.where(rates > 0, rates, np.nan)
-        lines.append(_line("2 / learning rate", Series(steps, edge), "bound"))
-    return Panel("sharpness", tuple(lines))
+        values = known[1] / np.where(rates > 0, rates, np.nan)
+        label = f"{known[1]:.3g} / learning rate"
+        lines.append(_line(label, Series(steps, values), "bound"))
+    return Panel(title, tuple(lines))
 
 
 def _noise_scale(of: _Curves) -> Panel | None:

@@ -204,8 +204,7 @@ def _ready(
     """
     begun = time.perf_counter() - traced_s
     (init, own, run, arguments), (arrays, stage) = parts, given
-    options = compilation.options_of(plan)
-    quick = compilation.quick_options()
+    options, quick = compilation.options_of(plan), compilation.quick_options()
     # A debugger works in the main thread, which makes the only call.
     devices = devices[:1] if compilation.is_eager() else devices
     inits, runs, data = {}, {}, {}

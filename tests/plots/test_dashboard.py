@@ -10,6 +10,7 @@ from PIL import Image
 from gradjax.errors import Refusal
 from gradjax.plots import dashboard as plot
 from gradjax.report import dashboard
+from gradjax.report.edges import edge
 from gradjax.types import Diagnostic, Series
 
 STEPS = np.arange(1, 101)
@@ -41,7 +42,8 @@ def _trace(**more):
 
 
 def _panels(trace, measured=("sharpness", "layer_norms"), trial=BARE, size=32):
-    of = dashboard._Curves(trace, trial, size, "of the batch of the step")
+    said = dict.fromkeys(("sharpness", "adam_sharpness"), "of the batch of the step")
+    of = dashboard._Curves(trace, trial, size, said)
     return {one.title: one for one in dashboard.panels(of, measured)}
 
 
@@ -101,22 +103,50 @@ def test_the_edge_of_gradient_descent_is_that_of_the_rate_at_each_step():
 @pytest.mark.parametrize(
     ("optimizer", "numbers", "expected"),
     [
-        ("sgd", {}, True),
-        ("sgd(0.1)", {}, True),
-        ("sgd(momentum=0.0)", {}, True),
-        ("sgd(momentum=0.9)", {}, False),
-        ("sgd", {"optimizer.momentum": 0.9}, False),
-        ("sgd(momentum=0.9)", {"optimizer.momentum": 0.0}, True),
-        ("adam", {}, False),
-        ("chain(clip_by_global_norm(1.0), sgd)", {}, False),
-        ("lookahead(sgd)", {}, False),
+        ("sgd", {}, 2.0),
+        ("sgd(0.1)", {}, 2.0),
+        ("sgd(momentum=0.0)", {}, 2.0),
+        ("sgd(momentum=0.9)", {}, 3.8),
+        ("sgd(0.1, 0.9)", {}, 3.8),
+        ("sgd", {"optimizer.momentum": 0.9}, 3.8),
+        ("sgd(momentum=0.9)", {"optimizer.momentum": 0.0}, 2.0),
+        ("sgd(momentum=0.9, nesterov=True)", {}, 3.8 / 2.8),
+        ("sgd(momentum=linear(peak=0.9))", {}, None),
+        ("chain(clip_by_global_norm(1.0), sgd)", {}, None),
+        ("lookahead(sgd)", {}, None),
+        ("rmsprop", {}, None),
+        ("adam", {}, None),
     ],
 )
-def test_two_over_the_rate_is_the_edge_of_plain_sgd_alone(optimizer, numbers, expected):
-    assert dashboard.is_plain_sgd(optimizer, numbers) is expected
+def test_the_edge_of_gradient_descent_is_its_closed_form(optimizer, numbers, expected):
     trial = SimpleNamespace(optimizer=optimizer, numbers=numbers)
-    lines = _panels(_trace(), trial=trial)["sharpness"].lines
-    assert len(lines) == 1 + expected
+    _, *edges = _panels(_trace(), trial=trial)["sharpness"].lines
+    assert len(edges) == (expected is not None)
+    if expected is not None:
+        assert edges[0].label == f"{expected:.3g} / learning rate"
+        assert edge(optimizer, numbers)[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        ("adam", 38.0),
+        ("adam(b1=0.5)", 6.0),
+        ("adam(0.1, 0.8)", 18.0),
+        ("adam(nesterov=True)", None),
+        ("adamw", None),
+        ("sgd", None),
+    ],
+)
+def test_the_edge_of_adam_is_in_its_own_metric(optimizer, expected):
+    trial = SimpleNamespace(optimizer=optimizer, numbers={})
+    trace = _trace(adam_sharpness=_series(9.0))
+    panel = _panels(trace, ("adam_sharpness",), trial=trial)
+    _, *edges = panel["sharpness in the metric of Adam"].lines
+    assert [one.label for one in edges] == (
+        [] if expected is None else [f"{expected:g} / learning rate"]
+    )
+    assert "adam_sharpness" not in panel, "it has one panel"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +162,7 @@ def test_the_sharpness_says_of_which_examples_it_is(on, data, expected):
     one = Diagnostic(lambda: 0.0, on=on, name="sharpness")
     problem = SimpleNamespace(data=object() if data else None)
     plan = SimpleNamespace(problem=problem, diagnostics=(one,))
-    assert dashboard._examples(plan) == expected
+    assert dashboard._examples(plan, "sharpness") == expected
 
 
 def test_a_training_loss_is_averaged_over_windows_and_ends_where_it_diverged():
