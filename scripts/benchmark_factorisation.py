@@ -61,7 +61,7 @@ def _against_torch(num_items: int) -> None:
         run, rounds = _ours(drawn, "adam(1e-2)", size, 500), []
         for _ in range(_ROUNDS):
             theirs = [
-                step_s(user, item, rating, sizes, size, _TORCH_STEPS, count)
+                step_s((user, item, rating), sizes, size, _TORCH_STEPS, count)
                 for count in threads
             ]
             rounds.append((run(), *theirs))

@@ -160,5 +160,16 @@ def test_no_import_cycle():
 
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=name_of)
+def test_an_internal_function_takes_at_most_six_arguments(path):
+    """More are only those of a public call, each of them a name that users write."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("_"):
+            given = node.args
+            names = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            names = [one.arg for one in names if one.arg not in ("self", "cls")]
+            assert len(names) <= 6 or node.name == "__init__", node.name
+
+
+@pytest.mark.parametrize("path", EVERY_FILE, ids=name_of)
 def test_a_file_is_one_concept(path):
     assert len(path.read_text().splitlines()) <= MAX_LINES

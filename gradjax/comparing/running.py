@@ -81,9 +81,8 @@ def run(
         for line in forecast.size_lines(asked, cells):
             hooks.say(line)
         hooks.say(forecast.power_line(asked))
-        phase = functools.partial(
-            _phase, asked, folder, overwrite, accept_changes, hooks
-        )
+        changes = accept_changes, overwrite
+        phase = functools.partial(_phase, asked, folder, changes, hooks)
         first = transfer.first_phase(cells)
         best = phase(first, cells)
         if len(first) < len(cells):
@@ -96,14 +95,16 @@ def run(
 def _phase(
     asked: Asked,
     folder: Path,
-    overwrite: bool,
-    accept_changes: bool,
+    changes: tuple[bool, bool],
     hooks: Hooks,
     own: list[Cell],
     cells: list[Cell],
 ) -> dict[tuple[str, str, int], Point]:
-    """Trains some of all cells; returns the setting of each, by its key."""
-    changes = (accept_changes, overwrite)
+    """Trains some of all cells; returns the setting of each, by its key.
+
+    `changes` are accept_changes and overwrite.
+    """
+    overwrite = changes[1]
     found = [
         stored.look(cell, asked, folder, *changes, shared_of(cell, cells, folder))
         for cell in own

@@ -54,7 +54,8 @@ def task(
     """
     parts = ratings.split(all_ratings, split, split_index)
     mean = float(all_ratings.rating[parts.train].mean(dtype=np.float64))
-    return _task(all_ratings, parts, split, model, mean, precision)
+    made = _model(all_ratings, parts, model, precision=precision)
+    return _task(all_ratings, parts, split, made, mean)
 
 
 def catalogue(what: Task) -> bytes:
@@ -112,7 +113,7 @@ def from_catalogue(content: str, model: str, own: Any = None) -> Task:
     )
     nothing = np.zeros(0, np.int64)
     parts = Parts(np.arange(count), nothing, nothing)
-    return _task(known, parts, "", model, mean, own=own)
+    return _task(known, parts, "", _model(known, parts, model, own=own), mean)
 
 
 def predictor(what: Task) -> Callable[..., np.ndarray]:
@@ -190,15 +191,8 @@ def recommended(
     return len(rated), items, np.asarray(scores(users))[0, items]
 
 
-def _task(
-    all_ratings: Ratings,
-    parts: Parts,
-    split: str,
-    model: str,
-    mean: float,
-    precision: str = "float32",
-    own: Any = None,
-) -> Task:
+def _model(all_ratings: Ratings, parts: Parts, model: str, **how: Any) -> Any:
+    """Makes the model that an expression names; `how` is as `network` takes it."""
     from gradjax import models
     from gradjax.models import recommender as interface
 
@@ -209,15 +203,23 @@ def _task(
         all_ratings.genres,
     )
     registry: Any = models.RECOMMENDERS
-    made: Any = network(model, registry, properties, own=own, precision=precision)
+    return network(model, registry, properties, **how)
+
+
+def _task(
+    all_ratings: Ratings, parts: Parts, split: str, model: Any, mean: float
+) -> Task:
+    from gradjax.models import recommender as interface
+
+    num_items = len(all_ratings.items)
     return Task(
         all_ratings,
         parts,
         split,
-        made,
+        model,
         mean,
-        functools.partial(interface.predict, made, mean),
-        functools.partial(interface.scores, made, mean, num_items=num_items),
+        functools.partial(interface.predict, model, mean),
+        functools.partial(interface.scores, model, mean, num_items=num_items),
     )
 
 

@@ -77,7 +77,7 @@ def _states(
             if source is not None and source.read is not None:
                 arrays = _staged(plan, source, seed, (own, count, room))
             which = np.uint32(own), np.int32(count)
-            state = advance(state, hparams, seed, *which, arrays)
+            state = advance(state, (hparams, seed), which, arrays)
         yield end, state
 
 
@@ -94,13 +94,15 @@ def _advance(
     plan: Plan,
     room: int,
     state: TrainState,
-    hparams: Hparams,
-    seed: jax.Array,
-    start: jax.Array,
-    count: jax.Array,
+    trial: tuple[Hparams, jax.Array],
+    which: tuple[jax.Array, jax.Array],
     arrays: Any,
 ) -> TrainState:
-    """Takes `count` steps from `start` on, at most `room`."""
+    """Takes steps of a trial, (hparams, seed).
+
+    `which` are the first one and their number, which is at most `room`.
+    """
+    (hparams, seed), (start, count) = trial, which
     indices = loop.batch_indices(plan, seed, start, room, arrays)
     take = loop.body_of_loop(plan, hparams, seed, arrays)
 

@@ -32,15 +32,17 @@ class Factorisation(nn.Module):
 
 
 def step_s(
-    user: torch.Tensor,
-    item: torch.Tensor,
-    rating: torch.Tensor,
+    ratings: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     sizes: tuple[int, int, int],
     batch_size: int,
     num_steps: int,
     num_threads: int,
 ) -> float:
-    """Returns the seconds per step of Adam, with dense gradients, shuffled batches."""
+    """Returns the seconds per step of Adam, with dense gradients, shuffled batches.
+
+    `ratings` are the user, the item and the rating of each.
+    """
+    user, item, rating = ratings
     torch.set_num_threads(num_threads)
     torch.manual_seed(0)
     model = Factorisation(*sizes, float(rating.mean()))
