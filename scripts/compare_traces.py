@@ -6,7 +6,8 @@ This command runs the same experiments with the code of REVISION (any name that 
 knows) and with the working tree, on this machine, and compares every point of every
 curve. The cases are small runs and sweeps of every experiment, with one lane and with
 several, with wrapped optimizers, with a trial that diverges and with successive
-halving. They need no prepared data. Points after the step at which a trial diverged are
+halving. They need no prepared data. A curve that one side alone has is named, and is no
+difference. Points after the step at which a trial diverged are
 not compared. Bits depend on the processor and on the versions of the packages, which
 are the same for both sides. It takes about eight minutes on two cores. The exit code is
 1 if a trace differs.
@@ -28,6 +29,7 @@ from gradjax.report import terminal
 _ROOT = Path(__file__).resolve().parents[1]
 _RENAMED = {"--lane_width=": "--width="}  # flag -> its name in older revisions
 _DIGITS = "mnist --dataset=digits"
+_BAG = "text --dataset=labels.tsv --steps=60 --batch_size=16 --eval_every=20"
 _SWEEP = "minimize --problem=ridge --batch_size=32 --steps=120 --fresh_seeds=1"
 _RATES = "--sweep='learning_rate=log(1e-3, 100, 6)'"
 CASES = {
@@ -39,15 +41,16 @@ CASES = {
     "resnet": "vision --dataset=digits --model='resnet(width=8, depth=1)' --steps=12"
     " --augmentation=crop --batch_size=32",
     "vae": "vision --dataset=digits --model='vae(widths=(32,), latent=4)' --steps=80",
-    "bag": "text --dataset=labels.tsv --steps=60 --batch_size=16 --eval_every=20",
-    "gru": "text --dataset=labels.tsv --model='gru(width=16)' --steps=20"
+    "bag": f"{_BAG} --model='bag(dropout=0)'",
+    "dropout": _BAG,
+    "gru": "text --dataset=labels.tsv --model='gru(width=16, dropout=0)' --steps=20"
     " --batch_size=16 --max_length=16",
     "lstm": "language --dataset=book.txt --model='lstm(width=32)' --steps=30"
     " --window=32",
     "transformer": "language --dataset=book.txt --steps=20 --window=32 --batch_size=8"
-    " --model='transformer(width=32, depth=1, heads=2, dropout=0.1)'",
+    " --model='transformer(width=32, depth=1, heads=2, dropout=0)'",
     "translation": "translation --dataset=pairs --source=en --target=de --steps=20"
-    " --model='transformer(width=16, depth=1, heads=2)' --vocab_size=200"
+    " --model='transformer(width=16, depth=1, heads=2, dropout=0)' --vocab_size=200"
     " --max_length=16 --batch_size=4",
     "ratings": "recommend --dataset=ratings.csv --epochs=4 --batch_size=32",
     "averaged": "minimize --problem=ridge --batch_size=16 --steps=150 --learning_rate=1"
@@ -121,7 +124,7 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
     name, *flags = shlex.split(CASES[case])
     places = [
         *(tree / "gradjax").glob("flags/*.py"),
-        tree / "gradjax/commands/flags.py",
+        *(tree / "gradjax/commands").glob("*flags.py"),
     ]
     texts = [path.read_text() for path in places if path.is_file()]
     for new, old in _RENAMED.items():
@@ -139,8 +142,19 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
 
 
 def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str | None:
-    """Describes the first point in which two sets of curves differ, or None."""
+    """Describes the first point in which two sets of curves differ, or None.
+
+    A curve that one side alone has is left out, see `own_curves`.
+    """
     keys = ("rows", "names", "steps")
+    shared = np.intersect1d(one["names"], other["names"])
+    one, other = (
+        {
+            key: values[np.isin(columns["names"], shared)]
+            for key, values in columns.items()
+        }
+        for columns in (one, other)
+    )
     points = [
         set(zip(*(columns[key].tolist() for key in keys), strict=True))
         for columns in (one, other)
@@ -162,6 +176,16 @@ def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str 
         f"{(~is_same).sum()} of {len(is_same)} points differ, first {name} of trial"
         f" {row} at {step:g}: {one['values'][first]!r} and {other['values'][first]!r}"
     )
+
+
+def own_curves(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str:
+    """Names the curves that one side alone has; "" if there are none."""
+    old, new = set(one["names"].tolist()), set(other["names"].tolist())
+    sides = (("the revision", old - new), ("the working tree", new - old))
+    said = [
+        f"{', '.join(sorted(names))} in {side} alone" for side, names in sides if names
+    ]
+    return "".join(f" ({one})" for one in said)
 
 
 def _python(tree: Path, folder: Path, words: list[str]) -> None:
@@ -202,7 +226,7 @@ def compare(revision: str, cases: list[str], scratch: Path) -> int:
             found = difference(old, new)
             num_differing += found is not None
             equal = f"{len(new['values']):,} points, equal"
-            terminal.say(f"{case}: {found or equal}")
+            terminal.say(f"{case}: {found or equal}{own_curves(old, new)}")
     finally:
         remove = [*git, "worktree", "remove", "--force", str(before)]
         subprocess.run(remove, check=False)
