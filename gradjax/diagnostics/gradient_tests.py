@@ -14,7 +14,7 @@ from gradjax.types import Batch, Params
 
 
 def gradient_tests(
-    loss: Loss, params: Params, batch: Batch, grads: Params, chunk: int = 32
+    loss: Loss, params: Params, batch: Batch, grads: Params, chunk: int | None = None
 ) -> Values:
     """Computes the norm, the inner-product and the orthogonality test.
 
@@ -31,7 +31,8 @@ def gradient_tests(
       params: the parameters before the step.
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: as many as take
+        8 MiB, at most 32.
 
     Returns:
       `norm`, `inner_product` and `orthogonality`, f32[] each; NaN where g is 0.

@@ -34,7 +34,7 @@ def noise_scale(
     batch: Batch,
     grads: Params,
     memory: Memory,
-    chunk: int = 32,
+    chunk: int | None = None,
     decay: float = 0.99,
 ) -> tuple[Values, Memory]:
     """Estimates the simple noise scale from the gradients of single examples.
@@ -49,7 +49,8 @@ def noise_scale(
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
       memory: the running sums of both parts.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: as many as take
+        8 MiB, at most 32.
       decay: the weight of a measurement relative to the next one, in (0, 1]; 1 gives
         the means of all measurements.
 

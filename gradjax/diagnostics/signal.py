@@ -12,6 +12,7 @@ from gradjax.diagnostics.examples import (
     deviations,
     each_loss,
     over_chunks,
+    usual_chunk,
 )
 from gradjax.diagnostics.noise import Values
 from gradjax.types import Batch, Params
@@ -24,7 +25,7 @@ def signal_to_noise(
     params: Params,
     batch: Batch,
     grads: Params,
-    chunk: int = 32,
+    chunk: int | None = None,
     eps: float = 1e-5,
 ) -> dict[str, Any]:
     """Computes signal-to-noise ratios of the gradient, and evidence for stopping.
@@ -46,7 +47,8 @@ def signal_to_noise(
       params: the parameters before the step.
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: as many as take
+        8 MiB, at most 32.
       eps: is added to a variance, so that coordinates without noise stay finite.
 
     Returns:
@@ -84,7 +86,7 @@ def cabs(
     batch: Batch,
     grads: Params,
     learning_rate: jax.Array,
-    chunk: int = 32,
+    chunk: int | None = None,
 ) -> Values:
     """Computes the batch size of coupled adaptive batch sizes, for sgd.
 
@@ -98,7 +100,8 @@ def cabs(
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
       learning_rate: f32[], of this step.
-      chunk: the number of gradients that are computed together.
+      chunk: the number of gradients that are computed together; None: as many as take
+        8 MiB, at most 32.
 
     Returns:
       `batch_size`, f32[]; NaN where the loss is not above 0.
@@ -111,6 +114,7 @@ def cabs(
       2017.
     """
     found = deviations(loss, params, batch, grads, chunk)
+    chunk = usual_chunk(params) if chunk is None else chunk
     losses = over_chunks(lambda x: ((), each_loss(loss, params, x)), batch, chunk)[1]
     noise = found.squares.mean()
     return {"batch_size": learning_rate * trees.ratio(noise, losses.mean())}

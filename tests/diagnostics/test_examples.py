@@ -140,6 +140,15 @@ def test_a_batch_without_noise_is_refused(batch, message):
         examples.deviations(lambda p, _: p.sum(), jnp.ones(2), batch, jnp.ones(2))
 
 
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [([(3,)], 32), ([(10**5,), (10**5, 2)], 4), ([(10**7,)], 1), ([], 32)],
+)
+def test_gradients_that_are_computed_together_take_8_mib(shapes, expected):
+    params = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    assert examples.usual_chunk(params) == expected
+
+
 @pytest.mark.parametrize("chunk", [0, 1.5, True])
 def test_a_chunk_that_is_no_count_is_refused(chunk):
     loss, params, batch = net(4)
