@@ -1,7 +1,8 @@
 """Checks the stability gauge on networks that full-batch training brought to the edge.
 
 usage: python -m scripts.check_gauge [--measurements=20] [--num_products=50]
-           [--optimizers=gd,momentum,nesterov,rmsprop,adam,soap] [--out=PAGE | --write]
+           [--optimizers=gd,momentum,nesterov,rmsprop,adam,frozen_adam,soap]
+           [--out=PAGE | --write]
 
 The problem is that of `python -m experiments.edge_of_stability`: the bundled digits, an
 MLP of tanh units and the mean squared error, where every step takes all examples.
@@ -10,7 +11,8 @@ last third of the steps the gauge measures the headroom, which is the factor on 
 learning rate at which the leftmost eigenvalue of the step's Jacobian is -1, and which
 is 1 at the edge. For gradient descent, momentum, Nesterov's momentum and RMSprop the
 median of the measurements must lie from 0.95 to 1.05; if one does not, the exit code is
-1. Those of Adam and SOAP are shown without bounds.
+1. Those of Adam and SOAP are shown without bounds; `frozen_adam` is Adam with the second
+moment held in the gauge.
 
 RMSprop has the decay 0.999. With a shorter memory the second moment follows the
 oscillation at the edge, and the rule goes on where a frozen moment would not, so the
@@ -38,6 +40,14 @@ from scripts.parsing import count
 _WIDTH, _DEPTH = 48, 3  # of the network, as in the lesson
 _BOUNDS = (0.95, 1.05)
 _PAGE = "stability-gauge.md"
+_FROZEN = ", frozen=nu"
+_REASONS = """
+What bounds Adam's: where the second moment of an element is nearly 0, the update is
+nearly the sign of its gradient, and its derivative in the gradient is huge. These
+eigenvalues say nothing about the stability of the run, and with the second moment held
+they are not there. SOAP's bases, which are decompositions of matrices with eigenvalues
+that are nearly equal, add derivatives that are larger still.
+"""
 
 
 class Rule(NamedTuple):
@@ -81,6 +91,7 @@ RULES = {
         Rule("nesterov", "sgd(momentum=0.9, nesterov=True)", (0.12, 0.15, 0.18), 1_000),
         Rule("rmsprop", "rmsprop(decay=0.999)", (5e-4, 1e-3, 2e-3), 1_500),
         Rule("adam", "adam", (1e-3, 2e-3, 3e-3), 2_000, is_bounded=False),
+        Rule("frozen_adam", "adam", (1e-3, 2e-3, 3e-3), 2_000, _FROZEN, False),
         Rule("soap", "soap", (1e-3, 2e-3, 3e-3), 600, is_bounded=False),
     )
 }
@@ -139,15 +150,17 @@ def table(rows: Sequence[Row], seconds: float, command: str) -> str:
     ]
     words = {True: "yes", False: "no", None: "none"}
     for row in rows:
-        value = f"{np.median(row.eigenvalue):.3f}"
+        value = f"{np.median(row.eigenvalue):.5g}"
         if (imaginary := float(np.median(row.imaginary))) > 0:
             value += f" ± {imaginary:.3f}i"
+        held = ", second moment held" if row.rule.options == _FROZEN else ""
         lines.append(
-            f"| `{row.rule.optimizer}` | {row.rate:g} | {row.median:.3f} |"
+            f"| `{row.rule.optimizer}`{held} | {row.rate:g} | {row.median:.3f} |"
             f" {row.headroom.min():.3f} to {row.headroom.max():.3f} | {value} |"
             f" {words[row.is_right]} |"
         )
-    return "\n".join([*lines, ""])
+    reasons = [_REASONS] if any(row.is_right is None for row in rows) else [""]
+    return "\n".join([*lines, *reasons])
 
 
 def main(arguments: list[str]) -> int:
