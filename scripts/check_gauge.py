@@ -11,8 +11,8 @@ last third of the steps the gauge measures the headroom, which is the factor on 
 learning rate at which the leftmost eigenvalue of the step's Jacobian is -1, and which
 is 1 at the edge. For gradient descent, momentum, Nesterov's momentum and RMSprop the
 median of the measurements must lie from 0.95 to 1.05; if one does not, the exit code is
-1. Those of Adam and SOAP are shown without bounds; `frozen_adam` is Adam with the second
-moment held in the gauge.
+1. Those of Adam and SOAP are shown without bounds; `frozen_adam` is Adam with the
+second moment held in the gauge.
 
 RMSprop has the decay 0.999. With a shorter memory the second moment follows the
 oscillation at the edge, and the rule goes on where a frozen moment would not, so the
