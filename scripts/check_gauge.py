@@ -42,11 +42,11 @@ _BOUNDS = (0.95, 1.05)
 _PAGE = "stability-gauge.md"
 _FROZEN = ", frozen=nu"
 _REASONS = """
-What bounds Adam's: where the second moment of an element is nearly 0, the update is
-nearly the sign of its gradient, and its derivative in the gradient is huge. These
-eigenvalues say nothing about the stability of the run, and with the second moment held
-they are not there. SOAP's bases, which are decompositions of matrices with eigenvalues
-that are nearly equal, add derivatives that are larger still.
+The headroom of Adam is near 0 for this reason: where the second moment of an element is
+nearly 0, the update is nearly the sign of its gradient, and its derivative in the
+gradient is huge. These eigenvalues say nothing about the stability of the run, and with
+the second moment held they are not there. The bases of SOAP are decompositions of
+matrices with eigenvalues that are nearly equal, and their derivatives are larger still.
 """
 
 
@@ -143,15 +143,18 @@ def table(rows: Sequence[Row], seconds: float, command: str) -> str:
         "",
         f"Digits, {_DEPTH} x {_WIDTH} tanh units, mean squared error, full batch,",
         f"{len(rows[0].headroom)} measurements in the last third of the steps. The",
-        f"headroom is 1 at the edge; bounds for its median: {low} to {high}.",
+        f"headroom is 1 at the edge; bounds for its median: {low} to {high}. The",
+        "eigenvalue is the leftmost one of the Jacobian in the measurement whose",
+        "headroom is nearest to the median.",
         "",
         "| optimizer | rate | median headroom | range | eigenvalue | in the bounds |",
         "|---|---:|---:|---:|---:|---|",
     ]
     words = {True: "yes", False: "no", None: "none"}
     for row in rows:
-        value = f"{np.median(row.eigenvalue):.5g}"
-        if (imaginary := float(np.median(row.imaginary))) > 0:
+        nearest = int(np.abs(row.headroom - row.median).argmin())
+        value = f"{row.eigenvalue[nearest]:.5g}"
+        if (imaginary := float(row.imaginary[nearest])) > 0:
             value += f" ± {imaginary:.3f}i"
         held = ", second moment held" if row.rule.options == _FROZEN else ""
         lines.append(

@@ -6,8 +6,8 @@ This command runs the same experiments with the code of REVISION (any name that 
 knows) and with the working tree, on this machine, and compares every point of every
 curve. The cases are small runs and sweeps of every experiment, with one lane and with
 several, with wrapped optimizers, with a trial that diverges and with successive
-halving. They need no prepared data. A curve that one side alone has is named, and is no
-difference. Points after the step at which a trial diverged are
+halving. They need no prepared data. A curve that the working tree alone has is named,
+and is no difference. Points after the step at which a trial diverged are
 not compared. Bits depend on the processor and on the versions of the packages, which
 are the same for both sides. It takes about eight minutes on two cores. The exit code is
 1 if a trace differs.
@@ -144,10 +144,14 @@ def curves_of(tree: Path, case: str, folder: Path) -> dict[str, np.ndarray]:
 def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str | None:
     """Describes the first point in which two sets of curves differ, or None.
 
-    A curve that one side alone has is left out, see `own_curves`.
+    A curve that the working tree alone has is left out, see `new_curves`.
+
+    Args:
+      one: the columns of the revision.
+      other: those of the working tree.
     """
     keys = ("rows", "names", "steps")
-    shared = np.intersect1d(one["names"], other["names"])
+    shared = np.unique(one["names"])
     one, other = (
         {
             key: values[np.isin(columns["names"], shared)]
@@ -178,14 +182,9 @@ def difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str 
     )
 
 
-def own_curves(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str:
-    """Names the curves that one side alone has; "" if there are none."""
-    old, new = set(one["names"].tolist()), set(other["names"].tolist())
-    sides = (("the revision", old - new), ("the working tree", new - old))
-    said = [
-        f"{', '.join(sorted(names))} in {side} alone" for side, names in sides if names
-    ]
-    return "".join(f" ({one})" for one in said)
+def new_curves(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
+    """Returns the names of the curves that the working tree alone has."""
+    return np.setdiff1d(other["names"], one["names"]).tolist()
 
 
 def _python(tree: Path, folder: Path, words: list[str]) -> None:
@@ -225,8 +224,9 @@ def compare(revision: str, cases: list[str], scratch: Path) -> int:
             new = curves_of(_ROOT, case, scratch / "new")
             found = difference(old, new)
             num_differing += found is not None
-            equal = f"{len(new['values']):,} points, equal"
-            terminal.say(f"{case}: {found or equal}{own_curves(old, new)}")
+            said = found or f"{len(old['values']):,} points, equal"
+            added = ", ".join(new_curves(old, new))
+            terminal.say(f"{case}: {said}{f' (new: {added})' if added else ''}")
     finally:
         remove = [*git, "worktree", "remove", "--force", str(before)]
         subprocess.run(remove, check=False)

@@ -13,7 +13,8 @@ examples with the largest losses in the three steps where the loss rose most, wi
 places in the train split and their texts, and draws them if they are images. `python -m
 scripts.list diagnostics` lists what can be measured. A record that was made with
 `--data_dir` is computed again with the same one. With `--stream` the training examples
-are read from the disk, as in the command; the bits are the same.
+are read from the disk, and decoded images are in the cache, as with the command's
+default of `--cache_bytes`; the bits are the same.
 """
 
 import csv

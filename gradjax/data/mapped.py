@@ -114,6 +114,9 @@ def _sized(member: Member, folder: Path) -> Iterator[Member]:
         rows = max(1, _READ // max(1, size * np.dtype(member.dtype).itemsize))
 
         def parts() -> Iterator[np.ndarray]:
+            if not size:  # a file without bytes, whatever the number of rows is
+                yield np.empty(shape, member.dtype)
+                return
             file.seek(0)
             while len(found := np.fromfile(file, member.dtype, rows * size)):
                 yield found.reshape(-1, *own)

@@ -3,11 +3,13 @@
 A mapped file that is changed in place would give other examples than at the start, and
 one that is truncated ends the process that reads behind its end. So the size and the
 time of the last change are compared before each reading. A file that is replaced or
-deleted stays as it was for those who have mapped it.
+deleted stays as it was for a process that has mapped it; another process, which has to
+map it again, refuses it.
 """
 
 import mmap
 import os
+import platform
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,33 +37,29 @@ class _Status(NamedTuple):
     changed: int  # the time of its last change, in ns
 
 
-class Rows:
+class _Fields(NamedTuple):
+    arrays: Any  # a pytree of arrays [examples, ...]
+    read: Callable[[Any, np.ndarray], Any]  # (arrays, indices u32[n]) -> [n, ...]
+
+
+class Rows(_Fields):
     """Reads examples from arrays on the host: (indices u32[n]) -> leaves [n, ...].
 
     A memory-mapped file is sent to another process as its name, and mapped again there.
+    The status of the files is no field, so it does not decide what a run is.
     """
 
-    def __init__(
-        self,
-        arrays: Any,
-        read: Callable[[Any, np.ndarray], Any] = rows_of,
-        files: dict[str, _Status | None] | None = None,
-    ):
-        """Makes the reader of arrays.
+    _files: dict[str, _Status | None]
 
-        Args:
-          arrays: a pytree of arrays [examples, ...].
-          read: (arrays, indices u32[n]) -> leaves [n, ...].
-          files: the mapped files as they were at first; None: as they are now.
-        """
-        self.arrays, self._read = arrays, read
-        leaves = [
-            leaf for leaf in jax.tree.leaves(arrays) if isinstance(leaf, np.memmap)
-        ]
-        names = {str(leaf.filename) for leaf in leaves if leaf.filename}
-        self._files = (
-            {name: _status(name) for name in names} if files is None else files
-        )
+    def __new__(
+        cls, arrays: Any, read: Callable[[Any, np.ndarray], Any] = rows_of
+    ) -> "Rows":
+        """Makes the reader of a pytree of arrays [examples, ...]."""
+        self = super().__new__(cls, arrays, read)
+        leaves = jax.tree.leaves(arrays)
+        found = (str(x.filename) for x in leaves if _is_mapped(x))
+        self._files = {name: _status(name) for name in found}
+        return self
 
     def __call__(self, indices: np.ndarray) -> Any:
         """Returns the examples of the indices.
@@ -74,12 +72,13 @@ class Rows:
             is_other = before is None or now is None or now.number != before.number
             if not is_other and now != before:
                 raise Refusal(f"{name}: has changed while it is read")
-        return self._read(self.arrays, indices)
+        return self.read(self.arrays, indices)
 
     def __reduce__(self) -> Any:
         """Returns how the arrays are made again in another process."""
         leaves, form = jax.tree.flatten(self.arrays)
-        return _mapped_again, (form, [*map(_file_of, leaves)], self._read, self._files)
+        places = [*map(_file_of, leaves)]
+        return _mapped_again, (form, places, self.read, (platform.node(), self._files))
 
 
 class _File(NamedTuple):
@@ -89,6 +88,10 @@ class _File(NamedTuple):
     dtype: Any
     offset: int
     shape: tuple[int, ...]
+
+
+def _is_mapped(leaf: Any) -> bool:
+    return isinstance(leaf, np.memmap) and bool(leaf.filename)
 
 
 def _status(name: str) -> _Status | None:
@@ -113,12 +116,21 @@ def _file_of(leaf: Any) -> Any:
     return _File(str(leaf.filename), leaf.dtype, offset, leaf.shape)
 
 
-def _mapped_again(form: Any, leaves: list[Any], read: Any, files: Any) -> Rows:
-    """Makes the rows again from what `_file_of` returned."""
+def _mapped_again(form: Any, leaves: list[Any], read: Any, known: Any) -> Rows:
+    """Makes the rows again from what `_file_of` returned.
+
+    `known` are the name of the machine and its files. On another machine a copy of a
+    file may have another time; there the digests of the data are compared.
+    """
     mapped = [
         np.memmap(one.path, one.dtype, "r", one.offset, one.shape)
         if isinstance(one, _File)
         else one
         for one in leaves
     ]
-    return Rows(jax.tree.unflatten(form, mapped), read, files)
+    machine, files = known
+    for name, before in files.items() if machine == platform.node() else ():
+        now = _status(name)
+        if before is not None and now is not None and now[1:] != before[1:]:
+            raise Refusal(f"{name}: has changed since the run began")
+    return Rows(jax.tree.unflatten(form, mapped), read)

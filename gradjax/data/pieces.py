@@ -5,9 +5,9 @@ memory of a few pieces, whatever its length.
 """
 
 import codecs
+import dataclasses
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ _BLOCK = 2**20  # bytes that are decoded at once
 _NUM_CODES = 0x110000  # code points of Unicode
 
 
-class Utf8(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Utf8:
     """A long text as its bytes in UTF-8."""
 
     content: np.ndarray  # u8[bytes], in memory or mapped
@@ -79,10 +80,14 @@ def code_points(piece: str) -> np.ndarray:
     return np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
 
 
-def table(values: dict[int, int], dtype: type) -> np.ndarray:
-    """Returns an array that has a value at each code point, 0 where none is given."""
-    made = np.zeros(_NUM_CODES, dtype)
-    made[list(values.keys())] = list(values.values())
+def numbering(letters: str) -> np.ndarray:
+    """Returns u32[codes], the number of each character of an alphabet, from 1.
+
+    Each other code point, up to one behind the largest, has 0.
+    """
+    codes = code_points(letters)
+    made = np.zeros(int(codes.max(initial=0)) + 2, np.uint32)
+    made[codes] = np.arange(1, len(codes) + 1)
     return made
 
 

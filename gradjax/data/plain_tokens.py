@@ -129,11 +129,12 @@ def tokenize(
 
 def of_characters(letters: str) -> Encoding:
     """Makes the encoding whose token i + 1 is character i of an alphabet."""
-    codes = pieces.code_points(letters).tolist()
-    numbers = pieces.table({code: k for k, code in enumerate(codes, 1)}, np.uint32)
+    numbers = pieces.numbering(letters)
 
     def parts(found: Iterable[str]) -> Iterator[np.ndarray]:
-        return (numbers[pieces.code_points(piece)] for piece in found)
+        for piece in found:
+            codes = np.minimum(pieces.code_points(piece), len(numbers) - 1)
+            yield numbers[codes]
 
     def decode(tokens: Sequence[int]) -> str:
         return "".join(letters[token - 1] for token in tokens)

@@ -107,8 +107,8 @@ def takeuchi(
       grads: the gradient of this batch.
       key: of the signs.
       num_probes: the number of vectors z, with one Hessian product each.
-      chunk: the number of gradients that are computed together; None: as many as take
-        8 MiB, at most 32.
+      chunk: the number of gradients that are computed together; None: as
+        `examples.usual_chunk` says.
       eps: is added to H_kk. The diagonal of few vectors z is noisy, and one H_kk near 0
         decides the sum.
 

@@ -31,8 +31,8 @@ def gradient_tests(
       params: the parameters before the step.
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
-      chunk: the number of gradients that are computed together; None: as many as take
-        8 MiB, at most 32.
+      chunk: the number of gradients that are computed together; None: as
+        `examples.usual_chunk` says.
 
     Returns:
       `norm`, `inner_product` and `orthogonality`, f32[] each; NaN where g is 0.

@@ -49,8 +49,8 @@ def noise_scale(
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
       memory: the running sums of both parts.
-      chunk: the number of gradients that are computed together; None: as many as take
-        8 MiB, at most 32.
+      chunk: the number of gradients that are computed together; None: as
+        `examples.usual_chunk` says.
       decay: the weight of a measurement relative to the next one, in (0, 1]; 1 gives
         the means of all measurements.
 

@@ -47,8 +47,8 @@ def signal_to_noise(
       params: the parameters before the step.
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
-      chunk: the number of gradients that are computed together; None: as many as take
-        8 MiB, at most 32.
+      chunk: the number of gradients that are computed together; None: as
+        `examples.usual_chunk` says.
       eps: is added to a variance, so that coordinates without noise stay finite.
 
     Returns:
@@ -100,8 +100,8 @@ def cabs(
       batch: leaves [batch, ...].
       grads: the gradient of this batch.
       learning_rate: f32[], of this step.
-      chunk: the number of gradients that are computed together; None: as many as take
-        8 MiB, at most 32.
+      chunk: the number of gradients that are computed together; None: as
+        `examples.usual_chunk` says.
 
     Returns:
       `batch_size`, f32[]; NaN where the loss is not above 0.

@@ -39,9 +39,9 @@ class _Curves(NamedTuple):
     """The curves of the trials of one setting."""
 
     trace: dict[str, Series]  # values f[trials, points]
-    trial: Trial  # the first of them
     batch_size: int | None  # None: the problem has no data
     examples: dict[str, str]  # diagnostic -> those of which a sharpness is
+    edge: tuple[str, float] | None = None  # of stability, see `edges.edge`
 
 
 def of_run(title: str, won: Winner, plan: Plan) -> bytes:
@@ -138,7 +138,15 @@ def _curves(rows: Rows, plan: Plan) -> _Curves:
     if plan.batch_size is not None:
         size = trial.settings.batch_size or plan.batch_size
     examples = {name: _examples(plan, name) for _, name in _SHARPNESSES}
-    return _Curves(trace, trial, size, examples)
+    return _Curves(trace, size, examples, _edge(plan, trial))
+
+
+def _edge(plan: Plan, trial: Trial) -> tuple[str, float] | None:
+    """Returns the edge of stability; there is none if the layers have own rates."""
+    if plan.problem.rate_factors is not None:
+        return None
+    own = [dict(x.options) for x in plan.diagnostics if x.name == "adam_sharpness"]
+    return edge(trial.optimizer, trial.numbers, own[0] if own else None)
 
 
 def _examples(plan: Plan, name: str) -> str:
@@ -205,11 +213,10 @@ def _sharpness(of: _Curves, title: str, name: str) -> Panel | None:
     if name not in of.trace:
         return None
     lines = [_line(of.examples[name], of.trace[name])]
-    known = edge(of.trial.optimizer, of.trial.numbers)
-    if "learning_rate" in of.trace and known is not None and known[0] == name:
+    if "learning_rate" in of.trace and of.edge is not None and of.edge[0] == name:
         steps, rates = of.trace["learning_rate"]
-        values = known[1] / np.where(rates > 0, rates, np.nan)
-        label = f"{known[1]:.3g} / learning rate"
+        values = of.edge[1] / np.where(rates > 0, rates, np.nan)
+        label = f"{of.edge[1]:.3g} / learning rate"
         lines.append(_line(label, Series(steps, values), "bound"))
     return Panel(title, tuple(lines))
 

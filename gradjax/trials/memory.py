@@ -35,7 +35,7 @@ def needed_bytes(executable: Any) -> int:
 def release_freed() -> None:
     """Gives the memory that was freed back to the system, where glibc keeps it.
 
-    Compiling allocates and frees 50 to 100 MB in small parts, which would stay with the
+    Compiling allocates and frees 50 to 75 MB in small parts, which would stay with the
     process.
     """
     if sys.platform != "linux":

@@ -26,6 +26,28 @@ def test_what_is_written_in_parts_is_mapped(tmp_path):
     np.testing.assert_array_equal(np.load(path)["image"], IMAGES)  # a usual archive
 
 
+@pytest.mark.parametrize("form", [(), (4, 3), (0,), (2, 0)])
+def test_an_array_whose_length_is_not_known_is_the_same_file(
+    tmp_path, form, monkeypatch
+):
+    monkeypatch.setattr(mapped, "_READ", 50)  # bytes that are copied at once
+    values = np.arange(23 * int(np.prod(form)), dtype=np.int32).reshape(23, *form)
+    parts = (values[:2], values[2:2], values[2:])
+    for name, size in (("a", 23), ("b", None)):
+        member = Member("x", (size, *form), values.dtype, lambda: parts)
+        mapped.write(tmp_path / name, [member])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    np.testing.assert_array_equal(np.load(tmp_path / "b")["x"], values)
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_a_part_of_another_form_is_an_error(tmp_path):
+    member = Member("x", (None, 2), np.dtype(np.int32), lambda: [LABELS])
+    with pytest.raises(ValueError, match="x: int32"):
+        mapped.write(tmp_path / "a", [member])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_equal_arrays_give_equal_bytes(tmp_path):
     for name in "ab":
         mapped.write(tmp_path / name, members())

@@ -137,6 +137,23 @@ def test_another_text_has_other_tokens_in_the_cache():
     assert plain_tokens.digest(first.encoding) != plain_tokens.digest(other.encoding)
 
 
+@pytest.mark.parametrize("kind", plain_tokens.KINDS)
+def test_counts_do_not_depend_on_how_many_tokens_are_counted_at_once(kind, monkeypatch):
+    size = 300 if kind == "bpe" else None
+    expected = plain_tokens.tokenize(text(), kind, size)
+    monkeypatch.setattr(plain_tokens, "_COUNTED", 7)
+    found = plain_tokens.tokenize(text(), kind, size)
+    assert found.test.unknown_bytes == expected.test.unknown_bytes
+    if kind == plain_tokens.CHARACTERS:
+        assert found.test.unknown_bytes > 1
+
+
+def test_a_character_behind_the_alphabet_is_the_start():
+    found = plain_tokens.of_characters("ab").encode("a\u00e9b\U0010ffff")
+    assert found.tolist() == [0, 1, 0, 2, 0]
+    assert plain_tokens.of_characters("").encode("a").tolist() == [0, 0]
+
+
 def test_many_characters_take_four_bytes_each():
     letters = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x12000)]))
     found = plain_tokens.of_characters(letters).encode("a\U00011fff")

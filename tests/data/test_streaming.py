@@ -12,6 +12,7 @@ from gradjax.data.mapped_rows import Rows
 from gradjax.data.order import order
 from gradjax.data.streaming import Staged
 from gradjax.errors import Refusal
+from gradjax.records import contents
 
 X = np.random.default_rng(0).normal(size=(37, 3))
 DATA = {"x": X, "y": np.arange(37)}
@@ -68,8 +69,34 @@ def test_a_mapped_file_that_changes_while_it_is_read_is_refused(tmp_path, how):
     else:
         np.lib.format.open_memmap(path, "r+")[:] = 0
         os.utime(path)
-    with pytest.raises(Refusal, match=r"x\.npy: has changed while it is read"):
+    with pytest.raises(Refusal, match=r"x\.npy: has changed (while|since)"):
         (pickle.loads(pickle.dumps(rows)) if how == "sent" else rows)(np.uint32([1]))
+
+
+def test_a_mapped_file_that_was_replaced_is_not_sent_to_another_process(tmp_path):
+    path, other = tmp_path / "x.npy", tmp_path / "y.npy"
+    np.save(path, X)
+    np.save(other, X[:9] + 1)
+    rows = Rows({"x": np.load(path, mmap_mode="r")})
+    os.replace(other, path)
+    with pytest.raises((Refusal, ValueError)):
+        pickle.loads(pickle.dumps(rows))
+    np.save(other, X + 1)
+    os.utime(other, ns=(0, 0))
+    os.replace(other, path)
+    with pytest.raises(Refusal, match="has changed since the run began"):
+        pickle.loads(pickle.dumps(rows))
+
+
+def test_the_time_of_a_mapped_file_does_not_decide_what_a_run_is(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, X)
+    found = []
+    for seconds in (1, 2):
+        os.utime(path, (seconds, seconds))
+        rows = Rows({"x": np.load(path, mmap_mode="r")})
+        found.append(contents.digest(rows, "rows"))
+    assert found[0] == found[1]
 
 
 def test_a_mapped_file_may_be_replaced_or_deleted_while_it_is_read(tmp_path):

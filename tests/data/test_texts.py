@@ -161,6 +161,17 @@ def test_plain_text_is_joined(write):
     assert tuple(map(str, texts.load_plain("novel")[1:4])) == ("abc", "d", "é")
 
 
+def test_records_that_are_read_in_several_parts_are_in_their_order(write, monkeypatch):
+    monkeypatch.setattr(texts.records, "_TOGETHER", 3)
+    said = [f"line {k}\n" for k in range(11)]
+    rows = [{"text": one} for one in said]
+    parts = {"train": rows, "validation": rows[:3], "test": rows[:1]}
+    write("novel", {"text": TEXT}, **parts)
+    found = texts.load_plain("novel")
+    assert str(found.train) == "".join(said)
+    assert str(found.validation) == "".join(said[:3])
+
+
 def test_nothing_prepared_is_refused_in_one_line(data_dir):
     message = refusal(texts.load_labelled, "clinc_oos", data_dir)
     assert "not prepared" in message and "scripts.prepare_data clinc_oos" in message

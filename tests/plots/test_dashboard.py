@@ -43,7 +43,8 @@ def _trace(**more):
 
 def _panels(trace, measured=("sharpness", "layer_norms"), trial=BARE, size=32):
     said = dict.fromkeys(("sharpness", "adam_sharpness"), "of the batch of the step")
-    of = dashboard._Curves(trace, trial, size, said)
+    known = edge(trial.optimizer, trial.numbers)
+    of = dashboard._Curves(trace, size, said, known)
     return {one.title: one for one in dashboard.panels(of, measured)}
 
 
@@ -131,9 +132,12 @@ def test_the_edge_of_gradient_descent_is_its_closed_form(optimizer, numbers, exp
     ("optimizer", "expected"),
     [
         ("adam", 38.0),
-        ("adam(b1=0.5)", 6.0),
-        ("adam(0.1, 0.8)", 18.0),
+        ("adam(b1=0.9, b2=0.999)", 38.0),
+        ("adam(b1=0.5)", None),
         ("adam(nesterov=True)", None),
+        ("adam(eps=0.1)", None),
+        ("adam(eps_root=0.1)", None),
+        ("adam(b2=0.5)", None),
         ("adamw", None),
         ("sgd", None),
     ],
@@ -147,6 +151,20 @@ def test_the_edge_of_adam_is_in_its_own_metric(optimizer, expected):
         [] if expected is None else [f"{expected:g} / learning rate"]
     )
     assert "adam_sharpness" not in panel, "it has one panel"
+
+
+def test_the_diagnostic_has_the_numbers_of_the_optimizer():
+    assert edge("adam(b1=0.5)", {}, {"b1": 0.5}) == ("adam_sharpness", 6.0)
+    assert edge("adam(0.1, 0.8)", {}, {"b1": 0.8})[1] == pytest.approx(18.0)
+    assert edge("adam", {}, {"eps": 1e-3}) is None
+
+
+def test_layers_with_rates_of_their_own_have_no_edge():
+    trial = SimpleNamespace(optimizer="sgd", numbers={})
+    for factors, expected in ((None, ("sharpness", 2.0)), (object(), None)):
+        problem = SimpleNamespace(rate_factors=factors)
+        plan = SimpleNamespace(problem=problem, diagnostics=())
+        assert dashboard._edge(plan, trial) == expected
 
 
 @pytest.mark.parametrize(

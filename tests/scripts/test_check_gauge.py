@@ -20,7 +20,7 @@ def test_the_median_decides_and_a_rule_without_bounds_is_never_wrong():
 
 def test_the_page_has_a_row_for_each_run():
     text = check_gauge.table([row(0.9, 1.1), row(0.5, name="soap")], 3.0, "it")
-    assert "| `sgd` | 0.1 | 1.000 | 0.900 to 1.100 | -1 ± 0.500i | yes |" in text
+    assert "| `sgd` | 0.1 | 1.000 | 0.900 to 1.100 | -0.9 ± 0.500i | yes |" in text
     assert "| `soap` | 0.1 | 0.500 | 0.500 to 0.500 | -0.5 ± 0.500i | none |" in text
 
 

@@ -10,7 +10,7 @@ from gradjax.commands import parsing
 from gradjax.commands.experiment import groups_of
 from gradjax.errors import Refusal
 from scripts import compare_traces
-from scripts.compare_traces import CASES, difference, own_curves, write_data
+from scripts.compare_traces import CASES, difference, new_curves, write_data
 
 
 def columns(values, steps=None, rows=None):
@@ -52,13 +52,13 @@ def test_points_of_one_side_alone_are_counted_and_the_side_is_named():
     assert difference(many, few) == f"{said} the revision"
 
 
-def test_a_curve_that_one_side_alone_has_is_named_and_is_no_difference():
+def test_a_new_curve_is_named_and_a_lost_one_is_a_difference():
     few, many = columns([1.0]), columns([1.0, 2.0], rows=[0, 0], steps=[1, 1])
     many["names"] = np.array(["loss", "bits"])
-    assert difference(few, many) is None and difference(many, few) is None
-    assert own_curves(few, many) == " (bits in the working tree alone)"
-    assert own_curves(many, few) == " (bits in the revision alone)"
-    assert own_curves(few, few) == ""
+    assert difference(few, many) is None
+    assert new_curves(few, many) == ["bits"] and new_curves(many, few) == []
+    assert "first bits of trial 0 at 1 in the revision" in difference(many, few)
+    assert "on one side alone" in difference(few, columns([]))
 
 
 def test_the_data_are_the_same_every_time(tmp_path):

@@ -9,9 +9,10 @@ import pytest
 
 import gradjax
 from gradjax import Refusal
-from gradjax.commands.replay import replay
+from gradjax.commands.replay import program, replay
+from gradjax.data import streaming
 from gradjax.sweeps import replay as replays
-from gradjax.types import Diagnostic
+from gradjax.types import Diagnostic, Sweep
 from scripts import check_replay
 from scripts import replay as script
 from scripts.sweep import experiment_of
@@ -68,6 +69,14 @@ def test_a_streamed_replay_has_the_same_bits(digits, typed, workers):
     ended = typed("scripts.replay", "r", "--steps=11:17", *flags)
     assert ended.returncode == 0, ended.stderr
     assert "points of the recorded loss are equal in every bit" in ended.stdout
+
+
+def test_a_replay_is_streamed_where_this_is_asked(digits):
+    found = script.recorded(digits, None)
+    what = experiment_of(found.plan["settings"]["experiment"])
+    for asked in (Sweep(), Sweep(stream=True)):
+        problem = program(what, found, asked).plan.problem
+        assert streaming.is_streamed(problem) is asked.stream
 
 
 def test_workers_without_a_stream_are_refused(digits, typed):
