@@ -178,16 +178,18 @@ def main(arguments: list[str]) -> int:
         begun, rows = time.monotonic(), []
         for name in names:
             rows += measure(RULES[name], asked.measurements, asked.num_products)
-            medians = ", ".join(f"{row.median:.3f}" for row in rows[-3:])
+            medians = ", ".join(
+                f"{row.median:.3f}" for row in rows[-len(RULES[name].rates) :]
+            )
             terminal.say(f"{name}: {medians}, {time.monotonic() - begun:.0f} s")
         text = table(rows, time.monotonic() - begun, parsing.command("check_gauge"))
+        terminal.say(text)
         with named_disk_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(out, text.encode())
     except Refusal as error:
         print(f"check_gauge: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    terminal.say(text)
     terminal.say(f"written to {out}")
     return 1 if any(row.is_right is False for row in rows) else 0
 

@@ -7,10 +7,10 @@ knows) and with the working tree, on this machine, and compares every point of e
 curve. The cases are small runs and sweeps of every experiment, with one lane and with
 several, with wrapped optimizers, with a trial that diverges and with successive
 halving. They need no prepared data. A curve that the working tree alone has is named,
-and is no difference. Points after the step at which a trial diverged are
-not compared. Bits depend on the processor and on the versions of the packages, which
-are the same for both sides. It takes about eight minutes on two cores. The exit code is
-1 if a trace differs.
+and is no difference. Points after the step at which a trial diverged are not compared.
+Bits depend on the processor and on the versions of the packages, which are the same for
+both sides. It takes about eight minutes on two cores. The exit code is 1 if a trace
+differs.
 """
 
 import os

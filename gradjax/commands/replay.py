@@ -63,11 +63,7 @@ def replay(
     return replays.replay(made, found, steps, diagnostics, now, say)
 
 
-def program(
-    what: Experiment,
-    found: Recorded,
-    asked: Sweep = _NO_SWEEP,
-) -> Program:
+def program(what: Experiment, found: Recorded, asked: Sweep = _NO_SWEEP) -> Program:
     """Makes the program of a trial, as the command made it, without its diagnostics.
 
     Raises:

@@ -95,9 +95,10 @@ def open_verified(path: Path) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _sized(member: Member, folder: Path) -> Iterator[Member]:
-    """Gives the member with its size, for which its parts are in a temporary file.
+    """Yields the member with its number of rows.
 
-    The header of an array has its size and stands before the values.
+    The header of an array states this number and stands before the values. If it is not
+    known, the parts are first written to a temporary file in the folder.
     """
     if member.shape[0] is not None:
         yield member

@@ -122,15 +122,15 @@ def _mapped_again(form: Any, leaves: list[Any], read: Any, known: Any) -> Rows:
     `known` are the name of the machine and its files. On another machine a copy of a
     file may have another time; there the digests of the data are compared.
     """
+    machine, files = known
+    for name, before in files.items() if machine == platform.node() else ():
+        now = _status(name)
+        if before is not None and now is not None and now[1:] != before[1:]:
+            raise Refusal(f"{name}: has changed since the run began")
     mapped = [
         np.memmap(one.path, one.dtype, "r", one.offset, one.shape)
         if isinstance(one, _File)
         else one
         for one in leaves
     ]
-    machine, files = known
-    for name, before in files.items() if machine == platform.node() else ():
-        now = _status(name)
-        if before is not None and now is not None and now[1:] != before[1:]:
-            raise Refusal(f"{name}: has changed since the run began")
     return Rows(jax.tree.unflatten(form, mapped), read)

@@ -73,12 +73,19 @@ def test_a_mapped_file_that_changes_while_it_is_read_is_refused(tmp_path, how):
         (pickle.loads(pickle.dumps(rows)) if how == "sent" else rows)(np.uint32([1]))
 
 
-def test_a_mapped_file_that_was_replaced_is_not_sent_to_another_process(tmp_path):
-    path, other = tmp_path / "x.npy", tmp_path / "y.npy"
+def rows_of_a_replaced_file(folder, values):
+    """Rows that have mapped X, and the path that now has other values."""
+    path, other = folder / "x.npy", folder / "y.npy"
     np.save(path, X)
-    np.save(other, X[:9] + 1)
+    np.save(other, values)
     rows = Rows({"x": np.load(path, mmap_mode="r")})
     os.replace(other, path)
+    return rows, path
+
+
+def test_a_mapped_file_that_was_replaced_is_not_sent_to_another_process(tmp_path):
+    rows, path = rows_of_a_replaced_file(tmp_path, X[:9] + 1)
+    other = tmp_path / "y.npy"
     with pytest.raises((Refusal, ValueError)):
         pickle.loads(pickle.dumps(rows))
     np.save(other, X + 1)
@@ -100,11 +107,7 @@ def test_the_time_of_a_mapped_file_does_not_decide_what_a_run_is(tmp_path):
 
 
 def test_a_mapped_file_may_be_replaced_or_deleted_while_it_is_read(tmp_path):
-    path, other = tmp_path / "x.npy", tmp_path / "y.npy"
-    np.save(path, X)
-    np.save(other, X[:2] + 1)
-    rows = Rows({"x": np.load(path, mmap_mode="r")})
-    os.replace(other, path)
+    rows, path = rows_of_a_replaced_file(tmp_path, X[:2] + 1)
     np.testing.assert_array_equal(rows(np.uint32([9]))["x"], X[[9]])
     path.unlink()
     np.testing.assert_array_equal(rows(np.uint32([8]))["x"], X[[8]])

@@ -1,5 +1,6 @@
 """The dashboard: which panels a record has, and how they are drawn."""
 
+import inspect
 import io
 from types import SimpleNamespace
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradjax.diagnostics.warm import adam_sharpness
 from gradjax.errors import Refusal
 from gradjax.plots import dashboard as plot
-from gradjax.report import dashboard
+from gradjax.report import dashboard, edges
 from gradjax.report.edges import edge
 from gradjax.types import Diagnostic, Series
 
@@ -157,6 +159,11 @@ def test_the_diagnostic_has_the_numbers_of_the_optimizer():
     assert edge("adam(b1=0.5)", {}, {"b1": 0.5}) == ("adam_sharpness", 6.0)
     assert edge("adam(0.1, 0.8)", {}, {"b1": 0.8})[1] == pytest.approx(18.0)
     assert edge("adam", {}, {"eps": 1e-3}) is None
+
+
+def test_the_usual_numbers_are_those_of_the_diagnostic():
+    known = inspect.signature(adam_sharpness).parameters
+    assert {name: known[name].default for name in edges._USUAL} == edges._USUAL
 
 
 def test_layers_with_rates_of_their_own_have_no_edge():
