@@ -30,8 +30,8 @@ class Price(NamedTuple):
       name: of the diagnostic.
       share: the time that it adds to a run alone, divided by that of the steps.
       memory_bytes: what a trial keeps from one measurement to the next.
-      working_bytes: what the measurement of a call needs besides, about; a call
-        measures all its lanes at once.
+      working_bytes: what the measurement of a call needs besides, about, with a copy
+        of the states and the gradients; a call measures all its lanes at once.
       bound: "about" if the lengths of its loops are fixed; "at most" if a search may
         end earlier; "at least" if a loop does not say how often it runs.
     """
@@ -101,7 +101,7 @@ def call_bytes(program: Program, width: int) -> int:
         of = _step(program, width)
         work_bytes = peak_bytes(_traced(program, of, width, None))
         measured = [one.working_bytes for one in overhead(program, width).prices]
-        kept = of if program.plan.diagnostics else of._replace(after=(), grads=())
+        kept = of._replace(after=(), grads=())
         total = cost.data_bytes(program) + _bytes(kept)
         program.executables[key] = total + max([work_bytes, *measured])
     return program.executables[key]
@@ -149,7 +149,7 @@ def _overhead(program: Program, width: int) -> Overhead:
                 plan.diagnostics[k].name,
                 count * seconds(own) / steps_s,
                 memories,
-                peak_bytes(jaxpr),
+                peak_bytes(jaxpr) + _bytes((of.after, of.grads)),
                 own.bound or "about",
             )
         )
