@@ -3,10 +3,12 @@
 **The gradient of a step is written to memory, with diagnostics and without.** A loop
 with diagnostics carries the gradient of its last step for them. The compiler then
 computes it apart from the update, and the last bits of a run can differ from those
-where it is fused with the update. So a loop without diagnostics has it written, too
-(`written`). Two gradients are exempt, and a measurement computes them again: one that
-the optimizer does not take, because the compiler then computes none; and those of
-single examples, because of their memory.
+where it is fused with the update. So a loop without diagnostics has it written, too: on
+a CPU by `written`, and on accelerators by an optimization barrier
+(`gradients.kept_apart`), because a condition there waits for the host. Two gradients
+are exempt, and a measurement computes them again: one that the optimizer does not take,
+because the compiler then computes none; and those of single examples, because of their
+memory.
 """
 
 from collections.abc import Callable
@@ -150,15 +152,15 @@ def _read(jaxpr: Any, outputs: list[Any], values: list[Any]) -> bool:
 def written(state: TrainState, grads: Params, never: jax.Array) -> TrainState:
     """Returns the state after a step; the gradient of the step is written to memory.
 
-    A branch reads the gradient, and what a branch reads the compiler does not fuse with
-    other operations. It is not taken, so nothing is computed.
+    On a CPU a branch reads the gradient, and what a branch reads the compiler does not
+    fuse with other operations. It is not taken, so nothing is computed.
 
     Args:
       state: after the step.
       grads: of the step; () if none is written.
       never: bool[], false in each call, which the compiler does not know.
     """
-    if not jax.tree.leaves(grads):
+    if jax.default_backend() != "cpu" or not jax.tree.leaves(grads):
         return state
 
     def is_finite(grads: Params) -> jax.Array:

@@ -17,7 +17,7 @@ X = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
 def blind(learning_rate):
     """Moves by the loss alone, as a search without gradients does."""
 
-    def update(grads, state, params, *, value):
+    def update(_, state, params, *, value):
         move = jax.tree.map(lambda x: jnp.full_like(x, -learning_rate * value), params)
         return move, state
 
@@ -50,7 +50,8 @@ def written(program):
 OPTIMIZERS = {
     "sgd": True,
     "multi_steps(adam, every=2)": True,
-    "dpsgd(l2_norm_clip=1, noise_multiplier=1)": False,  # the gradients of all examples would stay in memory
+    # The gradients of all examples would stay in memory.
+    "dpsgd(l2_norm_clip=1, noise_multiplier=1)": False,
     blind: False,  # the compiler computes none
 }
 
@@ -59,6 +60,27 @@ OPTIMIZERS = {
 def test_the_gradient_that_an_optimizer_takes_is_written(optimizer, is_written):
     found = written(program_of(optimizer))
     assert [leaf.shape for leaf in jax.tree.leaves(found)] == [(1,)] * is_written
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_one_way_keeps_the_gradient_apart(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    program = program_of("sgd")
+    plan, source = program.plan, program.plan.problem.data.train
+    state = program.init(program.hparams, jnp.uint32(0))
+
+    def taken(state, i, never):
+        body = loop.body_of_loop(plan, program.hparams, jnp.uint32(0), source.arrays)
+        state, _, grads = body(state, i, jnp.arange(8, dtype=jnp.uint32))
+        return loop.written(state, grads, never)
+
+    args = state, jnp.uint32(0), jnp.bool(False)
+    said = str(jax.make_jaxpr(taken)(*args))
+    found = {name for name in ("cond[", "optimization_barrier") if name in said}
+    expected = "cond[" if backend == "cpu" else "optimization_barrier"
+    assert found == {expected}
+    after = taken(*args)
+    assert bool(after.alive) and after.params[0] != state.params[0]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", blind])
@@ -74,7 +96,10 @@ def test_a_measurement_has_the_states_and_the_gradient_of_the_step(optimizer):
         }
 
     rate = {"learning_rate": 0.01}
-    plain, program = program_of(optimizer), program_of(optimizer, [Diagnostic(seen, every=1)])
+    plain, program = (
+        program_of(optimizer),
+        program_of(optimizer, [Diagnostic(seen, every=1)]),
+    )
     trace = gradjax.run(program, rate).trace
     path = [float(s.params[0]) for _, s in gradjax.steps(plain, rate)]
     found = {name: trace[f"seen.{name}"].values for name in ("params", "params_after")}
