@@ -1,14 +1,13 @@
 """What every loop over the steps of a run shares: the body and the order of batches.
 
-**The gradient of a step is written to memory, with diagnostics and without.** A loop
-with diagnostics carries the gradient of its last step for them. The compiler then
-computes it apart from the update, and the last bits of a run can differ from those
-where it is fused with the update. So a loop without diagnostics has it written, too: on
-a CPU by `written`, and on accelerators by an optimization barrier
-(`gradients.kept_apart`), because a condition there waits for the host. Two gradients
-are exempt, and a measurement computes them again: one that the optimizer does not take,
-because the compiler then computes none; and those of single examples, because of their
-memory.
+**The gradient of a step is written to memory, with diagnostics and without.** The loop
+of a step that is measured carries its gradient. The compiler then computes it apart
+from the update, and the last bits of a run can differ from those where it is fused with
+the update. So the loop of the other steps has it written, too: on a CPU by `written`,
+and on accelerators by an optimization barrier (`gradients.kept_apart`), because a
+condition there waits for the host. Two gradients are exempt, and a measurement computes
+them again: one that the optimizer does not take, because the compiler then computes
+none; and those of single examples, because of their memory.
 """
 
 from collections.abc import Callable

@@ -1,11 +1,11 @@
 """Measures diagnostics between the steps of a block, inside the compiled loop.
 
 A measurement stands after the step that it measures. It has the state before and after
-it, and the gradient, which the loop carries; nothing of the step is computed again. The
-steps of the run have the bits of a run without diagnostics, because its loop writes the
-gradient to memory as well (`training.loop`). What a measurement costs is its own work,
-which `trials.overhead` predicts, and two copies of the state that it reads. The number
-of the step is not batched, so a condition on it remains a branch under vmap.
+it, and the gradient, which a loop of this one step carries; nothing of the step is
+computed again. The steps of the run have the bits of a run without diagnostics, because
+every loop writes the gradient to memory (`training.loop`). What a measurement costs is
+its own work, which `trials.overhead` predicts, and a copy of the state that it reads.
+The number of the step is not batched, so a condition on it remains a branch under vmap.
 """
 
 from collections.abc import Callable
@@ -39,12 +39,12 @@ class Taken(NamedTuple):
     """What the loop over the steps carries for the run itself."""
 
     state: TrainState
-    grads: Params  # of the last step; () without diagnostics, or if none is written
+    grads: Params  # of the step measured last; () without diagnostics, or if not kept
     infos: StepInfo  # f32[block_steps], the reports of the block
 
 
-# (carry, first step, step after the last one) -> carry
-PlainSteps = Callable[[Taken, Any, Any], Taken]
+# (carry, first step, step after the last one, whether the carry keeps their gradient)
+TakeSteps = Callable[[Taken, Any, Any, bool], Taken]
 
 
 class Measured(NamedTuple):
@@ -107,7 +107,7 @@ class BlockSteps(NamedTuple):
 
 def block(
     plan: Plan,
-    plain: PlainSteps,
+    take: TakeSteps,
     carry: tuple[Taken, Measured],
     own: Inputs,
     which: BlockSteps,
@@ -116,7 +116,7 @@ def block(
 
     Args:
       plan: the static part of the run.
-      plain: takes steps without measurements.
+      take: takes steps, and keeps the gradient of the last one if it is told to.
       carry: of the steps, and what is measured.
       own: the hyperparameters, the seed and the data.
       which: the steps of the block.
@@ -136,17 +136,16 @@ def block(
         return _measure(plan, context, own.arrays, seen, i, first)
 
     def turn(carry: Any) -> Any:
-        """Takes the step that is measured next, or all steps before it."""
-        k, before, seen = carry
-        due = (intervals.next_due(plan, start + k.astype(jnp.uint32)) - start).astype(
-            jnp.int32
-        )
-        is_due = (due == k) & (k < count)
-        stop = jnp.minimum(jnp.where(is_due, k + 1, due), count)
-        taken = plain(before, k, stop)
+        """Takes the steps before the next one that is due, takes that, and measures."""
+        k, taken, seen = carry
+        due = intervals.next_due(plan, start + k.astype(jnp.uint32)) - start
+        due = jnp.minimum(due.astype(jnp.int32), count)
+        stop = jnp.minimum(due + 1, count)
+        before = take(taken, k, due, False)
+        taken = take(before, due, stop, True)
         seen = jax.lax.cond(
-            is_due,
-            partial(measured, k),
+            due < count,
+            partial(measured, due),
             lambda _before, _taken, unchanged: unchanged,
             before.state,
             taken,

@@ -167,19 +167,20 @@ def _block(
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps, train)
     taken = loop.body_of_loop(plan, own.hparams, own.seed, train)
 
-    def body(k: jax.Array, carry: measuring.Taken) -> measuring.Taken:
+    def body(keeps_grads: bool, k: jax.Array, carry: measuring.Taken) -> Any:
         row = None if indices is None else indices[k]
         step = start + jnp.asarray(k, jnp.uint32)
         state, info, grads = taken(carry.state, step, row)
         grads = grads if shapes.grads != () else ()
-        if not plan.diagnostics:
-            state, grads = loop.written(state, grads, count < 0), ()
+        if not keeps_grads:
+            state, grads = loop.written(state, grads, count < 0), carry.grads
         state, grads = mesh.split_state(plan.mesh, (state, grads))
         infos = jax.tree.map(measuring.put(k), carry.infos, info)
         return measuring.Taken(state, grads, infos)
 
-    def plain(carry: measuring.Taken, k: Any, stop: Any) -> measuring.Taken:
-        return jax.lax.fori_loop(k, stop, body, carry)
+    def take(carry: Any, first: Any, stop: Any, keeps_grads: bool) -> Any:
+        step = functools.partial(body, keeps_grads)
+        return jax.lax.fori_loop(first, stop, step, carry)
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
@@ -190,10 +191,10 @@ def _block(
         state, grads, _nan_arrays(shapes.info, (plan.block_steps,))
     )
     if not plan.diagnostics:
-        carried = plain(carried, jnp.int32(0), count)
+        carried = take(carried, jnp.int32(0), count, False)
     else:
         steps_of = measuring.BlockSteps(indices, start, count, first)
-        carried, seen = measuring.block(plan, plain, (carried, seen), own, steps_of)
+        carried, seen = measuring.block(plan, take, (carried, seen), own, steps_of)
     return carried.state, carried.infos, seen
 
 

@@ -1,7 +1,7 @@
 """Predicts the time and the memory of diagnostics, before anything is compiled.
 
-The time of a measurement is that of its own work and of two copies of the parameters,
-which the loop over the steps takes for it. The work is counted in a jaxpr, so the
+The time of a measurement is that of its own work and of a copy of the parameters, which
+the loop over the steps takes for it. The work is counted in a jaxpr, so the
 prediction is the same in every process. A prediction takes a fraction of a second: it
 traces and computes nothing.
 """
@@ -141,7 +141,7 @@ def _overhead(program: Program, width: int) -> Overhead:
     prices = []
     for k in every:
         jaxpr = _traced(program, of, width, (k,))
-        own = plus(work(jaxpr), _copies(of))
+        own = plus(work(jaxpr), _copy(of))
         count = len(_due(plan, k))
         memories = _bytes(of.memories[k]) // width
         prices.append(
@@ -161,7 +161,7 @@ def _together(
 ) -> float:
     """Returns the part of the time of the steps that all diagnostics add.
 
-    Those of one interval share all that is equal in them. The others share the copies
+    Those of one interval share all that is equal in them. The others share the copy
     of the parameters, and the step if it is computed again for its gradient.
     """
     plan, every = program.plan, range(len(prices))
@@ -172,18 +172,18 @@ def _together(
     if len({(one.every, one.window) for one in plan.diagnostics}) > 1:
         num_turns = len(np.unique(np.concatenate(due)))
         num_shared = sum(map(len, due)) - num_turns
-        shared_s = seconds(_copies(of))
+        shared_s = seconds(_copy(of))
         if of.grads == ():
             shared_s += steps_s / plan.num_steps
         return total - num_shared * shared_s / steps_s
-    own = plus(work(_traced(program, of, width, tuple(every))), _copies(of))
+    own = plus(work(_traced(program, of, width, tuple(every))), _copy(of))
     return len(due[0]) * seconds(own) / steps_s
 
 
-def _copies(of: _Step) -> Work:
-    """Returns the work of two copies of the parameters."""
+def _copy(of: _Step) -> Work:
+    """Returns the work of a copy of the parameters."""
     leaves = map(moved, jax.tree.leaves(of.state.params))
-    return times(4, reduce(plus, leaves, Work()))
+    return times(2, reduce(plus, leaves, Work()))
 
 
 def _due(plan: Plan, k: int) -> np.ndarray:
