@@ -69,17 +69,6 @@ def extras(
     }
 
 
-def kept_apart(grads: Params) -> Params:
-    """Returns the gradient, which an accelerator computes apart from its update.
-
-    The compiler of a CPU removes an optimization barrier before it fuses operations, so
-    `training.loop` serves there.
-    """
-    if jax.default_backend() == "cpu":
-        return grads
-    return jax.lax.optimization_barrier(grads)
-
-
 def per_example(plan: Plan, params: Params, batch: Batch, key: Key) -> Any:
     """Returns ((loss, (aux, None)), gradients [batch, ...]) with means of the batch.
 

@@ -1,11 +1,13 @@
 """Measures diagnostics between the steps of a block, inside the compiled loop.
 
-A measurement stands after the step that it measures. It has the state before and after
-it, and the gradient, which a loop of this one step carries; nothing of the step is
-computed again. The steps of the run have the bits of a run without diagnostics, because
-every loop writes the gradient to memory (`training.loop`). What a measurement costs is
-its own work, which `trials.overhead` predicts, and a copy of the state that it reads.
-The number of the step is not batched, so a condition on it remains a branch under vmap.
+A measurement stands between two steps. It takes the next step itself, apart from the
+run, for the gradient and the new state, and leaves the state of the run as it is. So
+the steps of the run have the bits of a run without diagnostics. Where a step also gave
+its gradient to a measurement, the compiler fused its operations in another way, and the
+last bits of a CNN and of a Transformer changed. A measurement costs one step beside its
+own work, which `trials.overhead` predicts, and nothing in the steps between two
+measurements. The number of the step is not batched, so a condition on it remains a
+branch under vmap.
 """
 
 from collections.abc import Callable
@@ -20,31 +22,19 @@ from gradjax.diagnostics import context as contexts
 from gradjax.diagnostics.context import Context
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.training import diagnostic_values, intervals, loop
+from gradjax.training import diagnostic_values, loop
 from gradjax.training import step as steps
 from gradjax.types import (
-    Batch,
+    Diagnostic,
     Hparams,
-    Key,
-    Params,
     Plan,
     StepInfo,
     TrainState,
 )
 
 Values = tuple[dict[str, jax.Array], ...]  # of each diagnostic: curve -> f32[...]
-
-
-class Taken(NamedTuple):
-    """What the loop over the steps carries for the run itself."""
-
-    state: TrainState
-    grads: Params  # of the step measured last; () without diagnostics, or if not kept
-    infos: StepInfo  # f32[block_steps], the reports of the block
-
-
-# (carry, first step, step after the last one, whether the carry keeps their gradient)
-TakeSteps = Callable[[Taken, Any, Any, bool], Taken]
+# (state, infos, first step, step after the last one) -> (state, infos)
+PlainSteps = Callable[[TrainState, StepInfo, Any, Any], tuple[TrainState, StepInfo]]
 
 
 class Measured(NamedTuple):
@@ -82,6 +72,11 @@ def memories(plan: Plan, state: TrainState, hparams: Hparams, seed: Any) -> Any:
     return tuple(found)
 
 
+def num_slots(one: Diagnostic, num_steps: int) -> int:
+    """Returns how many measurements fall into so many successive steps, at most."""
+    return -(-num_steps // one.every)
+
+
 def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Values:
     """Returns NaN for the values of so many successive steps: f32[slots] each."""
     if not plan.diagnostics:
@@ -89,7 +84,7 @@ def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Value
     _, shapes = jax.eval_shape(partial(first_step, plan), state, own)
     return tuple(
         {
-            name: jnp.full(intervals.num_slots(one, num_steps), jnp.nan, x.dtype)
+            name: jnp.full(num_slots(one, num_steps), jnp.nan, x.dtype)
             for name, x in curves.items()
         }
         for one, curves in zip(plan.diagnostics, shapes, strict=True)
@@ -107,17 +102,17 @@ class BlockSteps(NamedTuple):
 
 def block(
     plan: Plan,
-    take: TakeSteps,
-    carry: tuple[Taken, Measured],
+    plain: PlainSteps,
+    carry: tuple[TrainState, StepInfo, Measured],
     own: Inputs,
     which: BlockSteps,
-) -> tuple[Taken, Measured]:
+) -> tuple[TrainState, StepInfo, Measured]:
     """Takes the steps of a block and measures at those that are due.
 
     Args:
       plan: the static part of the run.
-      take: takes steps, and keeps the gradient of the last one if it is told to.
-      carry: of the steps, and what is measured.
+      plain: takes steps without measurements.
+      carry: the state, the reports of the block f32[block_steps], and what is measured.
       own: the hyperparameters, the seed and the data.
       which: the steps of the block.
 
@@ -127,52 +122,37 @@ def block(
     indices, start, count, first = which
     given = loop.inputs(plan, own.hparams, own.seed, own.arrays.get("train"))
 
-    def measured(k: Any, before: TrainState, taken: Taken, seen: Measured) -> Measured:
+    def measured(state: TrainState, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
         inputs = given(i, None if indices is None else indices[k])
-        parts = parts_of(plan, before, inputs, taken.grads, i)
-        states = before, taken.state
-        context = diagnostic_values.context(plan, states, inputs, parts, i)
+        after, _, parts = steps.step_with_parts(plan, state, *inputs, i)
+        context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
         return _measure(plan, context, own.arrays, seen, i, first)
 
+    def due_after(k: jax.Array) -> jax.Array:
+        """Returns the first step from `k` on that is measured, counted in the block."""
+        due = _next_due(plan, start + k.astype(jnp.uint32))
+        return jnp.minimum((due - start).astype(jnp.int32), count)
+
     def turn(carry: Any) -> Any:
-        """Takes the steps before the next one that is due, takes that, and measures."""
-        k, taken, seen = carry
-        due = intervals.next_due(plan, start + k.astype(jnp.uint32)) - start
-        due = jnp.minimum(due.astype(jnp.int32), count)
-        stop = jnp.minimum(due + 1, count)
-        before = take(taken, k, due, False)
-        taken = take(before, due, stop, True)
+        k, stop, state, infos, seen = carry
+        state, infos = plain(state, infos, k, stop)
         seen = jax.lax.cond(
-            due < count,
-            partial(measured, due),
-            lambda _before, _taken, unchanged: unchanged,
-            before.state,
-            taken,
+            stop < count,
+            partial(measured, k=stop),
+            lambda _, unchanged: unchanged,
+            state,
             seen,
         )
-        return stop, taken, seen
+        return stop, due_after(stop + 1), state, infos, seen
 
-    _, taken, seen = jax.lax.while_loop(
-        lambda carry: carry[0] < count, turn, (jnp.int32(0), *carry)
+    # The steps stand before the measurement in a turn, because nothing then changes
+    # the state that it reads; otherwise the compiler copies the state twice a turn.
+    zero = jnp.int32(0)
+    _, _, state, infos, seen = jax.lax.while_loop(
+        lambda carry: carry[0] < count, turn, (zero, due_after(zero), *carry)
     )
-    return taken, seen
-
-
-def parts_of(
-    plan: Plan,
-    state: TrainState,
-    inputs: tuple[Batch, Hparams, Key],
-    grads: Params,
-    i: jax.Array,
-) -> steps.StepParts:
-    """Returns what a step computed on its way; a gradient that is () is computed again.
-
-    `state` is that before step `i`, and `inputs` are its batch, hyperparameters, key.
-    """
-    if not jax.tree.leaves(grads):
-        return steps.step_with_parts(plan, state, *inputs, i)[2]
-    return steps.StepParts(grads, steps.at(plan, inputs[1], i, state.num_gradients))
+    return state, infos, seen
 
 
 def put(k: Any) -> Callable[[Any, Any], Any]:
@@ -244,6 +224,40 @@ def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
         taken.add(name)
 
 
+def due_steps(one: Diagnostic, start: int, stop: int) -> np.ndarray:
+    """Returns the steps from `start` to before `stop` that are measured: i64[...]."""
+    first, last = one.window or (0, stop)
+    start, stop = max(start, first), min(stop, last)
+    return first + np.arange(*_counts(one, start - first, stop - first)) * one.every
+
+
+def _counts(one: Diagnostic, start: int, stop: int) -> tuple[int, int]:
+    """Returns how many measurements are before two steps of the window."""
+    return -(-start // one.every), max(-(-stop // one.every), 0)
+
+
+def _next_due(plan: Plan, i: jax.Array) -> jax.Array:
+    """Returns the first step from `i` on at which a diagnostic is due.
+
+    It is the number of steps of the run if there is no such step.
+    """
+    found = jnp.uint32(plan.num_steps)
+    for every, window in dict.fromkeys((d.every, d.window) for d in plan.diagnostics):
+        first, last = map(jnp.uint32, window or (0, plan.num_steps))
+        due = first + _num_before(i, every, first) * jnp.uint32(every)
+        found = jnp.where(due < last, jnp.minimum(found, due), found)
+    return found
+
+
+def _num_before(i: jax.Array, every: int, first: jax.Array) -> jax.Array:
+    """Returns the number of measurements before step `i`, apart from the window's end.
+
+    That is the part of (i - first) / every that is rounded up, or 0 before the window.
+    """
+    size = jnp.uint32(every)
+    return (jnp.maximum(i, first) - first + size - 1) // size
+
+
 def _measure(
     plan: Plan,
     context: Context,
@@ -257,8 +271,8 @@ def _measure(
     is_same = len({(one.every, one.window) for one in plan.diagnostics}) == 1
     for k, one in enumerate(plan.diagnostics):
         begin, end = map(jnp.uint32, one.window or (0, plan.num_steps))
-        before = intervals.num_before(i, one.every, begin)
-        slot = before - intervals.num_before(first, one.every, begin)
+        before = _num_before(i, one.every, begin)
+        slot = before - _num_before(first, one.every, begin)
         is_due = (begin + before * jnp.uint32(one.every) == i) & (i < end)
 
         def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:

@@ -91,9 +91,9 @@ def segment(
       The state after the last block, and the report.
     """
     train = arrays.get("train")
-    shapes = loop.step_shapes(plan, state.train, own.hparams, train)
+    shapes = loop.info_shapes(plan, state.train, own.hparams, train)
     metrics = evaluation.metric_shapes(plan, state.train)
-    infos = _nan_arrays(shapes.info, (form.capacity, plan.block_steps))
+    infos = _nan_arrays(shapes, (form.capacity, plan.block_steps))
     validation = (
         _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
     )
@@ -151,15 +151,16 @@ def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
 
 def _block(
     plan: Plan,
-    shapes: loop.StepShapes,
+    infos: Any,
     carry: tuple[TrainState, measuring.Measured],
     own: measuring.Inputs,
     which: tuple[jax.Array, jax.Array],
 ) -> tuple[TrainState, StepInfo, measuring.Measured]:
     """Takes the steps of a block; the last block ends with the run.
 
-    `shapes` are those of one step, and `which` are the numbers of the block and of the
-    first block of the segment. The report is NaN for the steps after the run's end.
+    `infos` has the shapes of a report of one step, and `which` are the numbers of the
+    block and of the first block of the segment. The report is NaN for the steps after
+    the end of the run.
     """
     state, seen = carry
     start, first = (number * jnp.uint32(plan.block_steps) for number in which)
@@ -167,35 +168,23 @@ def _block(
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps, train)
     taken = loop.body_of_loop(plan, own.hparams, own.seed, train)
 
-    def body(keeps_grads: bool, k: jax.Array, carry: measuring.Taken) -> Any:
+    def body(k: jax.Array, carry: Any) -> Any:
+        state, infos = carry
         row = None if indices is None else indices[k]
-        step = start + jnp.asarray(k, jnp.uint32)
-        state, info, grads = taken(carry.state, step, row)
-        grads = grads if shapes.grads != () else ()
-        if not keeps_grads:
-            state, grads = loop.written(state, grads, count < 0), carry.grads
-        state, grads = mesh.split_state(plan.mesh, (state, grads))
-        infos = jax.tree.map(measuring.put(k), carry.infos, info)
-        return measuring.Taken(state, grads, infos)
+        state, info = taken(state, start + jnp.asarray(k, jnp.uint32), row)
+        state = mesh.split_state(plan.mesh, state)
+        return state, jax.tree.map(measuring.put(k), infos, info)
 
-    def take(carry: Any, first: Any, stop: Any, keeps_grads: bool) -> Any:
-        step = functools.partial(body, keeps_grads)
-        return jax.lax.fori_loop(first, stop, step, carry)
+    def plain(state: TrainState, infos: Any, k: Any, stop: Any) -> Any:
+        return jax.lax.fori_loop(k, stop, body, (state, infos))
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
-    grads = ()
-    if plan.diagnostics:
-        grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.grads)
-    carried = measuring.Taken(
-        state, grads, _nan_arrays(shapes.info, (plan.block_steps,))
-    )
+    infos = _nan_arrays(infos, (plan.block_steps,))
     if not plan.diagnostics:
-        carried = take(carried, jnp.int32(0), count, False)
-    else:
-        steps_of = measuring.BlockSteps(indices, start, count, first)
-        carried, seen = measuring.block(plan, take, (carried, seen), own, steps_of)
-    return carried.state, carried.infos, seen
+        return *plain(state, infos, jnp.int32(0), count), seen
+    steps_of = measuring.BlockSteps(indices, start, count, first)
+    return measuring.block(plan, plain, (state, infos, seen), own, steps_of)
 
 
 def _evaluate(

@@ -137,7 +137,6 @@ def step_with_parts(
         (value, (aux, model_state)), grads = accumulation.value_and_grad(
             plan, loss_of, state.params, (batch, key), state.model_state
         )
-        grads = gradients.kept_apart(grads)
     elif optimizers.gradient(plan.optimizer) == "per_example":
         (value, (aux, model_state)), grads = gradients.per_example(
             plan, state.params, batch, key
@@ -146,7 +145,6 @@ def step_with_parts(
         (value, (aux, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params
         )
-        grads = gradients.kept_apart(grads)
     extras = gradients.extras(loss, value, grads, key, i)
     needed = {name: extras[name] for name in optimizers.needs(plan.optimizer)}
     updates, opt_state = optimizers.build(plan.optimizer, numbers).update(

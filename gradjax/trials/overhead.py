@@ -1,12 +1,11 @@
 """Predicts the time and the memory of diagnostics, before anything is compiled.
 
-The time of a measurement is that of its own work and of a copy of the parameters, which
-the loop over the steps takes for it. The work is counted in a jaxpr, so the
-prediction is the same in every process. A prediction takes a fraction of a second: it
-traces and computes nothing.
+A measurement takes the step once more, apart from the run, so its time is that of the
+step and of its own work. Both are counted in their jaxprs, so the prediction is the
+same in every process. A prediction takes a fraction of a second: it traces and computes
+nothing.
 """
 
-from functools import reduce
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -14,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.training import diagnostic_values, intervals, loop, measuring
+from gradjax.training import diagnostic_values, loop, measuring
 from gradjax.training import step as steps
 from gradjax.trials import cost, memory
 from gradjax.trials.operations import size_bytes
-from gradjax.trials.work import Work, moved, plus, seconds, times, work
+from gradjax.trials.work import seconds, work
 from gradjax.trials.working_set import peak_bytes
 from gradjax.types import Plan, Program
 
@@ -30,8 +29,8 @@ class Price(NamedTuple):
       name: of the diagnostic.
       share: the time that it adds to a run alone, divided by that of the steps.
       memory_bytes: what a trial keeps from one measurement to the next.
-      working_bytes: what the measurement of a call needs besides, about, with a copy
-        of the states and the gradients; a call measures all its lanes at once.
+      working_bytes: what the measurement of a call needs besides, about; a call
+        measures all its lanes at once.
       bound: "about" if the lengths of its loops are fixed; "at most" if a search may
         end earlier; "at least" if a loop does not say how often it runs.
     """
@@ -59,8 +58,6 @@ class _Step(NamedTuple):
     """A step of one call of the lanes, as shapes."""
 
     state: Any
-    after: Any  # the state after the step
-    grads: Any  # the gradient that the loop carries; () if a measurement computes it
     memories: tuple[Any, ...]
     hparams: Any
     seed: Any
@@ -101,8 +98,7 @@ def call_bytes(program: Program, width: int) -> int:
         of = _step(program, width)
         work_bytes = peak_bytes(_traced(program, of, width, None))
         measured = [one.working_bytes for one in overhead(program, width).prices]
-        kept = of._replace(after=(), grads=())
-        total = cost.data_bytes(program) + _bytes(kept)
+        total = cost.data_bytes(program) + _bytes(of)
         program.executables[key] = total + max([work_bytes, *measured])
     return program.executables[key]
 
@@ -141,15 +137,14 @@ def _overhead(program: Program, width: int) -> Overhead:
     prices = []
     for k in every:
         jaxpr = _traced(program, of, width, (k,))
-        own = plus(work(jaxpr), _copy(of))
-        count = len(_due(plan, k))
+        own, count = work(jaxpr), len(_due(plan, k))
         memories = _bytes(of.memories[k]) // width
         prices.append(
             Price(
                 plan.diagnostics[k].name,
                 count * seconds(own) / steps_s,
                 memories,
-                peak_bytes(jaxpr) + _bytes((of.after, of.grads)),
+                peak_bytes(jaxpr),
                 own.bound or "about",
             )
         )
@@ -161,8 +156,8 @@ def _together(
 ) -> float:
     """Returns the part of the time of the steps that all diagnostics add.
 
-    Those of one interval share all that is equal in them. The others share the copy
-    of the parameters, and the step if it is computed again for its gradient.
+    Those of one interval share their step and all that is equal in them; the others
+    share the step alone.
     """
     plan, every = program.plan, range(len(prices))
     due = [_due(plan, k) for k in every]
@@ -172,23 +167,14 @@ def _together(
     if len({(one.every, one.window) for one in plan.diagnostics}) > 1:
         num_turns = len(np.unique(np.concatenate(due)))
         num_shared = sum(map(len, due)) - num_turns
-        shared_s = seconds(_copy(of))
-        if of.grads == ():
-            shared_s += steps_s / plan.num_steps
-        return total - num_shared * shared_s / steps_s
-    own = plus(work(_traced(program, of, width, tuple(every))), _copy(of))
-    return len(due[0]) * seconds(own) / steps_s
-
-
-def _copy(of: _Step) -> Work:
-    """Returns the work of a copy of the parameters."""
-    leaves = map(moved, jax.tree.leaves(of.state.params))
-    return times(2, reduce(plus, leaves, Work()))
+        return total - num_shared / plan.num_steps
+    own_s = seconds(work(_traced(program, of, width, tuple(every))))
+    return len(due[0]) * own_s / steps_s
 
 
 def _due(plan: Plan, k: int) -> np.ndarray:
     """Returns the steps of the run at which diagnostic `k` is measured."""
-    return intervals.due_steps(plan.diagnostics[k], 0, plan.num_steps)
+    return measuring.due_steps(plan.diagnostics[k], 0, plan.num_steps)
 
 
 def _step(program: Program, width: int) -> _Step:
@@ -196,14 +182,12 @@ def _step(program: Program, width: int) -> _Step:
     plan = program.plan
     own = measuring.shaped_inputs(plan, program.hparams)
 
-    def made(hparams: Any, seed: Any, arrays: Any) -> Any:
+    def made(hparams: Any, seed: Any) -> Any:
         state = steps.init(plan, hparams, seed)
-        shapes = loop.step_shapes(plan, state, hparams, arrays.get("train"))
-        grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes.grads)
-        return state, grads, measuring.memories(plan, state, hparams, seed)
+        return state, measuring.memories(plan, state, hparams, seed)
 
-    state, grads, memories = jax.eval_shape(made, own.hparams, own.seed, own.arrays)
-    found = _Step(state, state, grads, memories, own.hparams, own.seed)
+    state, memories = jax.eval_shape(made, own.hparams, own.seed)
+    found = _Step(state, memories, own.hparams, own.seed)
     if width == 1:
         return found
     return jax.tree.map(
@@ -221,10 +205,10 @@ def _traced(
     def function(own: _Step, i: jax.Array, indices: Any, arrays: Any) -> Any:
         given = loop.inputs(plan, own.hparams, own.seed, arrays.get("train"))
         inputs = given(i, indices)
+        after, info, parts = steps.step_with_parts(plan, own.state, *inputs, i)
         if chosen is None:
-            return steps.step(plan, own.state, *inputs, i)
-        parts = measuring.parts_of(plan, own.state, inputs, own.grads, i)
-        states = own.state, own.after
+            return after, info
+        states = own.state, after
         context = diagnostic_values.context(plan, states, inputs, parts, i)
         return [
             diagnostic_values.measure(plan, k, context, arrays, own.memories[k])

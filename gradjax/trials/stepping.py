@@ -105,11 +105,9 @@ def _advance(
     (hparams, seed), (start, count) = trial, which
     indices = loop.batch_indices(plan, seed, start, room, arrays)
     take = loop.body_of_loop(plan, hparams, seed, arrays)
-    is_written = loop.step_shapes(plan, state, hparams, arrays).grads != ()
 
     def body(k: jax.Array, state: TrainState) -> TrainState:
         row = None if indices is None else indices[k]
-        state, _, grads = take(state, start + jnp.asarray(k, jnp.uint32), row)
-        return loop.written(state, grads if is_written else (), count < 0)
+        return take(state, start + jnp.asarray(k, jnp.uint32), row)[0]
 
     return jax.lax.fori_loop(jnp.int32(0), count, body, state)

@@ -100,7 +100,7 @@ def work(jaxpr: Any) -> Work:
         reads |= {(at, x) for x in map(roots.get, _read(one)) if x in stored}
         total = plus(total, _of_operation(one, of, is_fused))
     for _, value in reads:
-        total = plus(total, moved(of.shapes[value]))
+        total = plus(total, _moved(of.shapes[value]))
     return total
 
 
@@ -176,9 +176,9 @@ def _of_operation(one: Operation, of: Operations, is_fused: bool) -> Work:
     if is_fused:
         return Work(elements=_WEIGHTS.get(one.name, 1) * size)
     found = Work(1)
-    written = [_update(one, of)] if one.name in IN_PLACE else shapes
-    for shape in written * 2 if one.name in _PARTS else written:
-        found = plus(found, moved(shape))
+    moved = [_update(one, of)] if one.name in IN_PLACE else shapes
+    for shape in moved * 2 if one.name in _PARTS else moved:
+        found = plus(found, _moved(shape))
     if one.name in _ELEMENTWISE:
         return found._replace(elements=_WEIGHTS.get(one.name, 1) * size)
     if _is_sum(one):
@@ -197,7 +197,7 @@ def _update(one: Operation, of: Operations) -> Any:
     return of.shapes[one.operands[2 if "scatter" in one.name else 1]]
 
 
-def moved(shape: Any) -> Work:
+def _moved(shape: Any) -> Work:
     """Returns the work of reading or writing a value."""
     size = size_bytes(shape)
     is_near = size <= _NEAR_BYTES
