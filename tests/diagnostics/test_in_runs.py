@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import gradjax
@@ -61,6 +62,50 @@ def test_each_value_is_a_curve_of_the_steps_that_are_due(bowl):
         for k, start in enumerate((3.0, 4.0)):  # an array has a curve for each number
             found = trace[f"{name}.updates.{k}"].values
             np.testing.assert_allclose(found, -0.1 * start * 0.9**due, rtol=2e-5)
+
+
+def by_the_loss(learning_rate):
+    """Moves by the loss alone, as a search without gradients does."""
+
+    def update(_, state, params, *, value):
+        move = jax.tree.map(lambda x: jnp.full_like(x, -learning_rate * value), params)
+        return move, state
+
+    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", by_the_loss])
+def test_it_has_the_states_and_the_gradient_of_the_step(optimizer):
+    def seen(loss, params, batch, grads, updates, params_after):
+        return {
+            "params": params[0],
+            "params_after": params_after[0],
+            "updates": updates[0],
+            "grads": grads[0],
+            "expected": jax.grad(loss)(params, batch)[0],
+        }
+
+    problem = gradjax.problem(
+        lambda params, batch, _key: (((batch["x"] @ params - 1) ** 2).mean(), {}),
+        jnp.array([3.0]),
+        {"x": np.linspace(-1, 1, 40, dtype=np.float32)[:, None]},
+    )
+    program = gradjax.program(
+        problem,
+        optimizer,
+        num_steps=12,
+        batch_size=8,
+        diagnostics=Diagnostic(seen, every=1),
+    )
+    rate = {"learning_rate": 0.01}
+    trace = gradjax.run(program, rate).trace
+    path = [float(state.params[0]) for _, state in gradjax.steps(program, rate)]
+    before, after = trace["seen.params"].values, trace["seen.params_after"].values
+    np.testing.assert_allclose(before, path[:-1], rtol=1e-6)
+    np.testing.assert_allclose(after, path[1:], rtol=1e-6)
+    np.testing.assert_array_equal(trace["seen.updates"].values, after - before)
+    grads, expected = trace["seen.grads"].values, trace["seen.expected"].values
+    np.testing.assert_allclose(grads, expected, rtol=1e-5)
 
 
 def test_a_memory_is_kept_from_one_measurement_to_the_next(bowl):
