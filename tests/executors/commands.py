@@ -11,18 +11,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RATES = "[0.01, 0.02, 0.03, 0.05, 0.1, 0.2]"
-# Steps, examples of each and rates of four batches, each of which takes about two
-# seconds. An answer is committed at most one second after its batch has ended. So then
-# the worker is in the middle of its next batch.
-LONG = (5_000, 384, "[0.01, 0.02, 0.05, 0.1]")
 
 
-def sweep(steps, batch_size=32, rates=RATES):
+def sweep(steps, batch_size=32, rates=RATES, optimizer="sgd"):
     """The flags of a sweep of six batches of one trial, or one for each rate."""
     return (
         "--dataset=digits",
         "--model=mlp",
-        "--optimizer=sgd",
+        f"--optimizer={optimizer}",
         f"--sweep=learning_rate={rates}",
         f"--steps={steps}",
         f"--batch_size={batch_size}",

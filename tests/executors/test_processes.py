@@ -12,9 +12,11 @@ import pytest
 from gradjax.errors import Refusal
 from gradjax.executors import Asked, WorkerLost, processes
 from gradjax.records import frames
-from tests.executors.commands import LONG, ROOT, Command, journal_names, ordered, sweep
+from tests.executors import held
+from tests.executors.commands import ROOT, Command, journal_names, ordered, sweep
 
-STEPS, LIMIT_S = 3_000, 200.0
+LIMIT_S = 200.0
+SWEEP = sweep(1_000, optimizer="tests.executors.held:held_sgd")
 PROCESSES = ("--executor=processes", "--num_workers=2", "--accept_changes")
 SCRIPT = """
 import jax.numpy as jnp
@@ -75,35 +77,37 @@ def same(folder, other):
 def inline(tmp_path_factory):
     """The folder of the sweep, trained inline."""
     folder = tmp_path_factory.mktemp("inline") / "a"
-    command = Command(folder, *sweep(STEPS))
+    command = Command(folder, *SWEEP)
     assert command.wait(LIMIT_S) == 0, command.said()
     return folder
 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_inline(tmp_path):
-    command = Command(tmp_path / "a", *sweep(*LONG), *PROCESSES)
+    place = tmp_path / "held"
+    command = Command(tmp_path / "a", *SWEEP, *PROCESSES, **{held.HOLD: str(place)})
     try:
-        command.until(1, LIMIT_S)
-        pids = workers_of(command.process.pid)
-        assert len(pids) == 2
-        os.kill(pids[0], signal.SIGKILL)
+        pid = held.holder(place, LIMIT_S)
+        command.until(1, LIMIT_S)  # which the other worker has trained
+        os.kill(pid, signal.SIGKILL)
         assert command.wait(LIMIT_S) == 0, command.said()
     finally:
         command.kill()
     assert command.said().count("try 1 of 3 gave no result: its process ended") == 1
-    other = Command(tmp_path / "inline", *sweep(*LONG))
+    other = Command(tmp_path / "inline", *SWEEP)
     assert other.wait(LIMIT_S) == 0, other.said()
     same(tmp_path / "a", other.folder)
     names = journal_names(tmp_path / "a", "segment")
-    assert len(names) == len(set(names)) == 4
+    assert len(names) == len(set(names)) == 6
     assert not list((tmp_path / "a").rglob("*.partial"))
 
 
 @pytest.mark.slow
 def test_workers_end_with_a_killed_command_and_inline_goes_on(inline, tmp_path):
-    command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
+    place = tmp_path / "held"
+    command = Command(tmp_path / "a", *SWEEP, *PROCESSES, **{held.HOLD: str(place)})
     try:
+        held.holder(place, LIMIT_S)
         command.until(1, LIMIT_S)
         pids = workers_of(command.process.pid)
         assert len(pids) == 2 and all(map(alive, pids))
@@ -115,7 +119,7 @@ def test_workers_end_with_a_killed_command_and_inline_goes_on(inline, tmp_path):
     assert not any(map(alive, pids))
     before = command.segments()
     assert 0 < len(before) < 6
-    again = Command(tmp_path / "a", *sweep(STEPS))
+    again = Command(tmp_path / "a", *SWEEP)
     assert again.wait(LIMIT_S) == 0, again.said()
     same(tmp_path / "a", inline)
     assert again.segments()[: len(before)] == before
@@ -124,18 +128,20 @@ def test_workers_end_with_a_killed_command_and_inline_goes_on(inline, tmp_path):
 @pytest.mark.slow
 def test_processes_go_on_with_a_sweep_that_began_inline(inline, tmp_path):
     fault = {"GRADJAX_FAULT": "commit:after_journal:5:kill"}
-    command = Command(tmp_path / "a", *sweep(STEPS), **fault)
+    command = Command(tmp_path / "a", *SWEEP, **fault)
     assert command.wait(LIMIT_S) == -signal.SIGKILL
     assert command.segments()
-    again = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
+    again = Command(tmp_path / "a", *SWEEP, *PROCESSES)
     assert again.wait(LIMIT_S) == 0, again.said()
     same(tmp_path / "a", inline)
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_says_so(tmp_path):
-    command = Command(tmp_path / "a", *sweep(STEPS), *PROCESSES)
+    place = tmp_path / "held"
+    command = Command(tmp_path / "a", *SWEEP, *PROCESSES, **{held.HOLD: str(place)})
     try:
+        held.holder(place, LIMIT_S)
         command.until(1, LIMIT_S)
         pids = workers_of(command.process.pid)
         command.process.send_signal(signal.SIGINT)

@@ -14,23 +14,31 @@ from pathlib import Path
 import pytest
 
 from gradjax.records import frames
-from tests.executors.commands import LONG, Command, journal_names, ordered, sweep
+from tests.executors import held
+from tests.executors.commands import Command, journal_names, ordered, sweep
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+SWEEP = sweep(1_000, optimizer="tests.executors.held:held_sgd")
 CLUSTER = Path(__file__).with_name("ray_cluster.py")
 MARK = "GRADJAX_TESTS_RAY"  # a variable of all processes of one cluster
 LIMIT_S = 150.0  # for everything
 
 
 @pytest.fixture
-def cluster():
-    """The address of a cluster, and a function that kills a node of it."""
+def place(tmp_path):
+    """The file into which the worker that is held writes its number."""
+    return tmp_path / "held"
+
+
+@pytest.fixture
+def cluster(place):
+    """The address of a cluster, and a function that kills the node that is held."""
     mark = uuid.uuid4().hex
     variables = os.environ | {MARK: mark, "RAY_USAGE_STATS_ENABLED": "0"}
     variables["PYTHONPATH"] = str(Path(__file__).parents[2])
     process = subprocess.Popen(
-        [sys.executable, str(CLUSTER)],
+        [sys.executable, str(CLUSTER), str(place)],
         env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -83,12 +91,13 @@ def running():
                 yield (folder / "cmdline").read_bytes()
 
 
-def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir):
+def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, place, tmp_path, data_dir):
     address, kill = cluster
-    flags = (*sweep(*LONG), "--executor=ray", f"--ray_address={address}")
+    flags = (*SWEEP, "--executor=ray", f"--ray_address={address}")
     command = Command(tmp_path / "ray", *flags, TFDS_DATA_DIR=str(data_dir))
     try:
-        command.until(1, LIMIT_S)
+        held.holder(place, LIMIT_S)
+        command.until(1, LIMIT_S)  # which the other node has trained
         kill()
         assert command.wait(LIMIT_S) == 0, command.said()
     finally:
@@ -99,13 +108,13 @@ def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir)
     assert "set aside" not in said
     assert "(raylet)" not in said
 
-    inline = Command(tmp_path / "inline", *sweep(*LONG), TFDS_DATA_DIR=str(data_dir))
+    inline = Command(tmp_path / "inline", *SWEEP, TFDS_DATA_DIR=str(data_dir))
     assert inline.wait(LIMIT_S) == 0, inline.said()
     found, wanted = frames(tmp_path / "ray"), frames(tmp_path / "inline")
     assert found.trials.equals(wanted.trials)
     assert ordered(found.curves).equals(ordered(wanted.curves))
     names = journal_names(tmp_path / "ray", "segment")
-    assert len(names) == 4
+    assert len(names) == 6
     assert sorted(set(names)) == sorted(names)
     summary = json.loads((tmp_path / "ray" / "summary.json").read_text())
     assert not summary.get("num_set_aside")
@@ -114,7 +123,7 @@ def test_a_sweep_on_ray_survives_the_loss_of_a_node(cluster, tmp_path, data_dir)
 def test_a_cluster_that_is_not_there_is_refused(tmp_path, data_dir):
     if any(b"gcs_server" in name for name in running()):
         pytest.skip("another Ray cluster runs on this machine")
-    flags = (*sweep(*LONG), "--executor=ray")
+    flags = (*SWEEP, "--executor=ray")
     given = {"TFDS_DATA_DIR": str(data_dir), "RAY_TMPDIR": str(tmp_path)}
     command = Command(tmp_path / "a", *flags, **given)
     assert command.wait(LIMIT_S) == 2
