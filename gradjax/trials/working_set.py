@@ -4,7 +4,7 @@ from typing import Any
 
 from gradjax.trials import operations as reading
 from gradjax.trials.operations import Operation, Operations, size_bytes
-from gradjax.trials.work import IN_PLACE, roots_of, stored_values
+from gradjax.trials.values import IN_PLACE, read_operands, roots_of, stored_values
 
 
 def peak_bytes(jaxpr: Any) -> int:
@@ -34,6 +34,20 @@ def peak_bytes(jaxpr: Any) -> int:
         most = max(most, sum(live.values()) + within)
         live = {place: size for place, size in live.items() if last[place] > k}
     return most
+
+
+def touched_bytes(jaxpr: Any) -> int:
+    """Returns the bytes of the arguments that a function reads, and its `peak_bytes`.
+
+    An argument of which only some rows are read, such as the data of a problem, does
+    not count.
+    """
+    of = reading.operations(jaxpr)
+    places = _places(of)
+    read = {x for one in of.listed if one.name in reading.LOOPS for x in one.operands}
+    read |= {value for one in of.listed for value in read_operands(one)}
+    used = {places[value] for value in read} & {places[value] for value in of.inputs}
+    return peak_bytes(jaxpr) + sum(size_bytes(of.shapes[place]) for place in used)
 
 
 def _places(of: Operations) -> dict[int, int]:

@@ -61,7 +61,7 @@ CASES = {
             "Bag of embeddings of 8,000 x 256, dropout 0.3, texts of up to 128 tokens",
             Settings("bag", 64, with_accuracy=False),
             ("gradjax_run", "bare_scan", "torch_eager"),
-            20,
+            500,
             "texts",
         ),
     ),
