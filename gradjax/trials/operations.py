@@ -7,6 +7,7 @@ and a value is stored in memory only where an operation that is not elementwise 
 or takes it.
 """
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ _CALLS |= {"custom_vjp_call", "custom_vjp_call_jaxpr"}
 _AGAIN = {"checkpoint", "remat", "remat2"}
 LOOPS = {"scan", "while", "cond"}
 _BARRIERS = {"optimization_barrier"}
+# jaxpr -> its operations, as long as somebody else holds the jaxpr
+_read_before: weakref.WeakKeyDictionary[Any, "Operations"]
+_read_before = weakref.WeakKeyDictionary()
 
 
 class Operation(NamedTuple):
@@ -67,9 +71,17 @@ def operations(jaxpr: Any) -> Operations:
     """Reads the operations of a jaxpr whose results are used.
 
     Args:
-      jaxpr: of `jax.make_jaxpr(...)`, or the jaxpr in a parameter of a loop.
+      jaxpr: of `jax.make_jaxpr(...)`, or the jaxpr in a parameter of a loop. It is read
+        once, however often it is asked for.
     """
-    jaxpr, found = _open(jaxpr), _Found([], [], {})
+    jaxpr = _open(jaxpr)
+    if jaxpr not in _read_before:
+        _read_before[jaxpr] = _operations(jaxpr)
+    return _read_before[jaxpr]
+
+
+def _operations(jaxpr: Any) -> Operations:
+    found = _Found([], [], {})
     given = [*jaxpr.constvars, *jaxpr.invars]
     inputs = tuple(_new(found, one.aval) for one in given)
     outputs = _read(jaxpr, inputs, found, 0)

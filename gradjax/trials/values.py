@@ -43,7 +43,11 @@ def roots_of(of: Operations) -> dict[int, int]:
 
 
 def stored_values(of: Operations) -> set[int]:
-    """Returns the values that are in memory; elementwise ones are not, if they can."""
+    """Returns the values that are in memory.
+
+    The result of an elementwise operation is not, unless another kind of operation
+    takes it or the function returns it.
+    """
     roots = roots_of(of)
     found = {*of.inputs, *(roots[value] for value in of.outputs)}
     for one in of.listed:
@@ -59,7 +63,7 @@ def stored_values(of: Operations) -> set[int]:
 def is_view(one: Operation, of: Operations) -> bool:
     """Returns whether an operation only gives its operand another shape.
 
-    So do also sums over axes of length 1, and broadcasts to such axes.
+    Sums over axes of length 1, and broadcasts to such axes, do so too.
     """
     if one.name in _VIEWS:
         return True
@@ -77,4 +81,5 @@ def read_operands(one: Operation) -> tuple[int, ...]:
 
 def is_sum(one: Operation) -> bool:
     """Returns whether an operation gives one element for many of its operand."""
-    return one.name.startswith(("reduce_", "arg")) and one.name != "reduce_window"
+    is_other = one.name in {"reduce_window", "reduce_precision"}
+    return one.name.startswith(("reduce_", "arg")) and not is_other

@@ -30,13 +30,13 @@ _SUM_WEIGHT = 3  # of one element of a sum, in additions
 _BOUNDS = ("", "at most", "at least")
 _NEAR_BYTES = 1_000_000  # a smaller value stays in the cache of a core
 _SHARED_BYTES = 25_000_000  # of the cache that the cores share
-_MISSING = 1.5  # the exponent with which values that have no room there are missed
+_MISSING = 1.5  # the part (_SHARED_BYTES / touched bytes) ** _MISSING is found there
 _BYTES_A_PRODUCT = 0.1  # moved in the time of one multiplication of a product
-# Seconds of one unit of each kind of work. Those of the CPU are fitted, with the other
-# constants here, to the time of layer_norms, sharpness and noise_scale, in steps, for
-# the MLP, the CNN, the LSTM, the Transformer and the bag of the benchmark: all 15 are
-# met within 25 %, and 9 within 13 %. Those of an accelerator are from the data sheets
-# of recent GPUs.
+# Seconds of one unit of each field of `Work`, in their order. Those of the CPU are
+# fitted, with the other constants here, to the time of layer_norms, sharpness and
+# noise_scale, in steps, for the MLP, the CNN, the LSTM, the Transformer and the bag of
+# the benchmark: all 15 are met within 25 %, and 9 within 13 %. Those of an accelerator
+# are from the data sheets of recent GPUs.
 _SECONDS = {
     "cpu": (1.9e-6, 4.2e-11, 4.6e-12, 8e-12, 7e-11, 1.6e-11, 1.6e-11, 1.6e-10),
     "accelerator": (5e-6, 1e-13, 2e-13, 2e-13, 2e-13, 5e-14, 5e-14, 5e-13),
@@ -140,14 +140,14 @@ def num_turns(one: Operation) -> int | None:
     return max(bounds, default=None)
 
 
-def _overlapped(one: Work, is_sum: bool) -> Work:
+def _overlapped(one: Work, makes_sum: bool) -> Work:
     """Returns the work of a kernel without what it does at the same time.
 
     A sum waits for each of its additions, so that they come on top.
     """
     computed = one.products + one.convolutions + one.grouped
     far_bytes = max(0.0, one.far_bytes - _BYTES_A_PRODUCT * computed)
-    hidden = 0.0 if is_sum else one.far_bytes
+    hidden = 0.0 if makes_sum else one.far_bytes
     elements = max(0.0, one.elements - hidden)
     return one._replace(elements=elements, far_bytes=far_bytes)
 

@@ -35,6 +35,13 @@ def test_the_additions_of_a_sum_are_not_hidden():
     assert found.elements == 4 * 2**20 and found.far_bytes == 4 * 2**20
 
 
+def test_rounding_to_fewer_bits_is_no_sum():
+    def rounded(x):
+        return jax.lax.reduce_precision(x, 8, 7)
+
+    assert counted(rounded, LARGE).elements == 0
+
+
 def test_a_large_value_is_moved_while_a_product_is_computed():
     wide = jax.ShapeDtypeStruct((1024, 1024), jnp.float32)
     found = counted(jnp.matmul, wide, wide)
