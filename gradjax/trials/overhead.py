@@ -3,8 +3,8 @@
 A measurement takes the step once more, apart from the run, so its time is that of the
 step and of its own work. Both are counted in their jaxprs, so the prediction is the
 same in every process. A prediction traces and computes nothing. With sharpness and
-layer_norms it took 0.4 s for the tutorial MLP and 4 s for a Transformer of 3 layers, most
-of it tracing.
+layer_norms it took 0.4 s for the tutorial MLP and 4 s for a Transformer of 3 layers,
+most of it tracing.
 """
 
 from typing import Any, NamedTuple, cast
