@@ -22,7 +22,7 @@ from gradjax.diagnostics import context as contexts
 from gradjax.diagnostics.context import Context
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.training import diagnostic_values, loop
+from gradjax.training import diagnostic_values, intervals, loop
 from gradjax.training import step as steps
 from gradjax.types import (
     Diagnostic,
@@ -72,11 +72,6 @@ def memories(plan: Plan, state: TrainState, hparams: Hparams, seed: Any) -> Any:
     return tuple(found)
 
 
-def num_slots(one: Diagnostic, num_steps: int) -> int:
-    """Returns how many measurements fall into so many successive steps, at most."""
-    return -(-num_steps // one.every)
-
-
 def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Values:
     """Returns NaN for the values of so many successive steps: f32[slots] each."""
     if not plan.diagnostics:
@@ -84,7 +79,7 @@ def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Value
     _, shapes = jax.eval_shape(partial(first_step, plan), state, own)
     return tuple(
         {
-            name: jnp.full(num_slots(one, num_steps), jnp.nan, x.dtype)
+            name: jnp.full(intervals.num_slots(one, num_steps), jnp.nan, x.dtype)
             for name, x in curves.items()
         }
         for one, curves in zip(plan.diagnostics, shapes, strict=True)
@@ -131,7 +126,7 @@ def block(
 
     def due_after(k: jax.Array) -> jax.Array:
         """Returns the first step from `k` on that is measured, counted in the block."""
-        due = _next_due(plan, start + k.astype(jnp.uint32))
+        due = intervals.next_due(plan, start + k.astype(jnp.uint32))
         return jnp.minimum((due - start).astype(jnp.int32), count)
 
     def turn(carry: Any) -> Any:
@@ -224,40 +219,6 @@ def check(plan: Plan, hparams: Hparams, curves: list[str]) -> None:
         taken.add(name)
 
 
-def due_steps(one: Diagnostic, start: int, stop: int) -> np.ndarray:
-    """Returns the steps from `start` to before `stop` that are measured: i64[...]."""
-    first, last = one.window or (0, stop)
-    start, stop = max(start, first), min(stop, last)
-    return first + np.arange(*_counts(one, start - first, stop - first)) * one.every
-
-
-def _counts(one: Diagnostic, start: int, stop: int) -> tuple[int, int]:
-    """Returns how many measurements are before two steps of the window."""
-    return -(-start // one.every), max(-(-stop // one.every), 0)
-
-
-def _next_due(plan: Plan, i: jax.Array) -> jax.Array:
-    """Returns the first step from `i` on at which a diagnostic is due.
-
-    It is the number of steps of the run if there is no such step.
-    """
-    found = jnp.uint32(plan.num_steps)
-    for every, window in dict.fromkeys((d.every, d.window) for d in plan.diagnostics):
-        first, last = map(jnp.uint32, window or (0, plan.num_steps))
-        due = first + _num_before(i, every, first) * jnp.uint32(every)
-        found = jnp.where(due < last, jnp.minimum(found, due), found)
-    return found
-
-
-def _num_before(i: jax.Array, every: int, first: jax.Array) -> jax.Array:
-    """Returns the number of measurements before step `i`, apart from the window's end.
-
-    That is the part of (i - first) / every that is rounded up, or 0 before the window.
-    """
-    size = jnp.uint32(every)
-    return (jnp.maximum(i, first) - first + size - 1) // size
-
-
 def _measure(
     plan: Plan,
     context: Context,
@@ -271,8 +232,8 @@ def _measure(
     is_same = len({(one.every, one.window) for one in plan.diagnostics}) == 1
     for k, one in enumerate(plan.diagnostics):
         begin, end = map(jnp.uint32, one.window or (0, plan.num_steps))
-        before = _num_before(i, one.every, begin)
-        slot = before - _num_before(first, one.every, begin)
+        before = intervals.num_before(i, one.every, begin)
+        slot = before - intervals.num_before(first, one.every, begin)
         is_due = (begin + before * jnp.uint32(one.every) == i) & (i < end)
 
         def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:

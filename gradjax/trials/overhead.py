@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradjax.errors import Refusal
-from gradjax.training import diagnostic_values, loop, measuring
+from gradjax.training import diagnostic_values, intervals, loop, measuring
 from gradjax.training import step as steps
 from gradjax.trials import cost, memory
 from gradjax.trials.operations import size_bytes
@@ -175,7 +175,7 @@ def _together(
 
 def _due(plan: Plan, k: int) -> np.ndarray:
     """Returns the steps of the run at which diagnostic `k` is measured."""
-    return measuring.due_steps(plan.diagnostics[k], 0, plan.num_steps)
+    return intervals.due_steps(plan.diagnostics[k], 0, plan.num_steps)
 
 
 def _step(program: Program, width: int) -> _Step:

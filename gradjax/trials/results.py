@@ -8,7 +8,7 @@ import optax
 
 from gradjax import optimizers
 from gradjax.training.blocks import num_blocks
-from gradjax.training.measuring import due_steps
+from gradjax.training.intervals import due_steps
 from gradjax.training.segment import SegmentReport, TrialState
 from gradjax.training.traces import window_ends, window_means, window_starts
 from gradjax.types import Plan
