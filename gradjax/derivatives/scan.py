@@ -38,7 +38,7 @@ def scan(
     take = loop.body_of_loop(plan, hparams, seed, arrays)
 
     def body(state: TrainState, xs: Any) -> tuple[TrainState, StepInfo]:
-        return take(state, *xs)
+        return take(state, *xs)[:2]
 
     numbers = start + jnp.arange(num_steps, dtype=jnp.uint32)
     indices = loop.batch_indices(plan, seed, start, num_steps, arrays)

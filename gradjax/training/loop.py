@@ -10,9 +10,10 @@ from gradjax.data import streaming
 from gradjax.data.order import order, places
 from gradjax.training import mesh
 from gradjax.training import step as steps
-from gradjax.types import Batch, Hparams, Key, Plan, StepInfo, TrainState
+from gradjax.training.step import StepParts
+from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
-Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo]]
+Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo, StepParts]]
 Inputs = Callable[[jax.Array, Any], tuple[Batch, Hparams, Key]]
 
 
@@ -26,16 +27,16 @@ def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> 
       arrays: the arrays of the train split's source; None without data.
 
     Returns:
-      A function (state, i u32[], indices) -> (state, info) that takes step `i`. It
-      gathers the batch of `indices`, which are one row of `batch_indices`, derives the
-      key and calls `step.step`.
+      A function (state, i u32[], indices) -> (state, info, parts) that takes step `i`.
+      It gathers the batch of `indices`, which are one row of `batch_indices`, derives
+      the key and calls `step.step_with_parts`.
     """
     given = inputs(plan, hparams, seed, arrays)
 
     def body(
         state: TrainState, i: jax.Array, indices: Any
-    ) -> tuple[TrainState, StepInfo]:
-        return steps.step(plan, state, *given(i, indices), i)
+    ) -> tuple[TrainState, StepInfo, StepParts]:
+        return steps.step_with_parts(plan, state, *given(i, indices), i)
 
     return body
 
@@ -99,13 +100,17 @@ def batch_indices(
     return indices.reshape(num_steps, plan.batch_size)
 
 
-def info_shapes(plan: Plan, state: TrainState, hparams: Hparams, arrays: Any) -> Any:
-    """Returns the shapes of the StepInfo of a step."""
+def shapes(
+    plan: Plan, state: TrainState, hparams: Hparams, arrays: Any
+) -> tuple[StepInfo, Params]:
+    """Returns the shapes of the report of a step and of its gradient."""
     zero = jnp.uint32(0)
 
-    def first() -> StepInfo:
+    def first() -> tuple[StepInfo, Params]:
         indices = batch_indices(plan, zero, zero, 1, arrays)
         body = body_of_loop(plan, hparams, zero, arrays)
-        return body(state, zero, None if indices is None else indices[0])[1]
+        row = None if indices is None else indices[0]
+        _, info, parts = body(state, zero, row)
+        return info, parts.grads
 
     return jax.eval_shape(first)

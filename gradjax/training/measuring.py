@@ -1,13 +1,14 @@
 """Measures diagnostics between the steps of a block, inside the compiled loop.
 
-A measurement stands between two steps. It takes the next step itself, apart from the
-run, for the gradient and the new state, and leaves the state of the run as it is. So
-the steps of the run have the bits of a run without diagnostics. Where a step also gave
-its gradient to a measurement, the compiler fused its operations in another way, and the
-last bits of a CNN and of a Transformer changed. A measurement costs one step beside its
-own work, which `trials.overhead` predicts, and nothing in the steps between two
-measurements. The number of the step is not batched, so a condition on it remains a
-branch under vmap.
+A measurement stands between two steps. It reads the states before and after the last
+step and the gradient of that step, and leaves the state of the run as it is. For this
+the step that is measured has a loop of its own, with the same body as the loop over the
+other steps, and the loops carry the gradient in every program, also in one without
+diagnostics. So the compiler fuses the operations of a step in the same way everywhere,
+and the steps of the run have the bits of a run without diagnostics. Where a measurement
+stood in the body of a loop, last bits changed. A measurement costs its own work and a
+copy of the state that it reads, which `trials.overhead` predicts. The number of the
+step is not batched, so a condition on it remains a branch under vmap.
 """
 
 from collections.abc import Callable
@@ -25,16 +26,18 @@ from gradjax.own_code import named_errors
 from gradjax.training import diagnostic_values, intervals, loop
 from gradjax.training import step as steps
 from gradjax.types import (
-    Diagnostic,
     Hparams,
+    Params,
     Plan,
     StepInfo,
     TrainState,
 )
 
 Values = tuple[dict[str, jax.Array], ...]  # of each diagnostic: curve -> f32[...]
-# (state, infos, first step, step after the last one) -> (state, infos)
-PlainSteps = Callable[[TrainState, StepInfo, Any, Any], tuple[TrainState, StepInfo]]
+# What the loop over the steps carries: the state, the reports of the block
+# f32[block_steps], and the gradient of the last step.
+Carry = tuple[TrainState, StepInfo, Params]
+PlainSteps = Callable[[Carry, Any, Any], Carry]  # (carry, first step, end) -> carry
 
 
 class Measured(NamedTuple):
@@ -98,16 +101,16 @@ class BlockSteps(NamedTuple):
 def block(
     plan: Plan,
     plain: PlainSteps,
-    carry: tuple[TrainState, StepInfo, Measured],
+    carry: tuple[Carry, Measured],
     own: Inputs,
     which: BlockSteps,
-) -> tuple[TrainState, StepInfo, Measured]:
+) -> tuple[Carry, Measured]:
     """Takes the steps of a block and measures at those that are due.
 
     Args:
       plan: the static part of the run.
-      plain: takes steps without measurements.
-      carry: the state, the reports of the block f32[block_steps], and what is measured.
+      plain: takes steps of the run.
+      carry: what the steps carry, and what is measured.
       own: the hyperparameters, the seed and the data.
       which: the steps of the block.
 
@@ -117,11 +120,12 @@ def block(
     indices, start, count, first = which
     given = loop.inputs(plan, own.hparams, own.seed, own.arrays.get("train"))
 
-    def measured(state: TrainState, seen: Measured, k: Any) -> Measured:
+    def measured(states: Any, grads: Params, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
         inputs = given(i, None if indices is None else indices[k])
-        after, _, parts = steps.step_with_parts(plan, state, *inputs, i)
-        context = diagnostic_values.context(plan, (state, after), inputs, parts, i)
+        numbers = steps.at(plan, own.hparams, i, states[0].num_gradients)
+        parts = steps.StepParts(grads, numbers)
+        context = diagnostic_values.context(plan, states, inputs, parts, i)
         return _measure(plan, context, own.arrays, seen, i, first)
 
     def due_after(k: jax.Array) -> jax.Array:
@@ -130,24 +134,25 @@ def block(
         return jnp.minimum((due - start).astype(jnp.int32), count)
 
     def turn(carry: Any) -> Any:
-        k, stop, state, infos, seen = carry
-        state, infos = plain(state, infos, k, stop)
+        k, stop, taken, seen = carry
+        before, *rest = plain(taken, k, stop)
+        after = jnp.minimum(stop + 1, count)
+        taken = plain((before, *rest), stop, after)  # the step that is measured, if any
         seen = jax.lax.cond(
             stop < count,
             partial(measured, k=stop),
-            lambda _, unchanged: unchanged,
-            state,
+            lambda _, __, unchanged: unchanged,
+            (before, taken[0]),
+            taken[2],
             seen,
         )
-        return stop, due_after(stop + 1), state, infos, seen
+        return after, due_after(after), taken, seen
 
-    # The steps stand before the measurement in a turn, because nothing then changes
-    # the state that it reads; otherwise the compiler copies the state twice a turn.
     zero = jnp.int32(0)
-    _, _, state, infos, seen = jax.lax.while_loop(
+    _, _, taken, seen = jax.lax.while_loop(
         lambda carry: carry[0] < count, turn, (zero, due_after(zero), *carry)
     )
-    return state, infos, seen
+    return taken, seen
 
 
 def put(k: Any) -> Callable[[Any, Any], Any]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from gradjax import optimizers
 from gradjax.training import evaluation, loop, measuring, mesh, selection
 from gradjax.training import step as steps
-from gradjax.types import Hparams, Kept, Plan, StepInfo, TrainState
+from gradjax.types import Hparams, Kept, Params, Plan, StepInfo, TrainState
 
 Means = dict[str, jax.Array]  # metric -> f32[...]
 
@@ -60,6 +60,9 @@ class SegmentReport(NamedTuple):
     params: Any  # the kept parameters; None if they are those of the state
     model_state: Any = None  # of the network, kept with `params`; None likewise
     measured: measuring.Values = ()  # f32[slots] of each curve of each diagnostic
+    # The first elements of the leaves of the last gradient. They are not used; without
+    # them the compiler would not keep the gradient in a loop without measurements.
+    gradient: Any = ()  # f32[leaves]
 
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
@@ -91,7 +94,8 @@ def segment(
       The state after the last block, and the report.
     """
     train = arrays.get("train")
-    shapes = loop.info_shapes(plan, state.train, own.hparams, train)
+    shapes, grads = loop.shapes(plan, state.train, own.hparams, train)
+    grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), grads)
     metrics = evaluation.metric_shapes(plan, state.train)
     infos = _nan_arrays(shapes, (form.capacity, plan.block_steps))
     validation = (
@@ -102,11 +106,13 @@ def segment(
     values = measuring.buffers(plan, state.train, given, num_steps)
 
     def body(k: jax.Array, carry: Any) -> Any:
-        state, infos, validation, values = carry
+        state, infos, validation, values, grads = carry
         number = which.first + k
         seen = measuring.Measured(state.memories, values)
         places = (number, which.first)
-        trained, info, seen = _block(plan, shapes, (state.train, seen), given, places)
+        begun = state.train, grads, seen
+        taken, seen = _block(plan, shapes, begun, given, places)
+        trained, info, grads = taken
         taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
         is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
 
@@ -123,11 +129,12 @@ def segment(
             )
         put = measuring.put(k)
         infos, validation = jax.tree.map(put, (infos, validation), (info, means))
-        return TrialState(trained, kept, seen.memories), infos, validation, seen.values
+        after = TrialState(trained, kept, seen.memories)
+        return after, infos, validation, seen.values, grads
 
     zero = jnp.zeros_like(which.count)
-    state, infos, validation, values = jax.lax.fori_loop(
-        zero, which.count, body, (state, infos, validation, values)
+    state, infos, validation, values, grads = jax.lax.fori_loop(
+        zero, which.count, body, (state, infos, validation, values, grads)
     )
     final = {
         split: jax.lax.cond(
@@ -139,7 +146,14 @@ def segment(
     }
     is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
     kept = _kept(plan, state) if is_own else (None, None)
-    return state, SegmentReport(infos, validation, final, *kept, values)
+    found = infos, validation, final, *kept, values, _first_elements(grads)
+    return state, SegmentReport(*found)
+
+
+def _first_elements(tree: Any) -> jax.Array | tuple[()]:
+    """Returns the first element of each leaf that has one: f32[leaves]."""
+    found = [x[(0,) * x.ndim] for x in jax.tree.leaves(tree) if x.size]
+    return jnp.stack(found) if found else ()
 
 
 def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
@@ -152,39 +166,40 @@ def _kept(plan: Plan, state: TrialState) -> tuple[Any, Any]:
 def _block(
     plan: Plan,
     infos: Any,
-    carry: tuple[TrainState, measuring.Measured],
+    carry: tuple[TrainState, Params, measuring.Measured],
     own: measuring.Inputs,
     which: tuple[jax.Array, jax.Array],
-) -> tuple[TrainState, StepInfo, measuring.Measured]:
+) -> tuple[measuring.Carry, measuring.Measured]:
     """Takes the steps of a block; the last block ends with the run.
 
     `infos` has the shapes of a report of one step, and `which` are the numbers of the
     block and of the first block of the segment. The report is NaN for the steps after
     the end of the run.
     """
-    state, seen = carry
+    state, grads, seen = carry
     start, first = (number * jnp.uint32(plan.block_steps) for number in which)
     train = own.arrays.get("train")
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps, train)
     taken = loop.body_of_loop(plan, own.hparams, own.seed, train)
 
     def body(k: jax.Array, carry: Any) -> Any:
-        state, infos = carry
+        state, infos, _ = carry
         row = None if indices is None else indices[k]
-        state, info = taken(state, start + jnp.asarray(k, jnp.uint32), row)
-        state = mesh.split_state(plan.mesh, state)
-        return state, jax.tree.map(measuring.put(k), infos, info)
+        state, info, parts = taken(state, start + jnp.asarray(k, jnp.uint32), row)
+        state, grads = mesh.split_state(plan.mesh, (state, parts.grads))
+        return state, jax.tree.map(measuring.put(k), infos, info), grads
 
-    def plain(state: TrainState, infos: Any, k: Any, stop: Any) -> Any:
-        return jax.lax.fori_loop(k, stop, body, (state, infos))
+    def plain(carry: measuring.Carry, k: Any, stop: Any) -> measuring.Carry:
+        return jax.lax.fori_loop(k, stop, body, carry)
 
     left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
     infos = _nan_arrays(infos, (plan.block_steps,))
+    begun = state, infos, grads
     if not plan.diagnostics:
-        return *plain(state, infos, jnp.int32(0), count), seen
+        return plain(begun, jnp.int32(0), count), seen
     steps_of = measuring.BlockSteps(indices, start, count, first)
-    return measuring.block(plan, plain, (state, infos, seen), own, steps_of)
+    return measuring.block(plan, plain, (begun, seen), own, steps_of)
 
 
 def _evaluate(
