@@ -23,8 +23,9 @@ from gradjax.diagnostics import context as contexts
 from gradjax.diagnostics.context import Context
 from gradjax.errors import Refusal
 from gradjax.own_code import named_errors
-from gradjax.training import diagnostic_values, intervals, loop
+from gradjax.training import diagnostic_values, intervals, loop, stacked_curves
 from gradjax.training import step as steps
+from gradjax.training.stacked_curves import Stacked
 from gradjax.types import (
     Hparams,
     Params,
@@ -44,7 +45,7 @@ class Measured(NamedTuple):
     """What the loop over the steps carries for the diagnostics."""
 
     memories: tuple[Any, ...]  # a pytree for each diagnostic; () without memory
-    values: Values  # f32[slots], NaN where nothing is measured yet
+    values: tuple[Stacked, ...]  # f32[slots, curves], NaN where nothing is measured
 
 
 class Inputs(NamedTuple):
@@ -75,16 +76,17 @@ def memories(plan: Plan, state: TrainState, hparams: Hparams, seed: Any) -> Any:
     return tuple(found)
 
 
-def buffers(plan: Plan, state: TrainState, own: Inputs, num_steps: int) -> Values:
-    """Returns NaN for the values of so many successive steps: f32[slots] each."""
+def shapes(plan: Plan, state: TrainState, own: Inputs) -> Any:
+    """Returns the shapes of the values of one step, of each diagnostic."""
     if not plan.diagnostics:
         return ()
-    _, shapes = jax.eval_shape(partial(first_step, plan), state, own)
+    return jax.eval_shape(partial(first_step, plan), state, own)[1]
+
+
+def buffers(plan: Plan, shapes: Any, num_steps: int) -> tuple[Stacked, ...]:
+    """Returns room for the values of so many successive steps: f32[slots, curves]."""
     return tuple(
-        {
-            name: jnp.full(intervals.num_slots(one, num_steps), jnp.nan, x.dtype)
-            for name, x in curves.items()
-        }
+        stacked_curves.nan(curves, intervals.num_slots(one, num_steps))
         for one, curves in zip(plan.diagnostics, shapes, strict=True)
     )
 
@@ -243,6 +245,7 @@ def _measure(
 
         def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:
             new, memory = diagnostic_values.measure(plan, k, context, arrays, memory)
+            new = stacked_curves.stack(new)
             return jax.tree.map(put(slot), values, new), memory
 
         if is_same:  # each of them is due in every step that is measured

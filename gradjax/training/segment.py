@@ -13,7 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from gradjax import optimizers
-from gradjax.training import evaluation, loop, measuring, mesh, selection
+from gradjax.training import (
+    evaluation,
+    loop,
+    measuring,
+    mesh,
+    selection,
+    stacked_curves,
+)
 from gradjax.training import step as steps
 from gradjax.types import Hparams, Kept, Params, Plan, StepInfo, TrainState
 
@@ -102,8 +109,9 @@ def segment(
         _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
     )
     given = measuring.Inputs(own.hparams, own.seed, arrays)
+    measured = measuring.shapes(plan, state.train, given)
     num_steps = form.capacity * plan.block_steps
-    values = measuring.buffers(plan, state.train, given, num_steps)
+    values = measuring.buffers(plan, measured, num_steps)
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos, validation, values, grads = carry
@@ -146,7 +154,8 @@ def segment(
     }
     is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
     kept = _kept(plan, state) if is_own else (None, None)
-    found = infos, validation, final, *kept, values, _first_elements(grads)
+    curves = tuple(map(stacked_curves.unstack, measured, values))
+    found = infos, validation, final, *kept, curves, _first_elements(grads)
     return state, SegmentReport(*found)
 
 
