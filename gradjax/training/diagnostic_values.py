@@ -16,7 +16,6 @@ from gradjax.own_code import named_errors
 from gradjax.problems import state as model_states
 from gradjax.schedules import shapes
 from gradjax.training import step as steps
-from gradjax.training.step import StepParts
 from gradjax.types import (
     Batch,
     Diagnostic,
@@ -37,12 +36,21 @@ _CHUNK = 500  # examples of which a loss is computed at once, to bound the memor
 def context(
     plan: Plan,
     states: tuple[TrainState, TrainState],
+    grads: Params,
     inputs: tuple[Batch, Hparams, Key],
-    parts: StepParts,
     i: jax.Array,
 ) -> Context:
-    """Returns the parts of a step that diagnostics may measure."""
-    (before, after), (batch, _, key) = states, inputs
+    """Returns the parts of a step that diagnostics may measure.
+
+    Args:
+      plan: the static part of the run.
+      states: before and after the step.
+      grads: the gradient of the step.
+      inputs: of the step, as `loop.inputs` gives them.
+      i: u32[], the number of the step.
+    """
+    (before, after), (batch, hparams, key) = states, inputs
+    hparams = steps.at(plan, hparams, i, before.num_gradients)
     as_given = _without_schedules(plan)
 
     def loss(params: Params, batch: Batch) -> jax.Array:
@@ -55,17 +63,17 @@ def context(
         return found.params, found.opt_state
 
     rates = plan.optimizer.rates
-    rate = parts.hparams[rates[0]] if rates else jnp.nan
+    rate = hparams[rates[0]] if rates else jnp.nan
     return Context(
         loss=loss,
         params=before.params,
         batch=batch,
-        grads=parts.grads,
+        grads=grads,
         updates=jax.tree.map(jnp.subtract, after.params, before.params),
         params_after=after.params,
         opt_state=before.opt_state,
         opt_state_after=after.opt_state,
-        hparams=parts.hparams,
+        hparams=hparams,
         learning_rate=jnp.asarray(rate, float),
         key=jax.random.fold_in(key, KEY),
         step=i,

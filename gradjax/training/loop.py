@@ -10,10 +10,9 @@ from gradjax.data import streaming
 from gradjax.data.order import order, places
 from gradjax.training import mesh
 from gradjax.training import step as steps
-from gradjax.training.step import StepParts
 from gradjax.types import Batch, Hparams, Key, Params, Plan, StepInfo, TrainState
 
-Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo, StepParts]]
+Body = Callable[[TrainState, jax.Array, Any], tuple[TrainState, StepInfo, Params]]
 Inputs = Callable[[jax.Array, Any], tuple[Batch, Hparams, Key]]
 
 
@@ -27,16 +26,16 @@ def body_of_loop(plan: Plan, hparams: Hparams, seed: jax.Array, arrays: Any) -> 
       arrays: the arrays of the train split's source; None without data.
 
     Returns:
-      A function (state, i u32[], indices) -> (state, info, parts) that takes step `i`.
-      It gathers the batch of `indices`, which are one row of `batch_indices`, derives
-      the key and calls `step.step_with_parts`.
+      A function (state, i u32[], indices) -> (state, info, gradient) that takes step
+      `i`. It gathers the batch of `indices`, which are one row of `batch_indices`,
+      derives the key and calls `step.step_with_gradient`.
     """
     given = inputs(plan, hparams, seed, arrays)
 
     def body(
         state: TrainState, i: jax.Array, indices: Any
-    ) -> tuple[TrainState, StepInfo, StepParts]:
-        return steps.step_with_parts(plan, state, *given(i, indices), i)
+    ) -> tuple[TrainState, StepInfo, Params]:
+        return steps.step_with_gradient(plan, state, *given(i, indices), i)
 
     return body
 
@@ -110,7 +109,6 @@ def shapes(
         indices = batch_indices(plan, zero, zero, 1, arrays)
         body = body_of_loop(plan, hparams, zero, arrays)
         row = None if indices is None else indices[0]
-        _, info, parts = body(state, zero, row)
-        return info, parts.grads
+        return body(state, zero, row)[1:]
 
     return jax.eval_shape(first)

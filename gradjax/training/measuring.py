@@ -125,9 +125,7 @@ def block(
     def measured(states: Any, grads: Params, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
         inputs = given(i, None if indices is None else indices[k])
-        numbers = steps.at(plan, own.hparams, i, states[0].num_gradients)
-        parts = steps.StepParts(grads, numbers)
-        context = diagnostic_values.context(plan, states, inputs, parts, i)
+        context = diagnostic_values.context(plan, states, grads, inputs, i)
         return _measure(plan, context, own.arrays, seen, i, first)
 
     def next_due(k: jax.Array) -> jax.Array:
@@ -196,8 +194,8 @@ def first_step(plan: Plan, state: TrainState, own: Inputs) -> tuple[TrainState, 
     indices = loop.batch_indices(plan, own.seed, zero, 1, train)
     row = None if indices is None else indices[0]
     inputs = loop.inputs(plan, own.hparams, own.seed, train)(zero, row)
-    after, _, parts = steps.step_with_parts(plan, state, *inputs, zero)
-    context = diagnostic_values.context(plan, (state, after), inputs, parts, zero)
+    after, _, grads = steps.step_with_gradient(plan, state, *inputs, zero)
+    context = diagnostic_values.context(plan, (state, after), grads, inputs, zero)
     memory = memories(plan, state, own.hparams, own.seed)
     values = tuple(
         diagnostic_values.measure(plan, k, context, own.arrays, memory[k])[0]

@@ -194,8 +194,8 @@ def _block(
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos, _ = carry
         row = None if indices is None else indices[k]
-        state, info, parts = taken(state, start + jnp.asarray(k, jnp.uint32), row)
-        state, grads = mesh.split_state(plan.mesh, (state, parts.grads))
+        state, info, grads = taken(state, start + jnp.asarray(k, jnp.uint32), row)
+        state, grads = mesh.split_state(plan.mesh, (state, grads))
         return state, jax.tree.map(measuring.put(k), infos, info), grads
 
     def plain(carry: measuring.Carry, k: Any, stop: Any) -> measuring.Carry:

@@ -8,7 +8,7 @@ step is a function of (seed, step).
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,13 +78,6 @@ def init(
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
-class StepParts(NamedTuple):
-    """What a step computes on its way, for diagnostics."""
-
-    grads: Params  # of the batch, at the parameters before the step
-    hparams: Hparams  # at this step, f32[] each
-
-
 def step(
     plan: Plan,
     state: TrainState,
@@ -111,18 +104,18 @@ def step(
       search, does this with the state of the network before the step; the new state is
       that of the first evaluation, at the parameters of the step.
     """
-    return step_with_parts(plan, state, batch, hparams, key, i)[:2]
+    return step_with_gradient(plan, state, batch, hparams, key, i)[:2]
 
 
-def step_with_parts(
+def step_with_gradient(
     plan: Plan,
     state: TrainState,
     batch: Batch,
     hparams: Hparams,
     key: Key,
     i: jax.Array,
-) -> tuple[TrainState, StepInfo, StepParts]:
-    """Takes a step as `step` does, and returns also what it computes on its way."""
+) -> tuple[TrainState, StepInfo, Params]:
+    """Takes a step as `step` does, and returns also the gradient that it computes."""
     numbers = at(plan, hparams, i, state.num_gradients)
 
     def loss_of(params: Params, *given: Any) -> tuple[jax.Array, Any]:
@@ -171,7 +164,7 @@ def step_with_parts(
     info = StepInfo(value, jnp.asarray(rate, float), seen)
     spent = None if limited is None else limited.num_gradients
     after = TrainState(params, opt_state, alive, model_state, spent)
-    return after, info, StepParts(grads, numbers)
+    return after, info, grads
 
 
 def _as_float(value: jax.Array) -> jax.Array:

@@ -1,10 +1,10 @@
 """Predicts the time and the memory of diagnostics, before anything is compiled.
 
-A measurement takes the step once more, apart from the run, so its time is that of the
-step and of its own work. Both are counted in their jaxprs, so the prediction is the
-same in every process. A prediction traces and computes nothing. With sharpness and
-layer_norms it took 0.4 s for the tutorial MLP and 4 s for a Transformer of 3 layers,
-most of it tracing.
+A measurement reads the states before and after a step and the gradient of the step. Its
+time is that of its own work and of a copy of what it reads of the state before. The
+work is counted in jaxprs, so the prediction is the same in every process. A prediction
+traces and computes nothing. With sharpness and layer_norms it took 0.4 s for the
+tutorial MLP and 4 s for a Transformer of 3 layers, most of it tracing.
 """
 
 from typing import Any, NamedTuple, cast
@@ -18,8 +18,8 @@ from gradjax.training import diagnostic_values, intervals, loop, measuring
 from gradjax.training import step as steps
 from gradjax.trials import cost, memory
 from gradjax.trials.operations import size_bytes
-from gradjax.trials.work import seconds, work
-from gradjax.trials.working_set import peak_bytes
+from gradjax.trials.work import copying, seconds, work
+from gradjax.trials.working_set import needed_inputs, peak_bytes
 from gradjax.types import Plan, Program
 
 
@@ -59,6 +59,8 @@ class _Step(NamedTuple):
     """A step of one call of the lanes, as shapes."""
 
     state: Any
+    after: Any  # the state after it
+    grads: Any
     memories: tuple[Any, ...]
     hparams: Any
     seed: Any
@@ -87,8 +89,9 @@ def memory_bytes(program: Program) -> int:
 def call_bytes(program: Program, width: int) -> int:
     """Returns about the bytes that a call of the lanes takes, before it is compiled.
 
-    These are the data, the states of all lanes, what their diagnostics keep, and what a
-    step or a measurement works in. A compiler may need somewhat less or more.
+    These are the data, the states and gradients of all lanes, what their diagnostics
+    keep, and what a step or a measurement works in. A compiler may need somewhat less
+    or more.
 
     Args:
       program: from `gradjax.program`.
@@ -96,11 +99,12 @@ def call_bytes(program: Program, width: int) -> int:
     """
     key = ("call_bytes", width, cast(Any, jax.config).jax_enable_x64)
     if key not in program.executables:
-        of = _step(program, width)
-        work_bytes = peak_bytes(_traced(program, of, width, None))
-        measured = [one.working_bytes for one in overhead(program, width).prices]
-        total = cost.data_bytes(program) + _bytes(of)
-        program.executables[key] = total + max([work_bytes, *measured])
+        of, prices = _step(program, width), overhead(program, width).prices
+        step_bytes = peak_bytes(_traced_step(program, of, width))
+        # The new gradient of a step is written in the place of the last one.
+        most = max([step_bytes, *(_bytes(of.grads) + x.working_bytes for x in prices)])
+        kept = _bytes((of.state, of.memories))
+        program.executables[key] = cost.data_bytes(program) + kept + most
     return program.executables[key]
 
 
@@ -133,44 +137,71 @@ def _overhead(program: Program, width: int) -> Overhead:
     plan = program.plan
     if not plan.diagnostics:
         return Overhead((), 0.0)
-    of, every = _step(program, width), range(len(plan.diagnostics))
-    steps_s = plan.num_steps * seconds(work(_traced(program, of, width, None)))
+    of = _step(program, width)
+    steps_s = plan.num_steps * seconds(work(_traced_step(program, of, width)))
+    alone = [_measured(program, of, width, (k,)) for k in range(len(plan.diagnostics))]
     prices = []
-    for k in every:
-        jaxpr = _traced(program, of, width, (k,))
-        own, count = work(jaxpr), len(_due(plan, k))
-        memories = _bytes(of.memories[k]) // width
-        prices.append(
-            Price(
-                plan.diagnostics[k].name,
-                count * seconds(own) / steps_s,
-                memories,
-                peak_bytes(jaxpr),
-                own.bound or "about",
-            )
+    for k, (one, found) in enumerate(zip(plan.diagnostics, alone, strict=True)):
+        price = Price(
+            one.name,
+            len(_due(plan, k)) * (found.seconds + _copy_s(of, found)) / steps_s,
+            _bytes(of.memories[k]) // width,
+            found.working_bytes + _bytes(_copied(of, found)),
+            found.bound,
         )
-    return Overhead(tuple(prices), _together(program, of, width, prices, steps_s))
+        prices.append(price)
+    if len(alone) == 1:
+        return Overhead(tuple(prices), prices[0].share)
+    together_s = _together_s(program, of, width, alone)
+    return Overhead(tuple(prices), together_s / steps_s)
 
 
-def _together(
-    program: Program, of: _Step, width: int, prices: list[Price], steps_s: float
+class _Measured(NamedTuple):
+    """The measurement of some diagnostics at one step."""
+
+    seconds: float
+    working_bytes: int
+    bound: str
+    needs: tuple[bool, ...]  # whether it needs each leaf of the state before
+
+
+def _measured(
+    program: Program, of: _Step, width: int, chosen: tuple[int, ...]
+) -> _Measured:
+    jaxpr = _traced_measurement(program, of, width, chosen)
+    own, num_leaves = work(jaxpr), len(jax.tree.leaves(of.state))
+    needs = tuple(needed_inputs(jaxpr)[:num_leaves])  # the state before comes first
+    return _Measured(seconds(own), peak_bytes(jaxpr), own.bound or "about", needs)
+
+
+def _copied(of: _Step, *found: _Measured) -> list[Any]:
+    """Returns the leaves of the state that a measurement needs a copy of."""
+    needs = np.any([one.needs for one in found], axis=0)
+    leaves = zip(jax.tree.leaves(of.state), needs, strict=True)
+    return [leaf for leaf, is_needed in leaves if is_needed]
+
+
+def _copy_s(of: _Step, *found: _Measured) -> float:
+    return seconds(copying(_copied(of, *found)))
+
+
+def _together_s(
+    program: Program, of: _Step, width: int, alone: list[_Measured]
 ) -> float:
-    """Returns the part of the time of the steps that all diagnostics add.
+    """Returns the seconds that all diagnostics add to a run.
 
-    Those of one interval share their step and all that is equal in them; the others
-    share the step alone.
+    Those of one interval share all that is equal in them; the others share a copy of
+    the state where they are due at the same step.
     """
-    plan, every = program.plan, range(len(prices))
+    plan, every = program.plan, range(len(alone))
     due = [_due(plan, k) for k in every]
-    total = sum(one.share for one in prices)
-    if len(prices) == 1:
-        return total
-    if len({(one.every, one.window) for one in plan.diagnostics}) > 1:
-        num_turns = len(np.unique(np.concatenate(due)))
-        num_shared = sum(map(len, due)) - num_turns
-        return total - num_shared / plan.num_steps
-    own_s = seconds(work(_traced(program, of, width, tuple(every))))
-    return len(due[0]) * own_s / steps_s
+    num_turns = len(np.unique(np.concatenate(due)))
+    copies_s = num_turns * _copy_s(of, *alone)
+    if len({(one.every, one.window) for one in plan.diagnostics}) == 1:
+        joint = _measured(program, of, width, tuple(every))
+        return num_turns * joint.seconds + copies_s
+    own_s = [len(due[k]) * alone[k].seconds for k in every]
+    return sum(own_s) + copies_s
 
 
 def _due(plan: Plan, k: int) -> np.ndarray:
@@ -185,10 +216,12 @@ def _step(program: Program, width: int) -> _Step:
 
     def made(hparams: Any, seed: Any) -> Any:
         state = steps.init(plan, hparams, seed)
-        return state, measuring.memories(plan, state, hparams, seed)
+        _, grads = loop.shapes(plan, state, hparams, own.arrays.get("train"))
+        grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), grads)
+        return state, grads, measuring.memories(plan, state, hparams, seed)
 
-    state, memories = jax.eval_shape(made, own.hparams, own.seed)
-    found = _Step(state, memories, own.hparams, own.seed)
+    state, grads, memories = jax.eval_shape(made, own.hparams, own.seed)
+    found = _Step(state, state, grads, memories, own.hparams, own.seed)
     if width == 1:
         return found
     return jax.tree.map(
@@ -196,26 +229,40 @@ def _step(program: Program, width: int) -> _Step:
     )
 
 
-def _traced(
-    program: Program, of: _Step, width: int, chosen: tuple[int, ...] | None
-) -> Any:
-    """Returns the jaxpr of a step, or of the measurement of some diagnostics."""
+def _traced_step(program: Program, of: _Step, width: int) -> Any:
+    """Returns the jaxpr of a step."""
     plan = program.plan
-    arrays = measuring.shaped_inputs(plan, program.hparams).arrays
 
     def function(own: _Step, i: jax.Array, indices: Any, arrays: Any) -> Any:
         given = loop.inputs(plan, own.hparams, own.seed, arrays.get("train"))
-        inputs = given(i, indices)
-        after, info, parts = steps.step_with_parts(plan, own.state, *inputs, i)
-        if chosen is None:
-            return after, info
-        states = own.state, after
-        context = diagnostic_values.context(plan, states, inputs, parts, i)
+        return steps.step_with_gradient(plan, own.state, *given(i, indices), i)
+
+    return _traced(program, of, width, function)
+
+
+def _traced_measurement(
+    program: Program, of: _Step, width: int, chosen: tuple[int, ...]
+) -> Any:
+    """Returns the jaxpr of a measurement of some diagnostics."""
+    plan = program.plan
+
+    def function(own: _Step, i: jax.Array, indices: Any, arrays: Any) -> Any:
+        given = loop.inputs(plan, own.hparams, own.seed, arrays.get("train"))
+        states = own.state, own.after
+        of_step = states, own.grads, given(i, indices), i
+        context = diagnostic_values.context(plan, *of_step)
         return [
             diagnostic_values.measure(plan, k, context, arrays, own.memories[k])
             for k in chosen
         ]
 
+    return _traced(program, of, width, function)
+
+
+def _traced(program: Program, of: _Step, width: int, function: Any) -> Any:
+    """Returns the jaxpr of a function (step, i, indices, arrays), over the lanes."""
+    plan = program.plan
+    arrays = measuring.shaped_inputs(plan, program.hparams).arrays
     indices = None
     if plan.problem.data is not None:
         indices = jax.ShapeDtypeStruct((width, plan.batch_size), jnp.uint32)

@@ -5,6 +5,7 @@ every process. The body of a loop counts as often as the loop runs.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -115,6 +116,15 @@ def seconds(one: Work) -> float:
     """Returns about the seconds that the work takes on the current kind of device."""
     rates = _SECONDS["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     return sum(rate * count for rate, count in zip(rates, one[:-1], strict=True))
+
+
+def copying(shapes: Iterable[Any]) -> Work:
+    """Returns the work of copying values."""
+    found = Work()
+    for shape in shapes:
+        moved = _moved(shape)
+        found = plus(found, plus(Work(1), times(2, moved)))
+    return found
 
 
 def plus(left: Work, right: Work) -> Work:

@@ -50,6 +50,17 @@ def touched_bytes(jaxpr: Any) -> int:
     return peak_bytes(jaxpr) + sum(size_bytes(of.shapes[place]) for place in used)
 
 
+def needed_inputs(jaxpr: Any) -> list[bool]:
+    """Returns for each argument whether a result of a function depends on it.
+
+    Args:
+      jaxpr: of `jax.make_jaxpr(...)`.
+    """
+    of = reading.operations(jaxpr)
+    needed = {value for one in of.listed for value in one.operands} | {*of.outputs}
+    return [value in needed for value in of.inputs[len(jaxpr.consts) :]]
+
+
 def _places(of: Operations) -> dict[int, int]:
     """Returns value -> the value in whose memory it is."""
     places = dict(roots_of(of))

@@ -10,7 +10,7 @@ from gradjax.report import announce
 from gradjax.trials import lane_width, lanes, memory, overhead
 from gradjax.trials.operations import operations
 from gradjax.trials.work import work
-from gradjax.trials.working_set import peak_bytes
+from gradjax.trials.working_set import needed_inputs, peak_bytes
 from gradjax.types import Diagnostic
 
 X = jnp.ones((8, 8))
@@ -95,15 +95,31 @@ def test_what_a_loop_carries_is_in_memory_once():
     assert 100 * 64 * 4 <= peak_bytes(jaxpr(function, X)) < 100 * 64 * 4 + 5 * X.nbytes
 
 
+def test_an_argument_is_needed_if_a_result_depends_on_it():
+    known = jnp.arange(8.0)
+
+    def function(x, unused, y, passed_on):
+        left = unused + 1.0
+        del left
+        return (x[0] * known).sum() + jax.jit(jnp.sin)(y), passed_on
+
+    found = jaxpr(function, X, X, 1.0, X)
+    assert found.consts, "they are no arguments"
+    assert needed_inputs(found) == [True, False, True, True]
+
+
 def test_without_diagnostics_nothing_is_added():
     assert overhead.overhead(program_of(None)) == ((), 0.0)
 
 
-def test_a_measurement_takes_a_step_and_its_own_work():
-    found = gradjax.overhead(program_of("[layer_norms(every=10)]"))
-    assert 0.1 < found.share < 0.25
+def test_a_measurement_takes_its_own_work_and_no_step():
+    def total(grads):
+        return sum(leaf.sum() for leaf in jax.tree.leaves(grads))
+
+    found = gradjax.overhead(program_of([Diagnostic(total, every=1)]))
+    assert 0.01 < found.share < 0.5
     (one,) = found.prices
-    assert one.name == "layer_norms" and one.bound == "about"
+    assert one.name == "total" and one.bound == "about"
     assert one.share == found.share and one.memory_bytes == 0
 
 
@@ -117,11 +133,23 @@ def test_the_price_follows_the_interval_and_the_products():
 
 
 @pytest.mark.parametrize("every", [10, 20])
-def test_together_they_share_a_step(every):
+def test_together_they_share_a_copy_of_the_state(every):
     program = program_of(f"[layer_norms(every=10), trace(every={every})]")
     found = overhead.overhead(program)
     alone = sum(one.share for one in found.prices)
     assert max(one.share for one in found.prices) < found.share < alone
+
+
+def test_what_a_measurement_reads_of_the_state_before_is_copied():
+    def of_gradient(grads):
+        return jax.tree.leaves(grads)[0].sum()
+
+    def of_parameters(params):
+        return jax.tree.leaves(params)[0].sum()
+
+    found = overhead.overhead(program_of([of_gradient, of_parameters]))
+    free, copied = (one.working_bytes for one in found.prices)
+    assert copied - free == 4 * 10, "the bias is the first leaf"
 
 
 def test_a_vector_of_each_eigenvalue_is_kept_for_each_lane():
