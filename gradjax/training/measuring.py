@@ -1,14 +1,14 @@
 """Measures diagnostics between the steps of a block, inside the compiled loop.
 
 A measurement stands between two steps. It reads the states before and after the last
-step and the gradient of that step, and leaves the state of the run as it is. For this
-the step that is measured has a loop of its own, with the same body as the loop over the
-other steps, and the loops carry the gradient in every program, also in one without
-diagnostics. So the compiler fuses the operations of a step in the same way everywhere,
-and the steps of the run have the bits of a run without diagnostics. Where a measurement
-stood in the body of a loop, last bits changed. A measurement costs its own work and a
-copy of the state that it reads, which `trials.overhead` predicts. The number of the
-step is not batched, so a condition on it remains a branch under vmap.
+step and the gradient of that step, and leaves the state of the run as it is. One loop
+takes all steps: up to the next one that is due, and then that one alone. It carries the
+gradient in every program, also in one without diagnostics. So the compiler fuses the
+operations of a step in the same way everywhere, and the steps of a run have the bits of
+a run without diagnostics; docs/architecture.md has the designs that changed them. A
+measurement costs its own work and a copy of what it reads of the state before the step,
+which `trials.overhead` predicts. The number of the step is not batched, so a condition
+on it remains a branch under vmap.
 """
 
 from collections.abc import Callable
@@ -136,16 +136,17 @@ def block(
     def turn(carry: Any) -> Any:
         """Takes the steps to the next one that is due, or the one that is due now."""
         k, before, taken, seen = carry
-        due = next_due(k)
+        due, after = next_due(k), k + 1
         is_due = due == k
-        end = jnp.where(is_due, k + 1, due)
+        end = jnp.where(is_due, after, due)
         taken = plain(taken, k, end)
 
         def measure(states: Any, grads: Params, seen: Measured) -> Any:
-            return measured(states, grads, seen, k), next_due(k + 1) == k + 1
+            is_next = (after < count) & (next_due(after) == after)
+            return measured(states, grads, seen, k), is_next
 
-        # Both branches say whether the step at `end` is due. The copy of the state has
-        # to wait for their answer, so it can take the place of the state before.
+        # Both branches say whether the step at `end` is due. The copy of the state
+        # waits for the answer, so XLA knows that it can take the place of the last one.
         seen, is_next = jax.lax.cond(
             is_due,
             measure,
@@ -163,12 +164,12 @@ def block(
 
 
 def _copied_if(is_needed: jax.Array, state: TrainState, last: TrainState) -> TrainState:
-    """Returns a copy of a state if it is needed, and else the one before it.
+    """Returns a copy of a state if it is needed, and else the last copy.
 
-    On a CPU a loop of no turn or one writes the copy in place of the last one. XLA
-    would copy also what a branch of a `cond` passes on, and `where` writes always:
-    `layer_norms` at every tenth step of the tutorial MLP then took half as long again.
-    On an accelerator each loop would wait for the host, and a copy costs little.
+    On a CPU a loop of one turn or of none writes the copy in the place of the last one;
+    XLA would copy both ways what a branch of a `cond` passes on, and `where` writes in
+    either case. A leaf has a loop of its own, so that XLA removes it if no diagnostic
+    needs the leaf. On an accelerator each loop would wait for the host.
     """
     if jax.default_backend() != "cpu":
         return jax.tree.map(partial(jnp.where, is_needed), state, last)

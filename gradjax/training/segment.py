@@ -155,8 +155,9 @@ def segment(
     is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
     kept = _kept(plan, state) if is_own else (None, None)
     curves = tuple(map(stacked_curves.unstack, measured, values))
-    found = infos, validation, final, *kept, curves, _first_elements(grads)
-    return state, SegmentReport(*found)
+    last = _first_elements(grads)
+    report = SegmentReport(infos, validation, final, *kept, curves, last)
+    return state, report
 
 
 def _first_elements(tree: Any) -> jax.Array | tuple[()]:

@@ -74,8 +74,10 @@ def by_the_loss(learning_rate):
     return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", by_the_loss])
-def test_it_has_the_states_and_the_gradient_of_the_step(optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "every"), [("sgd", 1), ("sgd", 3), (by_the_loss, 3)]
+)
+def test_it_has_the_states_and_the_gradient_of_the_step(optimizer, every):
     def seen(loss, params, batch, grads, updates, params_after):
         return {
             "params": params[0],
@@ -95,14 +97,15 @@ def test_it_has_the_states_and_the_gradient_of_the_step(optimizer):
         optimizer,
         num_steps=12,
         batch_size=8,
-        diagnostics=Diagnostic(seen, every=1),
+        eval_every=4,  # the end of a block is between two measurements
+        diagnostics=Diagnostic(seen, every=every),
     )
     rate = {"learning_rate": 0.01}
     trace = gradjax.run(program, rate).trace
     path = [float(state.params[0]) for _, state in gradjax.steps(program, rate)]
     before, after = trace["seen.params"].values, trace["seen.params_after"].values
-    np.testing.assert_allclose(before, path[:-1], rtol=1e-6)
-    np.testing.assert_allclose(after, path[1:], rtol=1e-6)
+    np.testing.assert_allclose(before, path[:-1:every], rtol=1e-6)
+    np.testing.assert_allclose(after, path[1::every], rtol=1e-6)
     np.testing.assert_array_equal(trace["seen.updates"].values, after - before)
     grads, expected = trace["seen.grads"].values, trace["seen.expected"].values
     np.testing.assert_allclose(grads, expected, rtol=1e-5)
