@@ -66,6 +66,15 @@ class _Step(NamedTuple):
     seed: Any
 
 
+class _Measured(NamedTuple):
+    """The measurement of some diagnostics at one step."""
+
+    seconds: float
+    working_bytes: int
+    bound: str
+    needs: tuple[bool, ...]  # whether it needs each leaf of the state before
+
+
 def overhead(program: Program, width: int = 1) -> Overhead:
     """Predicts the time that diagnostics add to the steps of a run, and their memory.
 
@@ -154,15 +163,6 @@ def _overhead(program: Program, width: int) -> Overhead:
         return Overhead(tuple(prices), prices[0].share)
     together_s = _together_s(program, of, width, alone)
     return Overhead(tuple(prices), together_s / steps_s)
-
-
-class _Measured(NamedTuple):
-    """The measurement of some diagnostics at one step."""
-
-    seconds: float
-    working_bytes: int
-    bound: str
-    needs: tuple[bool, ...]  # whether it needs each leaf of the state before
 
 
 def _measured(
