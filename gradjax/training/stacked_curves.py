@@ -40,8 +40,11 @@ def unstack(shapes: dict[str, Any], stacked: Stacked) -> Curves:
 
 
 def _names(curves: dict[str, Any]) -> dict[str, list[str]]:
-    """Returns the names of the curves of each dtype."""
+    """Returns the names of the curves of each dtype, in an order of their own.
+
+    A transformation of jax may sort a dictionary, so its order says nothing.
+    """
     found: dict[str, list[str]] = {}
-    for name, values in curves.items():
+    for name, values in sorted(curves.items()):
         found.setdefault(str(values.dtype), []).append(name)
     return found

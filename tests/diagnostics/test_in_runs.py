@@ -64,6 +64,16 @@ def test_each_value_is_a_curve_of_the_steps_that_are_due(bowl):
             np.testing.assert_allclose(found, -0.1 * start * 0.9**due, rtol=2e-5)
 
 
+def test_each_of_many_numbers_has_its_own_curve(bowl):
+    def many(step):
+        return {"z": jnp.arange(12.0) + 100 * step, "a": -1.0 * step}
+
+    trace = trained(bowl, Diagnostic(many, every=7)).trace
+    for k in range(12):
+        assert trace[f"many.z.{k}"].values.tolist() == [k, 700 + k, 1400 + k]
+    assert trace["many.a"].values.tolist() == [0, -7, -14]
+
+
 def by_the_loss(learning_rate):
     """Moves by the loss alone, as a search without gradients does."""
 

@@ -25,6 +25,16 @@ def test_curves_of_several_dtypes_are_stacked_and_found_again():
         assert again[name] == value and again[name].dtype == value.dtype
 
 
+def test_curves_keep_their_names_in_whatever_order_the_dictionary_is():
+    curves = {f"a.{k}": jnp.float32(k) for k in range(12)}
+    found = stacked_curves.unstack(
+        jax.eval_shape(lambda: curves), stacked_curves.stack(curves)
+    )
+    assert {name: float(x) for name, x in found.items()} == {
+        f"a.{k}": k for k in range(12)
+    }
+
+
 def test_there_is_room_for_each_measurement_of_each_curve():
     room = stacked_curves.nan({"a": jnp.float32(0), "b": jnp.float32(0)}, 5)
     assert room["float32"].shape == (5, 2) and np.isnan(room["float32"]).all()
