@@ -36,11 +36,10 @@ _BYTES_A_PRODUCT = 0.1  # moved in the time of one multiplication of a product
 # Seconds of one unit of each field of `Work`, in their order. Those of the CPU are
 # fitted to the time of layer_norms, sharpness and noise_scale, in steps, for the MLP,
 # the CNN, the LSTM, the Transformer and the bag of the benchmark, on two machines of 2
-# cores whose measured times differ by up to half (for the bag, more). They also give
-# the time of a step of each network within 20 % on one of them. Those of an accelerator
-# are from the data sheets of recent GPUs.
+# cores whose measured times differ by up to half (for the bag, by a factor of 2). Only
+# their ratios matter. Those of an accelerator are from the data sheets of recent GPUs.
 _SECONDS = {
-    "cpu": (5.2e-7, 2.2e-11, 8e-12, 1.1e-11, 7e-12, 5e-12, 5e-12, 5e-11),
+    "cpu": (4.8e-7, 1.7e-11, 1.3e-11, 1.7e-11, 1.2e-11, 5e-12, 5e-12, 5e-11),
     "accelerator": (5e-6, 1e-13, 2e-13, 2e-13, 2e-13, 5e-14, 5e-14, 5e-13),
 }
 
