@@ -68,11 +68,6 @@ def ratio(above: jax.Array, below: jax.Array) -> jax.Array:
     return jnp.where(is_defined, above / jnp.where(is_defined, below, 1.0), jnp.nan)
 
 
-def ratios(above: Tree, below: Tree) -> Tree:
-    """Computes the ratio of each pair of leaves of two trees of scalars."""
-    return jax.tree.map(ratio, above, below)
-
-
 def cosine(product: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
     """Computes the cosine of an angle in [-1, 1]; NaN where a vector is 0.
 

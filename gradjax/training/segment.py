@@ -101,40 +101,29 @@ def segment(
       The state after the last block, and the report.
     """
     train = arrays.get("train")
-    shapes, grads = loop.shapes(plan, state.train, own.hparams, train)
+    info_shapes, grads = loop.shapes(plan, state.train, own.hparams, train)
     grads = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), grads)
     metrics = evaluation.metric_shapes(plan, state.train)
-    infos = _nan_arrays(shapes, (form.capacity, plan.block_steps))
+    infos = _nan_arrays(info_shapes, (form.capacity, plan.block_steps))
     validation = (
         _nan_arrays(metrics, (form.capacity,)) if "validation" in arrays else {}
     )
     given = measuring.Inputs(own.hparams, own.seed, arrays)
-    measured = measuring.shapes(plan, state.train, given)
+    curve_shapes = measuring.shapes(plan, state.train, given)
     num_steps = form.capacity * plan.block_steps
-    values = measuring.buffers(plan, measured, num_steps)
+    values = measuring.buffers(plan, curve_shapes, num_steps)
 
     def body(k: jax.Array, carry: Any) -> Any:
         state, infos, validation, values, grads = carry
         number = which.first + k
         seen = measuring.Measured(state.memories, values)
-        places = (number, which.first)
-        begun = state.train, grads, seen
-        taken, seen = _block(plan, shapes, begun, given, places)
-        trained, info, grads = taken
-        taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
-        is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
-
-        def measured() -> tuple[Means, Any]:
-            params = evaluation.eval_params(plan, trained)
-            means = _evaluate(plan, params, trained.model_state, "validation", arrays)
-            step = taken.astype(jnp.uint32)
-            return means, selection.update(plan, state.kept, trained, means, step)
-
+        begun, places = (state.train, grads, seen), (number, which.first)
+        carried, seen = _block(plan, info_shapes, begun, given, places)
+        trained, info, grads = carried
         means, kept = {}, state.kept
         if validation:
-            means, kept = jax.lax.cond(
-                is_due, measured, lambda: (_nan_arrays(metrics), state.kept)
-            )
+            last = trained, state.kept
+            means, kept = _validated_if_due(plan, number, last, arrays, metrics)
         put = measuring.put(k)
         infos, validation = jax.tree.map(put, (infos, validation), (info, means))
         after = TrialState(trained, kept, seen.memories)
@@ -144,6 +133,8 @@ def segment(
     state, infos, validation, values, grads = jax.lax.fori_loop(
         zero, which.count, body, (state, infos, validation, values, grads)
     )
+    is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
+    kept = _kept(plan, state) if is_own else (None, None)
     final = {
         split: jax.lax.cond(
             which.is_final,
@@ -152,12 +143,9 @@ def segment(
         )
         for split in form.final_splits
     }
-    is_own = state.kept or optimizers.has_eval_params(plan.optimizer)
-    kept = _kept(plan, state) if is_own else (None, None)
-    curves = tuple(map(stacked_curves.unstack, measured, values))
-    last = _first_elements(grads)
-    report = SegmentReport(infos, validation, final, *kept, curves, last)
-    return state, report
+    curves = tuple(map(stacked_curves.unstack, curve_shapes, values))
+    first = _first_elements(grads)
+    return state, SegmentReport(infos, validation, final, *kept, curves, first)
 
 
 def _first_elements(tree: Any) -> jax.Array | tuple[()]:
@@ -218,6 +206,32 @@ def _evaluate(
     source, own = getattr(plan.problem.data, split, None), arrays[split]
     problem, split_batch = plan.problem, functools.partial(mesh.split_batch, plan.mesh)
     return evaluation.evaluate(problem, params, source, own, model_state, split_batch)
+
+
+def _validated_if_due(
+    plan: Plan,
+    number: jax.Array,
+    last: tuple[TrainState, Kept | tuple[()]],
+    arrays: dict[str, Any],
+    metrics: Any,
+) -> tuple[Means, Kept | tuple[()]]:
+    """Evaluates the validation split after block `number`, if an evaluation is due.
+
+    `last` are the state after the block and what was kept before it, and `metrics` has
+    the shapes of the metrics. Returns the metrics, NaN without an evaluation, and what
+    is kept now.
+    """
+    trained, kept = last
+    taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
+    is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
+
+    def evaluated() -> tuple[Means, Any]:
+        params = evaluation.eval_params(plan, trained)
+        means = _evaluate(plan, params, trained.model_state, "validation", arrays)
+        step = taken.astype(jnp.uint32)
+        return means, selection.update(plan, kept, trained, means, step)
+
+    return jax.lax.cond(is_due, evaluated, lambda: (_nan_arrays(metrics), kept))
 
 
 def _nan_arrays(shapes: Any, leading: tuple[int, ...] = ()) -> Any:
