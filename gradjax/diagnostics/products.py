@@ -9,7 +9,7 @@ compiled programs, in units of one gradient:
     network                     jvp of grad   linearized   Gauss-Newton
     MLP 784-128-10                     1.52         1.02           1.50
     MLP 64-200-200-200-10              2.41         1.90           1.65
-    cnn of 28x28 images                2.30         1.91           1.69
+    cnn of 28x28 images                2.30         1.91           1.64
     Transformer, 2 blocks              2.67         1.96           1.67
 
 What is linearized keeps the intermediate values of a gradient in memory, about 1.4 to 6

@@ -29,7 +29,7 @@ class _AllCNN(nn.Module):
         for number, layer in enumerate(self.layers):
             kernel_init = nn.initializers.he_normal()
             hidden = Convolution(*layer, kernel_init=kernel_init)(hidden)
-            hidden = bias(self, f"bias_{number}", hidden)
+            hidden = hidden + bias(self, f"bias_{number}", hidden)[None, None, None]
             if number < len(self.layers) - 1:
                 hidden = nn.relu(hidden)
             if layer.stride > 1:

@@ -4,8 +4,9 @@ import flax.linen as nn
 import jax
 
 from gradjax.errors import Refusal
-from gradjax.models.convolution import SMALL, Convolution, bias, max_pool
+from gradjax.models.convolution import SMALL, Convolution, bias
 from gradjax.models.module import from_module
+from gradjax.models.pooling import relu_of_max_pool
 from gradjax.types import Model
 
 
@@ -18,11 +19,8 @@ class _CNN(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         hidden = inputs
         for layer, features in enumerate(self.channels):
-            # The usual order is convolution, bias, relu, pool. Bias and relu are
-            # monotone, so they commute with the maximum. Pooling first gives the same
-            # function, with bias and relu on a quarter of the values.
-            hidden = max_pool(Convolution(features, is_padded=self.is_padded)(hidden))
-            hidden = nn.relu(bias(self, f"bias_{layer}", hidden))
+            hidden = Convolution(features, is_padded=self.is_padded)(hidden)
+            hidden = relu_of_max_pool(hidden, bias(self, f"bias_{layer}", hidden))
         hidden = hidden.reshape(hidden.shape[0], -1)
         return nn.Dense(self.num_outputs, kernel_init=nn.initializers.glorot_uniform())(
             hidden

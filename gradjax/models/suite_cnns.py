@@ -11,14 +11,9 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from gradjax.models.convolution import (
-    SMALL,
-    Convolution,
-    bias,
-    max_pool,
-    max_pool_overlapping,
-)
+from gradjax.models.convolution import SMALL, Convolution, bias
 from gradjax.models.module import from_module
+from gradjax.models.pooling import relu_of_max_pool, relu_of_overlapping_max_pool
 from gradjax.types import Model
 
 
@@ -30,7 +25,7 @@ class _Layer(NamedTuple):
 
 class _ConvolutionsThenDense(nn.Module):
     convolutions: tuple[_Layer, ...]
-    pool: Callable[[jax.Array], jax.Array]
+    relu_of_pool: Callable[[jax.Array, jax.Array], jax.Array]
     widths: tuple[int, ...]  # of the dense layers
     num_outputs: int
 
@@ -38,9 +33,8 @@ class _ConvolutionsThenDense(nn.Module):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         hidden = inputs
         for number, layer in enumerate(self.convolutions):
-            # Pooling before bias and relu gives the same function, as in cnn.py.
-            hidden = self.pool(Convolution(*layer)(hidden))
-            hidden = nn.relu(bias(self, f"bias_{number}", hidden))
+            hidden = Convolution(*layer)(hidden)
+            hidden = self.relu_of_pool(hidden, bias(self, f"bias_{number}", hidden))
         hidden = hidden.reshape(hidden.shape[0], -1)
         for width in self.widths:
             hidden = nn.relu(_dense(width)(hidden))
@@ -73,7 +67,7 @@ def cnn_2c2d(
       and biases are 0.05.
     """
     layers = (_Layer(32, 5, True), _Layer(64, 5, True))
-    module = _ConvolutionsThenDense(layers, max_pool, (width,), num_outputs)
+    module = _ConvolutionsThenDense(layers, relu_of_max_pool, (width,), num_outputs)
     return from_module(module, input_shape)
 
 
@@ -103,6 +97,6 @@ def cnn_3c3d(
     """
     is_small = min(input_shape[:2]) < SMALL
     layers = (_Layer(64, 5, is_small), _Layer(96, 3, is_small), _Layer(128, 3, True))
-    pool = max_pool_overlapping
+    pool = relu_of_overlapping_max_pool
     module = _ConvolutionsThenDense(layers, pool, tuple(widths), num_outputs)
     return from_module(module, input_shape)

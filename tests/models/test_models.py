@@ -1,13 +1,14 @@
 import functools
 import zlib
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gradjax.models import MODELS
-from gradjax.models.convolution import convolve_lax, convolve_patches, max_pool
+from gradjax.models.convolution import convolve_lax, convolve_patches
 
 KEY = jax.random.key(0)
 
@@ -148,28 +149,6 @@ def test_a_convolution_by_hand():
         assert convolve(x, kernel)[0, :, :, 0].tolist() == expected
 
 
-def pool_lax(x):
-    window = (1, 2, 2, 1)
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
-
-
-@pytest.mark.parametrize(
-    "shape", [(2, 4, 4, 3), (1, 5, 7, 2), (3, 2, 3, 1), (1, 1, 1, 1)]
-)
-def test_max_pool_is_the_librarys(shape):
-    x = normal("x", *shape)
-    weights = normal("weights", *jax.eval_shape(pool_lax, x).shape)
-
-    def pooled(pool):
-        def loss(x):
-            outputs = pool(x)
-            return (weights * outputs).sum(), outputs
-
-        return jax.jit(jax.grad(loss, has_aux=True))(x)
-
-    jax.tree.map(np.testing.assert_array_equal, pooled(max_pool), pooled(pool_lax))
-
-
 def usual_cnn(params, x, num_layers, is_padded):
     """Convolution, bias, relu, pool: the order of the textbooks."""
     for layer in range(num_layers):
@@ -177,7 +156,7 @@ def usual_cnn(params, x, num_layers, is_padded):
         if is_padded:
             x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         bias = params[f"bias_{layer}"][None, None, None]
-        x = pool_lax(jax.nn.relu(convolve_lax(x, kernel) + bias))
+        x = nn.max_pool(jax.nn.relu(convolve_lax(x, kernel) + bias), (2, 2), (2, 2))
     dense = params["Dense_0"]
     return x.reshape(len(x), -1) @ dense["kernel"] + dense["bias"][None]
 

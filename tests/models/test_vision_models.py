@@ -11,7 +11,6 @@ from gradjax.models.convolution import (
     Convolution,
     convolve_lax,
     convolve_patches,
-    max_pool_overlapping,
 )
 from gradjax.models.resnet import shortcut
 from gradjax.models.vae import vae
@@ -95,29 +94,6 @@ def test_a_padded_convolution_has_a_size_of_its_stride_alone(side, stride):
     x = normal(1, side, side, 2)
     outputs, _ = jax.eval_shape(module.init_with_output, KEY, x)
     assert outputs.shape == (1, -(-side // stride), -(-side // stride), 4)
-
-
-@pytest.mark.parametrize(
-    "shape", [(2, 8, 8, 3), (1, 7, 5, 2), (1, 6, 3, 1), (1, 1, 2, 1)]
-)
-def test_overlapping_max_pool_is_the_librarys(shape):
-    def library(x):
-        window, strides = (1, 3, 3, 1), (1, 2, 2, 1)
-        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "SAME")
-
-    x = normal(*shape)
-    weights = normal(*jax.eval_shape(library, x).shape, seed=1)
-
-    def pooled(pool):
-        def loss(x):
-            outputs = pool(x)
-            return (weights * outputs).sum(), outputs
-
-        return jax.jit(jax.grad(loss, has_aux=True))(x)
-
-    ours, theirs = pooled(max_pool_overlapping), pooled(library)
-    close(ours[0], theirs[0])
-    np.testing.assert_array_equal(ours[1], theirs[1])
 
 
 def numpy_group_norm(x, params, groups):
