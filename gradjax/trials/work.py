@@ -33,14 +33,16 @@ _NEAR_BYTES = 1_000_000  # a smaller value stays in the cache of a core
 _SHARED_BYTES = 25_000_000  # of the cache that the cores share
 _MISSING = 1.5  # the part (_SHARED_BYTES / touched bytes) ** _MISSING is found there
 _BYTES_A_PRODUCT = 0.1  # moved in the time of one multiplication of a product
+_READ_A_PRODUCT = 0.3  # of its larger matrix, read in the time of one multiplication
 # Seconds of one unit of each field of `Work`, in their order. Those of the CPU are
 # fitted to the time of layer_norms, sharpness and noise_scale, in steps, for the MLP,
-# the CNN, the LSTM, the Transformer and the bag of the benchmark, on two machines of 2
-# cores whose measured times differ by up to half (for the bag, by a factor of 2). Only
-# their ratios matter. Those of an accelerator are from the data sheets of recent GPUs.
+# the CNN, the LSTM, the Transformer and the bag of the benchmark, on a machine of 2
+# cores, with a small weight of another one whose measured times differ by up to half
+# (for the bag, by a factor of 2). Only their ratios matter. Those of an accelerator are
+# from the data sheets of recent GPUs.
 _SECONDS = {
-    "cpu": (4.8e-7, 1.7e-11, 1.3e-11, 1.7e-11, 1.2e-11, 5e-12, 5e-12, 5e-11),
-    "accelerator": (5e-6, 1e-13, 2e-13, 2e-13, 2e-13, 5e-14, 5e-14, 5e-13),
+    "cpu": (7.8e-7, 3.6e-11, 1.5e-12, 7e-13, 1.4e-11, 6.4e-12, 6.4e-12, 6.4e-11, 3e-11),
+    "accelerator": (5e-6, 1e-13, 2e-13, 2e-13, 2e-13, 5e-14, 5e-14, 5e-13, 0.0),
 }
 
 
@@ -60,6 +62,9 @@ class Work(NamedTuple):
       products: multiplications and additions of matrix products.
       convolutions: likewise of convolutions.
       grouped: likewise of convolutions of several groups.
+      matrix_bytes: read of the larger matrices of matrix products, without those that
+        are read while the product is computed: most of a matrix that is multiplied by
+        one vector, nothing of one that is multiplied by many.
       bound: "" if all loops have a fixed length; "at most" if one may end earlier, and
         counts as often as it says; "at least" if one does not say it, and counts once.
     """
@@ -72,6 +77,7 @@ class Work(NamedTuple):
     products: float = 0.0
     convolutions: float = 0.0
     grouped: float = 0.0
+    matrix_bytes: float = 0.0
     bound: str = ""
 
 
@@ -177,7 +183,10 @@ def _of_operation(one: Operation, of: Operations, is_fused: bool) -> Work:
     if is_sum(one):
         return found._replace(elements=_SUM_WEIGHT * of.shapes[one.operands[0]].size)
     if one.name == "dot_general":
-        return found._replace(products=_num_products(one, of))
+        products = _num_products(one, of)
+        larger = max(size_bytes(of.shapes[value]) for value in one.operands[:2])
+        read = max(0.0, larger - _READ_A_PRODUCT * products)
+        return found._replace(products=products, matrix_bytes=read)
     if one.name == "conv_general_dilated":
         name = "grouped" if _num_groups(one) > 1 else "convolutions"
         return found._replace(**{name: _num_products(one, of)})
