@@ -23,6 +23,7 @@ from gradjax.trials.overhead import overhead
 from gradjax.trials.run import run
 from gradjax.trials.stepping import steps
 from gradjax.trials.sweep import sweep
+from gradjax.trials.timed_overhead import timed_overhead
 from gradjax.tuning import replay, tune
 from gradjax.types import Problem, Result, Source, Splits, Target, Trials, Tuned
 
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "optimizer",
     "overhead",
+    "timed_overhead",
     "problem",
     "program",
     "replay",

@@ -141,10 +141,11 @@ def _run(
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
         if job.settings.seeds == 1:  # a round of several seeds says it itself
-            announce.diagnostics(job.program, job.lanes(job.settings).width)
+            width = job.lanes(job.settings).width
+            announce.diagnostics(job.program, width, options.time_diagnostics)
     work = functools.partial(work_of, job)
     with (
-        _watch(job, epoch_steps) as reporter,
+        _watch(job, epoch_steps, options.time_diagnostics) as reporter,
         workers.executor(job.asked, work, terminal.say) as executor,
     ):
         context = Context(
@@ -243,10 +244,10 @@ def _write_results(
 
 
 @contextlib.contextmanager
-def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
+def _watch(job: Job, epoch_steps: int | None, is_timed: bool) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
-        announce_round = functools.partial(announce.round, job.lanes)
+        announce_round = functools.partial(announce.round, job.lanes, is_timed)
         yield Reporter(announce_round, announce.estimate, _progress)
         return
     with contextlib.ExitStack() as stack:

@@ -12,6 +12,7 @@ from gradjax.sweeps.points import Trial
 from gradjax.trials import lanes as lanes_of
 from gradjax.trials.lanes import Lanes
 from gradjax.trials.overhead import overhead
+from gradjax.trials.timed_overhead import timed_overhead
 from gradjax.types import Problem, Program, Settings
 
 
@@ -52,12 +53,16 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
 
 
 def round(
-    lanes: Callable[[Settings], Lanes], label: str, groups: dict[str, list[Trial]]
+    lanes: Callable[[Settings], Lanes],
+    is_timed: bool,
+    label: str,
+    groups: dict[str, list[Trial]],
 ) -> None:
     """Prints the trials, programs and calls of a round, and what diagnostics cost.
 
     Args:
       lanes: settings of a group -> its lanes.
+      is_timed: whether diagnostics are timed.
       label: the name of the round.
       groups: the trials of the round by program.
     """
@@ -72,18 +77,21 @@ def round(
     for own in groups.values():
         made = lanes(own[0].settings)
         who = "" if len(groups) == 1 else f"{own[0].settings.optimizer}: "
-        diagnostics(made.program, made.width, who)
+        diagnostics(made.program, made.width, is_timed, who)
 
 
-def diagnostics(program: Program, width: int, who: str = "") -> None:
+def diagnostics(
+    program: Program, width: int, is_timed: bool = False, who: str = ""
+) -> None:
     """Prints the time that diagnostics add to a run, if it has some.
 
     Args:
       program: the program.
       width: its lane width.
+      is_timed: whether they are timed now; else their work is counted.
       who: the beginning of the line, which names the program where there are several.
     """
-    found = overhead(program, width)
+    found = timed_overhead(program, width) if is_timed else overhead(program, width)
     parts = [
         f"{one.name} every {its.every:,} steps, {one.bound} {_percent(one.share)}"
         for one, its in zip(found.prices, program.plan.diagnostics, strict=True)
@@ -91,8 +99,10 @@ def diagnostics(program: Program, width: int, who: str = "") -> None:
     if not parts:
         return
     together = f"; together {_percent(found.share)}" if len(parts) > 1 else ""
+    how = "timed, " if is_timed else ""
     terminal.say(
-        f"{who}diagnostics, in % of the time of the steps: {'; '.join(parts)}{together}"
+        f"{who}diagnostics, {how}in % of the time of the steps:"
+        f" {'; '.join(parts)}{together}"
     )
 
 

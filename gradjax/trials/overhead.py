@@ -20,7 +20,7 @@ from gradjax.trials import cost, memory
 from gradjax.trials.operations import size_bytes
 from gradjax.trials.work import copying, seconds, work
 from gradjax.trials.working_set import needed_inputs, peak_bytes
-from gradjax.types import Plan, Program
+from gradjax.types import Diagnostic, Plan, Program
 
 
 class Price(NamedTuple):
@@ -147,13 +147,13 @@ def _overhead(program: Program, width: int) -> Overhead:
     if not plan.diagnostics:
         return Overhead((), 0.0)
     of = _step(program, width)
-    steps_s = plan.num_steps * seconds(work(_traced_step(program, of, width)))
+    steps_s = plan.num_steps * step_seconds(program, width)
     alone = [_measured(program, of, width, (k,)) for k in range(len(plan.diagnostics))]
     prices = []
     for k, (one, found) in enumerate(zip(plan.diagnostics, alone, strict=True)):
         price = Price(
             one.name,
-            len(_due(plan, k)) * (found.seconds + _copy_s(of, found)) / steps_s,
+            len(due_steps(plan, one)) * (found.seconds + _copy_s(of, found)) / steps_s,
             _bytes(of.memories[k]) // width,
             found.working_bytes + _bytes(_copied(of, found)),
             found.bound,
@@ -194,7 +194,7 @@ def _together_s(
     the state where they are due at the same step.
     """
     plan, every = program.plan, range(len(alone))
-    due = [_due(plan, k) for k in every]
+    due = [due_steps(plan, one) for one in plan.diagnostics]
     num_turns = len(np.unique(np.concatenate(due)))
     copies_s = num_turns * _copy_s(of, *alone)
     if len({(one.every, one.window) for one in plan.diagnostics}) == 1:
@@ -204,9 +204,15 @@ def _together_s(
     return sum(own_s) + copies_s
 
 
-def _due(plan: Plan, k: int) -> np.ndarray:
-    """Returns the steps of the run at which diagnostic `k` is measured."""
-    return intervals.due_steps(plan.diagnostics[k], 0, plan.num_steps)
+def due_steps(plan: Plan, one: Diagnostic) -> np.ndarray:
+    """Returns the steps of the run at which a diagnostic is measured."""
+    return intervals.due_steps(one, 0, plan.num_steps)
+
+
+def step_seconds(program: Program, width: int = 1) -> float:
+    """Returns about the seconds of a step of all lanes, counted as the diagnostics."""
+    of = _step(program, width)
+    return seconds(work(_traced_step(program, of, width)))
 
 
 def _step(program: Program, width: int) -> _Step:

@@ -1,14 +1,16 @@
 """The tables of the time that diagnostics add to a run, measured and predicted."""
 
 import importlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 from scripts.baselines import Settings
 from scripts.baselines.inputs import Inputs
 from scripts.baselines.table import LABELS, Timing, format_interval, ratio, step_us
 
 _HEAD = """\
-| | µs a step | added, % | predicted, % | predicted / added |
-|---|---:|---:|---:|---:|"""
+| | µs a step | added, % | timed, % | timed / added | counted, % | counted / added |
+|---|---:|---:|---:|---:|---:|---:|"""
 
 
 def tables(
@@ -25,9 +27,7 @@ def tables(
 
     title, settings, num_steps, num_rounds = case
     predicted = {
-        one.rival: importlib.import_module(f"scripts.baselines.{one.rival}").predicted(
-            settings, of.inputs, of.targets
-        )
+        one.rival: _predicted(one.rival, settings, of, timings[0].num_threads)
         for one in timings[1:]
     }
     found = products.measure(settings, of, num_rounds)
@@ -38,7 +38,10 @@ def tables(
 
 
 def added_table(
-    title: str, num_steps: int, timings: list[Timing], predicted: dict[str, float]
+    title: str,
+    num_steps: int,
+    timings: list[Timing],
+    predicted: dict[str, tuple[float, float]],
 ) -> str:
     """Returns the table of the time that diagnostics add, as Markdown.
 
@@ -46,20 +49,35 @@ def added_table(
       title: of the network.
       num_steps: the steps of a round.
       timings: of the rivals; the first one is without diagnostics.
-      predicted: rival -> the added time, divided by that of the steps.
+      predicted: rival -> the added time, divided by that of the steps: counted, and
+        timed before.
     """
     plain, *measured = timings
-    rows = [f"| {LABELS[plain.rival]} | {_us(plain, num_steps)} | | | |"]
+    rows = [f"| {LABELS[plain.rival]} | {_us(plain, num_steps)} | | | | | |"]
     for one in measured:
         middle, low, high = (100 * (x - 1) for x in ratio(one, plain))
-        share = 100 * predicted[one.rival]
-        times = f"{share / middle:.2f}" if middle > 0 else ""
+        counted, timed = (
+            f"{100 * share:.1f} | "
+            + (f"{100 * share / middle:.2f}" if middle > 0 else "")
+            for share in predicted[one.rival]
+        )
         rows.append(
             f"| {LABELS[one.rival]} | {_us(one, num_steps)} |"
-            f" {middle:.1f} [{low:.1f}, {high:.1f}] | {share:.1f} | {times} |"
+            f" {middle:.1f} [{low:.1f}, {high:.1f}] | {timed} | {counted} |"
         )
     caption = f"{num_steps} steps a round."
     return "\n".join([f"## {title}", "", caption, "", _HEAD, *rows])
+
+
+def _predicted(
+    rival: str, settings: Settings, of: Inputs, num_threads: int
+) -> tuple[float, float]:
+    """Calls `predicted` of a rival in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    function = importlib.import_module(f"scripts.baselines.{rival}").predicted
+    with ProcessPoolExecutor(1, context) as pool:
+        arguments = settings, of.inputs, of.targets, num_threads
+        return pool.submit(function, *arguments).result()
 
 
 def _us(timing: Timing, num_steps: int) -> str:

@@ -77,9 +77,17 @@ def make(
 
 
 def predicted(
-    settings: Settings, inputs: np.ndarray, targets: np.ndarray, diagnostics: str
-) -> float:
-    """Returns the predicted time of diagnostics, divided by that of the steps."""
+    settings: Settings,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    num_threads: int,
+    diagnostics: str,
+) -> tuple[float, float]:
+    """Returns the predicted time of diagnostics, divided by that of the steps.
+
+    The first value is counted, and the second one is timed. It must be called in a new
+    process, because the number of threads is fixed when jax starts.
+    """
     program = gradjax.program(
         problem_of(settings, inputs, targets),
         "adam",
@@ -87,7 +95,9 @@ def predicted(
         batch_size=settings.batch_size,
         diagnostics=diagnostics,
     )
-    return gradjax.overhead(program).share
+    devices.use(num_threads)
+    counted, timed = gradjax.overhead(program), gradjax.timed_overhead(program)
+    return counted.share, timed.share
 
 
 def problem_of(

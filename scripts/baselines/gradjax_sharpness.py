@@ -12,6 +12,9 @@ def make(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> Rival:
     return gradjax_run.make(settings, inputs, targets, diagnostics=DIAGNOSTICS)
 
 
-def predicted(settings: Settings, inputs: np.ndarray, targets: np.ndarray) -> float:
+def predicted(
+    settings: Settings, inputs: np.ndarray, targets: np.ndarray, num_threads: int
+) -> tuple[float, float]:
     """Returns the predicted time of the diagnostic; see `gradjax_run.predicted`."""
-    return gradjax_run.predicted(settings, inputs, targets, DIAGNOSTICS)
+    arguments = settings, inputs, targets, num_threads
+    return gradjax_run.predicted(*arguments, DIAGNOSTICS)

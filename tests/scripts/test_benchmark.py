@@ -87,9 +87,12 @@ def test_every_network_is_timed_with_and_without_diagnostics():
 def test_the_added_time_stands_beside_the_predicted_one():
     plain = _timing("gradjax_run", [0.2, 0.2])
     timings = [plain, _timing("gradjax_layer_norms", [0.22, 0.22])]
-    text = added.added_table("A title", 1000, timings, {"gradjax_layer_norms": 0.12})
+    text = added.added_table(
+        "A title", 1000, timings, {"gradjax_layer_norms": (0.12, 0.09)}
+    )
     assert text.splitlines()[-1] == (
-        "| `layer_norms(every=10)` | 220 [220, 220] | 10.0 [10.0, 10.0] | 12.0 | 1.20 |"
+        "| `layer_norms(every=10)` | 220 [220, 220] | 10.0 [10.0, 10.0] | 9.0 | 0.90 |"
+        " 12.0 | 1.20 |"
     )
     assert len({line.count("|") for line in text.splitlines()[4:]}) == 1
 
