@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from gradjax.counts import as_whole
 from gradjax.diagnostics import trees
 from gradjax.diagnostics.context import Loss
+from gradjax.diagnostics.vectors import dot
 from gradjax.errors import Refusal
 from gradjax.types import Batch, Params
 
@@ -109,12 +110,23 @@ def deviations(
 
         away = jax.vmap(deviation)(examples)
         along = jax.vmap(lambda e: trees.dot(e, mean))(away)
-        sums = jax.tree.map(lambda e: (e * e).sum(axis=0), away)
+        sums = jax.tree.map(_sum_of_squares, away)
         return sums, (jax.vmap(trees.square)(away), along)
 
     chunk = usual_chunk(params) if chunk is None else chunk
     sums, (squares, products) = over_chunks(part, batch, chunk)
     return Deviations(num_examples, trees.square(mean), squares, products, sums)
+
+
+def _sum_of_squares(values: jax.Array) -> jax.Array:
+    """Computes the sum of the squares along the first axis: f[count, ...] -> f[...].
+
+    The sum is a product with ones. As a sum along the axis it took XLA on a CPU 13 ms
+    for 32 gradients of 100,000 elements, and so 3 ms.
+    """
+    squares = jnp.reshape(values * values, (len(values), -1))
+    ones = jnp.ones(len(values), values.dtype)
+    return dot(ones, squares).reshape(values.shape[1:])
 
 
 def usual_chunk(params: Params) -> int:

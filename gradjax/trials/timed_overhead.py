@@ -8,8 +8,9 @@ diagnostic, and a few of them are run in turn.
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
+import jax
 import numpy as np
 
 from gradjax.trials import lanes, overhead
@@ -17,7 +18,8 @@ from gradjax.trials.overhead import Overhead
 from gradjax.types import Diagnostic, Program
 
 _BLOCK_S = 0.2  # about: of the steps that are timed, and of their measurements
-_ROUNDS, _ROUNDS_S = 7, 10.0  # after so many seconds there are no further rounds
+_ROUNDS = (2, 25)  # at least and at most
+_ROUNDS_S = 10.0  # about, of all rounds; counted, so that it is equal in each process
 _LEAST_EVERY = 10  # steps between two measurements; the caches are then as in a run
 
 
@@ -46,41 +48,45 @@ def timed_overhead(program: Program, width: int = 1) -> Overhead:
     Raises:
         Refusal: diagnostics that need more memory than the device has.
     """
+    key = ("timed_overhead", width, cast(Any, jax.config).jax_enable_x64)
+    if key not in program.executables:
+        program.executables[key] = _timed_overhead(program, width)
+    return program.executables[key]
+
+
+def _timed_overhead(program: Program, width: int) -> Overhead:
     counted, plan = overhead.overhead(program, width), program.plan
     if not plan.diagnostics:
         return counted
     step_s = overhead.step_seconds(program, width)
     num_steps = max(1, round(min(_BLOCK_S / step_s, plan.num_steps / 2)))
-    groups, guesses = [(one,) for one in plan.diagnostics], []
-    for one, price in zip(plan.diagnostics, counted.prices, strict=True):
-        num_due = max(len(overhead.due_steps(plan, one)), 1)
-        guesses.append(price.share * step_s * plan.num_steps / num_due)
+    num_due = [len(overhead.due_steps(plan, one)) for one in plan.diagnostics]
+    groups, guesses_s = [(one,) for one in plan.diagnostics], []
+    for number, price in zip(num_due, counted.prices, strict=True):
+        guesses_s.append(price.share * step_s * plan.num_steps / max(number, 1))
     is_shared = len({(one.every, one.window) for one in plan.diagnostics}) == 1
     if is_shared and len(groups) > 1:  # they share what is equal in them
-        groups, guesses = [*groups, plan.diagnostics], [*guesses, sum(guesses)]
+        groups, num_due = [*groups, plan.diagnostics], [*num_due, num_due[0]]
+        guesses_s = [*guesses_s, sum(guesses_s)]
     bare, *others = [
-        _timed(program, width, group, num_steps, guess)
-        for group, guess in zip([(), *groups], [0.0, *guesses], strict=True)
+        _timed(program, width, group, num_steps, guess_s)
+        for group, guess_s in zip([(), *groups], [0.0, *guesses_s], strict=True)
     ]
-    rows, end = [], time.perf_counter() + _ROUNDS_S
-    while len(rows) < _ROUNDS and (len(rows) < 2 or time.perf_counter() < end):
-        rows.append([one.seconds() for one in (bare, *others)])
-    seconds = np.asarray(rows)
-    taken_s = np.median(seconds[:, 0]) / num_steps
-    added_s = np.median(seconds[:, 1:] - seconds[:, :1], axis=0)
-    shares = [
-        max(float(added), 0.0)
-        / one.num_measured
-        * len(overhead.due_steps(plan, group[0]))
-        / (taken_s * plan.num_steps)
-        for added, one, group in zip(added_s, others, groups, strict=True)
-    ]
+    counts = np.asarray([one.num_measured for one in others])
+    round_s = num_steps * step_s * (len(others) + 1) + counts @ guesses_s
+    num_rounds = int(np.clip(_ROUNDS_S / round_s, *_ROUNDS))
+    seconds = np.asarray(
+        [[one.seconds() for one in (bare, *others)] for _ in range(num_rounds)]
+    )
+    added_s = np.median(seconds[:, 1:] - seconds[:, :1], axis=0) / counts
+    steps_s = plan.num_steps * np.median(seconds[:, 0]) / num_steps
+    shares = np.maximum(added_s, 0.0) * num_due / steps_s
     prices = [
-        price._replace(share=share, bound="about")
+        price._replace(share=float(share), bound="about")
         for price, share in zip(counted.prices, shares, strict=False)
     ]
-    together = shares[-1] if is_shared else sum(shares)
-    return Overhead(tuple(prices), together)
+    together = shares[-1] if is_shared else shares.sum()
+    return Overhead(tuple(prices), float(together))
 
 
 def _timed(
