@@ -45,7 +45,6 @@ __all__ = [
     "load",
     "optimizer",
     "overhead",
-    "timed_overhead",
     "problem",
     "program",
     "replay",
@@ -55,6 +54,7 @@ __all__ = [
     "streamed",
     "suites",
     "sweep",
+    "timed_overhead",
     "tune",
 ]
 

@@ -36,6 +36,7 @@ from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.context import Context, Reporter
 from gradjax.trials import processes
 from gradjax.trials.lanes import Lanes, Ready
+from gradjax.trials.timed_overhead import check_timed
 from gradjax.types import Options, Settings, Sweep, Target
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
@@ -70,6 +71,8 @@ def train(
     """
     processes.start(asked.coordinator, asked.num_processes, asked.process_id)
     drawing.check(options.plot)
+    if options.time_diagnostics:
+        check_timed(asked.stream, asked.mesh is not None)
     if not processes.is_first():
         terminal.silence()
     make = functools.partial(job_of, what, settings, asked, options, may_restart)
@@ -136,16 +139,17 @@ def _run(
     before, has_summary = len(store.files), (job.folder / "summary.json").is_file()
     for line in job.notes:
         terminal.say(line)
-    is_run = not job.space.dimensions
+    is_run, is_timed = not job.space.dimensions, options.time_diagnostics
     epoch_steps = sizes.epoch_steps(job.problem.data, job.settings.batch_size)
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
         if job.settings.seeds == 1:  # a round of several seeds says it itself
             width = job.lanes(job.settings).width
-            announce.diagnostics(job.program, width, options.time_diagnostics)
+            with signals.at_once():  # timing them compiles
+                announce.diagnostics(job.program, width, is_timed)
     work = functools.partial(work_of, job)
     with (
-        _watch(job, epoch_steps, options.time_diagnostics) as reporter,
+        _watch(job, epoch_steps, is_timed and not has_summary) as reporter,
         workers.executor(job.asked, work, terminal.say) as executor,
     ):
         context = Context(
@@ -247,7 +251,11 @@ def _write_results(
 def _watch(job: Job, epoch_steps: int | None, is_timed: bool) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
-        announce_round = functools.partial(announce.round, job.lanes, is_timed)
+
+        def announce_round(label: str, groups: Any) -> None:
+            with signals.at_once():
+                announce.round(job.lanes, is_timed, label, groups)
+
         yield Reporter(announce_round, announce.estimate, _progress)
         return
     with contextlib.ExitStack() as stack:

@@ -104,7 +104,7 @@ def norm(vector: jax.Array) -> jax.Array:
 
 
 def dot(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Multiplies f[..., n] by f[n], in full precision also on a GPU or TPU."""
+    """Multiplies f[..., n] by f[n, ...], in full precision also on a GPU or TPU."""
     return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST)
 
 

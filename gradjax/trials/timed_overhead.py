@@ -13,13 +13,16 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 
+from gradjax.data import streaming
+from gradjax.errors import Refusal
 from gradjax.trials import lanes, overhead
 from gradjax.trials.overhead import Overhead
 from gradjax.types import Diagnostic, Program
 
 _BLOCK_S = 0.2  # about: of the steps that are timed, and of their measurements
+_MOST_STEPS = 20_000  # because the device holds their reports
 _ROUNDS = (2, 25)  # at least and at most
-_ROUNDS_S = 10.0  # about, of all rounds; counted, so that it is equal in each process
+_ROUNDS_S = 10.0  # about, of all rounds
 _LEAST_EVERY = 10  # steps between two measurements; the caches are then as in a run
 
 
@@ -46,12 +49,29 @@ def timed_overhead(program: Program, width: int = 1) -> Overhead:
       takes more or fewer turns later in the run costs another share there.
 
     Raises:
-        Refusal: diagnostics that need more memory than the device has.
+        Refusal: diagnostics that need more memory than the device has, a mesh, or
+            streamed data.
     """
+    plan = program.plan
+    check_timed(streaming.is_streamed(plan.problem), plan.mesh is not None)
     key = ("timed_overhead", width, cast(Any, jax.config).jax_enable_x64)
     if key not in program.executables:
         program.executables[key] = _timed_overhead(program, width)
     return program.executables[key]
+
+
+def check_timed(is_streamed: bool, has_mesh: bool) -> None:
+    """Refuses what a few steps in one process do not time as a run does it.
+
+    Raises:
+        Refusal: streamed data, whose reading begins anew in each call; or a mesh.
+    """
+    if is_streamed or has_mesh:
+        what = "streamed data" if is_streamed else "a mesh"
+        raise Refusal(
+            f"diagnostics are not timed with {what}; what they add is counted without"
+            " --time_diagnostics"
+        )
 
 
 def _timed_overhead(program: Program, width: int) -> Overhead:
@@ -59,11 +79,13 @@ def _timed_overhead(program: Program, width: int) -> Overhead:
     if not plan.diagnostics:
         return counted
     step_s = overhead.step_seconds(program, width)
-    num_steps = max(1, round(min(_BLOCK_S / step_s, plan.num_steps / 2)))
+    num_steps = max(1, min(round(_BLOCK_S / step_s), _MOST_STEPS))
     num_due = [len(overhead.due_steps(plan, one)) for one in plan.diagnostics]
     groups, guesses_s = [(one,) for one in plan.diagnostics], []
     for number, price in zip(num_due, counted.prices, strict=True):
-        guesses_s.append(price.share * step_s * plan.num_steps / max(number, 1))
+        is_known = number and price.bound != "at least"
+        once_s = price.share * step_s * plan.num_steps / max(number, 1)
+        guesses_s.append(once_s if is_known else _BLOCK_S)
     is_shared = len({(one.every, one.window) for one in plan.diagnostics}) == 1
     if is_shared and len(groups) > 1:  # they share what is equal in them
         groups, num_due = [*groups, plan.diagnostics], [*num_due, num_due[0]]
@@ -110,23 +132,23 @@ def _timed(
         most = max(1.0, _BLOCK_S / max(guess_s, 1e-9))
         least = min(chosen[0].every, _LEAST_EVERY)
         every = min(max(round(num_steps / most), least), num_steps)
+    run_steps = max(program.plan.num_steps, 2 * num_steps)
     own_plan = program.plan._replace(
         diagnostics=tuple(one._replace(every=every, window=None) for one in chosen),
+        num_steps=run_steps,
         block_steps=num_steps,
-        eval_every=program.plan.num_steps,
+        eval_every=run_steps,  # so that no evaluation is timed
     )
     own = program._replace(plan=own_plan, executables={})
-    num_devices = None if own_plan.mesh is not None else 1
-    made = lanes.lanes(own, width, num_devices)
+    made = lanes.lanes(own, width, num_devices=1)
     inputs = lanes.stack(own, [own.hparams] * width, list(range(width)))
     (call, *_), state = made.ready().calls, None
 
     def run(num_blocks: int) -> float:
         nonlocal state
-        with lanes.reading(made):
-            started = time.perf_counter()
-            state, _ = call(state, inputs, 0, num_blocks, False)
-            return time.perf_counter() - started
+        started = time.perf_counter()
+        state, _ = call(state, inputs, 0, num_blocks, False)
+        return time.perf_counter() - started
 
     run(1)
     return _Timed(lambda: run(1) - run(0), -(-num_steps // every))

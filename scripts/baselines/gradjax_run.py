@@ -85,8 +85,8 @@ def predicted(
 ) -> tuple[float, float]:
     """Returns the predicted time of diagnostics, divided by that of the steps.
 
-    The first value is counted, and the second one is timed. It must be called in a new
-    process, because the number of threads is fixed when jax starts.
+    The first value is counted, and the second one is timed. It is called in a process
+    of its own, as the rivals are.
     """
     program = gradjax.program(
         problem_of(settings, inputs, targets),

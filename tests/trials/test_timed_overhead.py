@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 import gradjax
-from gradjax import problems
+from gradjax import Refusal, problems
 from gradjax.report import announce
 from gradjax.training import blocks
 from gradjax.trials import lanes
@@ -17,7 +17,7 @@ from gradjax.types import Diagnostic
 N = 400
 
 
-def products(count):
+def products(count, every=20):
     """A diagnostic that multiplies matrices one after another."""
 
     def measure(params):
@@ -25,7 +25,7 @@ def products(count):
         found = jax.lax.fori_loop(0, count, lambda _, x: x @ start, start)
         return found.sum()
 
-    return Diagnostic(measure, every=20, name=f"products{count}")
+    return Diagnostic(measure, every=every, name=f"products{count}")
 
 
 def program_of(*diagnostics, num_steps=2_000):
@@ -88,3 +88,20 @@ def test_lanes_are_timed_together_and_the_line_says_it(capsys):
     line = capsys.readouterr().out
     assert line.startswith("diagnostics, timed, in % of the time of the steps: ")
     assert "products20 every 20 steps, about " in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_steps", [1, 2, 10])
+def test_a_run_that_is_shorter_than_what_is_timed(num_steps):
+    program = program_of(products(40, num_steps), num_steps=num_steps)
+    long = gradjax.timed_overhead(program_of(products(40))).share
+    short = gradjax.timed_overhead(program).share
+    assert 0.4 < short * num_steps / (20 * long) < 2.5
+
+
+def test_streams_and_meshes_are_refused_in_one_line():
+    with pytest.raises(Refusal, match="not timed with streamed data; .* counted"):
+        timing.check_timed(True, False)
+    with pytest.raises(Refusal, match="not timed with a mesh"):
+        timing.check_timed(False, True)
+    timing.check_timed(False, False)
