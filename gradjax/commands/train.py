@@ -145,8 +145,7 @@ def _run(
         announce.run(job.problem, job.settings, job.program, store)
         if job.settings.seeds == 1:  # a round of several seeds says it itself
             width = job.lanes(job.settings).width
-            with signals.at_once():  # timing them compiles
-                announce.diagnostics(job.program, width, is_timed)
+            signals.at_once()(announce.diagnostics)(job.program, width, is_timed)
     work = functools.partial(work_of, job)
     with (
         _watch(job, epoch_steps, is_timed and not has_summary) as reporter,
@@ -251,12 +250,8 @@ def _write_results(
 def _watch(job: Job, epoch_steps: int | None, is_timed: bool) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
-
-        def announce_round(label: str, groups: Any) -> None:
-            with signals.at_once():
-                announce.round(job.lanes, is_timed, label, groups)
-
-        yield Reporter(announce_round, announce.estimate, _progress)
+        announced = functools.partial(announce.round, job.lanes, is_timed)
+        yield Reporter(signals.at_once()(announced), announce.estimate, _progress)
         return
     with contextlib.ExitStack() as stack:
         # The bar appears when a segment is computed, and not if all segments are read.
