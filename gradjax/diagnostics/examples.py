@@ -121,8 +121,9 @@ def deviations(
 def _sum_of_squares(values: jax.Array) -> jax.Array:
     """Computes the sum of the squares along the first axis: f[count, ...] -> f[...].
 
-    The sum is a product with ones. As a sum along the axis it took XLA on a CPU 13 ms
-    for 32 gradients of 100,000 elements, and so 3 ms.
+    The sum is a product with ones, because XLA on a CPU is slow at sums along the first
+    axis: `signal_to_noise` of 32 gradients of 100,000 elements took 13 ms with such a
+    sum, and takes 4 ms with the product.
     """
     squares = jnp.reshape(values * values, (len(values), -1))
     ones = jnp.ones(len(values), values.dtype)

@@ -29,7 +29,8 @@ _LEAST_EVERY = 10  # steps between two measurements; the caches are then as in a
 class _Timed(NamedTuple):
     """A program that is timed."""
 
-    seconds: Callable[[], float]  # runs its steps once; without what a call costs
+    # Runs a block and returns its seconds, without those that an empty call takes.
+    seconds: Callable[[], float]
     num_measured: int  # how often its diagnostics are measured in these steps
 
 
@@ -61,7 +62,7 @@ def timed_overhead(program: Program, width: int = 1) -> Overhead:
 
 
 def check_timed(is_streamed: bool, has_mesh: bool) -> None:
-    """Refuses what a few steps in one process do not time as a run does it.
+    """Refuses data and devices with which a few steps take another time than a run.
 
     Raises:
         Refusal: streamed data, whose reading begins anew in each call; or a mesh.
@@ -69,8 +70,8 @@ def check_timed(is_streamed: bool, has_mesh: bool) -> None:
     if is_streamed or has_mesh:
         what = "streamed data" if is_streamed else "a mesh"
         raise Refusal(
-            f"diagnostics are not timed with {what}; what they add is counted without"
-            " --time_diagnostics"
+            f"diagnostics are not timed with {what}; without --time_diagnostics, and by"
+            " gradjax.overhead, what they add is counted"
         )
 
 
@@ -118,7 +119,7 @@ def _timed(
     num_steps: int,
     guess_s: float,
 ) -> _Timed:
-    """Compiles a block of steps with some diagnostics.
+    """Compiles a block of steps with some diagnostics, and runs it once.
 
     Args:
       program: of the run.

@@ -116,6 +116,24 @@ def test_below_zero_there_is_no_derivative():
     assert value == 0 and pushed == 0
 
 
+@pytest.mark.parametrize("bad", [jnp.inf, -jnp.inf, jnp.nan])
+def test_a_channel_with_a_bad_bias_leaves_the_others_as_they_are(bad):
+    x, bias = normal(1, 4, 4, 2), jnp.asarray([bad, 1.0])
+    grads = jax.grad(lambda x: relu_of_max_pool(x, bias).sum())(x)
+    other = jax.grad(lambda x: relu_of_max_pool(x, bias[1:]).sum())(x[..., 1:])
+    np.testing.assert_array_equal(grads[..., 1:], other)
+
+
+def test_lanes_and_short_floats_have_the_derivatives_of_one_trial():
+    x, bias = normal(3, 1, 4, 4, 2), normal(3, 2, seed=1)
+    gradient = jax.grad(lambda x, bias: relu_of_max_pool(x, bias).sum())
+    alone = jnp.stack([gradient(*one) for one in zip(x, bias, strict=True)])
+    np.testing.assert_array_equal(jax.vmap(gradient)(x, bias), alone)
+    short = gradient(x[0].astype(jnp.bfloat16), bias[0].astype(jnp.bfloat16))
+    assert short.dtype == jnp.bfloat16
+    assert set(np.unique(np.asarray(short, float))) <= {0.0, 1.0}
+
+
 def test_the_hessian_of_a_loss_of_pooled_values():
     """The pool is linear where no two values are equal, so the Hessian is J' J."""
     x, bias = normal(1, 4, 4, 2), jnp.ones(2)
