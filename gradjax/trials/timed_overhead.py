@@ -26,6 +26,14 @@ _ROUNDS_S = 10.0  # about, of all rounds
 _LEAST_EVERY = 10  # steps between two measurements; the caches are then as in a run
 
 
+class _Group(NamedTuple):
+    """Diagnostics that are timed together; without any the steps alone."""
+
+    diagnostics: tuple[Diagnostic, ...]  # of one interval
+    num_due: int  # their measurements in the run
+    guess_s: float  # about the seconds of a measurement
+
+
 class _Timed(NamedTuple):
     """A program that is timed."""
 
@@ -81,29 +89,27 @@ def _timed_overhead(program: Program, width: int) -> Overhead:
         return counted
     step_s = overhead.step_seconds(program, width)
     num_steps = max(1, min(round(_BLOCK_S / step_s), _MOST_STEPS))
-    num_due = [len(overhead.due_steps(plan, one)) for one in plan.diagnostics]
-    groups, guesses_s = [(one,) for one in plan.diagnostics], []
-    for number, price in zip(num_due, counted.prices, strict=True):
-        is_known = number and price.bound != "at least"
-        once_s = price.share * step_s * plan.num_steps / max(number, 1)
-        guesses_s.append(once_s if is_known else _BLOCK_S)
+    groups = [_Group((), 0, 0.0)]
+    for one, price in zip(plan.diagnostics, counted.prices, strict=True):
+        num_due = len(overhead.due_steps(plan, one))
+        is_known = num_due and price.bound != "at least"
+        once_s = price.share * step_s * plan.num_steps / max(num_due, 1)
+        groups.append(_Group((one,), num_due, once_s if is_known else _BLOCK_S))
     is_shared = len({(one.every, one.window) for one in plan.diagnostics}) == 1
-    if is_shared and len(groups) > 1:  # they share what is equal in them
-        groups, num_due = [*groups, plan.diagnostics], [*num_due, num_due[0]]
-        guesses_s = [*guesses_s, sum(guesses_s)]
-    bare, *others = [
-        _timed(program, width, group, num_steps, guess_s)
-        for group, guess_s in zip([(), *groups], [0.0, *guesses_s], strict=True)
-    ]
-    counts = np.asarray([one.num_measured for one in others])
-    round_s = num_steps * step_s * (len(others) + 1) + counts @ guesses_s
-    num_rounds = int(np.clip(_ROUNDS_S / round_s, *_ROUNDS))
-    seconds = np.asarray(
-        [[one.seconds() for one in (bare, *others)] for _ in range(num_rounds)]
+    if is_shared and len(plan.diagnostics) > 1:  # they share what is equal in them
+        total_s = sum(group.guess_s for group in groups)
+        groups.append(_Group(plan.diagnostics, groups[1].num_due, total_s))
+    timed = [_timed(program, width, group, num_steps) for group in groups]
+    round_s = sum(
+        num_steps * step_s + one.num_measured * group.guess_s
+        for one, group in zip(timed, groups, strict=True)
     )
-    added_s = np.median(seconds[:, 1:] - seconds[:, :1], axis=0) / counts
+    num_rounds = int(np.clip(_ROUNDS_S / round_s, *_ROUNDS))
+    seconds = np.asarray([[one.seconds() for one in timed] for _ in range(num_rounds)])
+    added_s = np.median(seconds[:, 1:] - seconds[:, :1], axis=0)
+    once_s = np.maximum(added_s, 0.0) / [one.num_measured for one in timed[1:]]
     steps_s = plan.num_steps * np.median(seconds[:, 0]) / num_steps
-    shares = np.maximum(added_s, 0.0) * num_due / steps_s
+    shares = once_s * [group.num_due for group in groups[1:]] / steps_s
     prices = [
         price._replace(share=float(share), bound="about")
         for price, share in zip(counted.prices, shares, strict=False)
@@ -112,25 +118,18 @@ def _timed_overhead(program: Program, width: int) -> Overhead:
     return Overhead(tuple(prices), float(together))
 
 
-def _timed(
-    program: Program,
-    width: int,
-    chosen: tuple[Diagnostic, ...],
-    num_steps: int,
-    guess_s: float,
-) -> _Timed:
+def _timed(program: Program, width: int, group: _Group, num_steps: int) -> _Timed:
     """Compiles a block of steps with some diagnostics, and runs it once.
 
     Args:
       program: of the run.
       width: the number of lanes.
-      chosen: the diagnostics, all of one interval.
+      group: the diagnostics.
       num_steps: of the block.
-      guess_s: about the seconds of a measurement.
     """
-    every = num_steps
+    every, chosen = num_steps, group.diagnostics
     if chosen:
-        most = max(1.0, _BLOCK_S / max(guess_s, 1e-9))
+        most = max(1.0, _BLOCK_S / max(group.guess_s, 1e-9))
         least = min(chosen[0].every, _LEAST_EVERY)
         every = min(max(round(num_steps / most), least), num_steps)
     run_steps = max(program.plan.num_steps, 2 * num_steps)
