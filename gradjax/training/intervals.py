@@ -12,6 +12,16 @@ def num_slots(one: Diagnostic, num_steps: int) -> int:
     return -(-num_steps // one.every)
 
 
+def window(plan: Plan, one: Diagnostic) -> tuple[int, int]:
+    """Returns the first step at which a diagnostic can be due, and the end of them."""
+    return one.window or (0, plan.num_steps)
+
+
+def are_equal(plan: Plan) -> bool:
+    """Returns whether all diagnostics are due at the same steps."""
+    return len({(one.every, one.window) for one in plan.diagnostics}) == 1
+
+
 def due_steps(one: Diagnostic, start: int, stop: int) -> np.ndarray:
     """Returns the steps from `start` to before `stop` that are measured: i64[...]."""
     first, last = one.window or (0, stop)
@@ -24,23 +34,36 @@ def _counts(one: Diagnostic, start: int, stop: int) -> tuple[int, int]:
     return -(-start // one.every), max(-(-stop // one.every), 0)
 
 
-def next_due(plan: Plan, i: jax.Array) -> jax.Array:
+def next_due(plan: Plan, every: jax.Array, i: jax.Array) -> jax.Array:
     """Returns the first step from `i` on at which a diagnostic is due.
 
-    It is the number of steps of the run if there is no such step.
+    Args:
+      plan: the static part of the run.
+      every: u32[diagnostics], steps between measurements; 0: there are none.
+      i: u32[], the step.
+
+    Returns:
+      The number of steps of the run if there is no such step.
     """
     found = jnp.uint32(plan.num_steps)
-    for every, window in dict.fromkeys((d.every, d.window) for d in plan.diagnostics):
-        first, last = map(jnp.uint32, window or (0, plan.num_steps))
-        due = first + num_before(i, every, first) * jnp.uint32(every)
-        found = jnp.where(due < last, jnp.minimum(found, due), found)
+    for k, one in enumerate(
+        plan.diagnostics[:1] if are_equal(plan) else plan.diagnostics
+    ):
+        found = jnp.minimum(found, next_of(plan, one, every[k], i))
     return found
 
 
-def num_before(i: jax.Array, every: int, first: jax.Array) -> jax.Array:
+def next_of(plan: Plan, one: Diagnostic, every: jax.Array, i: jax.Array) -> jax.Array:
+    """Returns the first step from `i` on at which one diagnostic is due."""
+    first, last = map(jnp.uint32, window(plan, one))
+    due = first + num_before(i, every, first) * every
+    return jnp.where((every > 0) & (due < last), due, jnp.uint32(plan.num_steps))
+
+
+def num_before(i: jax.Array, every: jax.Array, first: jax.Array) -> jax.Array:
     """Returns the number of measurements before step `i`, apart from the window's end.
 
     That is the part of (i - first) / every that is rounded up, or 0 before the window.
     """
-    size = jnp.uint32(every)
+    size = jnp.maximum(every, 1)
     return (jnp.maximum(i, first) - first + size - 1) // size

@@ -98,6 +98,7 @@ class BlockSteps(NamedTuple):
     start: jax.Array  # u32[], the first step
     count: jax.Array  # i32[], the number of steps
     first: jax.Array  # u32[], the first step of the segment
+    every: jax.Array  # u32[diagnostics], steps between measurements; 0: there are none
 
 
 def block(
@@ -119,18 +120,18 @@ def block(
     Returns:
       The carry after the block.
     """
-    indices, start, count, first = which
+    indices, start, count, first, every = which
     given = loop.inputs(plan, own.hparams, own.seed, own.arrays.get("train"))
 
     def measured(states: Any, grads: Params, seen: Measured, k: Any) -> Measured:
         i = start + jnp.asarray(k, jnp.uint32)
         inputs = given(i, None if indices is None else indices[k])
         context = diagnostic_values.context(plan, states, grads, inputs, i)
-        return _measure(plan, context, own.arrays, seen, i, first)
+        return _measure(plan, context, own.arrays, seen, (i, first, every))
 
     def next_due(k: jax.Array) -> jax.Array:
         """Returns the first step from `k` on that is measured, counted in the block."""
-        due = intervals.next_due(plan, start + k.astype(jnp.uint32))
+        due = intervals.next_due(plan, every, start + k.astype(jnp.uint32))
         return jnp.minimum((due - start).astype(jnp.int32), count)
 
     def turn(carry: Any) -> Any:
@@ -255,24 +256,27 @@ def _measure(
     context: Context,
     arrays: dict[str, Any],
     seen: Measured,
-    i: jax.Array,
-    first: jax.Array,
+    of_step: tuple[jax.Array, jax.Array, jax.Array],
 ) -> Measured:
-    """Measures each diagnostic that is due at step `i`."""
-    found, kept = list(seen.values), list(seen.memories)
-    is_same = len({(one.every, one.window) for one in plan.diagnostics}) == 1
+    """Measures each diagnostic that is due at a step.
+
+    `of_step` are the step, the first one of the segment, and the intervals.
+    """
+    (i, first, every), found, kept = of_step, list(seen.values), list(seen.memories)
     for k, one in enumerate(plan.diagnostics):
-        begin, end = map(jnp.uint32, one.window or (0, plan.num_steps))
-        before = intervals.num_before(i, one.every, begin)
-        slot = before - intervals.num_before(first, one.every, begin)
-        is_due = (begin + before * jnp.uint32(one.every) == i) & (i < end)
+        begin = jnp.uint32(intervals.window(plan, one)[0])
+        is_due = intervals.next_of(plan, one, every[k], i) == i
+        slot = intervals.num_before(i, every[k], begin)
+        slot -= intervals.num_before(first, every[k], begin)
 
         def measured(values: Any, memory: Any, k: int = k, slot: Any = slot) -> Any:
             new, memory = diagnostic_values.measure(plan, k, context, arrays, memory)
             new = stacked_curves.stack(new)
             return jax.tree.map(put(slot), values, new), memory
 
-        if is_same:  # each of them is due in every step that is measured
+        if intervals.are_equal(
+            plan
+        ):  # each of them is due in every step that is measured
             found[k], kept[k] = measured(found[k], kept[k])
             continue
         found[k], kept[k] = jax.lax.cond(

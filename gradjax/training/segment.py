@@ -7,10 +7,12 @@ remains a branch.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradjax import optimizers
 from gradjax.training import (
@@ -40,6 +42,9 @@ class SegmentInputs(NamedTuple):
     first: Any  # u32[], the first block
     count: Any  # u32[], the number of blocks, at most `Form.capacity`
     is_final: Any  # bool[], whether `Form.final_splits` are evaluated after the blocks
+    evaluates: Any  # bool[], whether the validation split is evaluated when it is due
+    stop: Any  # u32[], the end of the steps
+    every: Any  # u32[diagnostics], steps between measurements; 0: there are none
 
 
 class TrialInputs(NamedTuple):
@@ -70,6 +75,34 @@ class SegmentReport(NamedTuple):
     # The first elements of the leaves of the last gradient. They are not used; without
     # them the compiler would not keep the gradient in a loop without measurements.
     gradient: Any = ()  # f32[leaves]
+
+
+def inputs(
+    plan: Plan,
+    first: int,
+    count: int,
+    is_final: bool,
+    timed: tuple[int, Sequence[int]] | None = None,
+) -> SegmentInputs:
+    """Returns the inputs of a segment of a run, or of steps that are only timed.
+
+    Args:
+      plan: the static part of the run.
+      first: the first block.
+      count: the number of blocks.
+      is_final: whether `Form.final_splits` are evaluated.
+      timed: the end of the steps that are timed, and the number of steps between two
+        measurements of each diagnostic, 0 without measurements. Nothing is evaluated.
+    """
+    stop, every = timed or (plan.num_steps, [one.every for one in plan.diagnostics])
+    return SegmentInputs(
+        np.uint32(first),
+        np.uint32(count),
+        np.bool(is_final),
+        np.bool(timed is None),
+        np.uint32(stop),
+        np.asarray(every, np.uint32),
+    )
 
 
 def init(plan: Plan, own: TrialInputs) -> TrialState:
@@ -117,13 +150,13 @@ def segment(
         state, infos, validation, values, grads = carry
         number = which.first + k
         seen = measuring.Measured(state.memories, values)
-        begun, places = (state.train, grads, seen), (number, which.first)
-        carried, seen = _block(plan, info_shapes, begun, given, places)
+        begun = state.train, grads, seen
+        carried, seen = _block(plan, info_shapes, begun, given, (number, which))
         trained, info, grads = carried
         means, kept = {}, state.kept
         if validation:
-            last = trained, state.kept
-            means, kept = _validated_if_due(plan, number, last, arrays, metrics)
+            last, after = (trained, state.kept), (number, which.evaluates)
+            means, kept = _validated_if_due(plan, after, last, arrays, metrics)
         put = measuring.put(k)
         infos, validation = jax.tree.map(put, (infos, validation), (info, means))
         after = TrialState(trained, kept, seen.memories)
@@ -166,16 +199,17 @@ def _block(
     infos: Any,
     carry: tuple[TrainState, Params, measuring.Measured],
     own: measuring.Inputs,
-    which: tuple[jax.Array, jax.Array],
+    which: tuple[jax.Array, SegmentInputs],
 ) -> tuple[measuring.Carry, measuring.Measured]:
     """Takes the steps of a block; the last block ends with the run.
 
-    `infos` has the shapes of a report of one step, and `which` are the numbers of the
-    block and of the first block of the segment. The report is NaN for the steps after
+    `infos` has the shapes of a report of one step, and `which` are the number of the
+    block and the inputs of the segment. The report is NaN for the steps after
     the end of the run.
     """
     state, grads, seen = carry
-    start, first = (number * jnp.uint32(plan.block_steps) for number in which)
+    number, given = which
+    start, first = (k * jnp.uint32(plan.block_steps) for k in (number, given.first))
     train = own.arrays.get("train")
     indices = loop.batch_indices(plan, own.seed, start, plan.block_steps, train)
     taken = loop.body_of_loop(plan, own.hparams, own.seed, train)
@@ -190,13 +224,13 @@ def _block(
     def plain(carry: measuring.Carry, k: Any, stop: Any) -> measuring.Carry:
         return jax.lax.fori_loop(k, stop, body, carry)
 
-    left = jnp.int32(plan.num_steps) - start.astype(jnp.int32)
+    left = given.stop.astype(jnp.int32) - start.astype(jnp.int32)
     count = jnp.minimum(jnp.int32(plan.block_steps), left)
     infos = _nan_arrays(infos, (plan.block_steps,))
     begun = state, infos, grads
     if not plan.diagnostics:
         return plain(begun, jnp.int32(0), count), seen
-    steps_of = measuring.BlockSteps(indices, start, count, first)
+    steps_of = measuring.BlockSteps(indices, start, count, first, given.every)
     return measuring.block(plan, plain, (begun, seen), own, steps_of)
 
 
@@ -210,20 +244,23 @@ def _evaluate(
 
 def _validated_if_due(
     plan: Plan,
-    number: jax.Array,
+    after: tuple[jax.Array, jax.Array],
     last: tuple[TrainState, Kept | tuple[()]],
     arrays: dict[str, Any],
     metrics: Any,
 ) -> tuple[Means, Kept | tuple[()]]:
-    """Evaluates the validation split after block `number`, if an evaluation is due.
+    """Evaluates the validation split after a block, if an evaluation is due.
 
-    `last` are the state after the block and what was kept before it, and `metrics` has
-    the shapes of the metrics. Returns the metrics, NaN without an evaluation, and what
-    is kept now.
+    `after` are the number of the block and whether there are evaluations, `last` are
+    the state after the block and what was kept before it, and `metrics` has the shapes
+    of the metrics. Returns the metrics, NaN without an evaluation, and what is kept
+    now.
     """
     trained, kept = last
+    number, evaluates = after
     taken = jnp.minimum((number + 1) * plan.block_steps, plan.num_steps)
     is_due = (taken % plan.eval_every == 0) | (taken == plan.num_steps)
+    is_due &= evaluates
 
     def evaluated() -> tuple[Means, Any]:
         params = evaluation.eval_params(plan, trained)

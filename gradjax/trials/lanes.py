@@ -23,7 +23,7 @@ from gradjax.errors import Refusal
 from gradjax.training import compilation, diagnostic_values, segment
 from gradjax.training.blocks import num_blocks
 from gradjax.training.numbers import checked_hparams, checked_seed
-from gradjax.training.segment import Form, SegmentInputs, TrialInputs
+from gradjax.training.segment import Form, TrialInputs
 from gradjax.trials import (
     cores,
     cost,
@@ -39,9 +39,9 @@ _MAX_SEGMENT_STEPS = 20_000  # because the device holds the report of a segment
 _MIN_SEGMENTS = 4  # of a run, so that diverged trials leave their lanes early
 _SEGMENT_S = 1.0  # about; progress is shown and results are committed this often
 Call = Callable[..., Any]
-# (state or None, own, first block, blocks, is_final) -> (state, report), all on the
-# host and with a leading axis of lanes; with None the trials start. A streamed program
-# reads the examples of the blocks in the call
+# (state or None, own, first block, blocks, is_final, and what else `segment.inputs`
+# takes) -> (state, report), all on the host and with a leading axis of lanes; with None
+# the trials start. A streamed program reads the examples of the blocks in the call
 
 
 class Ready(NamedTuple):
@@ -170,7 +170,7 @@ def _lanes(
     init = _map(functools.partial(segment.init, program.plan), width, 0, in_turn)
     run = functools.partial(segment.segment, program.plan, form)
     run = _map(run, width, 2, in_turn)
-    which = SegmentInputs(np.uint32(0), np.uint32(0), np.bool(False))
+    which = segment.inputs(program.plan, 0, 0, False)
     state = jax.eval_shape(init, own)
     arguments = (state, own._replace(start=None), which, arrays)
     shapes = jax.eval_shape(run, *arguments)
@@ -216,22 +216,21 @@ def _ready(
     call_bytes = memory.needed_bytes(runs[devices[0]])
     in_flight = memory.in_flight(call_bytes, devices)
     calls = tuple(
-        _call(inits[device], runs[device], (data[device], stage), device)
+        _call(plan, (inits[device], runs[device]), (data[device], stage), device)
         for device in devices
     )
     return Ready(calls, time.perf_counter() - begun, call_bytes, in_flight)
 
 
-def _call(init: Call, run: Call, data: tuple[Any, Any], device: Any) -> Call:
+def _call(plan: Plan, made: tuple[Call, Call], data: Any, device: Any) -> Call:
     """Returns a function from host to host that runs a segment on one device.
 
-    `data` are the arrays on the device, and what reads those of a streamed split.
+    `made` are the compiled programs that start trials and run a segment; `data` are the
+    arrays on the device, and what reads those of a streamed split.
     """
-    arrays, stage = data
+    (init, run), (arrays, stage) = made, data
 
-    def call(
-        state: Any, own: TrialInputs, first: int, count: int, is_final: bool
-    ) -> Any:
+    def call(state: Any, own: TrialInputs, first: int, count: int, *part: Any) -> Any:
         own, given = jax.device_put(own, device), arrays
         if stage is not None:
             given = arrays | {
@@ -239,7 +238,7 @@ def _call(init: Call, run: Call, data: tuple[Any, Any], device: Any) -> Call:
             }
         state = init(own) if state is None else jax.device_put(state, device)
         own = own._replace(start=None)
-        which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
+        which = segment.inputs(plan, first, count, *part)
         # NaN fills what is not computed in a report, and would be a false alarm.
         with jax.debug_nans(False):
             return jax.device_get(run(state, own, jax.device_put(which, device), given))

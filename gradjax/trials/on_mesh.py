@@ -14,8 +14,8 @@ from jax.experimental import multihost_utils
 
 from gradjax.data import streaming
 from gradjax.errors import Refusal
-from gradjax.training import compilation, mesh
-from gradjax.training.segment import SegmentInputs, SegmentReport
+from gradjax.training import compilation, mesh, segment
+from gradjax.training.segment import SegmentReport
 from gradjax.trials import memory
 from gradjax.types import Mesh, Plan
 
@@ -70,7 +70,7 @@ def ready(
     shared = num_sharing if own.platform == "cpu" else 1  # the memory of the host
     memory.release_freed()
     memory.in_flight(bytes_of_each * shared, (own,))
-    call = _call(made, *data)
+    call = _call(of[0], made, *data)
     return (call,), time.perf_counter() - begun, bytes_of_each
 
 
@@ -94,12 +94,12 @@ def _compiled(plan: Plan, shapes: Any, parts: tuple[Any, ...]) -> _Compiled:
     return _Compiled(of, start, run, states)
 
 
-def _call(made: _Compiled, arrays: Any, stage: Any) -> Any:
+def _call(plan: Plan, made: _Compiled, arrays: Any, stage: Any) -> Any:
     """Returns a function from host to host that runs a segment on the mesh."""
     whole = mesh.replicated(made.mesh)
     there = _put(arrays, whole)
 
-    def call(state: Any, own: Any, first: int, count: int, is_final: bool) -> Any:
+    def call(state: Any, own: Any, first: int, count: int, *part: Any) -> Any:
         given = there
         if stage is not None:
             staged = stage(own.seed, first, count)
@@ -107,7 +107,7 @@ def _call(made: _Compiled, arrays: Any, stage: Any) -> Any:
         own = _put(own, whole)
         state = made.init(own) if state is None else _put(state, made.states)
         own = own._replace(start=None)
-        which = SegmentInputs(np.uint32(first), np.uint32(count), np.bool(is_final))
+        which = segment.inputs(plan, first, count, *part)
         # NaN fills what is not computed in a report, and would be a false alarm.
         with jax.debug_nans(False):
             return _fetch(made.run(state, own, _put(which, whole), given))

@@ -49,10 +49,12 @@ class Overhead(NamedTuple):
     Attributes:
       prices: of each diagnostic.
       share: the time that they add together, divided by that of the steps.
+      is_timed: whether the shares are timed; else they are counted.
     """
 
     prices: tuple[Price, ...]
     share: float
+    is_timed: bool = False
 
 
 class _Step(NamedTuple):

@@ -1,9 +1,10 @@
-"""Times diagnostics before a run, in programs of a few steps.
+"""Times what diagnostics add to a run, with the compiled program of the run.
 
-`overhead` counts the work of the diagnostics. That takes no time and is the same in
-every process, but on another machine, or for operations that XLA computes in an unusual
-way, it can be off by a factor. Here the steps are compiled alone and with each
-diagnostic, and a few of them are run in turn.
+`overhead` counts the work of diagnostics. That takes no time and is the same in every
+process, but on another machine, or for operations that XLA computes in an unusual way,
+it can be off by a factor. The program of a segment takes the intervals of its
+diagnostics as arguments. So before the first step the same program takes some steps
+without measurements and some with them, and nothing more is compiled.
 """
 
 import time
@@ -15,140 +16,230 @@ import numpy as np
 
 from gradjax.data import streaming
 from gradjax.errors import Refusal
-from gradjax.trials import lanes, overhead
+from gradjax.training import compilation, intervals
+from gradjax.trials import lanes as lanes_of
+from gradjax.trials import overhead
+from gradjax.trials.lanes import Lanes
 from gradjax.trials.overhead import Overhead
-from gradjax.types import Diagnostic, Program
+from gradjax.types import Plan, Program
 
-_BLOCK_S = 0.2  # about: of the steps that are timed, and of their measurements
-_MOST_STEPS = 20_000  # because the device holds their reports
-_ROUNDS = (2, 25)  # at least and at most
-_ROUNDS_S = 10.0  # about, of all rounds
-_LEAST_EVERY = 10  # steps between two measurements; the caches are then as in a run
-
-
-class _Group(NamedTuple):
-    """Diagnostics that are timed together; without any the steps alone."""
-
-    diagnostics: tuple[Diagnostic, ...]  # of one interval
-    num_due: int  # their measurements in the run
-    guess_s: float  # about the seconds of a measurement
+_LEAST_RUN_S = 3.0  # of a run before which its diagnostics are timed
+_OF_RUN = 0.05  # about: the part of a run that is timed, and that one measurement takes
+_BLOCK_S = (0.02, 0.2)  # at least and at most, about, of what one call times
+_MOST_ROUNDS = 10
+# Steps between two measurements that are timed, so that the caches are about as in a
+# run: those of so many measurements, and at least 10, or 3 if these take so long.
+_BETWEEN_PARTS, _BETWEEN, _BETWEEN_S = 2, 10, 0.02
 
 
 class _Timed(NamedTuple):
-    """A program that is timed."""
+    """Steps that one call times."""
 
-    # Runs a block and returns its seconds, without those that an empty call takes.
-    seconds: Callable[[], float]
-    num_measured: int  # how often its diagnostics are measured in these steps
+    first: int  # block
+    num_steps: int
+    every: tuple[int, ...]  # steps between measurements of each diagnostic; 0: none
+    num_due: int = 0  # how often each of them is measured in these steps
+
+
+class _Round(NamedTuple):
+    """What is timed in turn."""
+
+    alone: _Timed  # steps without measurements
+    groups: list[_Timed]  # with one group of diagnostics each
+
+
+class _Times(NamedTuple):
+    """The seconds of a round."""
+
+    step_s: float
+    once_s: np.ndarray  # f64[groups], of a measurement
 
 
 def timed_overhead(program: Program, width: int = 1) -> Overhead:
     """Times what diagnostics add to a run, at its first steps.
 
-    The steps are compiled without diagnostics and with each of them, which takes about
-    as long as compiling the run so many times. Running them takes some seconds, or a
-    few measurements where one takes longer.
+    The program of the run is compiled, and `gradjax.run` or `gradjax.sweep` does not
+    compile it again. What is timed takes about a twentieth of the run, and at least two
+    measurements of each diagnostic.
 
     Args:
       program: from `gradjax.program`.
       width: the number of trials that are mapped together.
 
     Returns:
-      The Overhead that `overhead` returns, with shares that are timed. A search that
-      takes more or fewer turns later in the run costs another share there.
+      The Overhead that `overhead` returns, with shares that are timed. Diagnostics that
+      are due at the same steps are timed together, because the program computes only
+      once what they share; the time is divided among them as it is counted. A share
+      that is lost in the noise of the machine is the counted one. A search that takes
+      more or fewer turns later in the run costs another share there.
 
     Raises:
         Refusal: diagnostics that need more memory than the device has, a mesh, or
             streamed data.
     """
-    plan = program.plan
-    check_timed(streaming.is_streamed(plan.problem), plan.mesh is not None)
-    key = ("timed_overhead", width, cast(Any, jax.config).jax_enable_x64)
-    if key not in program.executables:
-        program.executables[key] = _timed_overhead(program, width)
-    return program.executables[key]
-
-
-def check_timed(is_streamed: bool, has_mesh: bool) -> None:
-    """Refuses data and devices with which a few steps take another time than a run.
-
-    Raises:
-        Refusal: streamed data, whose reading begins anew in each call; or a mesh.
-    """
-    if is_streamed or has_mesh:
-        what = "streamed data" if is_streamed else "a mesh"
+    if width == 1:
+        made = lanes_of.lanes(program, num_devices=1, with_train=True)
+    else:
+        made = lanes_of.lanes(program, width)
+    if (what := _hindrance(made)) is not None:
         raise Refusal(
-            f"diagnostics are not timed with {what}; without --time_diagnostics, and by"
-            " gradjax.overhead, what they add is counted"
+            f"diagnostics are not timed with {what}; gradjax.overhead counts their work"
         )
+    return _timed(made)
 
 
-def _timed_overhead(program: Program, width: int) -> Overhead:
-    counted, plan = overhead.overhead(program, width), program.plan
+def before_run(lanes: Lanes) -> Overhead:
+    """Times diagnostics, or counts them where timing is not worth its time.
+
+    They are counted for streamed data and on a mesh, for a run of less than about 3 s,
+    and if one measurement of each of them takes more than a twentieth of the run.
+    """
+    program, plan = lanes.program, lanes.program.plan
+    counted = overhead.overhead(program, lanes.width)
+    steps_s = plan.num_steps * overhead.step_seconds(program, lanes.width)
+    run_s = steps_s * (1 + counted.share)
+    once_s = steps_s * sum(
+        price.share / max(1, len(overhead.due_steps(plan, one)))
+        for price, one in zip(counted.prices, plan.diagnostics, strict=True)
+    )
+    is_worth = run_s >= _LEAST_RUN_S and once_s <= _OF_RUN * run_s
+    return _timed(lanes) if is_worth and _hindrance(lanes) is None else counted
+
+
+def _hindrance(lanes: Lanes) -> str | None:
+    """Returns what makes steps that are timed differ from those of a run, or None."""
+    if streaming.is_streamed(lanes.program.plan.problem):
+        return "streamed data"  # whose reading begins anew in each call
+    if lanes.program.plan.mesh is not None:
+        return "a mesh"  # whose processes would disagree about the number of calls
+    return "jax_disable_jit" if compilation.is_eager() else None
+
+
+def _timed(lanes: Lanes) -> Overhead:
+    executables = lanes.program.executables
+    is_x64 = cast(Any, jax.config).jax_enable_x64
+    key = ("timed_overhead", lanes.width, lanes.devices, is_x64)
+    if key not in executables:
+        executables[key] = _with_timed_shares(lanes)
+    return executables[key]
+
+
+def _with_timed_shares(lanes: Lanes) -> Overhead:
+    plan = lanes.program.plan
+    counted = overhead.overhead(lanes.program, lanes.width)
     if not plan.diagnostics:
         return counted
-    step_s = overhead.step_seconds(program, width)
-    num_steps = max(1, min(round(_BLOCK_S / step_s), _MOST_STEPS))
-    groups = [_Group((), 0, 0.0)]
-    for one, price in zip(plan.diagnostics, counted.prices, strict=True):
-        num_due = len(overhead.due_steps(plan, one))
-        is_known = num_due and price.bound != "at least"
-        once_s = price.share * step_s * plan.num_steps / max(num_due, 1)
-        groups.append(_Group((one,), num_due, once_s if is_known else _BLOCK_S))
-    is_shared = len({(one.every, one.window) for one in plan.diagnostics}) == 1
-    if is_shared and len(plan.diagnostics) > 1:  # they share what is equal in them
-        total_s = sum(group.guess_s for group in groups)
-        groups.append(_Group(plan.diagnostics, groups[1].num_due, total_s))
-    timed = [_timed(program, width, group, num_steps) for group in groups]
-    round_s = sum(
-        num_steps * step_s + one.num_measured * group.guess_s
-        for one, group in zip(timed, groups, strict=True)
+    every = range(len(plan.diagnostics))
+    groups = [list(every)] if intervals.are_equal(plan) else [[k] for k in every]
+    num_due = np.asarray(
+        [len(overhead.due_steps(plan, plan.diagnostics[own[0]])) for own in groups]
     )
-    num_rounds = int(np.clip(_ROUNDS_S / round_s, *_ROUNDS))
-    seconds = np.asarray([[one.seconds() for one in timed] for _ in range(num_rounds)])
-    added_s = np.median(seconds[:, 1:] - seconds[:, :1], axis=0)
-    once_s = np.maximum(added_s, 0.0) / [one.num_measured for one in timed[1:]]
-    steps_s = plan.num_steps * np.median(seconds[:, 0]) / num_steps
-    shares = once_s * [group.num_due for group in groups[1:]] / steps_s
+    rounds = _times(lanes, groups, num_due)
+    steps_s = plan.num_steps * np.median([one.step_s for one in rounds])
+    once_s = np.stack([one.once_s for one in rounds])
+    shares = [price.share for price in counted.prices]
+    together = 0.0
+    for k, own in enumerate(groups):
+        added = float(num_due[k] * np.median(once_s[:, k]) / steps_s)
+        known = sum(shares[j] for j in own)
+        if np.min(once_s[:, k]) <= 0.0 or known == 0.0:
+            added = known if len(groups) > 1 else counted.share
+        else:
+            for j in own:
+                shares[j] *= added / known
+        together += added
     prices = [
-        price._replace(share=float(share), bound="about")
-        for price, share in zip(counted.prices, shares, strict=False)
+        price._replace(share=share, bound="about")
+        for price, share in zip(counted.prices, shares, strict=True)
     ]
-    together = shares[-1] if is_shared else shares.sum()
-    return Overhead(tuple(prices), float(together))
+    return Overhead(tuple(prices), together, is_timed=True)
 
 
-def _timed(program: Program, width: int, group: _Group, num_steps: int) -> _Timed:
-    """Compiles a block of steps with some diagnostics, and runs it once.
-
-    Args:
-      program: of the run.
-      width: the number of lanes.
-      group: the diagnostics.
-      num_steps: of the block.
-    """
-    every, chosen = num_steps, group.diagnostics
-    if chosen:
-        most = max(1.0, _BLOCK_S / max(group.guess_s, 1e-9))
-        least = min(chosen[0].every, _LEAST_EVERY)
-        every = min(max(round(num_steps / most), least), num_steps)
-    run_steps = max(program.plan.num_steps, 2 * num_steps)
-    own_plan = program.plan._replace(
-        diagnostics=tuple(one._replace(every=every, window=None) for one in chosen),
-        num_steps=run_steps,
-        block_steps=num_steps,
-        eval_every=run_steps,  # so that no evaluation is timed
+def _times(lanes: Lanes, groups: list[list[int]], num_due: np.ndarray) -> list[_Times]:
+    """Times rounds of steps alone and with each group of diagnostics."""
+    num_steps, timer = lanes.program.plan.num_steps, _timer(lanes)
+    step_s = overhead.step_seconds(lanes.program, lanes.width)
+    few = _Round(
+        _alone(lanes, step_s, _BLOCK_S[0]),
+        [_measured(lanes, own, every=1, num_due=1) for own in groups],
     )
-    own = program._replace(plan=own_plan, executables={})
-    made = lanes.lanes(own, width, num_devices=1)
-    inputs = lanes.stack(own, [own.hparams] * width, list(range(width)))
-    (call, *_), state = made.ready().calls, None
+    timer(few.alone)  # the first call is slower
+    step_s, once_s = _time(timer, few)
+    step_s, once_s = max(step_s, 1e-9), np.maximum(once_s, 1e-9)
+    timed_s = _OF_RUN * (num_steps * step_s + np.dot(num_due, once_s))
+    block_s = np.clip(timed_s / (1 + len(groups)), *_BLOCK_S)
+    many = _Round(
+        _alone(lanes, step_s, block_s),
+        [
+            _between(lanes, own, step_s, one_s, block_s)
+            for own, one_s in zip(groups, once_s, strict=True)
+        ],
+    )
+    taken = many.alone.num_steps + sum(one.num_steps for one in many.groups)
+    round_s = taken * step_s + np.dot([one.num_due for one in many.groups], once_s)
+    num_rounds = int(np.clip(timed_s / round_s, 1, _MOST_ROUNDS))
+    return [_time(timer, many) for _ in range(num_rounds)]
 
-    def run(num_blocks: int) -> float:
+
+def _time(timer: Callable[[_Timed], float], what: _Round) -> _Times:
+    # The memory in which a step works is new in each call, so one step is no part of
+    # what is timed.
+    few = min(1, what.alone.num_steps - 1)
+    begun_s = timer(what.alone._replace(num_steps=few))
+    step_s = (timer(what.alone) - begun_s) / (what.alone.num_steps - few)
+    once_s = [
+        (timer(one) - begun_s - (one.num_steps - few) * step_s) / one.num_due
+        for one in what.groups
+    ]
+    return _Times(step_s, np.asarray(once_s))
+
+
+def _timer(lanes: Lanes) -> Callable[[_Timed], float]:
+    """Returns a function that takes steps and returns the seconds of the call."""
+    program, width = lanes.program, lanes.width
+    own = lanes_of.stack(program, [program.hparams] * width, list(range(width)))
+    call, size = lanes.ready().calls[0], program.plan.block_steps
+    state, _ = call(None, own, 0, 0, False)
+
+    def timer(what: _Timed) -> float:
         nonlocal state
-        started = time.perf_counter()
-        state, _ = call(state, inputs, 0, num_blocks, False)
+        started, count = time.perf_counter(), -(-what.num_steps // size)
+        timed = what.first * size + what.num_steps, what.every
+        state, _ = call(state, own, what.first, count, False, timed)
         return time.perf_counter() - started
 
-    run(1)
-    return _Timed(lambda: run(1) - run(0), -(-num_steps // every))
+    return timer
+
+
+def _alone(lanes: Lanes, step_s: float, block_s: float) -> _Timed:
+    """Returns about so many seconds of steps without measurements."""
+    plan = lanes.program.plan
+    num_steps = np.clip(round(block_s / step_s), 3, _most_steps(lanes, 0))
+    return _Timed(0, int(num_steps), (0,) * len(plan.diagnostics))
+
+
+def _between(
+    lanes: Lanes, own: list[int], step_s: float, once_s: float, block_s: float
+) -> _Timed:
+    """Returns about so many seconds of steps with measurements of some diagnostics."""
+    least = np.clip(np.ceil(_BETWEEN_S / step_s), 3, _BETWEEN)
+    most = lanes.program.plan.diagnostics[own[0]].every
+    every = int(min(most, max(least, np.ceil(_BETWEEN_PARTS * once_s / step_s))))
+    return _measured(lanes, own, every, round(block_s / (once_s + every * step_s)))
+
+
+def _measured(lanes: Lanes, own: list[int], every: int, num_due: int) -> _Timed:
+    """Returns steps with about so many measurements of some diagnostics."""
+    plan = lanes.program.plan
+    begin, end = intervals.window(plan, plan.diagnostics[own[0]])
+    first = begin // plan.block_steps
+    start = first * plan.block_steps
+    end = min(end, start + _most_steps(lanes, start))
+    stop = min(end, begin + every * max(1, num_due))
+    chosen = [every if k in own else 0 for k in range(len(plan.diagnostics))]
+    return _Timed(first, stop - start, tuple(chosen), -(-(stop - begin) // every))
+
+
+def _most_steps(lanes: Lanes, start: int) -> int:
+    plan: Plan = lanes.program.plan
+    return min(plan.num_steps - start, lanes.form.capacity * plan.block_steps)
