@@ -27,6 +27,7 @@ _LEAST_RUN_S = 3.0  # of a run before which its diagnostics are timed
 _OF_RUN = 0.05  # about: the part of a run that is timed, and that one measurement takes
 _BLOCK_S = (0.02, 0.2)  # at least and at most, about, of what one call times
 _MOST_ROUNDS = 10
+_LEAST_STEPS = 5  # without measurements
 # Steps between two measurements that are timed, so that the caches are about as in a
 # run: those of so many measurements, and at least 10, or 3 if these take so long.
 _BETWEEN_PARTS, _BETWEEN, _BETWEEN_S = 2, 10, 0.02
@@ -52,6 +53,7 @@ class _Times(NamedTuple):
     """The seconds of a round."""
 
     step_s: float
+    begun_s: float  # of a call besides its steps
     once_s: np.ndarray  # f64[groups], of a measurement
 
 
@@ -135,7 +137,9 @@ def _with_timed_shares(lanes: Lanes) -> Overhead:
         [len(overhead.due_steps(plan, plan.diagnostics[own[0]])) for own in groups]
     )
     rounds = _times(lanes, groups, num_due)
-    steps_s = plan.num_steps * np.median([one.step_s for one in rounds])
+    step_s = np.median([one.step_s for one in rounds])
+    begun_s = np.median([one.begun_s for one in rounds])
+    steps_s = plan.num_steps * (step_s + begun_s / _segment_steps(lanes))
     once_s = np.stack([one.once_s for one in rounds])
     shares = [price.share for price in counted.prices]
     together = 0.0
@@ -164,7 +168,7 @@ def _times(lanes: Lanes, groups: list[list[int]], num_due: np.ndarray) -> list[_
         [_measured(lanes, own, every=1, num_due=1) for own in groups],
     )
     timer(few.alone)  # the first call is slower
-    step_s, once_s = _time(timer, few)
+    step_s, _, once_s = _time(timer, few)
     step_s, once_s = max(step_s, 1e-9), np.maximum(once_s, 1e-9)
     timed_s = _OF_RUN * (num_steps * step_s + np.dot(num_due, once_s))
     block_s = np.clip(timed_s / (1 + len(groups)), *_BLOCK_S)
@@ -177,7 +181,7 @@ def _times(lanes: Lanes, groups: list[list[int]], num_due: np.ndarray) -> list[_
     )
     taken = many.alone.num_steps + sum(one.num_steps for one in many.groups)
     round_s = taken * step_s + np.dot([one.num_due for one in many.groups], once_s)
-    num_rounds = int(np.clip(timed_s / round_s, 1, _MOST_ROUNDS))
+    num_rounds = int(np.clip(round(timed_s / round_s), 1, _MOST_ROUNDS))
     return [_time(timer, many) for _ in range(num_rounds)]
 
 
@@ -191,7 +195,7 @@ def _time(timer: Callable[[_Timed], float], what: _Round) -> _Times:
         (timer(one) - begun_s - (one.num_steps - few) * step_s) / one.num_due
         for one in what.groups
     ]
-    return _Times(step_s, np.asarray(once_s))
+    return _Times(step_s, begun_s - few * step_s, np.asarray(once_s))
 
 
 def _timer(lanes: Lanes) -> Callable[[_Timed], float]:
@@ -214,18 +218,23 @@ def _timer(lanes: Lanes) -> Callable[[_Timed], float]:
 def _alone(lanes: Lanes, step_s: float, block_s: float) -> _Timed:
     """Returns about so many seconds of steps without measurements."""
     plan = lanes.program.plan
-    num_steps = np.clip(round(block_s / step_s), 3, _most_steps(lanes, 0))
+    num_steps = np.clip(round(block_s / step_s), _LEAST_STEPS, _segment_steps(lanes))
     return _Timed(0, int(num_steps), (0,) * len(plan.diagnostics))
 
 
 def _between(
     lanes: Lanes, own: list[int], step_s: float, once_s: float, block_s: float
 ) -> _Timed:
-    """Returns about so many seconds of steps with measurements of some diagnostics."""
+    """Returns about so many seconds of steps with measurements of some diagnostics.
+
+    There are no more measurements than in a segment of the run, because the memory in
+    which they work is new in each call.
+    """
     least = np.clip(np.ceil(_BETWEEN_S / step_s), 3, _BETWEEN)
     most = lanes.program.plan.diagnostics[own[0]].every
     every = int(min(most, max(least, np.ceil(_BETWEEN_PARTS * once_s / step_s))))
-    return _measured(lanes, own, every, round(block_s / (once_s + every * step_s)))
+    num_due = round(block_s / (once_s + every * step_s))
+    return _measured(lanes, own, every, min(num_due, _segment_steps(lanes) // most))
 
 
 def _measured(lanes: Lanes, own: list[int], every: int, num_due: int) -> _Timed:
@@ -234,12 +243,13 @@ def _measured(lanes: Lanes, own: list[int], every: int, num_due: int) -> _Timed:
     begin, end = intervals.window(plan, plan.diagnostics[own[0]])
     first = begin // plan.block_steps
     start = first * plan.block_steps
-    end = min(end, start + _most_steps(lanes, start))
+    end = min(end, start + _segment_steps(lanes))
     stop = min(end, begin + every * max(1, num_due))
     chosen = [every if k in own else 0 for k in range(len(plan.diagnostics))]
     return _Timed(first, stop - start, tuple(chosen), -(-(stop - begin) // every))
 
 
-def _most_steps(lanes: Lanes, start: int) -> int:
+def _segment_steps(lanes: Lanes) -> int:
+    """Returns the steps of a segment of the run."""
     plan: Plan = lanes.program.plan
-    return min(plan.num_steps - start, lanes.form.capacity * plan.block_steps)
+    return min(plan.num_steps, lanes.form.capacity * plan.block_steps)

@@ -26,7 +26,7 @@ from scripts.baselines import (
 )
 
 # Steps of a block; it takes about 20 ms for the MLP and about a second for the others.
-BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5, "bag": 20}
+BLOCK_STEPS = {"mlp": 100, "cnn": 25, "lstm": 10, "transformer": 5, "bag": 100}
 _EXPRESSIONS = {
     "lstm": "lstm(width=256)",
     "transformer": "transformer(width=128, depth=3, heads=4)",
