@@ -130,14 +130,6 @@ _TRAINING = {
             f" curve of the record. Names: {', '.join(sorted(DIAGNOSTICS))}. `python -m"
             " scripts.list diagnostics` lists their arguments",
         ),
-        Flag(
-            "time_diagnostics",
-            "boolean",
-            "time the diagnostics before the run and print what they add; without it"
-            " their work is counted, which takes no time and can be off by a factor."
-            " Each is compiled alone, so it takes some seconds for each of them",
-            False,
-        ),
     ],
     "Randomness": [
         SEED,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gradjax import records
+from gradjax import executors, records
 from gradjax.commands import drawing, signals
 from gradjax.commands.experiment import Experiment
 from gradjax.commands.job import Job, job_of, name_of, work_of
@@ -36,7 +36,6 @@ from gradjax.sweeps.choose import GroupResult
 from gradjax.sweeps.context import Context, Reporter
 from gradjax.trials import processes
 from gradjax.trials.lanes import Lanes, Ready
-from gradjax.trials.timed_overhead import check_timed
 from gradjax.types import Options, Settings, Sweep, Target
 
 _NO_SWEEP, _NO_OPTIONS = Sweep(), Options()
@@ -71,8 +70,6 @@ def train(
     """
     processes.start(asked.coordinator, asked.num_processes, asked.process_id)
     drawing.check(options.plot)
-    if options.time_diagnostics:
-        check_timed(asked.stream, asked.mesh is not None)
     if not processes.is_first():
         terminal.silence()
     make = functools.partial(job_of, what, settings, asked, options, may_restart)
@@ -139,16 +136,13 @@ def _run(
     before, has_summary = len(store.files), (job.folder / "summary.json").is_file()
     for line in job.notes:
         terminal.say(line)
-    is_run, is_timed = not job.space.dimensions, options.time_diagnostics
+    is_run = not job.space.dimensions
     epoch_steps = sizes.epoch_steps(job.problem.data, job.settings.batch_size)
     if is_run and not has_summary:
         announce.run(job.problem, job.settings, job.program, store)
-        if job.settings.seeds == 1:  # a round of several seeds says it itself
-            width = job.lanes(job.settings).width
-            signals.at_once()(announce.diagnostics)(job.program, width, is_timed)
     work = functools.partial(work_of, job)
     with (
-        _watch(job, epoch_steps, is_timed and not has_summary) as reporter,
+        _watch(job, epoch_steps) as reporter,
         workers.executor(job.asked, work, terminal.say) as executor,
     ):
         context = Context(
@@ -247,18 +241,24 @@ def _write_results(
 
 
 @contextlib.contextmanager
-def _watch(job: Job, epoch_steps: int | None, is_timed: bool) -> Iterator[Reporter]:
+def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
     if job.space.dimensions or job.settings.seeds > 1:
-        announced = functools.partial(announce.round, job.lanes, is_timed)
-        yield Reporter(signals.at_once()(announced), announce.estimate, _progress)
+        has_workers = job.asked.executor != executors.INLINE
+        announced = functools.partial(announce.round, job.lanes, has_workers)
+        estimate = signals.at_once()(announce.estimate)
+        yield Reporter(announced, estimate, _progress)
         return
     with contextlib.ExitStack() as stack:
         # The bar appears when a segment is computed, and not if all segments are read.
         watch = functools.cache(
             lambda: stack.enter_context(progress.of_run(epoch_steps))
         )
-        start: Any = lambda *_: watch()  # noqa: E731
+
+        def start(lanes: Lanes, *_: Any) -> None:
+            signals.at_once()(announce.diagnostics)(lanes)
+            watch()
+
         yield Reporter(lambda *_: None, start, lambda *_: _Later(watch))
 
 

@@ -10,9 +10,9 @@ from gradjax.records import store as stored
 from gradjax.report import terminal
 from gradjax.sweeps.points import Trial
 from gradjax.trials import lanes as lanes_of
+from gradjax.trials import timed_overhead
 from gradjax.trials.lanes import Lanes
-from gradjax.trials.overhead import overhead
-from gradjax.trials.timed_overhead import timed_overhead
+from gradjax.trials.overhead import Overhead, overhead
 from gradjax.types import Problem, Program, Settings
 
 
@@ -54,15 +54,16 @@ def run(problem: Problem, settings: Settings, program: Program, store: Any) -> N
 
 def round(
     lanes: Callable[[Settings], Lanes],
-    is_timed: bool,
+    has_workers: bool,
     label: str,
     groups: dict[str, list[Trial]],
 ) -> None:
-    """Prints the trials, programs and calls of a round, and what diagnostics cost.
+    """Prints the trials, programs and calls of a round.
 
     Args:
       lanes: settings of a group -> its lanes.
-      is_timed: whether diagnostics are timed.
+      has_workers: whether other processes train, so that this one has no program with
+        which diagnostics are timed. What they cost is counted and printed here.
       label: the name of the round.
       groups: the trials of the round by program.
     """
@@ -74,24 +75,19 @@ def round(
     calls = "1 call" if sum(counts) == 1 else f"{sum(counts):,} calls"
     trials = "1 trial" if num_trials == 1 else f"{num_trials:,} trials"
     terminal.say(f"{words_of(label)}: {trials} in {programs}, {calls}")
-    for own in groups.values():
+    for own in groups.values() if has_workers else ():
         made = lanes(own[0].settings)
         who = "" if len(groups) == 1 else f"{own[0].settings.optimizer}: "
-        diagnostics(made.program, made.width, is_timed, who)
+        _say_overhead(made.program, overhead(made.program, made.width), who)
 
 
-def diagnostics(
-    program: Program, width: int, is_timed: bool = False, who: str = ""
-) -> None:
-    """Prints the time that diagnostics add to a run, if it has some.
+def diagnostics(lanes: Lanes) -> None:
+    """Times the diagnostics of a program, if it has some, and prints what they add."""
+    _say_overhead(lanes.program, timed_overhead.before_run(lanes))
 
-    Args:
-      program: the program.
-      width: its lane width.
-      is_timed: whether they are timed now; else their work is counted.
-      who: the beginning of the line, which names the program where there are several.
-    """
-    found = timed_overhead(program, width) if is_timed else overhead(program, width)
+
+def _say_overhead(program: Program, found: Overhead, who: str = "") -> None:
+    """Prints what diagnostics add; `who` names the program where there are several."""
     parts = [
         f"{one.name} every {its.every:,} steps, {one.bound} {_percent(one.share)}"
         for one, its in zip(found.prices, program.plan.diagnostics, strict=True)
@@ -99,9 +95,9 @@ def diagnostics(
     if not parts:
         return
     together = f"; together {_percent(found.share)}" if len(parts) > 1 else ""
-    how = "timed, " if is_timed else ""
+    how = "timed" if found.is_timed else "counted"
     terminal.say(
-        f"{who}diagnostics, {how}in % of the time of the steps:"
+        f"{who}diagnostics, {how}, in % of the time of the steps:"
         f" {'; '.join(parts)}{together}"
     )
 
@@ -120,6 +116,8 @@ def words_of(label: str) -> str:
 def estimate(lanes: Lanes, num_trials: int, name: str) -> None:
     """Compiles the program of a group; prints its memory and its estimated run time.
 
+    What its diagnostics add is timed and printed, too.
+
     Args:
       lanes: of the group.
       num_trials: its number of trials.
@@ -135,6 +133,7 @@ def estimate(lanes: Lanes, num_trials: int, name: str) -> None:
         f" in {megabytes:,.0f} MB;"
         f" compiled in {ready.compile_s:.1f} s, about {_round(seconds)} s to run"
     )
+    diagnostics(lanes)
 
 
 def _of_texts(about: dict[str, Any]) -> str:

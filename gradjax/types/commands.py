@@ -66,7 +66,6 @@ class Options(NamedTuple):
     workdir: str | None = None  # None: runs/<experiment>/<readable-name>
     overwrite: bool = False
     plot: bool | str = True  # "dashboard": with dashboard.png beside the others
-    time_diagnostics: bool = False  # before the run, beside counting their work
 
 
 class Run(NamedTuple):
