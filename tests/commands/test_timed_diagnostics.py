@@ -1,16 +1,20 @@
-"""--time_diagnostics: what diagnostics add is timed before the trials run."""
+"""What diagnostics add is printed before the trials run."""
 
 import pytest
 
 FLAGS = (
     "--problem=digits_logistic",
-    "--steps=200",
     "--batch_size=32",
     "--noplot",
     "--diagnostics=[layer_norms]",
-    "--time_diagnostics",
 )
-LINE = "diagnostics, timed, in % of the time of the steps: layer_norms every 10 steps,"
+LINE = "diagnostics, {}, in % of the time of the steps: layer_norms every 10 steps,"
+
+
+def said(typed, *flags):
+    ended = typed("experiments.minimize", *FLAGS, *flags, "--workdir=here")
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout + ended.stderr
 
 
 @pytest.mark.slow
@@ -18,18 +22,19 @@ LINE = "diagnostics, timed, in % of the time of the steps: layer_norms every 10 
     ("more", "num_rounds"),
     [((), 1), (("--seeds=2",), 1), (("--sweep=learning_rate=[0.1, 0.2]",), 2)],
 )
-def test_the_timed_share_is_printed_in_each_round(typed, more, num_rounds):
-    ended = typed("experiments.minimize", *FLAGS, *more, "--workdir=here")
-    assert ended.returncode == 0, ended.stderr
-    assert (ended.stdout + ended.stderr).count(LINE) == num_rounds
-    again = typed("experiments.minimize", *FLAGS, *more, "--workdir=here")
-    assert "is finished already" in again.stdout + again.stderr
-    assert LINE not in again.stdout + again.stderr
+def test_the_share_is_printed_once_in_each_round(typed, more, num_rounds):
+    flags = ("--steps=200", *more)
+    assert said(typed, *flags).count(LINE.format("counted")) == num_rounds
+    again = said(typed, *flags)
+    assert "is finished already" in again and "of the time of the steps" not in again
 
 
-def test_streamed_data_are_refused(typed):
-    flags = ("--dataset=digits", "--epochs=1", "--stream", "--time_diagnostics")
-    ended = typed("experiments.mnist", *flags)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.strip().splitlines()
-    assert line.startswith("diagnostics are not timed with streamed data")
+@pytest.mark.slow
+def test_a_run_of_some_seconds_is_timed(typed):
+    assert said(typed, "--steps=400_000").count(LINE.format("timed")) == 1
+
+
+@pytest.mark.slow
+def test_workers_train_and_the_share_is_counted(typed):
+    flags = ("--steps=200", "--sweep=learning_rate=[0.1, 0.2]", "--executor=processes")
+    assert LINE.format("counted") in said(typed, *flags)
