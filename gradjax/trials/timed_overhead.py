@@ -98,6 +98,8 @@ def before_run(lanes: Lanes) -> Overhead:
     """
     program, plan = lanes.program, lanes.program.plan
     counted = overhead.overhead(program, lanes.width)
+    if not counted.prices:
+        return counted
     steps_s = plan.num_steps * overhead.step_seconds(program, lanes.width)
     run_s = steps_s * (1 + counted.share)
     once_s = steps_s * sum(
@@ -141,21 +143,17 @@ def _with_timed_shares(lanes: Lanes) -> Overhead:
     begun_s = np.median([one.begun_s for one in rounds])
     steps_s = plan.num_steps * (step_s + begun_s / _segment_steps(lanes))
     once_s = np.stack([one.once_s for one in rounds])
-    shares = [price.share for price in counted.prices]
-    together = 0.0
-    for k, own in enumerate(groups):
-        added = float(num_due[k] * np.median(once_s[:, k]) / steps_s)
-        known = sum(shares[j] for j in own)
-        if np.min(once_s[:, k]) <= 0.0 or known == 0.0:
-            added = known if len(groups) > 1 else counted.share
-        else:
-            for j in own:
-                shares[j] *= added / known
-        together += added
-    prices = [
-        price._replace(share=share, bound="about")
-        for price, share in zip(counted.prices, shares, strict=True)
-    ]
+    added = num_due * np.median(once_s, axis=0) / steps_s
+    is_clear = np.min(once_s, axis=0) > 0.0  # or it is lost in the noise
+    if not np.any(is_clear):
+        return counted
+    prices = list(counted.prices)
+    for k in np.flatnonzero(is_clear):
+        known = sum(prices[j].share for j in groups[k]) or 1.0
+        for j in groups[k]:
+            share = float(prices[j].share * added[k] / known)
+            prices[j] = prices[j]._replace(share=share, bound="about")
+    together = sum(price.share for price in prices)
     return Overhead(tuple(prices), together, is_timed=True)
 
 

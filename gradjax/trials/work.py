@@ -39,7 +39,7 @@ _READ_A_PRODUCT = 0.3  # of its larger matrix, read in the time of one multiplic
 # the CNN, the LSTM, the Transformer and the bag of the benchmark, on a machine of 2
 # cores, with a small weight of another one whose measured times differ by up to half
 # (for the bag, by a factor of 2). A counted share depends on their ratios alone;
-# `timed_overhead` chooses by the seconds how many steps it times. Those of an
+# by the seconds `timed_overhead` decides whether a run is long enough. Those of an
 # accelerator are from the data sheets of recent GPUs.
 _SECONDS = {
     "cpu": (7.8e-7, 3.6e-11, 1.5e-12, 7e-13, 1.4e-11, 6.4e-12, 6.4e-12, 6.4e-11, 3e-11),
