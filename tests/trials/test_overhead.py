@@ -109,7 +109,7 @@ def test_an_argument_is_needed_if_a_result_depends_on_it():
 
 
 def test_without_diagnostics_nothing_is_added():
-    assert overhead.overhead(program_of(None)) == ((), 0.0)
+    assert overhead.overhead(program_of(None)) == ((), 0.0, False)
 
 
 def test_a_measurement_takes_its_own_work_and_no_step():
@@ -182,11 +182,13 @@ def test_too_much_memory_is_refused_with_the_bytes_before_compiling(width, monke
 
 
 def test_the_plan_says_what_diagnostics_cost(capsys):
-    announce.diagnostics(program_of("[layer_norms, critical_sharpness(every=50)]"), 1)
+    program = program_of("[layer_norms, critical_sharpness(every=50)]")
+    announce.diagnostics(lanes.lanes(program, num_devices=1))
     line = capsys.readouterr().out
     assert line.count("\n") == 1
+    assert line.startswith("diagnostics, counted, in % of the time of the steps: ")
     assert "layer_norms every 10 steps, about 1" in line
     assert "critical_sharpness every 50 steps, at most" in line
     assert "; together " in line
-    announce.diagnostics(program_of(None), 1)
+    announce.diagnostics(lanes.lanes(program_of(None), num_devices=1))
     assert not capsys.readouterr().out
