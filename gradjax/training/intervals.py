@@ -46,9 +46,8 @@ def next_due(plan: Plan, every: jax.Array, i: jax.Array) -> jax.Array:
       The number of steps of the run if there is no such step.
     """
     found = jnp.uint32(plan.num_steps)
-    for k, one in enumerate(
-        plan.diagnostics[:1] if are_equal(plan) else plan.diagnostics
-    ):
+    chosen = plan.diagnostics[:1] if are_equal(plan) else plan.diagnostics
+    for k, one in enumerate(chosen):
         found = jnp.minimum(found, next_of(plan, one, every[k], i))
     return found
 

@@ -262,7 +262,8 @@ def _measure(
 
     `of_step` are the step, the first one of the segment, and the intervals.
     """
-    (i, first, every), found, kept = of_step, list(seen.values), list(seen.memories)
+    (i, first, every), are_equal = of_step, intervals.are_equal(plan)
+    found, kept = list(seen.values), list(seen.memories)
     for k, one in enumerate(plan.diagnostics):
         begin = jnp.uint32(intervals.window(plan, one)[0])
         is_due = intervals.next_of(plan, one, every[k], i) == i
@@ -274,9 +275,7 @@ def _measure(
             new = stacked_curves.stack(new)
             return jax.tree.map(put(slot), values, new), memory
 
-        if intervals.are_equal(
-            plan
-        ):  # each of them is due in every step that is measured
+        if are_equal:  # each of them is due in every step that is measured
             found[k], kept[k] = measured(found[k], kept[k])
             continue
         found[k], kept[k] = jax.lax.cond(
