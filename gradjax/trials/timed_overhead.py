@@ -40,6 +40,7 @@ class _Timed(NamedTuple):
     num_steps: int
     every: tuple[int, ...]  # steps between measurements of each diagnostic; 0: none
     num_due: int = 0  # how often each of them is measured in these steps
+    per_segment: int = 1  # how often it is measured in a segment of the run
 
 
 class _Round(NamedTuple):
@@ -177,7 +178,8 @@ def _times(lanes: Lanes, groups: list[list[int]], num_due: np.ndarray) -> list[_
             for own, one_s in zip(groups, once_s, strict=True)
         ],
     )
-    taken = many.alone.num_steps + sum(one.num_steps for one in many.groups)
+    each = [*many.groups, *(_first(one) for one in many.groups if one.num_due > 1)]
+    taken = many.alone.num_steps + sum(one.num_steps for one in each)
     round_s = taken * step_s + np.dot([one.num_due for one in many.groups], once_s)
     num_rounds = int(np.clip(round(timed_s / round_s), 1, _MOST_ROUNDS))
     return [_time(timer, many) for _ in range(num_rounds)]
@@ -189,11 +191,26 @@ def _time(timer: Callable[[_Timed], float], what: _Round) -> _Times:
     few = min(1, what.alone.num_steps - 1)
     begun_s = timer(what.alone._replace(num_steps=few))
     step_s = (timer(what.alone) - begun_s) / (what.alone.num_steps - few)
-    once_s = [
-        (timer(one) - begun_s - (one.num_steps - few) * step_s) / one.num_due
-        for one in what.groups
-    ]
-    return _Times(step_s, begun_s - few * step_s, np.asarray(once_s))
+    begun_s -= few * step_s
+
+    def measured_s(one: _Timed) -> float:
+        return timer(one) - begun_s - one.num_steps * step_s
+
+    once_s = []
+    for one in what.groups:
+        all_s = measured_s(one)
+        first_s = next_s = all_s / one.num_due
+        if one.num_due > 1:  # the memory of the first one is new
+            first_s = measured_s(_first(one))
+            next_s = (all_s - first_s) / (one.num_due - 1)
+        once_s.append(next_s + (first_s - next_s) / one.per_segment)
+    return _Times(step_s, begun_s, np.asarray(once_s))
+
+
+def _first(one: _Timed) -> _Timed:
+    """Returns the steps up to the second measurement of some."""
+    left_out = (one.num_due - 1) * max(one.every)
+    return one._replace(num_steps=one.num_steps - left_out, num_due=1)
 
 
 def _timer(lanes: Lanes) -> Callable[[_Timed], float]:
@@ -225,8 +242,7 @@ def _between(
 ) -> _Timed:
     """Returns about so many seconds of steps with measurements of some diagnostics.
 
-    There are no more measurements than in a segment of the run, because the memory in
-    which they work is new in each call.
+    There are no more measurements than in a segment of the run.
     """
     least = np.clip(np.ceil(_BETWEEN_S / step_s), 3, _BETWEEN)
     most = lanes.program.plan.diagnostics[own[0]].every
@@ -244,7 +260,9 @@ def _measured(lanes: Lanes, own: list[int], every: int, num_due: int) -> _Timed:
     end = min(end, start + _segment_steps(lanes))
     stop = min(end, begin + every * max(1, num_due))
     chosen = [every if k in own else 0 for k in range(len(plan.diagnostics))]
-    return _Timed(first, stop - start, tuple(chosen), -(-(stop - begin) // every))
+    num_due = -(-(stop - begin) // every)
+    per_segment = max(1, _segment_steps(lanes) // plan.diagnostics[own[0]].every)
+    return _Timed(first, stop - start, tuple(chosen), num_due, per_segment)
 
 
 def _segment_steps(lanes: Lanes) -> int:
