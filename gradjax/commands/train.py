@@ -243,11 +243,10 @@ def _write_results(
 @contextlib.contextmanager
 def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
     """Shows the progress of trials while they run."""
+    has_workers = job.asked.executor != executors.INLINE
     if job.space.dimensions or job.settings.seeds > 1:
-        has_workers = job.asked.executor != executors.INLINE
         announced = functools.partial(announce.round, job.lanes, has_workers)
-        estimate = signals.at_once()(announce.estimate)
-        yield Reporter(announced, estimate, _progress)
+        yield Reporter(announced, signals.at_once()(announce.estimate), _progress)
         return
     with contextlib.ExitStack() as stack:
         # The bar appears when a segment is computed, and not if all segments are read.
@@ -259,7 +258,8 @@ def _watch(job: Job, epoch_steps: int | None) -> Iterator[Reporter]:
             signals.at_once()(announce.diagnostics)(lanes)
             watch()
 
-        yield Reporter(lambda *_: None, start, lambda *_: _Later(watch))
+        counted = functools.partial(announce.counted, job.lanes, has_workers)
+        yield Reporter(counted, start, lambda *_: _Later(watch))
 
 
 def _progress(label: str, num_trials: int, target: Target) -> progress.Watch:

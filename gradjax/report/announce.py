@@ -75,15 +75,32 @@ def round(
     calls = "1 call" if sum(counts) == 1 else f"{sum(counts):,} calls"
     trials = "1 trial" if num_trials == 1 else f"{num_trials:,} trials"
     terminal.say(f"{words_of(label)}: {trials} in {programs}, {calls}")
-    for own in groups.values() if has_workers else ():
-        made = lanes(own[0].settings)
-        who = "" if len(groups) == 1 else f"{own[0].settings.optimizer}: "
-        _say_overhead(made.program, overhead(made.program, made.width), who)
+    counted(lanes, has_workers, label, groups)
 
 
 def diagnostics(lanes: Lanes) -> None:
     """Times the diagnostics of a program, if it has some, and prints what they add."""
     _say_overhead(lanes.program, timed_overhead.before_run(lanes))
+
+
+def counted(
+    lanes: Callable[[Settings], Lanes],
+    has_workers: bool,
+    _label: str,
+    groups: dict[str, list[Trial]],
+) -> None:
+    """Prints what diagnostics add as it is counted, where workers train.
+
+    Args:
+      lanes: see `round`.
+      has_workers: see `round`; without workers nothing is printed.
+      _label: the name of the round.
+      groups: the trials of the round by program.
+    """
+    for own in groups.values() if has_workers else ():
+        made = lanes(own[0].settings)
+        who = "" if len(groups) == 1 else f"{own[0].settings.optimizer}: "
+        _say_overhead(made.program, overhead(made.program, made.width), who)
 
 
 def _say_overhead(program: Program, found: Overhead, who: str = "") -> None:

@@ -13,8 +13,9 @@ def num_slots(one: Diagnostic, num_steps: int) -> int:
 
 
 def window(plan: Plan, one: Diagnostic) -> tuple[int, int]:
-    """Returns the first step at which a diagnostic can be due, and the end of them."""
-    return one.window or (0, plan.num_steps)
+    """Returns the steps of the run in which a diagnostic can be due: [first, end)."""
+    first, last = one.window or (0, plan.num_steps)
+    return min(first, plan.num_steps), min(last, plan.num_steps)
 
 
 def are_equal(plan: Plan) -> bool:

@@ -61,8 +61,8 @@ class _Times(NamedTuple):
 def timed_overhead(program: Program, width: int = 1) -> Overhead:
     """Times what diagnostics add to a run, at its first steps.
 
-    The program of the run is compiled, and `gradjax.run` or `gradjax.sweep` does not
-    compile it again. What is timed takes about a twentieth of the run, and at least two
+    The program of the run is compiled, and `gradjax.run(program)` does not compile it
+    again. What is timed takes about a twentieth of the run, and at least two
     measurements of each diagnostic.
 
     Args:
@@ -136,9 +136,11 @@ def _with_timed_shares(lanes: Lanes) -> Overhead:
         return counted
     every = range(len(plan.diagnostics))
     groups = [list(every)] if intervals.are_equal(plan) else [[k] for k in every]
-    num_due = np.asarray(
-        [len(overhead.due_steps(plan, plan.diagnostics[own[0]])) for own in groups]
-    )
+    due = [len(overhead.due_steps(plan, plan.diagnostics[own[0]])) for own in groups]
+    groups = [own for own, count in zip(groups, due, strict=True) if count]
+    if not groups:
+        return counted
+    num_due = np.asarray([count for count in due if count])
     rounds = _times(lanes, groups, num_due)
     step_s = np.median([one.step_s for one in rounds])
     begun_s = np.median([one.begun_s for one in rounds])
@@ -146,7 +148,7 @@ def _with_timed_shares(lanes: Lanes) -> Overhead:
     once_s = np.stack([one.once_s for one in rounds])
     added = num_due * np.median(once_s, axis=0) / steps_s
     is_clear = np.min(once_s, axis=0) > 0.0  # or it is lost in the noise
-    if not np.any(is_clear):
+    if steps_s <= 0.0 or not np.any(is_clear):
         return counted
     prices = list(counted.prices)
     for k in np.flatnonzero(is_clear):

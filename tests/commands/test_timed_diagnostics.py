@@ -35,6 +35,7 @@ def test_a_run_of_some_seconds_is_timed(typed):
 
 
 @pytest.mark.slow
-def test_workers_train_and_the_share_is_counted(typed):
-    flags = ("--steps=200", "--sweep=learning_rate=[0.1, 0.2]", "--executor=processes")
+@pytest.mark.parametrize("more", [(), ("--sweep=learning_rate=[0.1, 0.2]",)])
+def test_workers_train_and_the_share_is_counted(typed, more):
+    flags = ("--steps=200", "--executor=processes", *more)
     assert LINE.format("counted") in said(typed, *flags)

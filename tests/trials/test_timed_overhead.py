@@ -86,6 +86,20 @@ def test_what_is_lost_in_noise_is_counted(monkeypatch):
     assert found.share == pytest.approx(sum(one.share for one in found.prices))
 
 
+def test_a_window_that_reaches_past_the_run_ends_with_it():
+    program = program_of(products(1), products(2, window=(1_900, 10**9)))
+    found = gradjax.timed_overhead(program)
+    assert len(found.prices) == 2 and found.share >= 0
+
+
+@pytest.mark.parametrize("window", [(5_000, 6_000), (100, 50)])
+def test_a_diagnostic_that_is_never_due_adds_nothing(window):
+    program = program_of(products(5), products(2, window=window))
+    assert gradjax.timed_overhead(program).prices[1].share == 0
+    alone = program_of(products(2, window=window))
+    assert gradjax.timed_overhead(alone) == gradjax.overhead(alone)
+
+
 def test_without_diagnostics_nothing_is_timed(monkeypatch):
     monkeypatch.setattr(timing, "_timer", lambda _: pytest.fail("timed"))
     assert gradjax.timed_overhead(program_of()) == gradjax.overhead(program_of())
